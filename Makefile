@@ -1,0 +1,90 @@
+# One entry for people and for CI. Each target makes the virtual environment that it needs; after the first run
+# nothing here needs a network, except `lock` and `exhibit`.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+DEV := .venv
+DEMO := .venv-demo
+LOCKER := .venv-lock
+TRAINING := .venv-exhibit
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+.PHONY: help demo test lint bench vectors exhibit lock clean
+
+help:
+	@echo 'make demo     pack, inspect, verify, damage, repack and extract a real language model; leaves demo/'
+	@echo 'make test     lint, then every test, the slow ones too (PYTEST_ARGS="-m '\''not slow'\''" for a quick run)'
+	@echo 'make lint     ruff and mypy'
+	@echo 'make bench    the figures that the project promises, measured here'
+	@echo 'make vectors  write the test vectors and the identification skeletons again'
+	@echo 'make exhibit  train the small model of the exhibit again (downloads PyTorch; minutes to an hour)'
+	@echo 'make lock     pin the development dependencies again (needs a package index)'
+	@echo 'make clean    remove the virtual environments, caches and the demo'
+
+demo: $(DEMO)/.ready
+	$(DEMO)/bin/python examples/demo.py
+
+test: lint
+	$(DEV)/bin/python -m pytest -n 2 $(PYTEST_ARGS)
+
+lint: $(DEV)/.ready
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+
+bench: $(DEV)/.ready
+	$(DEV)/bin/python -m tests.benchmarks
+
+vectors: $(DEV)/.ready
+	$(DEV)/bin/python -m spec.vectors.generate
+	$(DEV)/bin/python -m spec.identification.generate
+
+exhibit: $(TRAINING)/.ready
+	$(TRAINING)/bin/python examples/exhibit/train.py --out examples/exhibit
+
+# The index that this machine is set up with decides where packages come from; it is never written into the lock file.
+lock: $(LOCKER)/.ready
+	$(LOCKER)/bin/uv pip compile pyproject.toml requirements-dev.in --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+		--custom-compile-command 'make lock' --output-file requirements-dev.lock --quiet
+
+clean:
+	rm -rf $(DEV) $(DEMO) $(LOCKER) $(TRAINING) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Virtual environments. The stamp `.ready` is written last, so an interrupted set-up is done again.
+
+$(DEMO)/.ready: pyproject.toml
+	$(call new_venv,$(DEMO))
+	$(DEMO)/bin/python -m pip install --quiet --editable .
+	touch $@
+
+$(DEV)/.ready: pyproject.toml requirements-dev.lock
+	$(call new_venv,$(DEV))
+	$(DEV)/bin/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+	$(DEV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(TRAINING)/.ready: examples/exhibit/requirements-train.txt
+	$(call new_venv,$(TRAINING))
+	$(TRAINING)/bin/python -m pip install --quiet --requirement examples/exhibit/requirements-train.txt
+	touch $@
+
+$(LOCKER)/.ready:
+	$(call new_venv,$(LOCKER))
+	$(LOCKER)/bin/python -m pip install --quiet uv
+	touch $@
+
+define new_venv
+@command -v $(PYTHON) >/dev/null || { echo '$(PYTHON) not found: install Python 3.11 or later' >&2; exit 1; }
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "llamafile-format needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) -V 2>&1)." >&2; \
+	echo 'Name another one like this: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 1; }
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	echo 'This Python cannot make virtual environments: install the python3-venv package' >&2; \
+	echo '(Debian, Ubuntu: apt-get install python3-venv), then run make again.' >&2; exit 1; }
+$(PYTHON) -m venv $(1)
+endef

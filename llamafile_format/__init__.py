@@ -1,0 +1,129 @@
+"""Read, write, verify, repack and take apart llamafiles: one file that holds a language model and what runs it.
+
+    import llamafile_format as lf
+
+    lf.pack(["model.gguf"], "model.llamafile", license="CC0-1.0")
+    report = lf.verify("model.llamafile")
+    with lf.open("model.llamafile") as container:
+        print(container.manifest.default, report.verdicts)
+
+Everything that is named here is public and stable within a major version; everything else is private.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "1.0.0"
+
+_PUBLIC = {
+    "open": ("llamafile_format.container", "open_container"),
+    "Container": ("llamafile_format.container", "Container"),
+    "MemberFacts": ("llamafile_format.container", "MemberFacts"),
+    "pack": ("llamafile_format.operations.pack", "pack"),
+    "PackResult": ("llamafile_format.operations.pack", "PackResult"),
+    "Include": ("llamafile_format.operations.inputs", "Include"),
+    "verify": ("llamafile_format.operations.verify", "verify"),
+    "Report": ("llamafile_format.checks.verdict", "Report"),
+    "Verdict": ("llamafile_format.checks.verdict", "Verdict"),
+    "Level": ("llamafile_format.checks.verdict", "Level"),
+    "Kind": ("llamafile_format.checks.verdict", "Kind"),
+    "repack": ("llamafile_format.operations.repack", "repack"),
+    "RepackResult": ("llamafile_format.operations.repack", "RepackResult"),
+    "recover": ("llamafile_format.operations.recover", "recover"),
+    "extract": ("llamafile_format.operations.extract", "extract"),
+    "diff": ("llamafile_format.operations.diff", "diff"),
+    "Difference": ("llamafile_format.operations.diff", "Difference"),
+    "ByteSource": ("llamafile_format.source", "ByteSource"),
+    "FileSource": ("llamafile_format.source", "FileSource"),
+    "BytesSource": ("llamafile_format.source", "BytesSource"),
+    "Window": ("llamafile_format.source", "Window"),
+    "Finding": ("llamafile_format.findings", "Finding"),
+    "Where": ("llamafile_format.findings", "Where"),
+    "Rule": ("llamafile_format.rules", "Rule"),
+    "Layer": ("llamafile_format.rules", "Layer"),
+    "Severity": ("llamafile_format.rules", "Severity"),
+    "rule": ("llamafile_format.rules", "rule"),
+    "LlamafileError": ("llamafile_format.errors", "LlamafileError"),
+    "FormatError": ("llamafile_format.errors", "FormatError"),
+    "NotALlamafile": ("llamafile_format.errors", "NotALlamafile"),
+    "SourceError": ("llamafile_format.errors", "SourceError"),
+    "LimitExceeded": ("llamafile_format.errors", "LimitExceeded"),
+    "UsageError": ("llamafile_format.errors", "UsageError"),
+}
+
+__all__ = [
+    "ByteSource",
+    "BytesSource",
+    "Container",
+    "Difference",
+    "FileSource",
+    "Finding",
+    "FormatError",
+    "Include",
+    "Kind",
+    "Layer",
+    "Level",
+    "LimitExceeded",
+    "LlamafileError",
+    "MemberFacts",
+    "NotALlamafile",
+    "PackResult",
+    "RepackResult",
+    "Report",
+    "Rule",
+    "Severity",
+    "SourceError",
+    "UsageError",
+    "Verdict",
+    "Where",
+    "Window",
+    "__version__",
+    "diff",
+    "extract",
+    "open",
+    "pack",
+    "recover",
+    "repack",
+    "rule",
+    "verify",
+]
+
+if TYPE_CHECKING:
+    from llamafile_format.checks.verdict import Kind, Level, Report, Verdict
+    from llamafile_format.container import Container, MemberFacts
+    from llamafile_format.container import open_container as open  # noqa: A004
+    from llamafile_format.errors import (
+        FormatError,
+        LimitExceeded,
+        LlamafileError,
+        NotALlamafile,
+        SourceError,
+        UsageError,
+    )
+    from llamafile_format.findings import Finding, Where
+    from llamafile_format.operations.diff import Difference, diff
+    from llamafile_format.operations.extract import extract
+    from llamafile_format.operations.inputs import Include
+    from llamafile_format.operations.pack import PackResult, pack
+    from llamafile_format.operations.recover import recover
+    from llamafile_format.operations.repack import RepackResult, repack
+    from llamafile_format.operations.verify import verify
+    from llamafile_format.rules import Layer, Rule, Severity, rule
+    from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: a command that needs little starts fast."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _PUBLIC[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

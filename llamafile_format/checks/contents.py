@@ -1,0 +1,74 @@
+"""What members contain (spec/1.0, 7 and 10.5): weights, templates and arguments, each by the check of its role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from llamafile_format.findings import Finding, Where
+from llamafile_format.manifest.roles import MODEL_ROLES
+from llamafile_format.source import Window
+from llamafile_format.zip.records import STORED
+
+if TYPE_CHECKING:
+    from llamafile_format.container import Container, MemberFacts
+
+MAX_TEXT = 1 << 20  # clause 10.5: templates and arguments beyond this are reported, not read
+_GGUF = (b"GGUF", b"ggml")
+
+
+def check_contents(container: Container, *, deep: bool) -> Iterator[Finding]:
+    """Findings about the contents of all members. ``deep`` allows bodies of arrays and padding to be read."""
+    for member in container.members:
+        if member.offset < 0 or member.role in ("engine-asset", "manifest", "chunks", "signature-record"):
+            continue
+        if member.role in MODEL_ROLES or (member.role == "tokenizer" and member.media_type == "application/x-gguf"):
+            yield from _weights(container, member, deep)
+        elif member.role == "template":
+            yield from _template(container, member)
+        elif member.role == "arguments":
+            yield from _arguments(container, member, deep)
+
+
+def _weights(container: Container, member: MemberFacts, deep: bool) -> Iterator[Finding]:
+    from llamafile_format.checks.weights import check_gguf
+
+    if member.method != STORED:  # reported by the archive checks; compressed weights cannot be read in place
+        yield _unchecked(member, "it is compressed")
+        return
+    window = Window(container.source, member.offset, member.size)
+    magic = window.read_at(0, min(4, window.size))
+    if member.media_type != "application/x-gguf" and magic not in _GGUF:
+        yield _unchecked(member, f"this version has no reader for {member.media_type}")
+        return
+    _, findings = check_gguf(window, base=member.offset, member=member.path, deep=deep)
+    yield from findings
+
+
+def _template(container: Container, member: MemberFacts) -> Iterator[Finding]:
+    from llamafile_format.checks.templates import check_template
+
+    if member.size > MAX_TEXT:
+        yield _unchecked(member, f"it has {member.size} bytes, more than {MAX_TEXT}")
+        return
+    yield from check_template(container.read(member.path), base=member.offset, member=member.path)
+
+
+def _arguments(container: Container, member: MemberFacts, deep: bool) -> Iterator[Finding]:
+    from llamafile_format.checks.arguments import check_arguments
+    from llamafile_format.prefix.arguments import dialect_of
+
+    if member.size > MAX_TEXT:
+        yield _unchecked(member, f"it has {member.size} bytes, more than {MAX_TEXT}")
+        return
+    names = [other.path for other in container.members]
+    engine = container.engine if container.engine_size and deep else None  # its version stands in the prefix body
+    dialect = dialect_of(engine, container.prefix_facts.kind)
+    yield from check_arguments(
+        container.read(member.path), dialect, member_names=names, base_offset=member.offset, member=member.path
+    )
+
+
+def _unchecked(member: MemberFacts, reason: str) -> Finding:
+    where = Where(offset=member.offset, length=member.size, member=member.path)
+    return Finding("LF9003", where, {"path": member.path, "reason": reason})

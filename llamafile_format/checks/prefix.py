@@ -1,0 +1,44 @@
+"""Findings about what stands in front of the archive (spec/1.0, chapter 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llamafile_format.findings import Finding, Where
+from llamafile_format.prefix.facts import Binary, PrefixFacts, PrefixKind
+from llamafile_format.source.base import ByteSource
+
+PREFIX_UNIT = 1 << 16
+WINDOWS_MAX = 0xFFFF_FFFF  # bytes: Windows makes no image of a longer file, whatever its headers say
+
+
+def check_prefix(source: ByteSource, prefix_end: int, facts: PrefixFacts, *, legacy: bool = False) -> Iterator[Finding]:
+    """All findings about the prefix [0, ``prefix_end``) of ``source``, those in ``facts.findings`` included.
+
+    ``legacy`` drops the rules that only bind writers of 1.0. Reads nothing but what ``identify`` has read.
+    """
+    yield from facts.findings
+    if not legacy and prefix_end % PREFIX_UNIT:
+        args: dict[str, str | int] = {"size": prefix_end, "unit": PREFIX_UNIT}
+        yield Finding("LF1013", Where(0, prefix_end), args)
+    if facts.claims_launcher:
+        yield Finding("LF1015", Where(0, 60))
+    elif facts.kind is PrefixKind.OTHER and prefix_end:
+        yield Finding("LF1028", Where(0, prefix_end))
+    if facts.kind is PrefixKind.LAUNCHER:
+        yield Finding("LF1027", Where(0, prefix_end))
+    yield from _windows(source, facts, legacy)
+    if facts.end is not None and facts.end > prefix_end and facts.kind is not PrefixKind.NONE:
+        args = {"end": facts.end, "start": prefix_end}
+        yield Finding("LF1019", Where(prefix_end, facts.end - prefix_end), args)
+
+
+def _windows(source: ByteSource, facts: PrefixFacts, legacy: bool) -> Iterator[Finding]:
+    """What stops the file, or a part of it, on Windows."""
+    programs = [item for item in facts.executables if item.format is Binary.PE]
+    named_exe = source.name.lower().endswith(".exe")
+    if programs and source.size > WINDOWS_MAX and (legacy or named_exe):
+        yield Finding("LF1014", Where(0, source.size), {"size": source.size, "limit": WINDOWS_MAX})
+    if facts.certificate is not None:
+        offset, size = facts.certificate
+        yield Finding("LF1016", Where(offset, size, field="certificate"), {"offset": offset, "size": size})

@@ -1,0 +1,150 @@
+"""Judge what a chat template's statements do to each other: nesting, recursion, hidden triggers (spec/1.0, 7.11.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Protocol
+
+from llamafile_format.checks.template_lexer import Block, BlockKind, Token, TokenKind
+from llamafile_format.findings import Value
+
+NESTING_MAX = 64
+GATED_PROSE_MAX = 300
+"""Characters of literal text in a branch taken only for certain messages, above which a person should look."""
+
+OPENERS = {"if": "endif", "for": "endfor", "macro": "endmacro", "call": "endcall", "filter": "endfilter"}
+GUARDS = {"if", "for"}
+COMPARISONS = {"<", ">", "<=", ">=", "==", "!=", "in"}
+CONTENT_WORDS = {"content", "text"}
+INSPECTING_METHODS = {"startswith", "endswith", "find", "index", "count"}
+
+
+class Sink(Protocol):
+    """Takes findings; see ``templates.Verdicts``."""
+
+    def add(self, rule: str, at: int, /, **args: Value) -> None:
+        """Record ``rule`` at character ``at``."""
+
+
+@dataclass(slots=True)
+class _Frame:
+    """An open statement. ``gate`` is where a condition on a message's content starts, or -1."""
+
+    word: str
+    name: str = ""
+    gate: int = -1
+    prose: int = 0
+
+
+@dataclass(slots=True)
+class _State:
+    """What has been seen so far."""
+
+    frames: list[_Frame] = field(default_factory=list)
+    calls: dict[str, set[str]] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+    dated: set[str] = field(default_factory=set)
+
+
+def check_flow(sink: Sink, blocks: list[Block]) -> None:
+    """Walk the statements of a template once, in order."""
+    state = _State()
+    for block in blocks:
+        if block.kind is BlockKind.TEXT:
+            _count(state, len(block.text.strip()))
+            continue
+        _count(state, max((len(token.value) for token in block.tokens if token.kind is TokenKind.STRING), default=0))
+        if block.kind is BlockKind.STATEMENT and block.tokens:
+            _statement(sink, state, block)
+        _calls(state, block.tokens)
+    for name in state.calls:
+        if _reaches(state.calls, name):
+            sink.add("LF6013", state.places[name], macro=name)
+
+
+def _count(state: _State, length: int) -> None:
+    if state.frames:
+        state.frames[-1].prose += length
+
+
+def _statement(sink: Sink, state: _State, block: Block) -> None:
+    """Open, switch or close a frame."""
+    word = block.tokens[0].value
+    if word in {"elif", "else"} and state.frames:
+        _close(sink, state.frames[-1])
+        state.frames[-1].gate, state.frames[-1].prose = -1, 0
+    elif word in OPENERS:
+        name = block.tokens[1].value if word == "macro" and len(block.tokens) > 1 else ""
+        state.frames.append(_Frame(word, name))
+        if name:
+            state.calls.setdefault(name, set())
+            state.places.setdefault(name, block.at)
+        if len(state.frames) == NESTING_MAX + 1:
+            sink.add("LF6012", block.at, limit=NESTING_MAX)
+    elif word in OPENERS.values() and state.frames:
+        _close(sink, state.frames.pop())
+    if word in {"if", "elif"} and state.frames:
+        _condition(sink, state, block)
+    if word == "set" and len(block.tokens) > 1 and _calls_name(block.tokens, "strftime_now"):
+        state.dated.add(block.tokens[1].value)
+
+
+def _condition(sink: Sink, state: _State, block: Block) -> None:
+    """LF6025 for a condition on the date; mark the frame if the condition is on what a message says."""
+    tokens = block.tokens
+    words = {token.value for token in tokens if token.kind is not TokenKind.STRING}
+    if _calls_name(tokens, "strftime_now") or (words & state.dated and words & COMPARISONS):
+        sink.add("LF6025", block.at)
+    if _inspects_content(tokens):
+        state.frames[-1].gate = block.at
+
+
+def _inspects_content(tokens: tuple[Token, ...]) -> bool:
+    """True if the condition looks for a string inside a message's content."""
+    values = [token.value for token in tokens]
+    if not CONTENT_WORDS & set(values):
+        return False
+    searched = any(token.kind is TokenKind.STRING and token.value not in CONTENT_WORDS for token in tokens)
+    return searched and ("in" in values or "==" in values or bool(INSPECTING_METHODS & set(values)))
+
+
+def _close(sink: Sink, frame: _Frame) -> None:
+    """LF6022 for a branch that inserts prose only when a message says something."""
+    if frame.gate >= 0 and frame.prose > GATED_PROSE_MAX:
+        sink.add("LF6022", frame.gate, length=frame.prose, limit=GATED_PROSE_MAX)
+
+
+def _calls_name(tokens: tuple[Token, ...], name: str) -> bool:
+    pairs = pairwise(tokens)
+    return any(token.kind is TokenKind.NAME and token.value == name and after.value == "(" for token, after in pairs)
+
+
+def _calls(state: _State, tokens: tuple[Token, ...]) -> None:
+    """Note which macro is called from the body of which, unless an ``if`` or ``for`` in that body guards the call.
+
+    A guarded call can end, and real templates walk nested JSON schemas that way; an unguarded one never returns.
+    """
+    inside = next((i for i in range(len(state.frames) - 1, -1, -1) if state.frames[i].word == "macro"), None)
+    if inside is None or any(frame.word in GUARDS for frame in state.frames[inside + 1 :]):
+        return
+    if tokens and tokens[0].value == "macro":
+        return
+    caller = state.frames[inside].name
+    for token, after in pairwise(tokens):
+        if token.kind is TokenKind.NAME and after.value == "(":
+            state.calls.setdefault(caller, set()).add(token.value)
+
+
+def _reaches(calls: dict[str, set[str]], start: str) -> bool:
+    """True if ``start`` is called, directly or through others, from its own body."""
+    seen: set[str] = set()
+    waiting = list(calls[start])
+    while waiting:
+        name = waiting.pop()
+        if name == start:
+            return True
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(calls.get(name, ()))
+    return False

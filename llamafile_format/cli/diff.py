@@ -1,0 +1,29 @@
+"""``llamafile-format diff``."""
+
+from __future__ import annotations
+
+import click
+
+from llamafile_format.operations.diff import diff
+from llamafile_format.reports.escape import printable
+
+
+@click.command("diff")
+@click.argument("a", metavar="A", type=click.Path(path_type=str))
+@click.argument("b", metavar="B", type=click.Path(path_type=str))
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def command(a: str, b: str, as_json: bool) -> None:
+    """Show in what two files differ: prefix, members (by 4 MiB chunk), metadata, order.
+
+    Recorded digests are compared, so size does not matter; verify says whether a file matches its own digests. Exit
+    code 1 if there is a difference.
+    """
+    differences = diff(a, b)
+    if as_json:
+        import json
+
+        click.echo(json.dumps([item.to_json() for item in differences], indent=1, sort_keys=True))
+    else:
+        for item in differences:
+            click.echo(f"{item.area:<9} {item.change:<8} {printable(item.name)}  {printable(item.detail)}".rstrip())
+    click.get_current_context().exit(1 if differences else 0)

@@ -1,0 +1,95 @@
+"""The command ``llamafile-format``: a lazy group of one module per command, and what errors look like."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from llamafile_format.errors import LlamafileError
+
+COMMANDS = {
+    "pack": "Pack a model, and what goes with it, into one file.",
+    "inspect": "Show everything worth knowing about a file.",
+    "verify": "Check that files are intact and what they claim to be.",
+    "extract": "Take members out, checked while they are written.",
+    "diff": "Show in what two files differ.",
+    "repack": "Change prefix, members or profile; weights stay as they are.",
+    "recover": "Finish or roll back what a crash left behind.",
+    "rule": "Explain a rule: clause, reason, remedy.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when it is called: ``inspect`` does not pay for ``repack``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"llamafile_format.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):  # from the table, so that --help imports no command
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from llamafile_format import __version__
+
+        click.echo(f"llamafile-format {__version__}")
+        ctx.exit()
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+)
+def cli() -> None:
+    """Keep a language model together with the software that runs it, in one file.
+
+    Exit codes: 0 nothing that was asked for failed; 1 errors were found, or files differ; 2 usage; 3 not this format
+    at all; 4 could not complete (I/O, truncated, journal pending); 5 authenticity required and not established;
+    6 behaviour differs.
+    """
+
+
+def run() -> int:
+    """Run the command line; the exit code. stdout carries data only, everything else goes to stderr."""
+    try:
+        result = cli.main(standalone_mode=False)
+    except LlamafileError as error:
+        _complain(error)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show(file=sys.stderr)
+        return error.exit_code
+    except click.Abort:
+        sys.stderr.write("interrupted; nothing was left half-written\n")
+        return 4
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; flushing must not complain
+        return 0
+    except OSError as error:
+        sys.stderr.write(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}\n")
+        return 2 if error.errno == errno.ENOENT else 4
+    except RecursionError:
+        sys.stderr.write("error: the input is nested too deeply\n")
+        return 4
+    return result if isinstance(result, int) else 0
+
+
+def _complain(error: LlamafileError) -> None:
+    from llamafile_format.reports.escape import printable
+
+    sys.stderr.write(f"error: {printable(str(error))}\n")
+    if error.hint:
+        sys.stderr.write(f"hint: {printable(error.hint)}\n")

@@ -1,0 +1,133 @@
+"""``llamafile-format pack``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from llamafile_format.cli.terminal import progress
+from llamafile_format.errors import UsageError
+from llamafile_format.operations.inputs import Include, include_of
+from llamafile_format.operations.pack import PROFILES, pack
+
+
+@click.command("pack")
+@click.argument("files", nargs=-1, metavar="MODEL.gguf [FILE]...", type=click.Path(path_type=str))
+@click.option("-o", "--output", "out", metavar="OUT", default="", help="Where to write (default: MODEL.llamafile).")
+@click.option("--prefix", metavar="FILE|none", default="", help="Engine to put in front (default: none).")
+@click.option(
+    "--args", "args", metavar="TEXT", default=None, help="Default arguments of the engine, quoted as in a shell."
+)
+@click.option("--args-file", metavar="F", default="", help="Read the default arguments from a file.")
+@click.option("--recipe", metavar="YAML", default="", help="Take everything from a pack recipe (llamafile.yaml).")
+@click.option(
+    "--include",
+    "includes",
+    metavar="PATH[=MEMBER]",
+    multiple=True,
+    help="Include a file, under its own or another name.",
+)
+@click.option(
+    "--role",
+    "roles",
+    metavar="[MEMBER=]ROLE",
+    multiple=True,
+    help="Role of an included file, where its contents do not tell.",
+)
+@click.option("--name", default="", help="Name of the model, for catalogues.")
+@click.option("--license", "license_", default="", help="Licence as an SPDX expression, such as Apache-2.0.")
+@click.option("--source", default="", help="Where the model comes from, such as a URL.")
+@click.option(
+    "--created", metavar="TIME", default="", help="Time to record: 2026-11-20T00:00:00Z, or now (default: none)."
+)
+@click.option(
+    "--align", metavar="BYTES", type=int, default=0, help="Alignment of weights and runtimes (default: 65536)."
+)
+@click.option("--default", "default", metavar="MEMBER", default="", help="Model that starts, when there are several.")
+@click.option("--merge-splits", is_flag=True, help="Merge the shards of a split GGUF into one member.")
+@click.option("--profile", type=click.Choice(PROFILES), default=None, help="archive adds SHA-512 to every digest.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    files: tuple[str, ...],
+    out: str,
+    prefix: str,
+    args: str | None,
+    args_file: str,
+    recipe: str,
+    includes: tuple[str, ...],
+    roles: tuple[str, ...],
+    name: str,
+    license_: str,
+    source: str,
+    created: str,
+    align: int,
+    default: str,
+    merge_splits: bool,
+    profile: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Pack a model, and what goes with it, into one file.
+
+    The same inputs give the same bytes on any machine. One shard of a split GGUF stands for its whole set. Files that
+    are not models get their role from contents and name: licences, model cards, templates, documents.
+
+    \b
+    llamafile-format pack model.gguf --license Apache-2.0 -o model.llamafile
+    llamafile-format pack model.gguf --prefix llamafile-0.9.3 --args "-m model.gguf ..."
+    llamafile-format pack --recipe llamafile.yaml -o model.llamafile
+    """
+    with progress("packing") as callback:
+        result = pack(
+            files,
+            out,
+            prefix=prefix,
+            args=read_args(args, args_file),
+            include=with_roles([include_of(text) for text in includes], roles),
+            recipe=recipe,
+            name=name,
+            license=license_,
+            source=source,
+            created=created,
+            default=default,
+            align=align,
+            profile=profile or "",
+            merge_splits=merge_splits,
+            force=force,
+            progress=callback,
+        )
+    if as_json:
+        import json
+
+        value = {"path": str(result.path), "size": result.size, "manifest_sha256": result.manifest_sha256}
+        click.echo(json.dumps(value, indent=1, sort_keys=True))
+        return
+    click.echo(f"{result.path}  {result.size} bytes  manifest sha256:{result.manifest_sha256}")
+    if sys.stderr.isatty():
+        click.echo(f"check it with: llamafile-format verify {result.path}", err=True)
+
+
+def read_args(args: str | None, args_file: str) -> str | None:
+    """The text of ``--args`` or of the file in ``--args-file``; None if neither is given."""
+    if args is not None and args_file:
+        raise UsageError("--args and --args-file exclude each other")
+    return Path(args_file).read_text("utf-8") if args_file else args
+
+
+def with_roles(includes: list[Include], roles: tuple[str, ...]) -> list[Include]:
+    """Apply ``--role``: ``MEMBER=ROLE`` by name; plain roles in the order of the includes, a single one to all."""
+    named = dict(text.rsplit("=", 1) for text in roles if "=" in text)
+    plain = [text for text in roles if "=" not in text]
+    if len(plain) == 1:
+        plain *= len(includes)
+    if plain and len(plain) != len(includes):
+        raise UsageError(f"{len(includes)} --include but {len(plain)} --role", hint="write --role MEMBER=ROLE")
+    result = [replace(item, role=role) for item, role in zip(includes, plain, strict=True)] if plain else includes
+    members = {item.member or item.path.name for item in result}
+    if unknown := named.keys() - members:
+        raise UsageError(f"--role names {', '.join(sorted(unknown))}, which is not included with --include")
+    return [replace(item, role=named.get(item.member or item.path.name, item.role)) for item in result]

@@ -1,0 +1,54 @@
+"""Progress on stderr, for people only: bytes, rate, time left; nothing when stderr is not a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[int, int], None]
+
+_INTERVAL = 0.1  # seconds between two redraws
+_DELAY = 0.4  # short work shows nothing
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Progress | None]:
+    """A callback for (bytes done, bytes in all) that draws one line; None when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    start = time.monotonic()
+    last = start + _DELAY - _INTERVAL
+    shown = False
+
+    def draw(done: int, total: int) -> None:
+        nonlocal last, shown
+        now = time.monotonic()
+        if now - last < _INTERVAL:
+            return
+        last, shown = now, True
+        rate = done / max(now - start, 1e-6)
+        left = (total - done) / rate if rate else 0.0
+        bar = "█" * int(20 * done / max(total, 1))
+        line = f"{label[:20]:<20} {bar:░<20} {size_text(done)} of {size_text(total)}  {size_text(int(rate))}/s  {left:.0f} s left"
+        sys.stderr.write(f"\r\x1b[2K{line[:79]}")
+        sys.stderr.flush()
+
+    try:
+        yield draw
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+
+def size_text(size: int) -> str:
+    """``size`` bytes for people: three figures and a binary unit."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.3g} {unit}"
+        value /= 1024
+    return f"{value:.4g} TiB"

@@ -1,0 +1,311 @@
+"""One file opened for reading: archive, manifest, prefix, weights, byte map, each parsed once and only when asked for.
+
+with llamafile_format.open("model.llamafile") as container:
+    for member in container.members:
+        print(member.path, member.size)
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import IO, TYPE_CHECKING
+
+from llamafile_format.checks.canonical import Claims
+from llamafile_format.checks.manifest import layout_of
+from llamafile_format.checks.verdict import Kind
+from llamafile_format.errors import FormatError, LimitExceeded, NotALlamafile
+from llamafile_format.findings import Finding
+from llamafile_format.manifest.model import MANIFEST_PATH, MAX_MANIFEST, Manifest, Member
+from llamafile_format.manifest.reader import read_manifest
+from llamafile_format.source import ByteSource, FileSource, Window, open_source
+from llamafile_format.spans import Span
+from llamafile_format.zip.attribution import attribute
+from llamafile_format.zip.engine import engine_records
+from llamafile_format.zip.names import is_weights_name
+from llamafile_format.zip.reader import Archive, Entry, Generation, find_generations, read_archive
+from llamafile_format.zip.records import DEFLATED, STORED
+from llamafile_format.zip.writer import MARK
+
+if TYPE_CHECKING:
+    from llamafile_format.prefix.engine import Engine
+    from llamafile_format.prefix.facts import PrefixFacts
+
+Openable = str | os.PathLike[str] | bytes | IO[bytes] | ByteSource
+"""What can be opened: a path, an open binary file, bytes, or a byte source."""
+
+MAX_INFLATED = 64 << 20  # clause 9.5: bytes that a deflated member may unpack to in memory
+_MAGIC = {b"GGUF", b"FUGG"}
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFacts:
+    """A member as a reader sees it. Offsets are absolute, sizes bytes; ``sha256`` is empty where none is recorded."""
+
+    path: str
+    role: str
+    media_type: str
+    offset: int
+    size: int
+    alignment: int
+    method: int
+    stored_size: int
+    crc32: int
+    sha256: str = ""
+
+    @property
+    def stored(self) -> bool:
+        """True if the data can be used in place."""
+        return self.method == STORED
+
+
+class Container:
+    """A container, or a legacy llamafile, open for reading. Create it with :func:`open_container`."""
+
+    def __init__(self, source: ByteSource, *, owned: bool = False) -> None:
+        self.source = source
+        self._owned = owned
+        self.archive: Archive = read_archive(source)
+        self.manifest_bytes = b""
+        self.manifest: Manifest | None = None
+        self.manifest_findings: tuple[Finding, ...] = ()
+        self._read_manifest()
+
+    def _read_manifest(self) -> None:
+        entry = self.archive.entry(MANIFEST_PATH)
+        if entry is None or not entry.located:
+            return
+        if entry.size > MAX_MANIFEST or entry.data_offset + entry.size > self.source.size:
+            self.manifest, findings = None, [Finding("LF3001", args={"size": entry.size, "limit": MAX_MANIFEST})]
+        else:
+            self.manifest_bytes = self.source.read_at(entry.data_offset, entry.size)
+            self.manifest, findings = read_manifest(self.manifest_bytes, base=entry.data_offset)
+        self.manifest_findings = tuple(findings)
+
+    @property
+    def name(self) -> str:
+        """Path or label of the source."""
+        return self.source.name
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.source.size
+
+    @cached_property
+    def kind(self) -> Kind:
+        """Container, legacy llamafile, or neither."""
+        if self.archive.entry(MANIFEST_PATH) is not None or self.marked:
+            return Kind.CONTAINER
+        weights = any(is_weights_name(entry.path) or entry.path == ".args" for entry in self.archive.entries)
+        engine = self.archive.entries and self.prefix_facts.kind.value in ("ape", "elf", "pe", "macho")
+        return Kind.LEGACY if weights or engine else Kind.OTHER
+
+    @property
+    def marked(self) -> bool:
+        """True if the end record carries the format's mark (clause 4.7)."""
+        return self.archive.tail is not None and self.archive.tail.comment == MARK
+
+    @cached_property
+    def claims(self) -> Claims | None:
+        """What determines the structure of a 1.0 container; None for anything else or a manifest beyond use."""
+        if self.manifest is None or (where := layout_of(self.manifest)) is None:
+            return None
+        return Claims(self.manifest, self.manifest_bytes, where, self.engine_records)
+
+    @cached_property
+    def engine_records(self) -> tuple[bytes, ...]:
+        """Directory records carried over from the prefix, verbatim, re-read from the prefix itself (clause 4.10)."""
+        if self.manifest is None or self.manifest.prefix.directory is None:
+            return ()
+        size = min(self.manifest.prefix.engine_size, self.size)
+        found = engine_records(self.source, size, taken=[member.path for member in self.manifest.members])
+        return tuple(self.source.read_at(entry.record_offset, entry.record.length) for entry in found.carried)
+
+    @cached_property
+    def generations(self) -> tuple[Generation, ...]:
+        """Stale directories that appending tools left behind (clause 9.4)."""
+        return find_generations(self.source, self.archive)
+
+    @cached_property
+    def engine_size(self) -> int:
+        """Bytes [0, engine_size) that are the engine, without padding."""
+        if self.manifest is not None:
+            return min(self.manifest.prefix.engine_size, self.size)
+        from llamafile_format.legacy import split_legacy
+
+        return split_legacy(self).engine_size
+
+    @cached_property
+    def prefix_facts(self) -> PrefixFacts:
+        """What the bytes in front of the first member are, read and never run (chapter 3)."""
+        from llamafile_format.prefix.identify import identify
+
+        starts = [entry.header_offset for entry in self.archive.entries if entry.located]
+        limit = self.manifest.prefix.size if self.manifest is not None else min(starts, default=self.size)
+        return identify(self.source, limit=min(limit, self.size))
+
+    @cached_property
+    def engine(self) -> Engine | None:
+        """Family and version of the engine, read off its bytes. Scans the prefix."""
+        from llamafile_format.prefix.engine import identify_engine
+
+        names = [entry.path for entry in self.archive.entries]
+        return identify_engine(self.source, 0, self.engine_size, entries=names)
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """The byte map: spans that tile [0, size)."""
+        archive = self.archive
+        if self.manifest is None:
+            from dataclasses import replace
+
+            archive = replace(archive, stale=self.generations)
+            return attribute(self.source, archive, image_end=self.prefix_facts.end or 0)
+        return attribute(self.source, archive, prefix_size=self.manifest.prefix.size)
+
+    @cached_property
+    def members(self) -> tuple[MemberFacts, ...]:
+        """All members in directory order, engine records first; roles and digests come from the manifest."""
+        listed = {member.path: member for member in self.manifest.members} if self.manifest else {}
+        return tuple(self._facts(entry, listed.get(entry.path)) for entry in self.archive.entries)
+
+    def _facts(self, entry: Entry, member: Member | None) -> MemberFacts:
+        from llamafile_format.manifest.media import legacy_role, media_type
+
+        if member is not None:
+            role, kind, alignment, digest = member.role, member.media_type, member.alignment, member.sha256
+        else:
+            role, alignment, digest = legacy_role(entry.path), 1, ""
+            if self.manifest is not None:
+                role = _structural_role(entry.path)
+            elif entry.index in self._engine_indices:
+                role = "engine-asset"
+            kind = media_type(entry.path, role)
+        return MemberFacts(
+            path=entry.path,
+            role=role,
+            media_type=kind,
+            offset=entry.data_offset,
+            size=entry.size,
+            alignment=alignment,
+            method=entry.method,
+            stored_size=entry.compressed_size,
+            crc32=entry.crc32,
+            sha256=digest,
+        )
+
+    @cached_property
+    def _engine_indices(self) -> frozenset[int]:
+        from llamafile_format.legacy import split_legacy
+
+        return frozenset(entry.index for entry in split_legacy(self).engine_entries)
+
+    def entry(self, path: str) -> Entry:
+        """The directory entry ``path``; KeyError with the names that there are."""
+        entry = self.archive.entry(path)
+        if entry is None:
+            raise KeyError(f"no member {path}; there are: {', '.join(e.path for e in self.archive.entries[:20])}")
+        return entry
+
+    def window(self, path: str) -> Window:
+        """The data of a stored member as a byte source, in place. KeyError, or FormatError if it is not stored."""
+        entry = self.entry(path)
+        if not entry.located or entry.method != STORED or entry.size != entry.compressed_size:
+            raise FormatError(
+                f"{path} cannot be used in place: it is not stored whole", clause="LF2024", offset=entry.header_offset
+            )
+        return Window(self.source, entry.data_offset, entry.size)
+
+    def read(self, path: str) -> bytes:
+        """The contents of a member, unpacked. KeyError; LimitExceeded for a deflated one beyond 64 MiB; FormatError."""
+        return b"".join(self.stream(path, limit=MAX_INFLATED))
+
+    def stream(self, path: str, *, limit: int | None = None) -> Iterator[bytes]:
+        """The contents of a member in blocks of at most 1 MiB, checked against the size in the directory."""
+        entry = self.entry(path)
+        if not entry.located:
+            raise FormatError(f"{path} has no data inside the file", offset=entry.header_offset, clause="LF2016")
+        if limit is not None and entry.size > limit and entry.method != STORED:
+            raise LimitExceeded(f"{path} is too large to unpack in memory", found=entry.size, allowed=f"{limit}")
+        if entry.method == STORED:
+            yield from _blocks(self.source, entry.data_offset, entry.size)
+        elif entry.method == DEFLATED:
+            yield from inflate(self.source, entry)
+        else:
+            raise FormatError(
+                f"{path} uses compression method {entry.method}", offset=entry.header_offset, clause="LF2024"
+            )
+
+    def close(self) -> None:
+        """Close the file if this object opened it."""
+        if self._owned and isinstance(self.source, FileSource):
+            self.source.close()
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _structural_role(path: str) -> str:
+    if path == MANIFEST_PATH:
+        return "manifest"
+    return "signature-record" if path.startswith("META-LLAMAFILE/signatures/") else "engine-asset"
+
+
+def _blocks(source: ByteSource, offset: int, length: int) -> Iterator[bytes]:
+    for at in range(0, length, 1 << 20):
+        yield source.read_at(offset + at, min(1 << 20, length - at))
+
+
+def inflate(source: ByteSource, entry: Entry) -> Iterator[bytes]:
+    """The contents of a deflated entry; FormatError if they are not exactly as long as the directory says."""
+    stream = zlib.decompressobj(-15)
+    total = 0
+    try:
+        for block in _blocks(source, entry.data_offset, entry.compressed_size):
+            pending = block
+            while pending:
+                out = stream.decompress(pending, 1 << 20)
+                total += len(out)
+                if total > entry.size:  # a bomb: the directory promised less
+                    raise FormatError(
+                        f"{entry.path} unpacks to more than its size", found=total, allowed=str(entry.size)
+                    )
+                if out:
+                    yield out
+                pending = stream.unconsumed_tail
+                if stream.eof or (not out and not pending):
+                    break
+    except zlib.error as error:
+        raise FormatError(f"{entry.path} cannot be unpacked: {error}", offset=entry.data_offset) from error
+    if total != entry.size or not stream.eof:
+        raise FormatError(f"{entry.path} unpacks to another size", found=total, allowed=str(entry.size))
+
+
+def open_container(what: Openable) -> Container:
+    """Open ``what`` for reading.
+
+    Raises NotALlamafile with a plain sentence if it is something else (a plain GGUF, an HTML page, a Git-LFS pointer),
+    SourceError if it cannot be read. A damaged container opens: its faults are for ``verify`` to tell.
+    """
+    source = open_source(what)
+    owned = source is not what
+    container = Container(source, owned=owned)
+    if container.kind is Kind.OTHER:
+        from llamafile_format.prefix.impostors import recognise
+
+        impostor = recognise(source)
+        container.close()
+        if impostor is None:
+            raise NotALlamafile(f"{source.name} is not a llamafile", hint="it has no archive with weights at its end")
+        raise NotALlamafile(f"{source.name}: {impostor.message}", hint=impostor.hint)
+    return container

@@ -1,0 +1,37 @@
+"""What a check says: a rule id, a place, and the values that the rule's message needs (spec/1.0, chapter 10).
+
+A check creates a ``Finding`` at the spot where it sees the fault. Text, severity, clause and remedy come from the rule
+table (:mod:`llamafile_format.rules`), so text, JSON and HTML render the same object and wording never decides identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Value = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A place in a file. ``offset`` and ``length`` are bytes from byte 0; None where no byte range is meant.
+
+    ``member`` is a member path, ``field`` a dotted field name such as ``members[3].sha256`` or ``eocd.count``.
+    """
+
+    offset: int | None = None
+    length: int | None = None
+    member: str = ""
+    field: str = ""
+
+
+NOWHERE = Where()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One broken (or noteworthy) rule at one place. ``args`` fill the placeholders of the rule's message."""
+
+    rule: str
+    where: Where = NOWHERE
+    args: Mapping[str, Value] = field(default_factory=dict)

@@ -1,0 +1,114 @@
+"""Deterministic JSON (spec/1.0, 5.2): one text for one value, and a strict decoder that refuses every other spelling.
+
+Keys sorted by code point, one-space indent, one field a line, integers only, LF, final newline. A manifest is signed by
+its digest, so a second spelling of the same value (a duplicate key, an escape, ``1e3``) would be a second meaning.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from llamafile_format.errors import FormatError
+
+MAX_DEPTH = 8  # clause 5.2.6: containers nested deeper are refused before they are built
+MAX_INTEGER = (1 << 63) - 1  # clause 5.2.4: what a signed 64-bit integer holds
+_MAX_DIGITS = 19
+
+
+def encode(value: Any) -> bytes:
+    """The one encoding of ``value`` (str, int, bool, list, dict with str keys)."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1, separators=(",", ": "), allow_nan=False)
+    return text.encode("utf-8") + b"\n"
+
+
+def decode(data: bytes) -> Any:
+    """The value of ``data``; FormatError unless ``data`` is exactly what :func:`encode` writes for it."""
+    _check_depth(data)
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_float=_refuse("a number with a fraction or exponent"),
+            parse_constant=_refuse("NaN or Infinity"),
+            parse_int=_integer,
+        )
+    except FormatError:
+        raise
+    except UnicodeDecodeError as error:
+        raise FormatError("not UTF-8", offset=error.start, clause="5.2.1") from error
+    except json.JSONDecodeError as error:
+        raise FormatError(f"not JSON: {error.msg}", offset=error.pos, clause="5.2.1") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"not JSON: {error}", clause="5.2.1") from error
+    _refuse_null(value)
+    try:
+        again = encode(value)
+    except UnicodeEncodeError as error:  # a lone surrogate can be escaped in JSON but has no UTF-8
+        raise FormatError("a string holds a lone surrogate", clause="5.2.1") from error
+    if again != data:
+        at = next((i for i, (a, b) in enumerate(zip(again, data, strict=False)) if a != b), min(len(again), len(data)))
+        raise FormatError(
+            "not in the canonical form",
+            offset=at,
+            clause="5.2.2",
+            found=repr(data[at : at + 24]),
+            allowed=repr(again[at : at + 24]),
+        )
+    return value
+
+
+def _check_depth(data: bytes) -> None:
+    """Refuse nesting beyond MAX_DEPTH before the parser recurses into it (stack exhaustion)."""
+    depth = 0
+    quoted = escaped = False
+    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+        return
+    # Only bytes that change the state matter; everything else is skipped by translate.
+    for byte in data.translate(None, delete=_INERT):
+        if quoted:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                quoted = False
+        elif byte == 0x22:
+            quoted = True
+        elif byte in b"{[":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise FormatError("nested too deeply", clause="5.2.6", found=depth, allowed=f"at most {MAX_DEPTH}")
+        elif byte in b"}]":
+            depth -= 1
+
+
+_INERT = bytes(byte for byte in range(256) if byte not in b'"{}[]\\ntbfru/' or byte in b"ntbfru/")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise FormatError("an object names a key twice", clause="5.2.3")
+    return value
+
+
+def _integer(text: str) -> int:
+    number = int(text) if len(text) <= _MAX_DIGITS else MAX_INTEGER + 1
+    if not 0 <= number <= MAX_INTEGER:
+        raise FormatError("an integer out of range", clause="5.2.4", found=text[:24], allowed=f"0 to {MAX_INTEGER}")
+    return number
+
+
+def _refuse(what: str) -> Any:
+    def refuse(text: str) -> Any:
+        raise FormatError(f"{what} is not allowed", clause="5.2.4", found=text[:24])
+
+    return refuse
+
+
+def _refuse_null(value: Any) -> None:
+    if value is None:
+        raise FormatError("null is not allowed", clause="5.2.5")
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _refuse_null(item)

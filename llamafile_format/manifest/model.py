@@ -1,0 +1,179 @@
+"""The manifest as data (spec/1.0, chapter 5). Sizes and offsets are bytes; digests are lower-case hex.
+
+Fields that this version does not know are kept in ``extra`` and written back, so that a repack by an old tool does not
+lose what a newer one recorded (clause 5.6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llamafile_format.manifest.canonical import encode
+
+FORMAT = "llamafile"
+VERSION = "1.0"
+MANIFEST_PATH = "META-LLAMAFILE/manifest.json"
+CHUNKS_PATH = "META-LLAMAFILE/chunks.txt"
+README_PATH = "META-LLAMAFILE/README.txt"
+SIGNATURES_FOLDER = "META-LLAMAFILE/signatures/"
+HISTORY_FOLDER = "META-LLAMAFILE/history/"
+RESERVED_FOLDER = "META-LLAMAFILE/"
+MAX_MANIFEST = 64 << 20  # clause 5.1: bytes; 65,534 members take about 30 MiB
+PROFILES = ("default", "archive")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member in file order. ``offset`` is where its data starts, absolute from byte 0; ``crc32`` 8 hex digits."""
+
+    path: str
+    role: str
+    media_type: str
+    offset: int
+    size: int
+    alignment: int
+    crc32: str
+    sha256: str
+    chunk_root: str
+    sha512: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The member's JSON object."""
+        value: dict[str, Any] = {
+            **self.extra,
+            "alignment": self.alignment,
+            "chunk_root": self.chunk_root,
+            "crc32": self.crc32,
+            "media_type": self.media_type,
+            "offset": self.offset,
+            "path": self.path,
+            "role": self.role,
+            "sha256": self.sha256,
+            "size": self.size,
+        }
+        if self.sha512:
+            value["sha512"] = self.sha512
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAsset:
+    """A file of the engine's own ZIP whose directory record is carried over: decompressed size and digest."""
+
+    path: str
+    size: int
+    sha256: str
+    sha512: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The asset's JSON object."""
+        value: dict[str, Any] = {"path": self.path, "role": "engine-asset", "sha256": self.sha256, "size": self.size}
+        if self.sha512:
+            value["sha512"] = self.sha512
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDirectory:
+    """The central directory that the prefix brought along (clause 3.6): where its bytes lie, and what became of it."""
+
+    offset: int
+    size: int
+    count: int
+    assets: tuple[EngineAsset, ...] = ()
+    dropped: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The directory's JSON object."""
+        return {
+            "assets": [asset.to_json() for asset in self.assets],
+            "count": self.count,
+            "dropped": [{"path": path, "reason": reason} for path, reason in self.dropped],
+            "offset": self.offset,
+            "size": self.size,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The executable bytes [0, size); the engine proper is [0, engine_size), the rest is zero padding to 64 KiB."""
+
+    kind: str
+    size: int
+    sha256: str
+    engine_size: int
+    engine_sha256: str
+    directory: EngineDirectory | None = None
+    opaque: str = ""  # why the prefix's own ZIP, if it has one, was not carried over
+    sha512: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The prefix's JSON object."""
+        value: dict[str, Any] = {
+            **self.extra,
+            "engine_sha256": self.engine_sha256,
+            "engine_size": self.engine_size,
+            "kind": self.kind,
+            "sha256": self.sha256,
+            "size": self.size,
+        }
+        if self.directory is not None:
+            value["directory"] = self.directory.to_json()
+        if self.opaque:
+            value["opaque"] = self.opaque
+        if self.sha512:
+            value["sha512"] = self.sha512
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything that the container says about itself. Optional texts are empty when absent."""
+
+    prefix: Prefix
+    members: tuple[Member, ...]
+    version: str = VERSION
+    profile: str = "default"
+    created: str = ""
+    name: str = ""
+    license: str = ""
+    source: str = ""
+    default: str = ""
+    critical: tuple[str, ...] = ()
+    history: tuple[Mapping[str, Any], ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest's JSON object."""
+        value: dict[str, Any] = {
+            **self.extra,
+            "format": FORMAT,
+            "members": [member.to_json() for member in self.members],
+            "prefix": self.prefix.to_json(),
+            "profile": self.profile,
+            "version": self.version,
+        }
+        for key in ("created", "name", "license", "source", "default"):
+            if text := getattr(self, key):
+                value[key] = text
+        if self.critical:
+            value["critical"] = list(self.critical)
+        if self.history:
+            value["history"] = [dict(entry) for entry in self.history]
+        return value
+
+    def encode(self) -> bytes:
+        """The manifest's bytes as they stand in the file."""
+        return encode(self.to_json())
+
+    def member(self, path: str) -> Member | None:
+        """The member ``path``, or None."""
+        return next((member for member in self.members if member.path == path), None)
+
+    def with_role(self, *roles: str) -> tuple[Member, ...]:
+        """The members of ``roles``, in file order."""
+        return tuple(member for member in self.members if member.role in roles)

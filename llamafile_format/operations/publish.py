@@ -1,0 +1,89 @@
+"""Outputs that are whole or absent: a temporary file in the target folder, fsynced, then given its name.
+
+A crash, a full disk or an unreadable input leaves nothing under the final name; what was there before stays until the
+new file is complete on the medium.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from llamafile_format.errors import SourceError, UsageError
+
+
+@contextlib.contextmanager
+def output(path: Path, *, force: bool = False, mode: int = 0o644) -> Iterator[int]:
+    """Yield a descriptor to write to; at the end of a clean block the file appears as ``path``, all at once.
+
+    Raises UsageError if ``path`` exists and ``force`` is not given, SourceError if writing fails (the message says how
+    much room there was). ``mode`` is cut by the umask, as for any new file.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory", hint="name a file to write")
+    if not force and os.path.lexists(path):
+        raise UsageError(f"{path} exists", hint="add --force to replace it, or choose another name with -o")
+    folder = path.parent
+    temporary = folder / f".{path.name[:80]}.{secrets.token_hex(6)}.partial"
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(temporary, flags, mode)
+    except OSError as error:
+        raise SourceError(
+            f"cannot write in {folder}: {error.strerror}", hint="choose a folder that you may write to"
+        ) from error
+    try:
+        try:
+            yield descriptor
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        _give_name(temporary, path, force)
+        sync_folder(folder)
+    except OSError as error:
+        if isinstance(error, SourceError):
+            raise
+        raise write_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_error(path: Path, error: OSError) -> SourceError:
+    """What to tell a user whose output could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        room = os.statvfs(path.parent)
+        free = room.f_bavail * room.f_frsize
+        return SourceError(
+            f"no space left for {path}: {free} bytes are free in {path.parent}; nothing was left under that name",
+            hint="free some space there or write to another folder with -o",
+        )
+    return SourceError(f"cannot write {path}: {error.strerror}; nothing was left under that name")
+
+
+def _give_name(temporary: Path, path: Path, force: bool) -> None:
+    if force:
+        temporary.replace(path)
+        return
+    try:
+        os.link(temporary, path)  # fails if somebody created the name meanwhile; rename would overwrite it
+    except FileExistsError:
+        raise UsageError(f"{path} appeared while it was being written", hint="add --force to replace it") from None
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            raise UsageError(f"{path} appeared while it was being written", hint="add --force to replace it") from None
+        temporary.rename(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename durable; a no-op where folders cannot be opened."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,112 @@
+"""Moving bytes between files: shared blocks where the file system can, holes kept as holes, plain copies elsewhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from llamafile_format.manifest.hashing import Progress, cores, pieces
+from llamafile_format.source import ByteSource, FileSource, Window
+
+_FICLONERANGE = 0x4020940D  # linux/fs.h: _IOW(0x94, 13, struct file_clone_range)
+_CLONE_UNIT = 65536  # a multiple of every block size that reflink file systems use
+_CLONE_REFUSALS = frozenset(
+    {errno.EOPNOTSUPP, errno.EINVAL, errno.EXDEV, errno.ENOTTY, errno.EPERM, errno.ETXTBSY, errno.ENOSYS, errno.EISDIR}
+)
+
+
+def file_range(source: ByteSource, offset: int, length: int) -> tuple[FileSource, int] | None:
+    """The local file and absolute offset behind [offset, offset + length) of ``source``, if there is one."""
+    if isinstance(source, Window):
+        return file_range(source._source, source._offset + offset, length)
+    return (source, offset) if isinstance(source, FileSource) else None
+
+
+def clone(source: ByteSource, offset: int, length: int, out: int, at: int) -> int:
+    """Share blocks of ``source`` with the file ``out`` at ``at``; how many leading bytes were shared (0 if none)."""
+    origin = file_range(source, offset, length)
+    units = length - length % _CLONE_UNIT
+    if origin is None or not units or at % 4096 or not sys.platform.startswith("linux"):
+        return 0
+    import fcntl
+
+    try:
+        fcntl.ioctl(out, _FICLONERANGE, struct.pack("<qQQQ", origin[0].fd, origin[1], units, at))
+    except OSError as error:
+        if error.errno in _CLONE_REFUSALS:
+            return 0
+        raise
+    return units
+
+
+def data_ranges(source: ByteSource, offset: int, length: int) -> Iterator[tuple[int, int]]:
+    """(offset, length) of the stretches of [offset, offset + length) that hold data; holes are left out."""
+    origin = file_range(source, offset, length)
+    if origin is None or not hasattr(os, "SEEK_DATA"):
+        yield offset, length
+        return
+    file, start = origin
+    at, end = start, start + length
+    while at < end:
+        try:
+            low = os.lseek(file.fd, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            yield offset + (at - start), end - at
+            return
+        if low >= end:
+            return
+        high = min(os.lseek(file.fd, low, os.SEEK_HOLE), end)
+        yield offset + (low - start), high - low
+        at = high
+
+
+def write_at(out: int, at: int, data: bytes | memoryview) -> None:
+    """All of ``data`` at offset ``at`` of the file ``out``."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(out, view, at)
+        view, at = view[count:], at + count
+
+
+def copy(source: ByteSource, offset: int, length: int, out: int, at: int, *, progress: Progress | None = None) -> int:
+    """Bring ``length`` bytes of ``source`` to ``at`` in ``out``; how many of them are shared blocks."""
+    shared = clone(source, offset, length, out, at)
+    if progress and shared:
+        progress(shared)
+
+    def work() -> Iterator[tuple[int, int]]:
+        for low, count in data_ranges(source, offset + shared, length - shared):
+            yield from pieces(low, count)
+
+    def move(piece: tuple[int, int]) -> None:
+        write_at(out, at + piece[0] - offset, source.read_at(*piece))
+        if progress:
+            progress(piece[1])
+
+    in_parallel(move, work())
+    return shared
+
+
+def in_parallel(move: Callable[[tuple[int, int]], None], items: Iterable[tuple[int, int]]) -> None:
+    """Call ``move`` on every item from as many threads as there are cores; items are taken one by one, never listed."""
+    source = iter(items)
+    lock = threading.Lock()
+
+    def run() -> None:
+        while True:
+            with lock:
+                item = next(source, None)
+            if item is None:
+                return
+            move(item)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        for worker in [pool.submit(run) for _ in range(cores())]:
+            worker.result()

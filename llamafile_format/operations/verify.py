@@ -1,0 +1,270 @@
+"""The verification procedure (spec/1.0, 10.6), step by step; the comments carry the numbers of the clause.
+
+Bad input never raises: every fault is a finding and all faults are reported, not only the first. What cannot be read
+(I/O errors, a file that shrinks) ends the run with an incomplete report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from llamafile_format.checks.canonical import check_structure, signature_entries
+from llamafile_format.checks.chunks import check_chunks, check_prefix_digests
+from llamafile_format.checks.manifest import check_manifest
+from llamafile_format.checks.verdict import Kind, Level, Report, Verdict, judge
+from llamafile_format.container import Container, Openable
+from llamafile_format.errors import SourceError
+from llamafile_format.findings import Finding, Value, Where
+from llamafile_format.manifest.merkle import CHUNK_SIZE
+from llamafile_format.rules import Layer
+from llamafile_format.source import open_source
+from llamafile_format.zip.writer import MARK
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all)."""
+
+
+def verify(what: Openable, *, level: Level | str = Level.FULL, progress: Progress | None = None) -> Report:
+    """Verify ``what`` and return verdicts and findings; nothing in it is executed, rendered or trusted.
+
+    ``level``: quick reads structure only (at most 1 MiB beyond tail, directory, manifest, local headers and GGUF
+    headers), full every chunk and every canonical byte, exhaustive also whole-member digests and CRCs.
+    Raises SourceError only if ``what`` cannot be opened at all.
+    """
+    source = open_source(what)
+    run = _Run(Level(level), progress)
+    container: Container | None = None
+    try:
+        container = Container(source, owned=source is not what)
+        for finding in _procedure(container, run):
+            run.findings.append(finding)
+    except SourceError as error:
+        run.error = error.message
+    try:
+        return _report(source.name, source.size, container, run)
+    finally:
+        if container is not None:
+            container.close()
+
+
+@dataclass(slots=True)
+class _Run:
+    level: Level
+    callback: Progress | None
+    findings: list[Finding] = field(default_factory=list)
+    kind: Kind = Kind.OTHER
+    total: int = 0
+    done: int = 0
+    error: str = ""
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        if self.callback:
+            self.callback(min(self.done, self.total), self.total)
+
+
+def _procedure(container: Container, run: _Run) -> Iterator[Finding]:
+    run.kind = container.kind
+    # (1) Is this a llamafile at all? Downloads that went wrong get their own plain message.
+    if container.kind is Kind.OTHER:
+        yield from _not_ours(container)
+        return
+    # (2) Tail, directory, local headers: one parse, then everything the engine's own readers would see otherwise.
+    from llamafile_format.checks.archive import check_archive
+
+    canonical = container.kind is Kind.CONTAINER
+    prefix_size = container.manifest.prefix.size if container.manifest else None
+    yield from check_archive(container.source, container.archive, canonical=canonical, prefix_size=prefix_size)
+    # (3) to (6) by kind of file.
+    if canonical:
+        yield from _container(container, run)
+    else:
+        yield from _legacy(container, run)
+
+
+def _not_ours(container: Container) -> Iterator[Finding]:
+    from llamafile_format.prefix.impostors import recognise
+
+    impostor = recognise(container.source)
+    if impostor is not None:
+        yield Finding(impostor.rule, Where(offset=0, length=container.size), dict(impostor.args))
+    yield from container.archive.findings
+
+
+def _container(container: Container, run: _Run) -> Iterator[Finding]:
+    # (3) The manifest: form, then what it claims about itself.
+    yield from container.manifest_findings
+    manifest = container.manifest
+    if manifest is None:
+        if not container.manifest_findings:
+            yield Finding("LF3028", args={"mark": MARK.decode()})
+        yield Finding("LF9003", args={"path": "the members", "reason": "there is no usable manifest"})
+        return
+    claimed = check_manifest(manifest)
+    yield from claimed
+    claims = container.claims
+    end = claims.layout.manifest(len(claims.data)).end if claims else 0
+    if claims is None or end > container.size:
+        if claims is not None:
+            yield Finding("LF3107", Where(offset=container.size), {"end": end, "size": container.size})
+        yield Finding("LF9003", args={"path": "the members", "reason": "the manifest does not fit the file"})
+        return
+    # (4) The canonical rule: every byte that is not member data.
+    yield from check_structure(container.source, container.archive, claims)
+    yield from _prefix(container)
+    # (5) Digests, as far as the level goes.
+    if any(finding.rule in ("LF3013", "LF3016") for finding in claimed):
+        yield Finding("LF9001", args={"what": "digests, because the layout is not the manifest's"})
+    else:
+        yield from _digests(container, run)
+    # (6) Contents.
+    yield from _contents(container, run)
+    if count := len(signature_entries(container.archive)):
+        yield Finding("LF9005", args={"count": count})
+
+
+def _prefix(container: Container) -> Iterator[Finding]:
+    """The prefix against the manifest: kind, engine directory, padding rules."""
+    from llamafile_format.checks.prefix import check_prefix
+    from llamafile_format.zip.engine import engine_records
+
+    manifest = container.manifest
+    assert manifest is not None
+    facts = container.prefix_facts
+    if facts.kind.value != manifest.prefix.kind:
+        args: dict[str, Value] = {"claimed": manifest.prefix.kind, "found": facts.kind.value}
+        yield Finding("LF3027", Where(offset=0, length=manifest.prefix.size, field="prefix.kind"), args)
+    yield from check_prefix(container.source, manifest.prefix.size, facts)
+    directory = manifest.prefix.directory
+    size = min(manifest.prefix.engine_size, container.size)
+    found = engine_records(container.source, size, taken=[member.path for member in manifest.members])
+    claimed = (
+        (0, 0, 0, (), ())
+        if directory is None
+        else (
+            directory.offset,
+            directory.size,
+            directory.count,
+            tuple((asset.path, asset.size) for asset in directory.assets),
+            directory.dropped,
+        )
+    )
+    actual = (found.offset, found.size, found.count, tuple((e.path, e.size) for e in found.carried), found.dropped)
+    if claimed != actual:
+        where = Where(offset=found.offset, length=found.size, field="prefix.directory")
+        yield Finding("LF3026", where, {"reason": f"it has {found.count} records, {len(found.carried)} to carry over"})
+    if found.opaque_reason != manifest.prefix.opaque:
+        args = {"reason": f"the manifest calls it {manifest.prefix.opaque!r}, the bytes {found.opaque_reason!r}"}
+        yield Finding("LF3026", Where(field="prefix.opaque"), args)
+
+
+def _digests(container: Container, run: _Run) -> Iterator[Finding]:
+    claims = container.claims
+    assert claims is not None
+    manifest = claims.manifest
+    if run.level is Level.QUICK:
+        if any(member.size for member in manifest.members) or manifest.prefix.size:
+            yield Finding("LF9001", args={"what": "member data and prefix"})
+        return
+    run.total = claims.layout.chunks.gap_offset + manifest.prefix.engine_size
+    exhaustive = run.level is Level.EXHAUSTIVE
+    yield from check_chunks(container.source, claims, exhaustive=exhaustive, progress=run.advance)
+    large = [member.path for member in manifest.members if member.size > CHUNK_SIZE or member.sha512]
+    small_prefix = manifest.prefix.engine_size <= CHUNK_SIZE
+    if exhaustive or small_prefix:
+        yield from check_prefix_digests(container.source, claims, progress=run.advance)
+    if exhaustive:
+        yield from _assets(container)
+        return
+    assets = manifest.prefix.directory.assets if manifest.prefix.directory else ()
+    skipped = [*large, *([] if small_prefix else ["the prefix"]), *(["the engine's assets"] if assets else [])]
+    if skipped:
+        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+        yield Finding("LF9002", args={"what": f"the whole digests of {', '.join(skipped[:3])}{more}"})
+
+
+def _assets(container: Container) -> Iterator[Finding]:
+    """Engine assets unpack to what the manifest says."""
+    from llamafile_format.container import inflate
+    from llamafile_format.errors import FormatError
+    from llamafile_format.zip.records import DEFLATED
+
+    directory = container.manifest.prefix.directory if container.manifest else None
+    for asset in directory.assets if directory else ():
+        entry = container.archive.entry(asset.path)
+        digest, large = hashlib.sha256(), hashlib.sha512()
+        try:
+            if entry is None or entry.size != asset.size:
+                raise FormatError("no such entry")
+            blocks = inflate(container.source, entry) if entry.method == DEFLATED else container.stream(asset.path)
+            for block in blocks:
+                digest.update(block)
+                if asset.sha512:
+                    large.update(block)
+            good = digest.hexdigest() == asset.sha256 and (not asset.sha512 or large.hexdigest() == asset.sha512)
+        except FormatError:
+            good = False
+        if not good:
+            where = Where(offset=entry.header_offset if entry else None, member=asset.path)
+            yield Finding("LF4011", where, {"path": asset.path})
+
+
+def _legacy(container: Container, run: _Run) -> Iterator[Finding]:
+    """A legacy llamafile: explained by chapter 9, verified as far as it can be."""
+    from llamafile_format.checks.legacy import check_legacy
+    from llamafile_format.checks.prefix import check_prefix
+
+    image_end = container.prefix_facts.end or 0
+    yield from check_legacy(container.source, container.archive, container.generations, image_end=image_end)
+    yield from check_prefix(container.source, container.engine_size, container.prefix_facts, legacy=True)
+    if run.level is Level.QUICK:
+        yield Finding("LF9004", args={"detail": ", and not at level quick"})
+    else:
+        from llamafile_format.checks.crcs import check_crcs
+
+        run.total = sum(entry.compressed_size for entry in container.archive.entries if entry.located)
+        yield from check_crcs(container.source, container.archive, progress=run.advance)
+        yield Finding("LF9004", args={"detail": ""})
+    yield from _contents(container, run)
+
+
+def _contents(container: Container, run: _Run) -> Iterator[Finding]:
+    """(6) Weights, templates, arguments, licences: is the content what it claims to be?"""
+    from llamafile_format.checks.contents import check_contents
+
+    yield from check_contents(container, deep=run.level is not Level.QUICK)
+
+
+def _report(name: str, size: int, container: Container | None, run: _Run) -> Report:
+    complete = not run.error
+    verdicts: dict[Layer, Verdict] = {}
+    if run.kind is not Kind.OTHER:
+        for layer in (Layer.WELL_FORMED, Layer.VALID):
+            verdicts[layer] = judge(run.findings, layer, looked=complete)
+    digest = hashlib.sha256(container.manifest_bytes).hexdigest() if container and container.manifest_bytes else ""
+    return Report(
+        name=name,
+        size=size,
+        kind=run.kind,
+        level=run.level,
+        verdicts=verdicts,
+        findings=_unique(run.findings),
+        complete=complete,
+        error=run.error,
+        manifest_sha256=digest,
+        checked_bytes=run.done,
+    )
+
+
+def _unique(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Each fault once, in the order found: two checks may meet at one place."""
+    seen: set[tuple[object, ...]] = set()
+    result = []
+    for finding in findings:
+        key = (finding.rule, finding.where, tuple(sorted(finding.args.items())))
+        if key not in seen:
+            seen.add(key)
+            result.append(finding)
+    return tuple(result)

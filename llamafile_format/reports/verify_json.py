@@ -1,0 +1,77 @@
+"""A verification report as JSON; the schema is spec/schemas/report.schema.json. Keys are never removed within 1.x."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from typing import Any
+
+from llamafile_format import __version__
+from llamafile_format.checks.verdict import Report
+from llamafile_format.findings import Finding
+from llamafile_format.rules import rule
+from llamafile_format.specdata import spec_dir
+
+SCHEMA = "urn:llamafile-format:schema:1.0:report"
+
+
+def report_value(report: Report) -> dict[str, Any]:
+    """The JSON object of one report."""
+    return {
+        "$schema": SCHEMA,
+        "tool": {"name": "llamafile-format", "version": __version__},
+        "ruleset_sha256": ruleset_digest(),
+        "file": {"name": report.name, "size": report.size, "kind": report.kind.value},
+        "level": report.level.value,
+        "complete": report.complete,
+        "error": report.error,
+        "manifest_sha256": report.manifest_sha256,
+        "checked_bytes": report.checked_bytes,
+        "verdicts": {layer.value: verdict.value for layer, verdict in report.verdicts.items()},
+        "findings": [finding_value(finding) for finding in report.findings],
+    }
+
+
+def finding_value(finding: Finding) -> dict[str, Any]:
+    """The JSON object of one finding; ``where`` holds only what is known."""
+    row = rule(finding.rule)
+    where = finding.where
+    place: dict[str, Any] = {}
+    if where.offset is not None:
+        place["offset"] = where.offset
+    if where.length is not None:
+        place["length"] = where.length
+    if where.member:
+        place["member"] = where.member
+    if where.field:
+        place["field"] = where.field
+    return {
+        "rule": row.id,
+        "layer": row.layer.value,
+        "severity": row.severity.value,
+        "undetermined": row.undetermined,
+        "clause": row.clause,
+        "title": row.title,
+        "message": row.render(finding),
+        "remedy": row.remedy,
+        "where": place,
+        "args": dict(finding.args),
+    }
+
+
+def report_json(report: Report) -> str:
+    """One line of JSON (jsonl). Non-ASCII is escaped, so that no terminal can be steered by a file's texts."""
+    return json.dumps(report_value(report), sort_keys=True)
+
+
+def reports_json(reports: list[Report]) -> str:
+    """One object for one file, a list for several."""
+    values = [report_value(report) for report in reports]
+    return json.dumps(values[0] if len(values) == 1 else values, indent=1, sort_keys=True)
+
+
+@cache
+def ruleset_digest() -> str:
+    """SHA-256 of the rule table: two reports with the same digest were judged by the same rules."""
+    return hashlib.sha256((spec_dir() / "rules.yaml").read_bytes()).hexdigest()

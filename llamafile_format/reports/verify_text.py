@@ -1,0 +1,69 @@
+"""A verification report for people, at most 80 columns wide where names allow (spec/1.0, 10.8)."""
+
+from __future__ import annotations
+
+import textwrap
+
+from llamafile_format.checks.verdict import Kind, Level, Report, Verdict
+from llamafile_format.findings import Finding
+from llamafile_format.reports.escape import printable
+from llamafile_format.rules import Severity, rule
+
+_COLORS = {"yes": "32", "no": "31", "undetermined": "33", "error": "31", "warning": "33", "info": "36"}
+_ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+def report_text(report: Report, *, color: bool = False) -> str:
+    """Name, verdicts, then every finding with its place and remedy."""
+    lines = [_paint(printable(report.name), "1", color)]
+    if report.kind is Kind.OTHER:
+        lines.append(f"  {report.kind.value}" if report.complete else "  could not be read")
+    for layer, verdict in report.verdicts.items():
+        lines.append(f"  {layer.value:<12} {_paint(verdict.value, _COLORS[verdict.value], color)}{_reason(report, verdict)}")
+    if report.error:
+        lines.append(f"  {_paint('incomplete', '31', color)}   {printable(report.error)}")
+    for finding in sorted(report.findings, key=_grave):
+        lines += _finding_lines(finding, color)
+    lines.append(f"  {_summary(report)}")
+    return "\n".join(lines)
+
+
+def _reason(report: Report, verdict: Verdict) -> str:
+    if verdict is Verdict.UNDETERMINED:
+        return "  no fault found in what was looked at; see below for what was not"
+    return ""
+
+
+def _grave(finding: Finding) -> tuple[int, int, str]:
+    return _ORDER[rule(finding.rule).severity], finding.where.offset or 0, finding.rule
+
+
+def _finding_lines(finding: Finding, color: bool) -> list[str]:
+    row = rule(finding.rule)
+    severity = row.severity.value
+    head = f"{finding.rule} {severity}: "
+    text = printable(row.render(finding))
+    if finding.where.member and finding.where.member not in text:
+        text = f"{printable(finding.where.member)}: {text}"
+    if finding.where.offset is not None and str(finding.where.offset) not in text:
+        text += f" (byte {finding.where.offset})"
+    body = textwrap.wrap(head + text, 78, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    body[0] = body[0].replace(severity, _paint(severity, _COLORS[severity], color), 1)
+    if row.severity is not Severity.INFO or row.undetermined:
+        body += textwrap.wrap(f"-> {row.remedy}", 78, initial_indent="    ", subsequent_indent="       ")
+    return body
+
+
+def _summary(report: Report) -> str:
+    counts = {severity: 0 for severity in Severity}
+    for finding in report.findings:
+        counts[rule(finding.rule).severity] += 1
+    faults = ", ".join(f"{count} {severity.value}{'s' if count != 1 else ''}" for severity, count in counts.items() if count)
+    scope = f"{report.kind.value}, level {report.level.value}"
+    if report.level is not Level.QUICK and report.checked_bytes:
+        scope += f", {report.checked_bytes} bytes hashed"
+    return f"{scope}; {faults or 'no findings'}"
+
+
+def _paint(text: str, code: str, color: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if color else text

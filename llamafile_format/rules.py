@@ -1,0 +1,77 @@
+"""The rule table ``spec/rules.yaml``: what each rule id means, how grave it is, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+
+from llamafile_format.findings import Finding
+from llamafile_format.specdata import spec_yaml
+
+
+class Severity(Enum):
+    """How a finding counts: only errors make a verdict *no*."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Layer(Enum):
+    """The verdict that a rule belongs to (spec/1.0, chapter 10)."""
+
+    WELL_FORMED = "well-formed"
+    VALID = "valid"
+    AUTHENTIC = "authentic"
+    POLICY = "policy"
+    BEHAVIOUR = "behaviour"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the rule table. ``message`` has ``{placeholders}`` that a finding's ``args`` fill.
+
+    ``undetermined`` marks rules that say "this was not looked at": they turn a *yes* into *undetermined*.
+    """
+
+    id: str
+    clause: str
+    layer: Layer
+    severity: Severity
+    title: str
+    message: str
+    why: str
+    remedy: str
+    since: str
+    undetermined: bool = False
+
+    def render(self, finding: Finding) -> str:
+        """The message of ``finding`` in plain words; values are inserted as they are (escape them on output)."""
+        return self.message.format_map({key: str(value) for key, value in finding.args.items()})
+
+
+@cache
+def all_rules() -> dict[str, Rule]:
+    """Every rule by id, in the order of the table."""
+    table: dict[str, Rule] = {}
+    for row in spec_yaml("rules.yaml")["rules"]:
+        rule = Rule(
+            id=row["id"],
+            clause=str(row["clause"]),
+            layer=Layer(row["layer"]),
+            severity=Severity(row["severity"]),
+            title=row["title"],
+            message=row["message"],
+            why=row["why"],
+            remedy=row["remedy"],
+            since=str(row["since"]),
+            undetermined=bool(row.get("undetermined", False)),
+        )
+        table[rule.id] = rule
+    return table
+
+
+def rule(rule_id: str) -> Rule:
+    """The rule ``rule_id``; KeyError if the table does not have it."""
+    return all_rules()[rule_id]

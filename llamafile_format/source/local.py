@@ -1,0 +1,137 @@
+"""Sources on this machine: an open file, or bytes in memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from llamafile_format.errors import SourceError
+from llamafile_format.source.base import ByteSource, Range
+
+
+class BytesSource:
+    """A source over ``data`` held in memory."""
+
+    __slots__ = ("_data", "name", "size")
+
+    def __init__(self, data: bytes, name: str = "<bytes>") -> None:
+        self._data = data
+        self.name = name
+        self.size = len(data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See :class:`ByteSource`."""
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise SourceError(f"{self.name}: read of {length} bytes at {offset} leaves its {self.size} bytes")
+        return self._data[offset : offset + length]
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See :class:`ByteSource`."""
+        buffer[:] = self.read_at(offset, len(buffer))
+
+    def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+        """See :class:`ByteSource`."""
+        return [self.read_at(offset, length) for offset, length in ranges]
+
+
+class FileSource:
+    """A regular file, read by ``pread``; the descriptor is closed by :meth:`close` or at the end of a ``with``."""
+
+    __slots__ = ("_owned", "fd", "name", "size")
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open ``path``; SourceError if it cannot be opened or is not a regular file."""
+        self.name = os.fspath(path)
+        self._owned = True
+        try:
+            self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise SourceError(f"cannot open {self.name}: {error.strerror}") from error
+        self.size = self._regular_size()
+
+    @classmethod
+    def from_descriptor(cls, fd: int, name: str) -> FileSource:
+        """A source over an open descriptor that stays the caller's to close."""
+        self = cls.__new__(cls)
+        self.name, self.fd, self._owned = name, fd, False
+        self.size = self._regular_size()
+        return self
+
+    def _regular_size(self) -> int:
+        info = os.fstat(self.fd)
+        if not stat.S_ISREG(info.st_mode):
+            self.close()
+            kind = "a directory" if stat.S_ISDIR(info.st_mode) else "not a regular file"
+            raise SourceError(f"{self.name} is {kind}", hint="name a file; pipes cannot be read at random offsets")
+        return info.st_size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See :class:`ByteSource`. ``length`` is checked against the file's size before a byte is allocated."""
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise SourceError(f"{self.name}: read of {length} bytes at {offset} leaves its {self.size} bytes")
+        try:
+            data = os.pread(self.fd, length, offset)
+            while len(data) < length:
+                more = os.pread(self.fd, length - len(data), offset + len(data))
+                if not more:
+                    raise SourceError(f"{self.name} shrank while it was read, at byte {offset + len(data)}")
+                data += more
+        except OSError as error:
+            if isinstance(error, SourceError):
+                raise
+            raise SourceError(f"{self.name}: cannot read at byte {offset}: {error.strerror}") from error
+        return data
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """See :class:`ByteSource`."""
+        done = 0
+        try:
+            while done < len(buffer):
+                count = os.preadv(self.fd, [buffer[done:]], offset + done)
+                if not count:
+                    raise SourceError(f"{self.name} ends at byte {offset + done}, {len(buffer) - done} bytes early")
+                done += count
+        except OSError as error:
+            if isinstance(error, SourceError):
+                raise
+            raise SourceError(f"{self.name}: cannot read at byte {offset + done}: {error.strerror}") from error
+
+    def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+        """See :class:`ByteSource`."""
+        return [self.read_at(offset, length) for offset, length in ranges]
+
+    def close(self) -> None:
+        """Close the descriptor if this source opened it; safe to call twice."""
+        if self._owned and self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> FileSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "fd", -1) >= 0:
+            self.close()
+
+
+def open_source(what: str | os.PathLike[str] | bytes | IO[bytes] | ByteSource) -> ByteSource:
+    """A :class:`ByteSource` for a path, an open binary file, bytes, or a source (returned as it is)."""
+    if isinstance(what, bytes | bytearray | memoryview):
+        return BytesSource(bytes(what))
+    if isinstance(what, str | os.PathLike):
+        return FileSource(Path(what))
+    if isinstance(what, ByteSource):
+        return what
+    if isinstance(what, io.BytesIO):
+        return BytesSource(what.getvalue())
+    return FileSource.from_descriptor(what.fileno(), str(getattr(what, "name", "<file>")))

@@ -1,0 +1,39 @@
+"""``python -m spec.vectors.generate [--check] [--chapter NAME]``: write the vectors, or compare them with the files."""
+
+from __future__ import annotations
+
+import argparse
+
+from spec.vectors.generate import ROOT, all_vectors
+from spec.vectors.generate.load import read_vector, vector_files
+
+
+def main() -> int:
+    """Write or compare; 1 if a file is missing, stale or different."""
+    parser = argparse.ArgumentParser(prog="python -m spec.vectors.generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare only")
+    parser.add_argument("--chapter", default="", help="only this chapter")
+    arguments = parser.parse_args()
+    made = {vector.name: vector for vector in all_vectors(arguments.chapter)}
+    wrong = []
+    for path in vector_files(ROOT, arguments.chapter or "*"):
+        if f"{path.parent.name}/{path.stem}" not in made:
+            wrong.append(f"{path.name}: nothing makes it")
+            if not arguments.check:
+                path.unlink()
+    for vector in made.values():
+        path = ROOT / f"{vector.name}.vector"
+        if arguments.check:
+            if not path.exists() or read_vector(path) != vector:
+                wrong.append(f"{vector.name}: missing or different")
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(vector.encode())
+    for line in wrong:
+        print(line)
+    print(f"{len(made)} vectors")
+    return 1 if arguments.check and wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

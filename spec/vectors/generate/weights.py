@@ -1,0 +1,477 @@
+"""Vectors of chapter 7: the bytes of a GGUF (7.2 to 7.7)."""
+
+from __future__ import annotations
+
+from spec.vectors.generate.gguf_builder import (
+    ARRAY,
+    BIG,
+    BOOL,
+    STRING,
+    U8,
+    U32,
+    U64,
+    V1,
+    V2,
+    V3,
+    model,
+    model_entries,
+    register,
+    register_good,
+    tensors_of,
+    with_tensors,
+)
+
+HEAD = b"GGUF" + V3.number("I", 3)
+FLOATS = tensors_of()[1]
+
+
+def key_head(key: str, kind: int) -> bytes:
+    """A key and its type, for values with a fault."""
+    return V3.text(key) + V3.number("I", kind)
+
+
+def array_head(kind: int, count: int) -> bytes:
+    """An array's type, element type and count under the key ``x.y``."""
+    return key_head("x.y", ARRAY) + V3.number("I", kind) + V3.length(count)
+
+
+def row(name: str | bytes = "b.weight", dims: tuple[int, ...] = (8, 2), kind: int = 0, offset: int = 32) -> bytes:
+    """The second tensor row, changed."""
+    return V3.tensor(name, dims, kind, offset)
+
+
+def second(changed: bytes, data: bytes = FLOATS) -> bytes:
+    """A model whose second tensor row is ``changed``."""
+    return with_tensors([V3.tensor("a.weight", (8,), 0, 0), changed], data)
+
+
+def cut(text: bytes, count: int) -> bytes:
+    """``text`` without its last ``count`` bytes."""
+    return text[:-count]
+
+
+def gguf_with_padding(byte: int) -> bytes:
+    """A model whose one tensor of 12 bytes is followed by padding of ``byte``."""
+    return with_tensors(
+        [V3.tensor("a", (3,), 0, 0), V3.tensor("b", (1,), 0, 32)], bytes(12) + bytes([byte]) * 20 + bytes(4)
+    )
+
+
+def small_model() -> bytes:
+    """The good model that most vectors differ from by one fault."""
+    return model()
+
+
+def cut_table() -> bytes:
+    """A file that declares one tensor more than it has bytes for."""
+    return V3.build(model_entries(), [V3.tensor("a", (1,), 0, 0)], b"", tensor_count=3, alignment=1)
+
+
+register(
+    [
+        ("header-magic-wrong", "LF5001", "The magic is GGUX.", lambda: b"GGUX" + model()[4:]),
+        ("header-other-format", "LF5001", "The old ggml magic.", lambda: b"lmgg" + bytes(60)),
+        ("header-empty", "LF5002", "No bytes at all.", lambda: b""),
+        ("header-magic-only", "LF5002", "Only the magic is there.", lambda: b"GGUF"),
+        ("header-cut-in-counts", "LF5002", "The header ends inside the tensor count.", lambda: HEAD + b"\0\0\0"),
+        ("header-version-0", "LF5003", "Version 0.", lambda: b"GGUF" + bytes(4) + model()[8:]),
+        ("header-version-4", "LF5003", "Version 4.", lambda: b"GGUF" + V3.number("I", 4) + model()[8:]),
+        (
+            "header-tensor-count-huge",
+            "LF5006",
+            "2^60 tensors: times the size of a record wraps around.",
+            lambda: HEAD + V3.length(1 << 60) + V3.length(0),
+        ),
+        (
+            "header-tensor-count-negative",
+            "LF5006",
+            "The tensor count is -1 as a signed number.",
+            lambda: HEAD + b"\xff" * 8 + V3.length(0) + bytes(64),
+        ),
+        (
+            "header-key-count-huge",
+            "LF5007",
+            "2^61 keys: times the size of a record wraps around.",
+            lambda: HEAD + V3.length(0) + V3.length(1 << 61) + bytes(64),
+        ),
+        (
+            "header-tensor-count-over-limit",
+            "LF5008",
+            "65537 tensors, with the bytes for them.",
+            lambda: HEAD + V3.length(65_537) + V3.length(0) + bytes(24 * 65_537),
+        ),
+        (
+            "header-key-count-over-limit",
+            "LF5009",
+            "16385 keys, with the bytes for them.",
+            lambda: HEAD + V3.length(0) + V3.length(16_385) + bytes(13 * 16_385),
+        ),
+        ("key-empty", "LF5010", "A key without a name.", lambda: model(V3.entry("", U8, 1))),
+        ("key-not-utf-8", "LF5011", "A key of byte FF.", lambda: model(V3.entry(b"x.\xff", U8, 1))),
+        ("key-with-nul", "LF5012", "A NUL inside a key.", lambda: model(V3.entry("general.name\0x", U8, 1))),
+        ("key-too-long", "LF5013", "A key of 65536 bytes.", lambda: model(V3.entry("k" * 65_536, U8, 1))),
+        ("key-twice", "LF5015", "The same key twice.", lambda: model(V3.entry("x", U8, 1), V3.entry("x", U8, 2))),
+        (
+            "keys-cut",
+            "LF5016",
+            "The file ends inside the value of the last key.",
+            lambda: cut(V3.build(model_entries()), 2),
+        ),
+        (
+            "keys-cut-in-array",
+            "LF5016",
+            "The file ends inside the length of a string in an array.",
+            lambda: V3.build([*model_entries(), array_head(STRING, 2) + V3.text("abcdefgh") + b"\0\0\0"]),
+        ),
+        (
+            "keys-together-too-long",
+            "LF5017",
+            "17 keys of 65000 bytes each.",
+            lambda: model(*(V3.entry(f"{number:02}" + "k" * 64_998, U8, 1) for number in range(17))),
+        ),
+        ("value-type-unknown", "LF5018", "Value type 13.", lambda: model(key_head("x.y", 13) + bytes(8))),
+        (
+            "string-length-wraps",
+            "LF5019",
+            "A string length of 2^64-1.",
+            lambda: model(key_head("x.y", STRING) + b"\xff" * 8 + bytes(32)),
+        ),
+        (
+            "string-past-end",
+            "LF5019",
+            "A string one byte longer than the file.",
+            lambda: V3.build([*model_entries(), key_head("x.y", STRING) + V3.length(9) + bytes(8)]),
+        ),
+        (
+            "string-in-array-past-end",
+            "LF5019",
+            "The second string of an array is longer than the file.",
+            lambda: V3.build([*model_entries(), array_head(STRING, 2) + V3.text("a") + V3.length(1 << 40)]),
+        ),
+        (
+            "key-length-past-end",
+            "LF5019",
+            "A key longer than the file.",
+            lambda: V3.build([*model_entries(), V3.length(1 << 32) + bytes(16)]),
+        ),
+        (
+            "string-over-limit",
+            "LF5020",
+            "A string of 64 MiB and one byte.",
+            lambda: V3.build([*model_entries(), V3.entry("x.y", STRING, bytes((64 << 20) + 1))]),
+        ),
+        (
+            "string-with-nul",
+            "LF5021",
+            "A NUL inside a string.",
+            lambda: model(V3.entry("general.name", STRING, "a\0b")),
+        ),
+        (
+            "string-not-utf-8",
+            "LF5022",
+            "A string with byte C3 before an ASCII letter.",
+            lambda: model(V3.entry("general.name", STRING, b"caf\xc3e")),
+        ),
+        ("bool-two", "LF5023", "A boolean of value 2.", lambda: model(V3.entry("x.y", BOOL, 2))),
+        ("array-of-arrays", "LF5024", "An array of arrays.", lambda: model(array_head(ARRAY, 1) + bytes(32))),
+        (
+            "array-nested-deeply",
+            "LF5024",
+            "Arrays nested 100 deep.",
+            lambda: V3.build([key_head("x.y", ARRAY) + (V3.number("I", ARRAY) + V3.length(1)) * 100]),
+        ),
+        ("array-type-unknown", "LF5025", "Elements of type 77.", lambda: model(array_head(77, 1) + bytes(32))),
+        (
+            "array-count-2-63",
+            "LF5026",
+            "2^63 bytes in a file of a few.",
+            lambda: V3.build([array_head(U8, 1 << 63)]),
+        ),
+        (
+            "array-count-wraps",
+            "LF5026",
+            "2^62 numbers of 4 bytes: the product wraps to 0.",
+            lambda: V3.build([array_head(U32, 1 << 62) + bytes(16)]),
+        ),
+        (
+            "array-of-strings-impossible",
+            "LF5026",
+            "More strings than lengths fit into the file.",
+            lambda: V3.build([array_head(STRING, 1000) + bytes(16)]),
+        ),
+        (
+            "array-over-limit",
+            "LF5027",
+            "2^27 + 1 elements, with the bytes for them.",
+            lambda: V3.build([*model_entries(), array_head(U8, (1 << 27) + 1) + bytes((1 << 27) + 1)]),
+        ),
+        ("alignment-wrong-type", "LF5029", "UINT64.", lambda: model(V3.entry("general.alignment", U64, 32))),
+        ("alignment-0", "LF5030", "Alignment 0.", lambda: model(V3.entry("general.alignment", U32, 0))),
+        ("alignment-3", "LF5030", "Alignment 3.", lambda: model(V3.entry("general.alignment", U32, 3))),
+        ("alignment-4", "LF5031", "Alignment 4.", lambda: model(V3.entry("general.alignment", U32, 4))),
+        ("alignment-2-31", "LF5031", "Alignment 2^31.", lambda: model(V3.entry("general.alignment", U32, 1 << 31))),
+        (
+            "tensor-table-cut",
+            "LF5032",
+            "The file ends inside the last row.",
+            lambda: cut(V3.build(model_entries(), alignment=1, tensors=tensors_of()[0]), 3),
+        ),
+        ("tensor-count-too-high", "LF5032", "Three rows declared, two there.", cut_table),
+        ("tensor-name-empty", "LF5033", "A tensor without a name.", lambda: second(row(name=""))),
+        ("tensor-name-64", "LF5034", "A name of 64 bytes.", lambda: second(row(name="n" * 64))),
+        ("tensor-name-not-utf-8", "LF5035", "A name of byte FF.", lambda: second(row(name=b"\xff"))),
+        ("tensor-name-with-nul", "LF5036", "Equal up to a NUL.", lambda: second(row(name="a.weight\0x"))),
+        ("tensor-name-twice", "LF5037", "Two tensors of one name.", lambda: second(row(name="a.weight"))),
+        ("tensor-dims-0", "LF5038", "No dimensions.", lambda: with_tensors([row(dims=(), offset=0)], bytes(32))),
+        ("tensor-dims-5", "LF5038", "Five dimensions.", lambda: second(row(dims=(8, 2, 1, 1, 1)))),
+        (
+            "tensor-dims-huge",
+            "LF5038",
+            "2^32-1 dimensions.",
+            lambda: second(V3.text("b") + b"\xff" * 4 + bytes(32)),
+        ),
+        ("tensor-dim-0", "LF5039", "A dimension of 0.", lambda: second(row(dims=(8, 0)))),
+        (
+            "tensor-dim-negative",
+            "LF5040",
+            "A dimension of 2^64-8, negative as a signed number.",
+            lambda: second(row(dims=((1 << 64) - 8,))),
+        ),
+        (
+            "tensor-elements-2-63",
+            "LF5040",
+            "2^42+1 squared elements: the product wraps.",
+            lambda: second(row(dims=((1 << 42) + 1, (1 << 42) + 1))),
+        ),
+        (
+            "tensor-elements-almost-2-64",
+            "LF5040",
+            "2^63-1 by 2: passes a check of each dimension.",
+            lambda: second(row(dims=((1 << 63) - 1, 2))),
+        ),
+        ("tensor-type-unknown", "LF5041", "Type 4711.", lambda: second(row(kind=4711))),
+        (
+            "tensor-type-removed",
+            "LF5042",
+            "Type 4, removed.",
+            lambda: with_tensors([row(dims=(16,), kind=4, offset=0)], bytes(10)),
+        ),
+        ("tensor-row-not-block", "LF5044", "33 elements in blocks of 32.", lambda: second(row(dims=(33,), kind=8))),
+        (
+            "tensor-bytes-2-63",
+            "LF5045",
+            "2^61 numbers of 8 bytes.",
+            lambda: second(row(dims=(1 << 61,), kind=28)),
+        ),
+        (
+            "offset-unaligned",
+            "LF5046",
+            "The second tensor starts at 36.",
+            lambda: second(row(offset=36), FLOATS + bytes(28)),
+        ),
+        ("offset-overlap", "LF5047", "Both tensors start at 0.", lambda: second(row(offset=0), FLOATS[:64])),
+        ("offset-gap", "LF5048", "32 bytes between tensors.", lambda: second(row(offset=64), FLOATS + bytes(32))),
+        (
+            "offset-wraps",
+            "LF5049",
+            "An offset of 2^64-32: plus the size it is small again.",
+            lambda: second(row(offset=(1 << 64) - 32), FLOATS[:32]),
+        ),
+        ("data-cut", "LF5050", "The last byte of data is missing.", lambda: cut(model(), 1)),
+        ("data-missing", "LF5050", "No data at all.", lambda: with_tensors(tensors_of()[0][:1], b"")),
+        ("data-trailing", "LF5051", "32 bytes behind the last tensor.", lambda: model() + bytes(32)),
+        (
+            "data-trailing-no-tensors",
+            "LF5051",
+            "64 bytes behind the keys of a file without tensors.",
+            lambda: V3.build(model_entries()) + bytes(64),
+        ),
+        ("padding-not-zero", "LF5052", "Padding of byte 41.", lambda: gguf_with_padding(0x41)),
+        (
+            "tensors-out-of-order",
+            "LF5053",
+            "The table lists the second tensor first.",
+            lambda: with_tensors(tensors_of()[0][::-1], FLOATS),
+        ),
+    ],
+    zipped=[
+        "header-tensor-count-over-limit",
+        "header-key-count-over-limit",
+        "key-too-long",
+        "keys-together-too-long",
+        "string-over-limit",
+        "array-over-limit",
+    ],
+)
+
+
+register_good(
+    [
+        (
+            "good-version-3",
+            "",
+            "LF5001 LF5002 LF5003 LF5006 LF5007 LF5032 LF5037 LF5046 LF5047 LF5048 LF5049 LF5050 LF5051 LF5053",
+            "A small model, version 3, little endian.",
+            small_model,
+        ),
+        ("good-version-2", "", "LF5003 LF5005", "Version 2.", lambda: model(dialect=V2)),
+        ("good-version-1", "LF5005", "LF5002 LF5004", "Version 1: lengths of 4 bytes.", lambda: model(dialect=V1)),
+        ("good-big-endian", "LF5004", "LF5003", "Big endian.", lambda: model(dialect=BIG)),
+        ("good-no-tensors", "", "LF5016 LF5051", "Keys only.", lambda: V3.build(model_entries())),
+        (
+            "good-tensors-65536",
+            "",
+            "LF5008",
+            "As many tensors as are allowed.",
+            lambda: with_tensors(
+                [V3.tensor(f"{number:x}", (8,), 0, 32 * number) for number in range(65_536)], bytes(32 * 65_536)
+            ),
+        ),
+        (
+            "good-keys-16384",
+            "",
+            "LF5009 LF5010",
+            "As many keys as are allowed.",
+            lambda: V3.build([*model_entries(), *(V3.entry(f"k.{n:x}", U8, 0) for n in range(16_384 - 6))]),
+        ),
+        (
+            "good-key-65535",
+            "",
+            "LF5013 LF5017",
+            "A key as long as is allowed.",
+            lambda: model(V3.entry("k" * 65_535, U8, 1)),
+        ),
+        (
+            "good-key-characters",
+            "",
+            "LF5011 LF5012 LF5014 LF5015",
+            "Every character that keys usually have.",
+            lambda: model(V3.entry("az-09_.k", U8, 1), V3.entry("az-09_.l", U8, 1)),
+        ),
+        (
+            "key-unusual-characters",
+            "LF5014",
+            "LF5011",
+            "A key with a capital letter and one that is not ASCII.",
+            lambda: model(V3.entry("General.näme", U8, 1)),
+        ),
+        (
+            "good-every-value-type",
+            "",
+            "LF5018 LF5019 LF5021 LF5022 LF5023 LF5025",
+            "A value of every type, strings empty and not ASCII.",
+            lambda: model(
+                *(V3.entry(f"x.{kind}", kind, 1) for kind in (0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12)),
+                V3.entry("x.empty", STRING, ""),
+                V3.entry("x.text", STRING, "Grüße, 世界"),
+            ),
+        ),
+        (
+            "good-every-array-type",
+            "",
+            "LF5024 LF5025 LF5026 LF5028",
+            "An array of every type, one empty, one of strings.",
+            lambda: model(
+                *(V3.array(f"x.{kind}", kind, [0, 1, 1]) for kind in (0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12)),
+                V3.array("x.strings", STRING, ["", "a", "Grüße"]),
+                V3.array("x.none", U8, []),
+            ),
+        ),
+        (
+            "array-strings-not-text",
+            "LF5028",
+            "LF5022",
+            "An array with a string that is not UTF-8 and one with a NUL.",
+            lambda: model(V3.array("x.strings", STRING, ["fine", b"\xff\xfe", "a\0b"])),
+        ),
+        (
+            "good-string-64-mib",
+            "",
+            "LF5020",
+            "A string as long as is allowed.",
+            lambda: V3.build([*model_entries(), V3.entry("x.y", STRING, b" " * (64 << 20))]),
+        ),
+        (
+            "good-array-2-27",
+            "",
+            "LF5027",
+            "An array with as many elements as are allowed.",
+            lambda: V3.build([*model_entries(), array_head(U8, 1 << 27) + bytes(1 << 27)]),
+        ),
+        (
+            "good-alignment-64",
+            "",
+            "LF5029 LF5030 LF5031 LF5046",
+            "Alignment 64.",
+            lambda: V3.build(
+                [*model_entries(), V3.entry("general.alignment", U32, 64)],
+                [V3.tensor("a", (8,), 0, 0), V3.tensor("b", (8,), 0, 64)],
+                bytes(96),
+                alignment=64,
+            ),
+        ),
+        (
+            "good-alignment-8",
+            "",
+            "LF5031",
+            "The smallest alignment.",
+            lambda: V3.build(
+                [*model_entries(), V3.entry("general.alignment", U32, 8)],
+                [V3.tensor("a", (2,), 0, 0), V3.tensor("b", (2,), 0, 8)],
+                bytes(16),
+                alignment=8,
+            ),
+        ),
+        (
+            "good-tensor-names",
+            "",
+            "LF5033 LF5034 LF5035 LF5036 LF5037",
+            "Names of 1 and of 63 bytes, one not ASCII.",
+            lambda: with_tensors(
+                [
+                    V3.tensor("n", (8,), 0, 0),
+                    V3.tensor("n" * 63, (8,), 0, 32),
+                    V3.tensor("poids.été", (8,), 0, 64),
+                ],
+                bytes(96),
+            ),
+        ),
+        (
+            "good-tensor-shapes",
+            "",
+            "LF5038 LF5039 LF5040 LF5043 LF5044 LF5045",
+            "One and four dimensions, blocks of 32 and of 256.",
+            lambda: with_tensors(
+                [
+                    V3.tensor("one", (1,), 0, 0),
+                    V3.tensor("four", (2, 1, 2, 2), 0, 32),
+                    V3.tensor("q8", (32, 2), 8, 64),
+                    V3.tensor("q4k", (256,), 12, 160),
+                ],
+                bytes(32 + 32 + 96 + 144),
+            ),
+        ),
+        (
+            "tensor-type-of-a-fork",
+            "LF5043",
+            "LF5041 LF5042",
+            "Type 139 is IQ4_K in one fork and nothing in mainline.",
+            lambda: with_tensors([V3.tensor("a", (256,), 139, 0)], bytes(144)),
+        ),
+        (
+            "good-padding",
+            "",
+            "LF5050 LF5051 LF5052",
+            "Zero padding between tensors, none behind the last.",
+            lambda: gguf_with_padding(0),
+        ),
+        (
+            "good-final-padding",
+            "",
+            "LF5051",
+            "Zero padding behind the last tensor too.",
+            lambda: gguf_with_padding(0) + bytes(28),
+        ),
+    ],
+    zipped=["good-tensors-65536", "good-keys-16384", "good-key-65535", "good-string-64-mib", "good-array-2-27"],
+)

@@ -1,0 +1,48 @@
+"""Every vector of kind gguf gives exactly the rules, and the verdict, that its header says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llamafile_format.checks.weights import check_gguf
+from llamafile_format.findings import Finding
+from llamafile_format.rules import Layer, Severity, all_rules, rule
+from llamafile_format.source import BytesSource
+from spec.vectors.generate.load import read_vector, vector_files
+
+VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
+FILES = [path for chapter in ("weights", "templates") for path in vector_files(VECTORS, chapter)]
+OURS = [name for name in all_rules() if name.startswith("LF50") or ("LF6001" <= name <= "LF6026")]
+
+
+def is_valid(findings: list[Finding]) -> bool:
+    """The verdict *valid* over these findings."""
+    return not any(rule(f.rule).layer is Layer.VALID and rule(f.rule).severity is Severity.ERROR for f in findings)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_vector(path: Path) -> None:
+    vector = read_vector(path)
+    gguf, findings = check_gguf(BytesSource(vector.payload), deep=True)
+    assert sorted({finding.rule for finding in findings}) == sorted(vector.rules)
+    assert is_valid(findings) == (vector.valid == "yes")
+    assert gguf.complete or findings
+    for finding in findings:
+        assert "{" not in rule(finding.rule).render(finding).replace("{{", "")
+        assert finding.where.offset is None or 0 <= finding.where.offset <= len(vector.payload)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_rule_has_a_bad_vector_and_a_good_neighbour(name: str) -> None:
+    vectors = [_header(path) for path in FILES]
+    assert any(name in rules for rules, _ in vectors), f"{name} is raised by no vector"
+    assert any(name in near and name not in rules for rules, near in vectors), f"{name} has no good neighbour"
+
+
+def _header(path: Path) -> tuple[list[str], list[str]]:
+    """Rules and neighbours as the header says, without decoding the payload."""
+    header = path.read_bytes().partition(b"\n\n")[0].decode()
+    lines = {key: value.split() for key, _, value in (line.partition(":") for line in header.split("\n"))}
+    return lines["rules"], lines["near"]
