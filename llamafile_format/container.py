@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 from llamafile_format.checks.canonical import Claims
 from llamafile_format.checks.manifest import layout_of
 from llamafile_format.checks.verdict import Kind
-from llamafile_format.errors import FormatError, LimitExceeded, NotALlamafile
+from llamafile_format.errors import FormatError, LimitExceeded, NotALlamafile, SourceError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import MANIFEST_PATH, MAX_MANIFEST, Manifest, Member
 from llamafile_format.manifest.reader import read_manifest
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 Openable = str | os.PathLike[str] | bytes | IO[bytes] | ByteSource
 """What can be opened: a path, an open binary file, bytes, or a byte source."""
+
+CUT_OFF = frozenset({"LF1010", "LF1011"})
+"""Rules that tell a truncated file from one of another format: exit code 4, not 3 (clause 10.7)."""
 
 MAX_INFLATED = 64 << 20  # clause 9.5: bytes that a deflated member may unpack to in memory
 _MAGIC = {b"GGUF", b"FUGG"}
@@ -155,7 +158,8 @@ class Container:
         from llamafile_format.prefix.engine import identify_engine
 
         names = [entry.path for entry in self.archive.entries]
-        return identify_engine(self.source, 0, self.engine_size, entries=names)
+        cache = self.prefix_facts.loader_cache
+        return identify_engine(self.source, 0, self.engine_size, entries=names, loader_cache=cache)
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
@@ -305,6 +309,8 @@ def open_container(what: Openable) -> Container:
 
         impostor = recognise(source)
         container.close()
+        if impostor is not None and impostor.rule in CUT_OFF:
+            raise SourceError(f"{source.name}: {impostor.message}", hint=impostor.hint)
         if impostor is None:
             raise NotALlamafile(f"{source.name} is not a llamafile", hint="it has no archive with weights at its end")
         raise NotALlamafile(f"{source.name}: {impostor.message}", hint=impostor.hint)

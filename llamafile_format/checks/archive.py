@@ -110,7 +110,7 @@ def _check_name(entry: Entry, *, canonical: bool) -> Iterator[Finding]:
             if problem is NameProblem.FOLDER:
                 continue  # zipobj and plain zip write folder entries; the engine makes folders up anyway
             if awkward:
-                rule = "LF7020"
+                rule = "LF7019"
             elif problem is NameProblem.TRAVERSAL and NameProblem.ABSOLUTE in name_problems(entry.record.name):
                 continue
         yield Finding(rule, where, {"path": entry.path, "why": problem.value})

@@ -19,7 +19,7 @@ _MAX_OUT = 1 << 20
 def check_crcs(
     source: ByteSource, archive: Archive, *, progress: Callable[[int], None] | None = None
 ) -> Iterator[Finding]:
-    """LF7021 for each member whose contents do not have the CRC-32 of the directory; every byte is read at most once.
+    """LF7020 for each member whose contents do not have the CRC-32 of the directory; every byte is read at most once.
 
     ``progress`` is called with the bytes read since the last call. Members that overlap an earlier one are skipped
     (LF2039 speaks of them): otherwise a small file could make us read terabytes.
@@ -33,12 +33,12 @@ def check_crcs(
         if entry.record.flags & FLAG_ENCRYPTED or entry.method not in (STORED, DEFLATED):
             continue
         if entry.method == DEFLATED and entry.size > MAX_UNPACKED:
-            yield Finding("LF7022", where, {"path": entry.path, "size": entry.size, "limit": MAX_UNPACKED})
+            yield Finding("LF7021", where, {"path": entry.path, "size": entry.size, "limit": MAX_UNPACKED})
             continue
         crc = _crc(source, entry, progress)
         if crc != entry.crc32:
             found = "it cannot be unpacked" if crc is None else f"{crc:08x}"
-            yield Finding("LF7021", where, {"path": entry.path, "expected": f"{entry.crc32:08x}", "found": found})
+            yield Finding("LF7020", where, {"path": entry.path, "expected": f"{entry.crc32:08x}", "found": found})
 
 
 def _crc(source: ByteSource, entry: Entry, progress: Callable[[int], None] | None) -> int | None:

@@ -58,7 +58,7 @@ def check_legacy(
     image_end: int = 0,
     budget: int = MAX_GAP_CHECKS,
 ) -> Iterator[Finding]:
-    """Findings LF7001 to LF7020. ``generations`` are the stale directories, ``image_end`` where the executable is known
+    """Findings LF7001 to LF7019. ``generations`` are the stale directories, ``image_end`` where the executable is known
     to end (bytes, 0 if unknown), ``budget`` the bytes read from gaps, and again for orphans. Raises SourceError.
     """
     archive = replace(archive, stale=tuple(generations) or archive.stale)
@@ -70,8 +70,6 @@ def check_legacy(
     if tail.comment:
         yield Finding("LF7004", Where(tail.end - len(tail.comment), len(tail.comment)), {"length": len(tail.comment)})
     if not archive.entries:
-        if archive.readable:
-            yield Finding("LF7019", Where(tail.start, tail.end - tail.start), {})
         return
     for entry in archive.entries:
         yield from _check_oddities(entry)
@@ -83,7 +81,8 @@ def check_legacy(
         yield Finding("LF7007", Where(first, None), {"count": len(inside), "image_end": image_end})
     orphans = find_orphans(source, archive, budget=budget)
     yield from _check_spans(source, archive, orphans, image_end=image_end, budget=budget)
-    yield from _check_lost(source, archive, orphans)
+    if archive.readable:
+        yield from _check_lost(source, archive, orphans)
     for old in archive.stale:
         where = Where(old.directory_offset, old.eocd_end - old.directory_offset)
         yield Finding("LF7009", where, {"count": old.count, "offset": old.directory_offset})

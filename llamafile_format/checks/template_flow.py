@@ -48,7 +48,7 @@ class _State:
 
 
 def check_flow(sink: Sink, blocks: list[Block]) -> None:
-    """Walk the statements of a template once, in order."""
+    """Walk the statements of a template once, in order; stop where they are nested too deeply to be followed."""
     state = _State()
     for block in blocks:
         if block.kind is BlockKind.TEXT:
@@ -57,6 +57,9 @@ def check_flow(sink: Sink, blocks: list[Block]) -> None:
         _count(state, max((len(token.value) for token in block.tokens if token.kind is TokenKind.STRING), default=0))
         if block.kind is BlockKind.STATEMENT and block.tokens:
             _statement(sink, state, block)
+            if len(state.frames) > NESTING_MAX:
+                sink.add("LF6012", block.at, limit=NESTING_MAX)
+                return
         _calls(state, block.tokens)
     for name in state.calls:
         if _reaches(state.calls, name):
@@ -80,8 +83,6 @@ def _statement(sink: Sink, state: _State, block: Block) -> None:
         if name:
             state.calls.setdefault(name, set())
             state.places.setdefault(name, block.at)
-        if len(state.frames) == NESTING_MAX + 1:
-            sink.add("LF6012", block.at, limit=NESTING_MAX)
     elif word in OPENERS.values() and state.frames:
         _close(sink, state.frames.pop())
     if word in {"if", "elif"} and state.frames:

@@ -15,8 +15,8 @@ TAGS = _words(
 FORBIDDEN_TAGS = _words("include import extends from")
 
 FILTERS = _words(
-    "abs batch capitalize center count d default dictsort e escape first float forceescape from_json groupby indent int "
-    "items join last length list lower map max min random reject rejectattr replace reverse round safe select "
+    "abs batch capitalize center count d default dictsort e escape first float forceescape from_json groupby indent "
+    "int items join last length list lower map max min random reject rejectattr replace reverse round safe select "
     "selectattr slice sort string striptags sum title tojson trim truncate unique upper wordcount wordwrap urlencode"
 )
 TESTS = _words(

@@ -7,6 +7,7 @@ done: repacking twice in the same way gives the same bytes as once.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +19,7 @@ from llamafile_format.operations.assemble import Content, Labels, PrefixContent
 from llamafile_format.operations.carry import Carried, CarriedEngine, without_second_digest
 from llamafile_format.operations.history import Change, kept_signatures, removed_before
 from llamafile_format.operations.inputs import Include, check_alignment, check_name, choose_default, content_of
-from llamafile_format.operations.migrate_arguments import ARGUMENTS, model_named_by, new_arguments
+from llamafile_format.operations.migrate_arguments import ARGUMENTS, change_of, model_named_by, new_arguments
 from llamafile_format.operations.pack import PROFILES, Args, created_text, prefix_content_of, prefix_of
 from llamafile_format.operations.pack import _asset as asset_digests
 from llamafile_format.operations.readme import readme_text
@@ -77,8 +78,9 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     if order.align is not None:
         _align(contents, order.align, changes)
     _include(contents, order, changes)
-    _replace(contents, new_arguments(carried, engine, order.args, renamed, contents), "arguments", changes)
-    labels = _labels(carried, order, profile, contents, renamed, changes)
+    if not any((include.member or include.path.name) == ARGUMENTS for include in order.include):
+        _replace(contents, new_arguments(carried, engine, order.args, renamed, contents), "arguments", changes)
+    labels = _labels(carried, order, contents, renamed, changes)
     _readme(contents, carried, labels, engine, changes)
     if not engine.source.size and not any(content.role == "weights" for content in contents.values()):
         raise UsageError("nothing would be left: neither a model nor an engine")
@@ -96,6 +98,15 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
 def _check_order(order: Order) -> None:
     if order.profile is not None and order.profile not in PROFILES:
         raise UsageError(f"unknown profile {order.profile!r}", hint=f"profiles: {', '.join(PROFILES)}")
+    included = [include.member or include.path.name for include in order.include]
+    named = [*set(order.remove), *order.rename, *order.rename.values(), *included]
+    if order.args is not None:
+        named.append(ARGUMENTS)
+    for path, count in Counter(named).items():
+        if count > 1:  # done twice, such an order would not lead where it led the first time
+            raise UsageError(
+                f"{path} is named twice among what to include, remove and rename", hint="do it in two steps"
+            )
     for path in (*order.remove, *order.rename):
         if is_reserved(path):
             raise UsageError(f"{path} belongs to the format itself", hint="members in META-LLAMAFILE/ cannot be named")
@@ -194,8 +205,6 @@ def _rename(
     moved = {new: replace(contents.pop(old), path=check_name(new)) for old, new in done.items()}
     if taken := sorted(set(moved) & set(contents)):
         raise UsageError(f"there is a member {taken[0]} already", hint="remove it, or choose another name")
-    if len(moved) < len(done):
-        raise UsageError("two members would get the same name")
     contents.update(moved)
     changes.extend({"what": "rename", "from": old, "to": new} for old, new in sorted(done.items()))
     return done
@@ -217,7 +226,9 @@ def _include(contents: dict[str, Content], order: Order, changes: list[Change]) 
         align = order.align or default
         content = content_of(include, align) if align else content_of(include)
         if content.path in seen:
-            raise UsageError(f"two includes are named {content.path}", hint="give one another name: --include PATH=NAME")
+            raise UsageError(
+                f"two includes are named {content.path}", hint="give one another name: --include PATH=NAME"
+            )
         seen.add(content.path)
         _replace(contents, content, "include", changes)
 
@@ -230,7 +241,9 @@ def _replace(contents: dict[str, Content], content: Content | None, what: str, c
     if old is not None and old.role == content.role and _same(old, content):
         return
     change: dict[str, object] = {"what": what, "path": content.path, "role": content.role}
-    if old is not None and old.known is not None:
+    if what == "arguments" and old is not None:
+        change = change_of(old, content)
+    elif old is not None and old.known is not None:
         change["from"] = old.known.sha256.hex()
     contents[content.path] = content
     changes.append(change)
@@ -250,7 +263,6 @@ def _sha256(source: ByteSource) -> str:
 def _labels(
     carried: Carried,
     order: Order,
-    profile: str,
     contents: Mapping[str, Content],
     renamed: Mapping[str, str],
     changes: list[Change],
@@ -265,7 +277,7 @@ def _labels(
         wanted = named if named in weights else ""
     new = replace(
         old,
-        profile=profile,
+        profile=order.profile or old.profile,
         default=choose_default(weights, wanted),
         name=old.name if order.name is None else order.name,
         license=old.license if order.license is None else order.license,

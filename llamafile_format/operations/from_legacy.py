@@ -136,7 +136,9 @@ def _check_entries(entries: Sequence[Entry]) -> None:
         last = entry
     for path, count in Counter(entry.path for entry in entries).items():
         if count > 1:
-            raise FormatError(f"{path} stands in the directory {count} times; readers disagree which counts", clause="9.5")
+            raise FormatError(
+                f"{path} stands in the directory {count} times; readers disagree which counts", clause="9.5"
+            )
 
 
 def _fault(entry: Entry) -> str:
@@ -158,9 +160,7 @@ def _fault(entry: Entry) -> str:
     return ""
 
 
-def _content(
-    container: Container, entry: Entry, rename: Mapping[str, str], align: int, folder: Path | None
-) -> Content:
+def _content(container: Container, entry: Entry, rename: Mapping[str, str], align: int, folder: Path | None) -> Content:
     path = rename.get(entry.path, entry.path)
     problems = name_problems(path.encode("utf-8", "surrogateescape"))
     if path == entry.path:
@@ -184,7 +184,8 @@ def _unpacked(source: ByteSource, entry: Entry, folder: Path | None) -> ByteSour
     """The contents of a deflated member, checked against size and CRC-32."""
     crc = at = 0
     parts: list[bytes] = []
-    spool = tempfile.TemporaryFile(dir=folder) if entry.size > _IN_MEMORY else None  # noqa: SIM115 - lives on
+    place = folder if folder is not None and folder.is_dir() else None
+    spool = tempfile.TemporaryFile(dir=place) if entry.size > _IN_MEMORY else None  # noqa: SIM115 - lives on
     for block in inflate(source, entry):
         crc = zlib.crc32(block, crc)
         if spool is None:

@@ -19,7 +19,7 @@ def entry(carried: Carried, changes: Sequence[Change], created: str = "") -> dic
     if carried.origin is not None:
         value = dict(carried.origin)
         if changes:
-            value["changes"] = [dict(change) for change in changes]
+            value["changes"] = [*_list(carried.origin.get("changes")), *(dict(change) for change in changes)]
     else:
         value = {
             "action": "repack",
@@ -42,7 +42,7 @@ def kept_signatures(carried: Carried) -> list[Content]:
 
 def removed_before(history: Iterable[Mapping[str, Any]], path: str) -> bool:
     """True if some earlier repack removed the member ``path``."""
-    return any(change.get("what") == "remove" and change.get("path") == path for change in _changes(history))
+    return any(change.get("what") == "remove" and change.get("path") == path for change in changes_of(history))
 
 
 def legacy_order(history: Sequence[Mapping[str, Any]], paths: Iterable[str]) -> list[str]:
@@ -51,7 +51,7 @@ def legacy_order(history: Sequence[Mapping[str, Any]], paths: Iterable[str]) -> 
     for item in history:
         if item.get("action") == "from-legacy":
             names = [name for name in _list(item.get("order")) if isinstance(name, str)]
-        for change in _changes([item]):
+        for change in changes_of([item]):
             if change.get("what") == "rename":
                 names = [str(change.get("to")) if name == change.get("from") else name for name in names]
     rest = list(dict.fromkeys(paths))
@@ -59,7 +59,7 @@ def legacy_order(history: Sequence[Mapping[str, Any]], paths: Iterable[str]) -> 
     return first + [path for path in rest if path not in set(first)]
 
 
-def _changes(history: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def changes_of(history: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The change objects of all entries; anything else that a stranger wrote there is passed over."""
     return [change for item in history for change in _list(item.get("changes")) if isinstance(change, dict)]
 

@@ -1,12 +1,15 @@
-"""The ``.args`` member of a repacked file: kept, given anew, or carried into the new engine's dialect (spec/1.0, 8.2.5).
-"""
+"""The ``.args`` member of a repacked file: kept, given anew, or put into the new engine's dialect (spec/1.0, 8.2.5)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from llamafile_format.operations.assemble import Content
 from llamafile_format.operations.carry import Carried, CarriedEngine
+from llamafile_format.operations.history import changes_of
 from llamafile_format.operations.inputs import text_content
 from llamafile_format.operations.pack import Args, arguments_content
 from llamafile_format.prefix.arguments import (
@@ -23,6 +26,7 @@ from llamafile_format.prefix.arguments_token import literal
 from llamafile_format.prefix.facts import PrefixKind
 
 ARGUMENTS = ".args"
+MAX_KEPT = 4096  # bytes of old arguments that the history keeps as text
 _MODEL = ("-m", "--model")
 
 
@@ -45,8 +49,34 @@ def new_arguments(
     if renamed:
         data = rename_models(data, before, renamed)
     if before is not after:
-        data = migrate(data, before, after, member_names=names)
+        data = _original(carried.labels.history, data, migrate(data, before, after, member_names=names), after)
     return text_content(ARGUMENTS, "arguments", data)
+
+
+def _original(history: Sequence[Mapping[str, Any]], old: bytes, new: bytes, dialect: Dialect) -> bytes:
+    """The text from which ``old`` was once migrated, if it says in ``dialect`` what ``new`` says: the way back."""
+    digest = hashlib.sha256(old).hexdigest()
+    wanted = parse(new, dialect)
+    for change in reversed(changes_of(history)):
+        text = change.get("text")
+        if change.get("what") != "arguments" or change.get("to") != digest or not isinstance(text, str):
+            continue
+        found = parse(text.encode("utf-8"), dialect)
+        same = [token.parts for token in found.tokens] == [token.parts for token in wanted.tokens]
+        if same and found.rest == wanted.rest and not found.findings:
+            return text.encode("utf-8")
+    return new
+
+
+def change_of(old: Content, new: Content) -> dict[str, Any]:
+    """The history's account of changed arguments. The old text is kept: a later repack may lead back to it."""
+    before, after = _bytes(old), _bytes(new)
+    change: dict[str, Any] = {"what": "arguments", "path": new.path, "role": new.role}
+    change["from"], change["to"] = hashlib.sha256(before).hexdigest(), hashlib.sha256(after).hexdigest()
+    with contextlib.suppress(UnicodeDecodeError):
+        if len(before) <= MAX_KEPT:
+            change["text"] = before.decode("utf-8")
+    return change
 
 
 def engine_dialect(engine: CarriedEngine) -> Dialect:

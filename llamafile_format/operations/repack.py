@@ -186,6 +186,8 @@ class _Job:
             if not isinstance(done, Refusal):
                 return self._result(done, "in place")
             notes = (f"not changed in place, because {done.reason}: a new file took its name",)
+        elif self.in_place:
+            notes = ("a legacy llamafile is written anew: a new file took its name",)
         with self._output(plan.prefix.size > 0) as out:
             written = assemble(out, plan.prefix, plan.contents, plan.labels, progress=self._advance(plan))
             check_written(written, self.carried, plan)
@@ -209,15 +211,21 @@ class _Job:
         return replace(self._base("replaced" if self.in_place else "new file"), size=size, shared=shared, notes=notes)
 
     def split(self) -> RepackResult:
-        """Write a container without weights, and the weights beside it."""
-        from llamafile_format.operations.split_weights import split_plan, write_loose
+        """Write a container without weights, and the weights beside it; if that fails, neither."""
+        from llamafile_format.operations.split_weights import loose_weights, split_plan, write_loose
 
-        plan, loose, note = split_plan(self.carried, self.plan)
-        job = _Job(
-            self.container, self.carried, plan, self.target, in_place=False, force=self.force, progress=self.progress
-        )
-        extra = write_loose(self.target, loose, force=self.force, progress=self._advance(self.plan))
-        return replace(job.write(), extra=extra, notes=(note, *self.plan.notes))
+        loose = loose_weights(self.plan)
+        if os.path.lexists(self.target) and not self.force:
+            raise UsageError(f"{self.target} exists", hint="add --force to replace it, or choose another name with -o")
+        advance = self._advance(self.plan)
+        extra, digests = write_loose(self.target, loose, self.carried.crc32, force=self.force, progress=advance)
+        self.plan = split_plan(self.carried, self.plan, loose, digests)
+        try:
+            return replace(self.write(), extra=tuple(extra))
+        except BaseException:
+            for path in extra:
+                path.unlink(missing_ok=True)
+            raise
 
     def _with_history(self) -> Plan:
         plan = self.plan

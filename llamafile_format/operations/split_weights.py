@@ -1,8 +1,8 @@
-"""Weights beside the executable instead of in it (spec/1.0, 8.8): for Windows, which starts nothing of 4 GiB or more."""
+"""Weights beside the executable (spec/1.0, 8.8): for Windows, which starts no program of 4 GiB or more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +25,8 @@ NOTE = (
 )
 
 
-def split_plan(carried: Carried, plan: Plan) -> tuple[Plan, list[Content], str]:
-    """``plan`` without its weights and with arguments that name them as files; the weights; and what to tell the user.
-
-    Raises UsageError if there is no engine, no weights, or two of them would get one file name.
-    """
+def loose_weights(plan: Plan) -> list[Content]:
+    """The models of ``plan``, to lie beside the executable. UsageError if that would not make a running pair."""
     loose = sorted((content for content in plan.contents if content.role in MODEL_ROLES), key=lambda c: c.path)
     if not plan.prefix.engine.size:
         raise UsageError(
@@ -40,14 +37,26 @@ def split_plan(carried: Carried, plan: Plan) -> tuple[Plan, list[Content], str]:
     names = [_name(content) for content in loose]
     if len({name.lower() for name in names}) < len(names):
         raise UsageError("two models would get one file name", hint="rename one: --rename OLD=NEW")
+    return loose
+
+
+def split_plan(carried: Carried, plan: Plan, loose: Sequence[Content], digests: Sequence[str]) -> Plan:
+    """``plan`` without ``loose``, whose SHA-256 are ``digests``, and with arguments that name them as files."""
     arguments = _arguments(carried, plan, loose)
     rest = [content for content in plan.contents if content.role not in MODEL_ROLES and content.path != ARGUMENTS]
-    change = {"what": "split-weights", "paths": [content.path for content in loose]}
-    labels = replace(plan.labels, default="")
+    change = {
+        "what": "split-weights",
+        "paths": [content.path for content in loose],
+        "sha256": list(digests),
+    }
     split = replace(
-        plan, contents=(*rest, arguments), labels=labels, changes=(*plan.changes, change), notes=(*plan.notes, NOTE)
+        plan,
+        contents=(*rest, arguments),
+        labels=replace(plan.labels, default=""),
+        changes=(*plan.changes, change),
+        notes=(*plan.notes, NOTE),
     )
-    return _with_old_signatures(carried, split), loose, NOTE
+    return _with_old_signatures(carried, split)
 
 
 def _with_old_signatures(carried: Carried, plan: Plan) -> Plan:
@@ -91,29 +100,39 @@ def _name(content: Content) -> str:
 
 
 def write_loose(
-    target: Path, loose: Sequence[Content], *, force: bool, progress: Callable[[int], None]
-) -> tuple[Path, ...]:
-    """Write the weights into the folder of ``target``; digests are compared wherever bytes are read."""
-    paths = []
+    target: Path, loose: Sequence[Content], crc32: Mapping[str, int], *, force: bool, progress: Callable[[int], None]
+) -> tuple[list[Path], list[str]]:
+    """Write the weights into the folder of ``target``; their paths and SHA-256.
+
+    Digests are compared wherever bytes are read; ``crc32`` are checksums of members that have no digest yet.
+    """
+    paths, digests = [], []
     for content in loose:
         path = target.parent / _name(content)
         if path.name == target.name:
             raise UsageError(f"{path} is both the executable and its weights", hint="choose another name with -o")
         with output(path, force=force, mode=0o666) as out:
-            _copy(content, out, progress)
+            digests.append(_copy(content, out, crc32.get(content.path), progress))
         paths.append(path)
-    return tuple(paths)
+    return paths, digests
 
 
-def _copy(content: Content, out: int, progress: Callable[[int], None]) -> None:
+def _copy(content: Content, out: int, crc32: int | None, progress: Callable[[int], None]) -> str:
     size = content.source.size
     shared = clone(content.source, 0, size, out, 0)
-    if shared and size - shared < 65536:  # blocks of the same disk: nothing was read that could differ
+    if shared and content.known is not None:  # blocks of the same disk: nothing was read that could differ
         write_at(out, shared, content.source.read_at(shared, size - shared))
         progress(size)
-        return
-    digests = digest_range(
-        content.source, 0, size, sink=lambda at, view: write_at(out, at, view), progress=progress
-    )
-    if content.known is not None and content.known.sha256 != digests.sha256:
-        raise UsageError(f"{content.path} is damaged: its SHA-256 differs", hint="find an intact copy")
+        return content.known.sha256.hex()
+
+    def sink(at: int, view: memoryview) -> None:
+        if at + len(view) > shared:
+            write_at(out, at, view)
+
+    found = digest_range(content.source, 0, size, sink=sink, progress=progress)
+    known = content.known.sha256 if content.known is not None else found.sha256
+    if known != found.sha256 or crc32 not in (None, found.crc32):
+        raise UsageError(
+            f"{content.path} is damaged: its bytes do not match their checksum", hint="find an intact copy"
+        )
+    return found.sha256.hex()

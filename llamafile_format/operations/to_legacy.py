@@ -137,9 +137,7 @@ def _tail(offset: int, records: Sequence[bytes]) -> bytes:
     """Directory, Zip64 record, locator, and an end record whose offset is the sentinel and whose comment is empty."""
     directory = b"".join(records)
     count, size = len(records), len(directory)
-    wide = EOCD64.pack(
-        EOCD64_MAGIC, EOCD64.size - 12, VERSION_MADE, VERSION_ZIP64, 0, 0, count, count, size, offset
-    )
+    wide = EOCD64.pack(EOCD64_MAGIC, EOCD64.size - 12, VERSION_MADE, VERSION_ZIP64, 0, 0, count, count, size, offset)
     locator = LOCATOR.pack(LOCATOR_MAGIC, 0, offset + size, 1)
     short = count & SENTINEL16
     end = EOCD.pack(EOCD_MAGIC, 0, 0, short, short, size & SENTINEL32, SENTINEL32, 0)

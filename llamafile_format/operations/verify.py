@@ -14,7 +14,7 @@ from llamafile_format.checks.canonical import check_structure, signature_entries
 from llamafile_format.checks.chunks import check_chunks, check_prefix_digests
 from llamafile_format.checks.manifest import check_manifest
 from llamafile_format.checks.verdict import Kind, Level, Report, Verdict, judge
-from llamafile_format.container import Container, Openable
+from llamafile_format.container import CUT_OFF, Container, Openable
 from llamafile_format.errors import SourceError
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.merkle import CHUNK_SIZE
@@ -69,7 +69,7 @@ def _procedure(container: Container, run: _Run) -> Iterator[Finding]:
     run.kind = container.kind
     # (1) Is this a llamafile at all? Downloads that went wrong get their own plain message.
     if container.kind is Kind.OTHER:
-        yield from _not_ours(container)
+        yield from _not_ours(container, run)
         return
     # (2) Tail, directory, local headers: one parse, then everything the engine's own readers would see otherwise.
     from llamafile_format.checks.archive import check_archive
@@ -84,12 +84,14 @@ def _procedure(container: Container, run: _Run) -> Iterator[Finding]:
         yield from _legacy(container, run)
 
 
-def _not_ours(container: Container) -> Iterator[Finding]:
+def _not_ours(container: Container, run: _Run) -> Iterator[Finding]:
     from llamafile_format.prefix.impostors import recognise
 
     impostor = recognise(container.source)
     if impostor is not None:
-        yield Finding(impostor.rule, Where(offset=0, length=container.size), dict(impostor.args))
+        yield impostor.finding
+        if impostor.rule in CUT_OFF:
+            run.error = impostor.message
     yield from container.archive.findings
 
 

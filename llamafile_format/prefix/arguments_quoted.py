@@ -97,7 +97,7 @@ class QuotedReader:
             self.unterminated = self._at
             close = len(self._data)
         self._text += self._data[self._at + 1 : close]
-        self._at = close + 1
+        self._at = min(close + 1, len(self._data))
 
     def _backslash(self) -> bool:
         """A backslash outside quotes. A line end after it joins, and leaves the reader between arguments."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llamafile_format.errors import UsageError
@@ -16,6 +16,7 @@ WORDS = st.one_of(
     st.sampled_from(["...", "", "-m", "--model=model.gguf", *NAMES, *(f"/zip/{name}" for name in NAMES)]),
     st.binary(max_size=6).filter(lambda data: 0 not in data).map(lambda data: data.decode("utf-8", "surrogateescape")),
 )
+DIALECTS = st.sampled_from(Dialect)
 VARIABLES = st.from_regex(r"[A-Za-z0-9_]{1,8}", fullmatch=True).map(Variable)
 
 
@@ -32,7 +33,7 @@ def tokens_with_variables(draw: st.DrawFn) -> list[Token]:
     return found
 
 
-@given(st.lists(WORDS, max_size=8), st.sampled_from(Dialect))
+@given(st.lists(WORDS, max_size=8), DIALECTS)
 def test_encode_then_parse_is_the_identity(words: list[str], dialect: Dialect) -> None:
     try:
         data = encode(words, dialect)
@@ -53,7 +54,9 @@ def test_variables_survive(tokens: list[Token], data: st.DataObject) -> None:
     assert parsed.rest == rest
 
 
-@given(st.binary(max_size=60), st.sampled_from(Dialect))
+@given(st.one_of(st.binary(max_size=60), WORDS.map(lambda word: word.encode("utf-8", "surrogateescape"))), DIALECTS)
+@example(b"'", Dialect.QUOTED)
+@example(b"''\\", Dialect.QUOTED)
 def test_parse_never_raises_and_stays_inside(data: bytes, dialect: Dialect) -> None:
     parsed = parse(data, dialect)
     for token in parsed.tokens:
@@ -61,7 +64,7 @@ def test_parse_never_raises_and_stays_inside(data: bytes, dialect: Dialect) -> N
     assert parsed.rest is None or 0 <= parsed.rest <= len(parsed.tokens)
 
 
-@given(st.lists(WORDS, max_size=6), st.sampled_from(Dialect), st.sampled_from(Dialect))
+@given(st.lists(WORDS, max_size=6), DIALECTS, DIALECTS)
 def test_migration_there_and_back(words: list[str], source: Dialect, target: Dialect) -> None:
     try:
         old = encode(words, source)
@@ -77,7 +80,7 @@ def test_migration_there_and_back(words: list[str], source: Dialect, target: Dia
         assert [text.replace("/zip/", "") for text in back.texts] == [word.replace("/zip/", "") for word in words]
 
 
-@given(st.lists(WORDS, max_size=6), st.sampled_from(Dialect), st.sampled_from(Dialect))
+@given(st.lists(WORDS, max_size=6), DIALECTS, DIALECTS)
 def test_migration_is_idempotent(words: list[str], source: Dialect, target: Dialect) -> None:
     try:
         once = migrate(encode(words, source), source, target, member_names=NAMES)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -246,3 +248,16 @@ def test_absurd_numbers_are_claims_not_ends() -> None:
     assert facts.end is not None
     assert facts.end <= len(data)
     assert {item.rule for item in facts.findings} == {"LF1018"}
+
+
+@pytest.mark.parametrize("generation", [*GENERATIONS, "math"])
+def test_forged_scripts_are_scripts_to_a_shell(generation: str, tmp_path: Path) -> None:
+    """``sh -n`` parses and runs nothing; what follows the last line is left out, as a running shell leaves it out."""
+    shell = shutil.which("sh")
+    if shell is None:
+        pytest.skip("this machine has no sh")
+    data = forge.forge({**GENERATIONS, "math": forge.HEREDOC_MATH}[generation])
+    path = tmp_path / "script"
+    path.write_bytes(data[: data.index(b"exit 127\n") + 9])
+    done = subprocess.run([shell, "-n", str(path)], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

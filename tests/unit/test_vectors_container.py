@@ -25,7 +25,7 @@ def test_rules_and_verdicts(vector: Vector) -> None:
     assert sorted({finding.rule for finding in report.findings}) == sorted(vector.rules)
     verdicts = {layer: verdict.value for layer, verdict in report.verdicts.items()}
     assert verdicts.get(Layer.WELL_FORMED, "no") == vector.well_formed
-    assert verdicts.get(Layer.VALID, "no") == vector.valid
+    assert verdicts.get(Layer.VALID, "undetermined") == vector.valid
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector.name for vector in VECTORS])
@@ -53,7 +53,7 @@ def test_memory_is_bounded(vector: Vector) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 64 << 20
+    assert peak < 128 << 20  # 65,000 members are the most that there can be
 
 
 def test_file_and_bytes_agree(tmp_path: Path) -> None:

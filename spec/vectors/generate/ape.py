@@ -225,7 +225,7 @@ def _append_loaders(what: Ape, out: bytearray, image: int) -> tuple[tuple[int, i
 
 
 def _dos_header(what: Ape) -> bytes:
-    if what.magic in (JARTSR, JARTSR_BARE) and not what.windows:
+    if what.magic == JARTSR_BARE:
         return what.magic + b"\n\n"
     head = what.magic + b"\n\n" + struct.pack("<HHHHHHHHH", 0x1000, 0xF800, 0, 0, 0, 0x0100, 0x0800, 0x40, 0)
     head = head.ljust(0x24, b"\0") + b"JT\0\0"
@@ -235,6 +235,8 @@ def _dos_header(what: Ape) -> bytes:
 
 
 def _marker(what: Ape) -> bytes:
+    if what.magic == JARTSR_BARE:
+        return b"#'\"\n"
     if what.word:
         return b"\n" + what.word + b"\n#'\"\n"
     return b"\n'\n#'\"\n"

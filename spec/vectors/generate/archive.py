@@ -70,6 +70,7 @@ def asset(path: str) -> Part:
 def register(rows: list[Row], layer: str, *, packed: bool = False) -> None:
     """Make a vector of each row. Verdicts follow from layer and rules: what is not looked at is undetermined."""
     for name, rules, near, comment, make in rows:
+        near = " ".join(sorted(set(near.split()) - set(rules.split())))
         unknown = "undetermined" if layer == "none" and "LF9002" in rules else ""
         valid = "undetermined" if "LF9003" in rules or "LF2001" in rules else "yes"
         encoding = "zlib" if packed or name.startswith(("count-modulo", "good-names")) else "raw"

@@ -42,8 +42,8 @@ BYTES: list[Row] = [
         "LF2039 LF3101 LF3102",
         "LF2016",
         "a member's data reaches into the directory",
-        lambda: _into_directory(),
-    ),  # noqa: PLW0108
+        lambda: _into_directory(),  # noqa: PLW0108
+    ),
     (
         "gap-not-zero",
         "LF2040 LF3105",

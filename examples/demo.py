@@ -1,0 +1,91 @@
+"""The main job, end to end, on the exhibit: ``make demo`` runs this. Every step is a command that a user types.
+
+    python examples/demo.py [FOLDER]
+
+Packs a small language model into one file, looks at it, verifies it, damages a copy and sees the damage located, gives
+the file another prefix, takes the model out again and compares digests. Leaves everything in FOLDER (default: demo/).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+EXHIBIT = Path(__file__).resolve().parent / "exhibit"
+
+
+def run(*arguments: str, expect: int = 0) -> None:
+    """Show and run ``llamafile-format`` with ``arguments``; stop the demo if it does not exit as expected."""
+    print(f"\n$ llamafile-format {shlex.join(arguments)}", flush=True)
+    result = subprocess.run([sys.executable, "-m", "llamafile_format", *arguments], check=False)
+    if result.returncode != expect:
+        sys.exit(f"demo: expected exit code {expect}, got {result.returncode}")
+
+
+def say(text: str) -> None:
+    """A line for the reader between two commands."""
+    print(f"\n# {text}", flush=True)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a small file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def damage(path: Path, copy: Path) -> int:
+    """Copy ``path`` to ``copy`` with one bit flipped in the middle of the file; the offset of the byte."""
+    shutil.copyfile(path, copy)
+    at = path.stat().st_size // 2
+    with copy.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 0x10]))
+    return at
+
+
+def main() -> None:
+    """Run the demo."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    for old in Path().glob("exhibit*.llamafile"):
+        old.unlink()
+    shutil.rmtree("out", ignore_errors=True)
+    packed, again = "exhibit.llamafile", "exhibit-with-cover.llamafile"
+
+    say("Pack a model, its card and its licence into one file.")
+    run("pack", "--recipe", os.path.relpath(EXHIBIT / "llamafile.yaml"), "-o", packed)
+    say("Look at it, without running a byte of it.")
+    run("inspect", packed)
+    say("Is it intact, and what it claims to be?")
+    run("verify", "--level", "exhaustive", packed)
+    at = damage(Path(packed), Path("exhibit-damaged.llamafile"))
+    say(f"One bit of a copy flips, in byte {at}. Where is the damage?")
+    run("verify", "exhibit-damaged.llamafile", expect=1)
+    say("Put another prefix in front. The weights stay where they are, digest and all.")
+    run("repack", packed, "--prefix", os.path.relpath(EXHIBIT / "cover.sh"), "-o", again)
+    run("diff", packed, again, expect=1)
+    run("verify", again)
+    say("The file explains itself to somebody who has none of our software.")
+    print(f"\n$ sh ./{again} | head -8", flush=True)
+    shown = subprocess.run(["sh", f"./{again}"], check=True, capture_output=True, text=True).stdout
+    print("\n".join(shown.splitlines()[:8]))
+    say("Take the model out again: the same bytes that went in.")
+    run("extract", again, "exhibit-f16.gguf", "-C", "out")
+    before, after = sha256(EXHIBIT / "exhibit-f16.gguf"), sha256(Path("out/exhibit-f16.gguf"))
+    print(f"{before}  examples/exhibit/exhibit-f16.gguf")
+    if before != after:
+        sys.exit("demo: the model changed on its way")
+    say("A record for the catalogue, to look at in a browser.")
+    run("inspect", again, "--html", "exhibit.html", "--force")
+    print(f"\nDone. Look at {folder}/exhibit.html")
+
+
+if __name__ == "__main__":
+    main()
