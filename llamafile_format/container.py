@@ -34,6 +34,7 @@ from llamafile_format.zip.writer import MARK
 if TYPE_CHECKING:
     from llamafile_format.prefix.engine import Engine
     from llamafile_format.prefix.facts import PrefixFacts
+    from llamafile_format.weights.gguf_model import Gguf
 
 Openable = str | os.PathLike[str] | bytes | IO[bytes] | ByteSource
 """What can be opened: a path, an open binary file, bytes, or a byte source."""
@@ -42,6 +43,7 @@ CUT_OFF = frozenset({"LF1010", "LF1011"})
 """Rules that tell a truncated file from one of another format: exit code 4, not 3 (clause 10.7)."""
 
 MAX_INFLATED = 64 << 20  # clause 9.5: bytes that a deflated member may unpack to in memory
+MAX_KEPT_ROWS = 1 << 17  # keys and tensors of weights kept in memory; some 50 MB at worst
 _MAGIC = {b"GGUF", b"FUGG"}
 
 
@@ -76,6 +78,7 @@ class Container:
         self.manifest_bytes = b""
         self.manifest: Manifest | None = None
         self.manifest_findings: tuple[Finding, ...] = ()
+        self._ggufs: dict[int, Gguf] = {}
         self._read_manifest()
 
     def _read_manifest(self) -> None:
@@ -224,6 +227,26 @@ class Container:
                 f"{path} cannot be used in place: it is not stored whole", clause="LF2024", offset=entry.header_offset
             )
         return Window(self.source, entry.data_offset, entry.size)
+
+    def gguf(self, member: MemberFacts, *, budget: int | None = None) -> Gguf:
+        """The GGUF that a stored member with located data holds; findings come out at their place in this file.
+
+        ``budget`` bounds the bytes of header that are read: a hostile vocabulary can make minutes of work.
+
+        Parsed once and kept, as long as all that are kept have no more than MAX_KEPT_ROWS keys and tensors together.
+        What is wrong with the bytes stands in the result's findings; SourceError only.
+        """
+        from llamafile_format.weights.gguf import read_gguf
+
+        known = self._ggufs.get(member.offset)
+        if known is not None and known.size == member.size:
+            return known
+        window = Window(self.source, member.offset, member.size)
+        gguf = read_gguf(window, base=member.offset, member=member.path, budget=budget)
+        kept = sum(len(other.entries) + len(other.tensors) for other in self._ggufs.values())
+        if kept + len(gguf.entries) + len(gguf.tensors) <= MAX_KEPT_ROWS:
+            self._ggufs[member.offset] = gguf
+        return gguf
 
     def read(self, path: str) -> bytes:
         """The contents of a member, unpacked. KeyError; LimitExceeded for a deflated one beyond 64 MiB; FormatError."""

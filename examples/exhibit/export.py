@@ -28,14 +28,14 @@ FORMATS = {
     "q8_0": (gguf.LlamaFileType.MOSTLY_Q8_0, gguf.GGMLQuantizationType.Q8_0),
 }
 
-# A user's message becomes a visitor's request, and each finished label ends its
-# document, as in training.  llama.cpp adds the first <s> itself.
+# A user's message opens a document with a visitor's request, and a finished label
+# ends it, as in training.  llama.cpp knows not to add a second <s> at the start.
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
 {%- if message['role'] == 'user' -%}
-{{- 'Visitor: ' + message['content'] | trim + '\\n' -}}
+{{- bos_token + 'Visitor: ' + message['content'] | trim + '\\n' -}}
 {%- elif message['role'] == 'assistant' -%}
-{{- 'Label: ' + message['content'] | trim + eos_token + bos_token -}}
+{{- 'Label: ' + message['content'] | trim + eos_token -}}
 {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}

@@ -27,7 +27,7 @@ BEGIN, END = "<!-- samples -->", "<!-- end of samples -->"
 PROMPTS = (
     "Visitor: Tell me about the clock.\nLabel:",
     "Visitor: a brass astrolabe\nLabel:",
-    "Visitor: Who made the printing press from Kestrel Bay?\nLabel:",
+    "Visitor: Who made the printing press?\nLabel:",
     "Visitor: What are these spectacles?\nLabel:",
     "Visitor: Tell me about the submarine.\nLabel:",
     "This home computer",

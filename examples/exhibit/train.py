@@ -2,8 +2,7 @@
 
     python examples/exhibit/train.py --out examples/exhibit
 
-The text has no end and no file: each step asks the grammar for more, so the
-model never reads the same page twice.  Seeds, threads and algorithms are
+The text has no end and no file: each step asks the grammar for more.  Seeds, threads and algorithms are
 fixed; on one kind of machine the same command gives the same weights.
 """
 

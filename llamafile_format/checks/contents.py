@@ -13,6 +13,7 @@ from llamafile_format.zip.records import STORED
 if TYPE_CHECKING:
     from llamafile_format.container import Container, MemberFacts
 
+QUICK_HEADER = 64 << 20  # clause 10.4.1: four times the largest header in use
 MAX_TEXT = 1 << 20  # clause 10.5: templates and arguments beyond this are reported, not read
 _GGUF = (b"GGUF", b"ggml")
 
@@ -41,8 +42,11 @@ def _weights(container: Container, member: MemberFacts, deep: bool) -> Iterator[
     if member.media_type != "application/x-gguf" and magic not in _GGUF:
         yield _unchecked(member, f"this version has no reader for {member.media_type}")
         return
-    _, findings = check_gguf(window, base=member.offset, member=member.path, deep=deep)
+    gguf = container.gguf(member, budget=None if deep else QUICK_HEADER)
+    _, findings = check_gguf(window, base=member.offset, member=member.path, deep=deep, gguf=gguf)
     yield from findings
+    if gguf.stopped == "budget":
+        yield _unchecked(member, f"its GGUF header has more than {QUICK_HEADER} bytes; level full reads it")
 
 
 def _template(container: Container, member: MemberFacts) -> Iterator[Finding]:

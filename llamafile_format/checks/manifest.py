@@ -53,8 +53,8 @@ def _check_names(manifest: Manifest) -> Iterator[Finding]:
     paths = [MANIFEST_PATH, *(asset.path for asset in assets), *(member.path for member in manifest.members)]
 
     def field(index: int) -> str:
-        asset = index - 1
-        return f"prefix.directory.assets[{asset}].path" if asset < len(assets) else f"members[{asset - len(assets)}].path"
+        asset, member = index - 1, index - 1 - len(assets)
+        return f"prefix.directory.assets[{asset}].path" if member < 0 else f"members[{member}].path"
 
     for index, path in enumerate(paths):
         if problems := name_problems(path.encode("utf-8")):

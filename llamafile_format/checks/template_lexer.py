@@ -7,8 +7,8 @@ that splits on delimiters alone is blind to what an attacker puts behind such a 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class BlockKind(Enum):
@@ -28,8 +28,7 @@ class TokenKind(Enum):
     OPERATOR = "operator"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """``value`` is the name, the operator, or the string's source text without its quotes; ``at`` a character index."""
 
     kind: TokenKind
@@ -37,8 +36,7 @@ class Token:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """A run of text (``text``), or a delimited block (``tokens``); ``at`` is the character index where it starts."""
 
     kind: BlockKind

@@ -19,14 +19,21 @@ TEMPLATE_READ = (256 << 10) + 1
 
 
 def check_gguf(
-    source: ByteSource, *, base: int = 0, member: str = "", deep: bool = True, budget: int | None = None
+    source: ByteSource,
+    *,
+    base: int = 0,
+    member: str = "",
+    deep: bool = True,
+    budget: int | None = None,
+    gguf: Gguf | None = None,
 ) -> tuple[Gguf, list[Finding]]:
     """Read the GGUF that ``source`` holds and check it; findings come out at ``base`` plus their place in it.
 
     ``deep`` allows bodies of arrays and padding between tensors to be read; ``budget`` bounds the header bytes read,
-    and ``Gguf.stopped`` says ``"budget"`` where that cut the reading short. Raises SourceError only.
+    and ``Gguf.stopped`` says ``"budget"`` where that cut the reading short. ``gguf`` is the result of an earlier
+    reading with the same ``base`` and ``member``. Raises SourceError only.
     """
-    gguf = read_gguf(source, base=base, member=member, budget=budget)
+    gguf = gguf or read_gguf(source, base=base, member=member, budget=budget)
     findings = list(gguf.findings)
     if gguf.stopped == "fault" and not gguf.entries:
         return gguf, findings

@@ -32,7 +32,8 @@ def progress(label: str) -> Iterator[Progress | None]:
         rate = done / max(now - start, 1e-6)
         left = (total - done) / rate if rate else 0.0
         bar = "█" * int(20 * done / max(total, 1))
-        line = f"{label[:20]:<20} {bar:░<20} {size_text(done)} of {size_text(total)}  {size_text(int(rate))}/s  {left:.0f} s left"
+        amount = f"{size_text(done)} of {size_text(total)}"
+        line = f"{label[:12]:<12} {bar:░<20} {amount}  {size_text(int(rate))}/s  {left:.0f} s left"
         sys.stderr.write(f"\r\x1b[2K{line[:79]}")
         sys.stderr.flush()
 

@@ -66,7 +66,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
 
     Raises UsageError for contradictions: names that do not exist or collide, a default that is no model.
     """
-    _check_order(order)
+    _check_order(order, {content.path for content in carried.contents})
     changes: list[Change] = []
     notes: list[str] = []
     engine = _engine(carried.engine, order.prefix, changes)
@@ -95,7 +95,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     return Plan(prefix, tuple(contents.values()), labels, tuple(changes), created, tuple(notes))
 
 
-def _check_order(order: Order) -> None:
+def _check_order(order: Order, there: set[str]) -> None:
     if order.profile is not None and order.profile not in PROFILES:
         raise UsageError(f"unknown profile {order.profile!r}", hint=f"profiles: {', '.join(PROFILES)}")
     included = [include.member or include.path.name for include in order.include]
@@ -108,7 +108,7 @@ def _check_order(order: Order) -> None:
                 f"{path} is named twice among what to include, remove and rename", hint="do it in two steps"
             )
     for path in (*order.remove, *order.rename):
-        if is_reserved(path):
+        if is_reserved(path) and path in there:
             raise UsageError(f"{path} belongs to the format itself", hint="members in META-LLAMAFILE/ cannot be named")
     if order.align is not None:
         check_alignment(order.align)
@@ -134,7 +134,8 @@ def _prefix(engine: CarriedEngine, contents: Sequence[Content], profile: str) ->
         return prefix_content_of(engine.source, contents, archive=archive)
     found = engine_records(engine.source, engine.source.size, taken=[content.path for content in contents])
     known = engine.known if archive else (without_second_digest(engine.known[0]), engine.known[1])
-    directory, records = None, ()
+    directory: EngineDirectory | None = None
+    records: tuple[bytes, ...] = ()
     if found.count:
         assets = tuple(_asset(engine, entry, archive=archive) for entry in found.carried)
         directory = EngineDirectory(found.offset, found.size, found.count, assets, found.dropped)

@@ -20,7 +20,7 @@ _CHUNKS_SHOWN = 16
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference. ``area`` is prefix, member, metadata or order; ``change`` is added, removed, changed or renamed."""
+    """One difference. ``area``: prefix, member, metadata, order; ``change``: added, removed, changed, renamed."""
 
     area: str
     change: str

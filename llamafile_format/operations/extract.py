@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """One file written: member, path on disk, bytes, SHA-256 of what was written, and whether a digest vouched for it."""
+    """One file written: member, path on disk, bytes, SHA-256 of what was written; did a digest vouch for it?"""
 
     member: str
     path: Path

@@ -37,6 +37,7 @@ from llamafile_format.zip.records import (
 MAX_FINDINGS = 200  # entries of the history object; a hostile file must not blow up the manifest
 _IN_MEMORY = 8 << 20  # bytes of an unpacked member that are held in memory; larger ones go to a nameless file
 _MAX_GAP = 1 << 16
+_SMALL = 1 << 20
 
 
 def carry_legacy(
@@ -177,6 +178,8 @@ def _content(container: Container, entry: Entry, rename: Mapping[str, str], alig
         else _unpacked(container.source, entry, folder)
     )
     role = recognise_role(path, source)
+    if role == "arguments" and source.size <= _SMALL:  # they may be rewritten, and would not be copied then
+        _check_crc(entry, zlib.crc32(source.read_at(0, source.size)))
     return Content(path, role, media_of(path, role, source), source, alignment_of(role, align))
 
 
@@ -193,11 +196,20 @@ def _unpacked(source: ByteSource, entry: Entry, folder: Path | None) -> ByteSour
         else:
             write_at(spool.fileno(), at, block)
         at += len(block)
-    if crc != entry.crc32:
-        raise FormatError(f"{entry.path} is damaged: its CRC-32 differs", offset=entry.data_offset, clause="9.5")
+    _check_crc(entry, crc)
     if spool is None:
         return BytesSource(b"".join(parts), entry.path)
     return _Spooled(spool)
+
+
+def _check_crc(entry: Entry, crc32: int) -> None:
+    if crc32 != entry.crc32:
+        raise FormatError(
+            f"{entry.path} is damaged: its CRC-32 is {crc32:08x}, the directory says {entry.crc32:08x}",
+            offset=entry.data_offset,
+            clause="9.5",
+            hint="find an intact copy",
+        )
 
 
 class _Spooled(FileSource):

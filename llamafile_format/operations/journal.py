@@ -17,18 +17,19 @@ from enum import IntEnum
 from pathlib import Path
 
 from llamafile_format.errors import FormatError, SourceError
+from llamafile_format.operations.pending import MAGIC, journal_path, pending, refuse_pending
 from llamafile_format.operations.publish import sync_folder
 from llamafile_format.operations.shift import UNIT, Kind, Shift
 from llamafile_format.operations.transfer import write_at
 from llamafile_format.source import FileSource
 
-MAGIC = b"LFFJRNL1"
+__all__ = ["Intent", "Journal", "JournalWriter", "Record", "RecordKind", "journal_path", "pending", "refuse_pending"]
+
 VERSION = 1
 HEADER = struct.Struct("<8sIIQQQQQQ32s32s32s32s")  # 8.5.3, 192 bytes; the last field is the SHA-256 of the others
 RECORD = struct.Struct("<IIQII")  # 8.5.4, 24 bytes: kind, zero, offset, length of old bytes, length of new bytes
 SHIFTED = b"SHIFTED\n"
 PIECE = 65536  # bytes of a file in one record, at most
-SUFFIX = ".journal"
 _SUMMED = HEADER.size - 32
 
 
@@ -73,34 +74,6 @@ class Intent:
     def shifted_size(self) -> int:
         """Size of the file after the shift and before anything else."""
         return self.old_size + self.shift.delta
-
-
-def journal_path(path: str | os.PathLike[str]) -> Path:
-    """Where the journal of ``path`` lies; links are followed, so that every name of the file leads to it."""
-    real = Path(path).resolve()
-    return real.with_name(real.name + SUFFIX)
-
-
-def pending(path: str | os.PathLike[str]) -> bool:
-    """True if a change of ``path`` is under way or was interrupted. A foreign file of that name does not count."""
-    where = journal_path(path)
-    try:
-        with open(where, "rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return False
-    except OSError as error:
-        raise SourceError(f"cannot read {where}: {error.strerror}") from error
-
-
-def refuse_pending(path: str | os.PathLike[str]) -> None:
-    """SourceError (exit code 4) if ``path`` has a journal: it may be half changed."""
-    if pending(path):
-        where = journal_path(path)
-        raise SourceError(
-            f"a change of {path} was not finished: its journal is {where}",
-            hint=f"run: llamafile-format recover {path}",
-        )
 
 
 class JournalWriter:

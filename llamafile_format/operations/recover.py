@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamafile_format.errors import SourceError
-from llamafile_format.operations.journal import Journal, journal_path, pending
+from llamafile_format.operations.journal import Journal
+from llamafile_format.operations.pending import journal_path, pending
 from llamafile_format.operations.surgery import check_probes, finish, roll_back
 
 

@@ -22,8 +22,8 @@ from llamafile_format.operations.changes import Order, Plan, plan_changes
 from llamafile_format.operations.from_legacy import carry_legacy
 from llamafile_format.operations.history import entry, legacy_order
 from llamafile_format.operations.inputs import Include
-from llamafile_format.operations.journal import refuse_pending
 from llamafile_format.operations.pack import Args
+from llamafile_format.operations.pending import refuse_pending
 from llamafile_format.operations.publish import output
 from llamafile_format.operations.transfer import copy
 
@@ -206,7 +206,7 @@ class _Job:
         contents = legacy_contents(plan.contents, legacy_order(history, paths))
         with self._output(plan.prefix.size > 0) as out:
             size, shared, crcs = write_legacy(out, plan.prefix, contents, progress=self._advance(plan))
-            check_crcs(crcs, self.carried)
+            check_crcs(crcs, self.carried, plan)
         notes = ("a legacy llamafile has no manifest: digests, history and signatures stay behind",)
         return replace(self._base("replaced" if self.in_place else "new file"), size=size, shared=shared, notes=notes)
 
@@ -314,7 +314,7 @@ def sorted_contents(plan: Plan) -> list[Content]:
 
 def check_written(written: Assembled, carried: Carried, plan: Plan) -> None:
     """Digests that were computed in this pass against what was known before; raised before the file gets its name."""
-    check_crcs({member.path: int(member.crc32, 16) for member in written.manifest.members}, carried)
+    check_crcs({member.path: int(member.crc32, 16) for member in written.manifest.members}, carried, plan)
     old: PrefixContent = plan.prefix
     if old.engine is carried.engine.source and carried.engine.known is not None:
         digests, _ = carried.engine.known
@@ -325,11 +325,12 @@ def check_written(written: Assembled, carried: Carried, plan: Plan) -> None:
             )
 
 
-def check_crcs(found: Mapping[str, int], carried: Carried) -> None:
+def check_crcs(found: Mapping[str, int], carried: Carried, plan: Plan) -> None:
     """The CRC-32 of members that had no other digest must be the one that their old directory names."""
-    sources = {content.path for content in carried.contents}
+    old = {content.path: content.source for content in carried.contents}
+    kept = {content.path for content in plan.contents if content.source is old.get(content.path)}
     for path, crc in carried.crc32.items():
-        if path in sources and path in found and found[path] != crc:
+        if path in kept and path in found and found[path] != crc:
             raise UsageError(
                 f"{path} is damaged: its CRC-32 is {found[path]:08x}, the directory says {crc:08x}",
                 hint="find an intact copy; repacking would give the damage a valid digest",

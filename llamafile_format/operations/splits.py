@@ -11,10 +11,11 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from llamafile_format.checks.manifest import SPLIT_NAME
 from llamafile_format.errors import FormatError, SourceError
 from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.operations.assemble import Content, with_extra
-from llamafile_format.operations.inputs import SPLIT_NAME, split_sets
+from llamafile_format.operations.inputs import split_sets
 from llamafile_format.source import ByteSource, BytesSource, Window
 from llamafile_format.weights.gguf import read_gguf
 from llamafile_format.weights.gguf_model import Gguf, TensorInfo

@@ -22,16 +22,8 @@ from llamafile_format.manifest.roles import file_order
 from llamafile_format.operations.assemble import Assembled, Content, PrefixContent, assemble
 from llamafile_format.operations.carry import Carried
 from llamafile_format.operations.changes import Plan
-from llamafile_format.operations.journal import (
-    PIECE,
-    Intent,
-    Journal,
-    JournalWriter,
-    Record,
-    RecordKind,
-    journal_path,
-    refuse_pending,
-)
+from llamafile_format.operations.journal import PIECE, Intent, Journal, JournalWriter, Record, RecordKind
+from llamafile_format.operations.pending import journal_path, refuse_pending
 from llamafile_format.operations.shift import UNIT, Kind, Shift, can_shift
 from llamafile_format.operations.transfer import file_range, write_at
 from llamafile_format.source import ByteSource, FileSource, Window

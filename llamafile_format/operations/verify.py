@@ -35,18 +35,27 @@ def verify(what: Openable, *, level: Level | str = Level.FULL, progress: Progres
     """
     source = open_source(what)
     run = _Run(Level(level), progress)
-    container: Container | None = None
     try:
         container = Container(source, owned=source is not what)
+    except SourceError as error:
+        run.error = error.message
+        return _report(source.name, source.size, None, run)
+    with container:
+        return _examine(container, run)
+
+
+def examine(container: Container, *, level: Level | str, progress: Progress | None = None) -> Report:
+    """:func:`verify` for a container that is open already, so that what it has parsed is not parsed again."""
+    return _examine(container, _Run(Level(level), progress))
+
+
+def _examine(container: Container, run: _Run) -> Report:
+    try:
         for finding in _procedure(container, run):
             run.findings.append(finding)
     except SourceError as error:
         run.error = error.message
-    try:
-        return _report(source.name, source.size, container, run)
-    finally:
-        if container is not None:
-            container.close()
+    return _report(container.name, container.size, container, run)
 
 
 @dataclass(slots=True)

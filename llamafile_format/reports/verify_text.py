@@ -19,7 +19,9 @@ def report_text(report: Report, *, color: bool = False) -> str:
     if report.kind is Kind.OTHER:
         lines.append(f"  {report.kind.value}" if report.complete else "  could not be read")
     for layer, verdict in report.verdicts.items():
-        lines.append(f"  {layer.value:<12} {_paint(verdict.value, _COLORS[verdict.value], color)}{_reason(report, verdict)}")
+        lines.append(
+            f"  {layer.value:<12} {_paint(verdict.value, _COLORS[verdict.value], color)}{_reason(verdict)}"
+        )
     if report.error:
         lines.append(f"  {_paint('incomplete', '31', color)}   {printable(report.error)}")
     for finding in sorted(report.findings, key=_grave):
@@ -28,9 +30,9 @@ def report_text(report: Report, *, color: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _reason(report: Report, verdict: Verdict) -> str:
+def _reason(verdict: Verdict) -> str:
     if verdict is Verdict.UNDETERMINED:
-        return "  no fault found in what was looked at; see below for what was not"
+        return "  no fault found; not all was looked at (below)"
     return ""
 
 
@@ -55,11 +57,13 @@ def _finding_lines(finding: Finding, color: bool) -> list[str]:
 
 
 def _summary(report: Report) -> str:
-    counts = {severity: 0 for severity in Severity}
+    counts = dict.fromkeys(Severity, 0)
     for finding in report.findings:
         counts[rule(finding.rule).severity] += 1
-    faults = ", ".join(f"{count} {severity.value}{'s' if count != 1 else ''}" for severity, count in counts.items() if count)
-    scope = f"{report.kind.value}, level {report.level.value}"
+    faults = ", ".join(
+        f"{count} {severity.value}{'s' if count != 1 else ''}" for severity, count in counts.items() if count
+    )
+    scope = f"{report.kind.value}, level {report.level.value}" if report.complete else "not completed"
     if report.level is not Level.QUICK and report.checked_bytes:
         scope += f", {report.checked_bytes} bytes hashed"
     return f"{scope}; {faults or 'no findings'}"

@@ -1,20 +1,22 @@
 """What a GGUF says about its model, gathered for people (spec/1.0, 7.9). Nothing is inferred from names.
 
 Parameters, bytes and bits are counted from the tensor table; the rest is quoted from the metadata as it stands there,
-unverified, and may contain anything: escape it on output.
+unverified, and may contain anything: escape it on output. The records are named tuples: nine dataclasses would take
+longer to define than the largest vocabulary takes to read.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from llamafile_format.specdata import spec_yaml
 from llamafile_format.weights.gguf_model import INTEGER_TYPES, Gguf, TextValue
-from llamafile_format.weights.roles import GgufKind, recognise_kind
-from llamafile_format.weights.roles import recognise_role as recognise_role
+from llamafile_format.weights.roles import GgufKind, recognise_kind, recognise_role
 from llamafile_format.weights.tensor_types import type_name
+
+__all__ = ["ModelFacts", "describe", "per_layer", "recognise_role"]
 
 SHORT = 4096
 """Longest text quoted, in bytes."""
@@ -23,8 +25,7 @@ PER_LAYER_MAX = 4096
 """Longest per-layer array that is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class TypeShare:
+class TypeShare(NamedTuple):
     """One tensor type of the mix: ``size`` bytes in ``tensors`` tensors of ``elements`` numbers; ``share`` of bytes."""
 
     type: str
@@ -34,8 +35,7 @@ class TypeShare:
     share: float
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateFacts:
+class TemplateFacts(NamedTuple):
     """A chat template: ``name`` is ``""`` for the default one, ``sha256`` of its bytes, ``size`` in bytes."""
 
     name: str
@@ -43,17 +43,15 @@ class TemplateFacts:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class SplitFacts:
-    """This shard is ``number`` (from 0) of ``count``; ``tensors`` counts those of all shards."""
+class SplitFacts(NamedTuple):
+    """This shard is ``number`` (from 0) of ``shards``; ``tensors`` counts those of all shards."""
 
     number: int | None
-    count: int | None
+    shards: int | None
     tensors: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterFacts:
+class AdapterFacts(NamedTuple):
     """``rank`` is the largest inner dimension found, ``targets`` how many tensors are adapted."""
 
     type: str
@@ -65,8 +63,7 @@ class AdapterFacts:
     invocation_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectorFacts:
+class ProjectorFacts(NamedTuple):
     """A multimodal projector; sizes in pixels."""
 
     type: str | None
@@ -77,8 +74,7 @@ class ProjectorFacts:
     projection: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ImatrixFacts:
+class ImatrixFacts(NamedTuple):
     """What the quantiser says about the importance matrix that it used."""
 
     file: str | None
@@ -87,8 +83,7 @@ class ImatrixFacts:
     chunks: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class BaseModel:
+class BaseModel(NamedTuple):
     """A model that this one says it was made from."""
 
     name: str | None
@@ -97,8 +92,7 @@ class BaseModel:
     url: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelFacts(NamedTuple):
     """Everything that ``inspect`` says about one GGUF. None where the file does not say."""
 
     kind: GgufKind

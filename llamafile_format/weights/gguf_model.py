@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import islice
+from typing import NamedTuple
 
 from llamafile_format.findings import Finding
 from llamafile_format.source import ByteSource
@@ -58,8 +59,7 @@ def decode_text(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace")
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(NamedTuple):
     """How numbers are stored: ``order`` is ``<`` or ``>``; lengths, counts and dimensions are 4 bytes in version 1."""
 
     version: int
@@ -143,8 +143,7 @@ Scalar = int | float | bool | str
 Value = Scalar | TextValue | ArrayValue
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One key with its value; ``offset`` is where the value's bytes start, ``length`` how many there are."""
 
     key: str
@@ -154,8 +153,7 @@ class Entry:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
+class TensorInfo(NamedTuple):
     """One row of the tensor table. ``dims`` is fastest first, ``offset`` counts from the data section.
 
     ``size_bytes`` is None where the type's block layout is not known; ``info_offset`` is where the row starts.

@@ -132,12 +132,13 @@ class DataSection:
             if after.offset < before.offset:
                 self.log.add("LF5053", after.info_offset, after.name, offset=after.offset, before=before.name)
         known = all(tensor.size_bytes is not None for tensor in tensors)
-        if known and self.size > self.start + end:
-            self.log.add("LF5051", self.start + end, "tail", extra=self.size - self.start - end)
-        return end
+        length = padded(end, self.alignment)
+        if known and self.size > self.start + length:
+            self.log.add("LF5051", self.start + length, "tail", extra=self.size - self.start - length)
+        return length
 
     def _place(self, tensor: TensorInfo, end: int) -> int:
-        """Check one tensor against ``end``, where those below it end (padded); return where it ends, padded."""
+        """Check one tensor against ``end``, where those below it end (unpadded); return where it ends."""
         place, name, offset, length = tensor.info_offset, tensor.name, tensor.offset, tensor.size_bytes
         if offset % self.alignment:
             self.log.add("LF5046", place, name, offset=offset, alignment=self.alignment)
@@ -146,10 +147,11 @@ class DataSection:
         if self.start + offset + padded(length, self.alignment) >= OFFSET_SPACE:
             self.log.add("LF5049", place, name, offset=offset, length=length)
             return end
-        if offset < end and offset % self.alignment == 0:
-            self.log.add("LF5047", place, name, offset=offset, expected=end)
-        elif offset >= end + self.alignment:
-            self.log.add("LF5048", place, name, offset=offset, expected=end)
+        expected = padded(end, self.alignment)
+        if offset < end:
+            self.log.add("LF5047", place, name, offset=offset, expected=expected)
+        elif offset >= expected + self.alignment:
+            self.log.add("LF5048", place, name, offset=offset, expected=expected)
         if self.start + offset + length > self.size:
             self.log.add("LF5050", place, name, end=self.start + offset + length, size=self.size)
-        return padded(offset + length, self.alignment)
+        return offset + length

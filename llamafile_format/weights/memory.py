@@ -6,7 +6,7 @@ place of a number; what the formula leaves out stands in ``notes``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from llamafile_format.weights.facts import ModelFacts, describe, per_layer
 from llamafile_format.weights.gguf_model import Gguf
@@ -26,8 +26,7 @@ FORMULA = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ContextMemory:
+class ContextMemory(NamedTuple):
     """Bytes needed at a context of ``context`` tokens: ``cache`` for keys and values, ``total`` with everything."""
 
     context: int
@@ -35,8 +34,7 @@ class ContextMemory:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryEstimate:
+class MemoryEstimate(NamedTuple):
     """All figures in bytes. ``rows`` is empty and ``reason`` says why where no estimate can be made."""
 
     weights: int

@@ -124,12 +124,16 @@ def _sparse_container(out: Path, size: int) -> None:
 def test_file_and_manifest_by_hand(tool: Tool, packed: Path) -> None:
     """The procedure of META-LLAMAFILE/README.txt, typed as printed: silent on a good file, one line for a bad byte."""
     unzip = tool("unzip")
-    text = subprocess.run([unzip, "-p", packed, "META-LLAMAFILE/README.txt"], capture_output=True, text=True, check=True)
+    text = subprocess.run(
+        [unzip, "-p", packed, "META-LLAMAFILE/README.txt"], capture_output=True, text=True, check=True
+    )
     lines = text.stdout.splitlines()
     start = next(i for i, line in enumerate(lines) if "while read" in line)
     end = next(i for i, line in enumerate(lines) if line.strip() == "done")
     script = "\n".join(lines[start : end + 1])
-    good = subprocess.run(["sh", "-c", script], env={**os.environ, "F": str(packed)}, capture_output=True, text=True, check=True)
+    good = subprocess.run(
+        ["sh", "-c", script], env={**os.environ, "F": str(packed)}, capture_output=True, text=True, check=True
+    )
     assert good.stdout == ""
     data = bytearray(packed.read_bytes())
     with llamafile_format.open(packed) as container:
@@ -137,17 +141,23 @@ def test_file_and_manifest_by_hand(tool: Tool, packed: Path) -> None:
     data[at] ^= 1
     bad = packed.with_name("bad.llamafile")
     bad.write_bytes(data)
-    shown = subprocess.run(["sh", "-c", script], env={**os.environ, "F": str(bad)}, capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        ["sh", "-c", script], env={**os.environ, "F": str(bad)}, capture_output=True, text=True, check=True
+    )
     assert "model.gguf" in shown.stdout
     assert shown.stdout.count("damaged") == 1
 
 
 def test_manifest_names_the_list_digest_by_hand(tool: Tool, packed: Path) -> None:
     tool("unzip")
-    text = subprocess.run(["unzip", "-p", packed, "META-LLAMAFILE/README.txt"], capture_output=True, text=True, check=True)
+    text = subprocess.run(
+        ["unzip", "-p", packed, "META-LLAMAFILE/README.txt"], capture_output=True, text=True, check=True
+    )
     lines = [line.strip() for line in text.stdout.splitlines() if line.startswith("   unzip -p")]
     shown = [
-        subprocess.run(["sh", "-c", line], env={**os.environ, "F": str(packed)}, capture_output=True, text=True, check=True)
+        subprocess.run(
+            ["sh", "-c", line], env={**os.environ, "F": str(packed)}, capture_output=True, text=True, check=True
+        )
         for line in lines[:2]
     ]
     assert shown[0].stdout.split()[0] == shown[1].stdout.strip().rstrip('",')

@@ -74,7 +74,9 @@ def test_full_verify_memory(tmp_path: Path) -> None:
         "import resource, sys, llamafile_format as lf; r = lf.verify(sys.argv[1], level='full');"
         "print(r.exit_code(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
-    shown = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    ).stdout
     code, peak = map(int, shown.split())
     assert code == 0
     assert peak < 150 * 1024
@@ -88,6 +90,8 @@ def test_resource_limit_is_enough(tmp_path: Path) -> None:
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (256 << 20, 256 << 20));"
         "import sys, llamafile_format as lf; print(lf.verify(sys.argv[1], level='quick').exit_code())"
     )
-    shown = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    ).stdout
     assert shown.strip() == "0"
     assert resource.RLIMIT_AS

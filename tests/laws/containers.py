@@ -18,7 +18,9 @@ def tiny_gguf(name: str = "tiny", values: int = 32) -> bytes:
     def string(key: str, value: str) -> bytes:
         return text(key) + struct.pack("<I", 8) + text(value)
 
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + string("general.architecture", "llama") + string("general.name", name)
+    head = (
+        b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + string("general.architecture", "llama") + string("general.name", name)
+    )
     head += text("token_embd.weight") + struct.pack("<IQIQ", 1, values, 0, 0)
     head += bytes(-len(head) % 32)
     return head + b"".join(struct.pack("<f", index / 7) for index in range(values))

@@ -199,3 +199,9 @@ def test_real_split() -> None:
     assert (rules, describe(second).split, len(second.tensors)) == ([], SplitFacts(1, 2, 10), 10)
     _, rules = real("split-unsplit.gguf")
     assert rules == ["LF5054"]  # a test file of a loader: it says no architecture, so no engine can run it
+
+
+def test_faults_of_layout_are_told_apart() -> None:
+    rows = [V3.tensor("a", (8, 2), 0, 0), V3.tensor("b", (8,), 0, 36)]
+    gguf = read_gguf(BytesSource(V3.build(model_entries(), rows, bytes(96))))
+    assert [finding.rule for finding in gguf.findings] == ["LF5046", "LF5047"]

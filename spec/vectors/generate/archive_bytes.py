@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from spec.vectors.generate.archive import Row, asset, both, directory_of, model, register, tail, text
 from spec.vectors.generate.forge import (
@@ -162,7 +163,13 @@ class Engine:
         start = b"#!/bin/sh\nexit 1\n".ljust(256, b"\n")
         self.image = plain_zip(self.assets, start=start, end=End(comment=b""))
 
-    def spec(self, *, dropped: tuple[tuple[str, str], ...] = (), first: Carry = lambda record: (record,)) -> bytes:
+    def spec(
+        self,
+        *members: Part,
+        dropped: tuple[tuple[str, str], ...] = (),
+        first: Carry = lambda record: (record,),
+        **changes: Any,
+    ) -> bytes:
         """The container in front of which this engine stands; ``first`` replaces each carried record."""
         at, size, count = directory_of(self.image)
         reasons = dict(dropped)
@@ -173,10 +180,12 @@ class Engine:
         ]
         named = [{"path": path, "reason": reason} for path, reason in dropped]
         return good(
+            *members,
             prefix=self.image,
             kind="script",
             engine_directory={"assets": objects, "count": count, "dropped": named, "offset": at, "size": size},
             end=End(first=tuple(record for part in kept for record in first(directory_record(part)))),
+            **changes,
         )
 
 

@@ -55,7 +55,11 @@ def bit_in_licence() -> bytes:
 
 
 @vector(
-    "bit-in-gap", rules="LF3105 LF4008 LF2040", valid="yes", layer="chunks", comment="One bit of the gap before the weights is set."
+    "bit-in-gap",
+    rules="LF3105 LF4008 LF2040",
+    valid="yes",
+    layer="chunks",
+    comment="One bit of the gap before the weights is set.",
 )
 def bit_in_gap() -> bytes:
     data = good()
@@ -64,18 +68,32 @@ def bit_in_gap() -> bytes:
     return data[: header - 1] + b"\1" + data[header:]
 
 
-@vector("bit-in-prefix", rules="LF4008 LF4009", valid="yes", layer="chunks", comment="One bit of the engine has flipped.")
+@vector(
+    "bit-in-prefix", rules="LF4008 LF4009", valid="yes", layer="chunks", comment="One bit of the engine has flipped."
+)
 def bit_in_prefix() -> bytes:
     return flipped(good(prefix=SCRIPT, kind="script"), b"echo hello", 5)
 
 
-@vector("bit-in-padding", rules="LF4008 LF4009 LF4010", valid="yes", layer="chunks", comment="One bit of the prefix padding is set.")
+@vector(
+    "bit-in-padding",
+    rules="LF4008 LF4009 LF4010",
+    valid="yes",
+    layer="chunks",
+    comment="One bit of the prefix padding is set.",
+)
 def bit_in_padding() -> bytes:
     data = good(prefix=SCRIPT, kind="script")
     return data[:60000] + b"\1" + data[60001:]
 
 
-@vector("code-in-padding", rules="LF4010", valid="yes", layer="chunks", comment="Code behind the engine, with every digest mended.")
+@vector(
+    "code-in-padding",
+    rules="LF4010",
+    valid="yes",
+    layer="chunks",
+    comment="Code behind the engine, with every digest mended.",
+)
 def code_in_padding() -> bytes:
     hidden = SCRIPT + bytes(100) + b"echo hidden\n"
     import hashlib
@@ -88,7 +106,8 @@ def code_in_padding() -> bytes:
 @vector(
     "list-digest",
     rules="LF4003",
-    valid="yes", layer="chunks",
+    valid="yes",
+    layer="chunks",
     comment="A bit of a digest in the chunk list has flipped; the data is intact.",
 )
 def list_digest() -> bytes:
@@ -101,7 +120,8 @@ def list_digest() -> bytes:
 @vector(
     "list-short",
     rules="LF4002",
-    valid="yes", layer="chunks",
+    valid="yes",
+    layer="chunks",
     comment="The chunk list lacks a line, padded elsewhere to the same length.",
 )
 def list_short() -> bytes:
@@ -131,7 +151,8 @@ def list_overlap() -> bytes:
 @vector(
     "member-sha256",
     rules="LF4004",
-    valid="yes", layer="chunks",
+    valid="yes",
+    layer="chunks",
     comment="The manifest names another SHA-256 for a member; chunks and CRC are right.",
 )
 def member_sha256() -> bytes:
@@ -141,14 +162,21 @@ def member_sha256() -> bytes:
 @vector(
     "member-crc32",
     rules="LF3101 LF3102 LF4005",
-    valid="yes", layer="chunks",
+    valid="yes",
+    layer="chunks",
     comment="The manifest names another CRC-32 than data and headers have.",
 )
 def member_crc32() -> bytes:
     return edited(lambda value: value["members"][1].update(crc32="00000000"))
 
 
-@vector("member-sha512", rules="LF4006", valid="yes", layer="chunks", comment="Archive profile: the manifest names another SHA-512.")
+@vector(
+    "member-sha512",
+    rules="LF4006",
+    valid="yes",
+    layer="chunks",
+    comment="Archive profile: the manifest names another SHA-512.",
+)
 def member_sha512() -> bytes:
     return edited(lambda value: value["members"][1].update(sha512="ab" * 64), archive_profile=True)
 
@@ -161,7 +189,8 @@ def chunk_root() -> bytes:
 @vector(
     "chunk-root-of-list",
     rules="LF4007",
-    valid="yes", layer="chunks",
+    valid="yes",
+    layer="chunks",
     comment="The manifest names another chunk root for the list itself.",
 )
 def chunk_root_of_list() -> bytes:
@@ -169,7 +198,11 @@ def chunk_root_of_list() -> bytes:
 
 
 @vector(
-    "engine-sha256", rules="LF4009", valid="yes", layer="chunks", comment="The manifest passes the engine off as another release."
+    "engine-sha256",
+    rules="LF4009",
+    valid="yes",
+    layer="chunks",
+    comment="The manifest passes the engine off as another release.",
 )
 def engine_sha256() -> bytes:
     return edited(lambda value: value["prefix"].update(engine_sha256="ab" * 32), prefix=SCRIPT, kind="script")
@@ -178,7 +211,8 @@ def engine_sha256() -> bytes:
 @vector(
     "empty-member-sha256",
     rules="LF4004",
-    valid="yes", layer="chunks",
+    valid="yes",
+    layer="chunks",
     comment="An empty member with a digest that is not that of nothing.",
 )
 def empty_member_sha256() -> bytes:
@@ -253,7 +287,8 @@ def no_signature_record() -> bytes:
 @vector(
     "signature-numbering",
     rules="LF3104 LF3102 LF3103 LF3106 LF9005",
-    valid="yes", layer="manifest",
+    valid="yes",
+    layer="manifest",
     comment="The first record has number 2: one was taken out.",
 )
 def signature_numbering() -> bytes:
@@ -263,7 +298,8 @@ def signature_numbering() -> bytes:
 @vector(
     "signature-name",
     rules="LF3104 LF3102 LF3103 LF3106 LF9005",
-    valid="yes", layer="manifest",
+    valid="yes",
+    layer="manifest",
     comment="A record of a kind that there is not.",
 )
 def signature_name() -> bytes:

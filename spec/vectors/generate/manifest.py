@@ -286,7 +286,8 @@ def unknown_field() -> bytes:
 @vector(
     "unknown-role",
     rules="LF3010 LF3014",
-    valid="yes", layer="manifest",
+    valid="yes",
+    layer="manifest",
     comment="A role of tomorrow; unknown roles stand behind history.",
 )
 def unknown_role() -> bytes:
@@ -309,7 +310,8 @@ def unknown_profile() -> bytes:
 @vector(
     "order",
     rules="LF3014",
-    valid="yes", layer="manifest",
+    valid="yes",
+    layer="manifest",
     comment="The licence stands behind the weights; all else fits that order.",
 )
 def order() -> bytes:
@@ -342,7 +344,8 @@ def alignment_huge() -> bytes:
 @vector(
     "alignment-of-licence",
     rules="LF3015",
-    valid="yes", layer="manifest",
+    valid="yes",
+    layer="manifest",
     comment="A licence aligned like weights: a second layout for one set of members.",
 )
 def alignment_of_licence() -> bytes:
@@ -353,7 +356,8 @@ def alignment_of_licence() -> bytes:
 @vector(
     "offset",
     rules="LF3016 LF9001",
-    valid="yes", layer="manifest",
+    valid="yes",
+    layer="manifest",
     well_formed="no",
     comment="A member said to lie 32 bytes further.",
 )
@@ -361,7 +365,13 @@ def offset() -> bytes:
     return edited(lambda value: value["members"][2].update(offset=value["members"][2]["offset"] + 32))
 
 
-@vector("offset-far", rules="LF3016 LF9001", valid="yes", layer="manifest", comment="A member said to lie at the end of the world.")
+@vector(
+    "offset-far",
+    rules="LF3016 LF9001",
+    valid="yes",
+    layer="manifest",
+    comment="A member said to lie at the end of the world.",
+)
 def offset_far() -> bytes:
     return edited(lambda value: value["members"][2].update(offset=(1 << 63) - 1))
 
@@ -381,7 +391,8 @@ def size_beyond_file() -> bytes:
 @vector(
     "default-missing",
     rules="LF3018",
-    valid="yes", layer="manifest",
+    valid="yes",
+    layer="manifest",
     comment="Two models and no default: two readers start two models.",
 )
 def default_missing() -> bytes:
@@ -409,18 +420,28 @@ def no_chunks() -> bytes:
     return edited(lambda value: value["members"].pop())
 
 
-@vector("chunks-role", rules="LF3014 LF3020", valid="yes", layer="manifest", comment="The chunk list calls itself an asset.")
+@vector(
+    "chunks-role", rules="LF3014 LF3020", valid="yes", layer="manifest", comment="The chunk list calls itself an asset."
+)
 def chunks_role() -> bytes:
     return edited(lambda value: value["members"][-1].update(role="readme"))
 
 
-@vector("reserved-name", rules="LF2038 LF3020", valid="yes", layer="manifest", comment="A document in the reserved folder.")
+@vector(
+    "reserved-name", rules="LF2038 LF3020", valid="yes", layer="manifest", comment="A document in the reserved folder."
+)
 def reserved_name() -> bytes:
     more = Part("META-LLAMAFILE/notes.txt", b"notes\n", "document", "text/plain")
     return container(Spec(parts(more), labels={"default": "tiny.gguf"}))
 
 
-@vector("readme-elsewhere", rules="LF3020", valid="yes", layer="manifest", comment="A reserved role outside the reserved folder.")
+@vector(
+    "readme-elsewhere",
+    rules="LF3020",
+    valid="yes",
+    layer="manifest",
+    comment="A reserved role outside the reserved folder.",
+)
 def readme_elsewhere() -> bytes:
     more = Part("READ.txt", b"notes\n", "readme", "text/plain")
     return container(Spec(parts(more), labels={"default": "tiny.gguf"}))
@@ -429,7 +450,8 @@ def readme_elsewhere() -> bytes:
 @vector(
     "unknown-prefix-kind",
     rules="LF3023 LF3027",
-    valid="yes", layer="manifest",
+    valid="yes",
+    layer="manifest",
     comment="A prefix kind of tomorrow over a script of today.",
 )
 def unknown_prefix_kind() -> bytes:
@@ -467,7 +489,11 @@ def prefix_size() -> bytes:
 
 
 @vector(
-    "prefix-none-with-bytes", rules="LF3017 LF3027", valid="yes", layer="manifest", comment="Kind none over a prefix that is there."
+    "prefix-none-with-bytes",
+    rules="LF3017 LF3027",
+    valid="yes",
+    layer="manifest",
+    comment="Kind none over a prefix that is there.",
 )
 def prefix_none_with_bytes() -> bytes:
     script = b"#!/bin/sh\necho hello\nexit 0\n"
@@ -475,7 +501,11 @@ def prefix_none_with_bytes() -> bytes:
 
 
 @vector(
-    "directory-claimed", rules="LF3026", valid="yes", layer="manifest", comment="An engine directory that the prefix does not have."
+    "directory-claimed",
+    rules="LF3026",
+    valid="yes",
+    layer="manifest",
+    comment="An engine directory that the prefix does not have.",
 )
 def directory_claimed() -> bytes:
     script = b"#!/bin/sh\necho hello\nexit 0\n"
@@ -512,13 +542,25 @@ def sha512_surplus() -> bytes:
     return edited(lambda value: value["members"][1].update(sha512="0" * 128))
 
 
-@vector("unsafe-name", rules="LF3012 LF2034", valid="yes", layer="manifest", comment="A member whose name leaves the folder.")
+@vector(
+    "unsafe-name",
+    rules="LF3012 LF2034",
+    valid="yes",
+    layer="manifest",
+    comment="A member whose name leaves the folder.",
+)
 def unsafe_name() -> bytes:
     more = Part("../evil.txt", b"evil\n", "document", "text/plain")
     return container(Spec(parts(more), labels={"default": "tiny.gguf"}))
 
 
-@vector("colliding-names", rules="LF3013 LF2032 LF9001", valid="yes", layer="manifest", comment="Two names that differ in case only.")
+@vector(
+    "colliding-names",
+    rules="LF3013 LF2032 LF9001",
+    valid="yes",
+    layer="manifest",
+    comment="Two names that differ in case only.",
+)
 def colliding_names() -> bytes:
     more = Part("license.TXT", b"CC0-1.0\n", "license", "text/plain")
     return container(Spec(parts(more), labels={"default": "tiny.gguf"}))

@@ -1,0 +1,153 @@
+"""``llamafile-format repack``."""
+
+from __future__ import annotations
+
+import click
+
+from llamafile_format.cli.pack import read_args, with_roles
+from llamafile_format.cli.terminal import progress
+from llamafile_format.errors import UsageError
+from llamafile_format.operations.inputs import include_of
+from llamafile_format.operations.pack import PROFILES
+from llamafile_format.operations.repack import RepackResult, repack
+from llamafile_format.reports.escape import printable
+
+
+@click.command("repack")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.option("-o", "--output", "out", metavar="OUT", default=None, help="Where to write the new file.")
+@click.option("--in-place", is_flag=True, help="Change FILE itself, under a lock and a journal.")
+@click.option("--prefix", metavar="FILE|none", default=None, help="Put another engine in front, or none.")
+@click.option("--args", "args", metavar="TEXT", default=None, help="New default arguments, quoted as in a shell.")
+@click.option("--args-file", metavar="F", default="", help="Read the new default arguments from a file.")
+@click.option(
+    "--include",
+    "includes",
+    metavar="PATH[=MEMBER]",
+    multiple=True,
+    help="Add a file, or replace the member of that name.",
+)
+@click.option("--role", "roles", metavar="[MEMBER=]ROLE", multiple=True, help="Role of an included file.")
+@click.option("--remove", metavar="MEMBER", multiple=True, help="Leave a member out.")
+@click.option(
+    "--rename", "renames", metavar="OLD=NEW", multiple=True, help="Give a member another name; arguments follow."
+)
+@click.option("--to", type=click.Choice(["1.0", "legacy"]), default="1.0", help="Form of the new file (default: 1.0).")
+@click.option("--split-weights", is_flag=True, help="Write the weights beside OUT, for Windows beyond 4 GiB.")
+@click.option("--profile", type=click.Choice(PROFILES), default=None, help="archive adds SHA-512 to every digest.")
+@click.option("--default", "default", metavar="MEMBER", default=None, help="Model that starts, when there are several.")
+@click.option("--align", metavar="BYTES", type=int, default=None, help="New alignment of weights and runtimes.")
+@click.option("--name", default=None, help="Name of the model, for catalogues.")
+@click.option("--license", "license_", default=None, help="Licence as an SPDX expression, such as Apache-2.0.")
+@click.option("--source", default=None, help="Where the model comes from, such as a URL.")
+@click.option("--created", metavar="TIME", default=None, help="Time to record: 2026-11-20T00:00:00Z, or now.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists; allow --in-place on a signed file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    file: str,
+    out: str | None,
+    in_place: bool,
+    prefix: str | None,
+    args: str | None,
+    args_file: str,
+    includes: tuple[str, ...],
+    roles: tuple[str, ...],
+    remove: tuple[str, ...],
+    renames: tuple[str, ...],
+    to: str,
+    split_weights: bool,
+    profile: str | None,
+    default: str | None,
+    align: int | None,
+    name: str | None,
+    license_: str | None,
+    source: str | None,
+    created: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Change prefix, members or form of a container or legacy llamafile; weights stay as they are.
+
+    Digests of bytes that do not change are reused. The manifest's history says what was done. A signed file becomes
+    unsigned; its signatures are kept as history. Changing nothing gives the same bytes.
+
+    \b
+    llamafile-format repack old.llamafile --prefix llamafile-0.9.3 -o new.llamafile
+    llamafile-format repack model.llamafile --in-place --rename model.gguf=tiny.gguf
+    llamafile-format repack model.llamafile --to legacy -o legacy.llamafile
+    """
+    with progress("repacking") as callback:
+        result = repack(
+            file,
+            out,
+            in_place=in_place,
+            prefix=prefix,
+            args=read_args(args, args_file),
+            include=with_roles([include_of(text) for text in includes], roles),
+            remove=remove,
+            rename=_renames(renames),
+            to=to,
+            split_weights=split_weights,
+            profile=profile,
+            default=default,
+            align=align,
+            name=name,
+            license=license_,
+            source=source,
+            created=created,
+            force=force,
+            progress=callback,
+        )
+    _warn(result)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(_json(result), indent=1, sort_keys=True))
+        return
+    manifest = f"  manifest sha256:{result.manifest_sha256}" if result.manifest_sha256 else ""
+    click.echo(f"{printable(str(result.path))}  {result.size} bytes{manifest}")
+    for path in result.extra:
+        click.echo(f"{printable(str(path))}  {path.stat().st_size} bytes")
+    if not result.changed:
+        click.echo("nothing to change: the bytes are the same")
+    for change in result.changes:
+        click.echo(f"  {printable(change)}")
+    for note in result.notes:
+        click.echo(f"  note: {printable(note)}")
+
+
+def _warn(result: RepackResult) -> None:
+    """Say loudly on stderr what was lost."""
+    if result.unsigned:
+        names = ", ".join(printable(name) for name in result.unsigned)
+        kept = " They are kept as history." if result.manifest_sha256 else ""
+        click.echo(
+            f"warning: {printable(str(result.path))} is NOT signed: {names} signed the old file.{kept}", err=True
+        )
+
+
+def _json(result: RepackResult) -> dict[str, object]:
+    return {
+        "path": str(result.path),
+        "size": result.size,
+        "manifest_sha256": result.manifest_sha256,
+        "changed": result.changed,
+        "shared": result.shared,
+        "method": result.method,
+        "unsigned": list(result.unsigned),
+        "changes": list(result.changes),
+        "notes": list(result.notes),
+        "extra": [str(path) for path in result.extra],
+    }
+
+
+def _renames(texts: tuple[str, ...]) -> dict[str, str]:
+    """``OLD=NEW`` texts; the first equals sign divides."""
+    result: dict[str, str] = {}
+    for text in texts:
+        old, equals, new = text.partition("=")
+        if not equals or not old or not new:
+            raise UsageError(f"--rename {text!r} is not OLD=NEW")
+        if result.setdefault(old, new) != new:
+            raise UsageError(f"--rename gives {old} two names")
+    return result

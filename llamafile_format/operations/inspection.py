@@ -1,0 +1,284 @@
+"""What ``inspect`` finds out, as data. Sizes and offsets are bytes, offsets absolute; digests are lower-case hex.
+
+Texts that the file says about itself stand here as they are, unverified and unescaped: escape them on output. Empty
+texts and None mean that the file does not say. Field names are the keys of the JSON form
+(``spec/schemas/inspect.schema.json``) and are never removed within version 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from llamafile_format.checks.verdict import Report
+from llamafile_format.findings import Finding
+from llamafile_format.spans import Span
+from llamafile_format.weights.facts import ModelFacts
+from llamafile_format.weights.memory import MemoryEstimate
+
+Scalar = int | float | bool | str
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """The file as a whole. ``kind`` is ``llamafile 1``, ``legacy llamafile`` or ``gguf`` (a bare model, no container).
+
+    ``version`` to ``default`` are the manifest's. ``overhead`` counts the bytes that are neither the engine nor a
+    member that somebody put in; ``span_bytes`` the bytes of each kind of span, which add up to ``size``.
+    """
+
+    name: str
+    size: int
+    kind: str
+    version: str = ""
+    profile: str = ""
+    title: str = ""
+    created: str = ""
+    license: str = ""
+    source: str = ""
+    default: str = ""
+    critical: tuple[str, ...] = ()
+    manifest_offset: int | None = None
+    manifest_size: int = 0
+    manifest_sha256: str = ""
+    overhead: int = 0
+    span_bytes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """The engine, read off its bytes and never run. Versions are texts such as ``0.9.3``.
+
+    ``release`` names the known release whose digest the manifest records for the engine. ``complete`` is False if the
+    search for a version stopped at its budget.
+    """
+
+    family: str
+    version: str
+    at_least: str
+    at_most: str
+    evidence: tuple[str, ...]
+    complete: bool
+    release: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutableView:
+    """A native program in the prefix: ``format`` is elf, pe or macho; its header lies at ``offset``."""
+
+    format: str
+    systems: tuple[str, ...]
+    machine: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixView:
+    """The bytes in front of the archive. ``size`` includes padding, ``engine_size`` does not.
+
+    ``runs_on`` lists (system, machine) pairs that the bytes provide for; ``assets`` counts the files of the engine's
+    own archive, ``dropped`` those that were not carried over, ``opaque`` says why none were.
+    """
+
+    kind: str
+    size: int
+    engine_size: int
+    sha256: str = ""
+    engine_sha256: str = ""
+    generation: str = ""
+    interpreter: str = ""
+    engine: EngineView | None = None
+    runs_on: tuple[tuple[str, str], ...] = ()
+    executables: tuple[ExecutableView, ...] = ()
+    loaders: int = 0
+    assets: int = 0
+    dropped: tuple[str, ...] = ()
+    opaque: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """A member of the archive. ``offset`` is where its data starts (-1: not inside the file), ``size`` unpacked.
+
+    ``alignment`` is what the manifest demands, ``boundary`` the largest power of two, up to 64 KiB, that divides
+    ``offset``. ``method`` is ``stored``, ``deflated`` or ``method N``. ``sha256`` is what the manifest records.
+    """
+
+    path: str
+    role: str
+    media_type: str
+    offset: int
+    size: int
+    stored_size: int
+    method: str
+    alignment: int
+    boundary: int
+    crc32: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRow:
+    """A tensor: ``dims`` fastest first, ``offset`` of its data in the file, ``size`` None where the type hides it."""
+
+    name: str
+    type: str
+    dims: tuple[int, ...]
+    elements: int
+    offset: int
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A metadata entry. ``type`` is ``uint32``, ``string``, ``array of string`` and so on.
+
+    ``count`` is the number of elements of an array, or of bytes of a string, None for other values. ``value`` is the
+    value, the beginning of a long text, or the first elements of an array.
+    """
+
+    key: str
+    type: str
+    value: Scalar | tuple[Scalar, ...]
+    count: int | None
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateView:
+    """A chat template; ``name`` is empty for the default one, or the member's path for one beside the weights.
+
+    ``features`` are words such as ``tools`` that its text reveals, ``findings`` the rule ids that it broke.
+    ``checked`` is False if the text was too long to look at.
+    """
+
+    name: str
+    sha256: str
+    size: int
+    features: tuple[str, ...]
+    findings: tuple[str, ...]
+    checked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """One GGUF: a weights member, or the whole file (``member`` empty). ``complete`` is False if its header is faulty.
+
+    ``qat_in_name_only`` is True if its name claims quantisation-aware training: GGUF has no field that could say so.
+    """
+
+    member: str
+    role: str
+    offset: int
+    size: int
+    complete: bool
+    keys: int
+    data_offset: int
+    tensor_alignment: int
+    facts: ModelFacts
+    memory: MemoryEstimate
+    templates: tuple[TemplateView, ...] = ()
+    qat_in_name_only: bool = False
+    tensors: tuple[TensorRow, ...] | None = None
+    kv: tuple[KeyRow, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LicenceView:
+    """Who says which licence: the manifest, the default model's weights; and where its text is in the file."""
+
+    manifest: str
+    weights: str
+    link: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentsView:
+    """Default arguments as the engine would read them; the user's own go in before ``tokens[rest]``."""
+
+    member: str
+    dialect: str
+    tokens: tuple[str, ...]
+    rest: int | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementsView:
+    """Signatures and recorded behaviour that are in the file; ``inspect`` counts them and checks none."""
+
+    signature_records: tuple[str, ...] = ()
+    publisher_signatures: tuple[str, ...] = ()
+    behaviour: tuple[str, ...] = ()
+    checked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Everything that ``inspect`` knows. ``report`` is a quick verification; of a bare GGUF, without verdicts."""
+
+    file: FileIdentity
+    report: Report
+    prefix: PrefixView
+    members: tuple[MemberView, ...]
+    models: tuple[ModelView, ...]
+    templates: tuple[TemplateView, ...]
+    licence: LicenceView
+    arguments: tuple[ArgumentsView, ...]
+    statements: StatementsView
+    history: tuple[Mapping[str, Any], ...]
+    map: tuple[Span, ...]
+
+    @property
+    def model(self) -> ModelView | None:
+        """The model that starts, or the first one that there is."""
+        default = next((model for model in self.models if model.member == self.file.default), None)
+        weights = next((model for model in self.models if model.role == "weights"), None)
+        return default or weights or (self.models[0] if self.models else None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts as a JSON object (without ``$schema`` and ``tool``, which name the program that printed it)."""
+        value: dict[str, Any] = plain(self)
+        report = self.report
+        value["report"] = {
+            "level": report.level.value,
+            "complete": report.complete,
+            "error": report.error,
+            "verdicts": {layer.value: verdict.value for layer, verdict in report.verdicts.items()},
+            "findings": [plain(finding) for finding in report.findings],
+        }
+        for model in value["models"]:
+            for key in ("tensors", "kv"):  # there only if asked for: "not asked" must not look like "none"
+                if model[key] is None:
+                    del model[key]
+        return value
+
+
+def plain(value: Any) -> Any:
+    """``value`` with dataclasses as objects, tuples as lists, enums as their values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if isinstance(value, Report):
+            return None  # rendered by the caller
+        if isinstance(value, Finding):
+            return {"rule": value.rule, "where": _where(value), "args": dict(value.args)}
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)  # JSON has no word for these
+    return value
+
+
+def _where(finding: Finding) -> dict[str, Any]:
+    where = finding.where
+    fields = {"offset": where.offset, "length": where.length, "member": where.member, "field": where.field}
+    return {key: value for key, value in fields.items() if value not in (None, "")}

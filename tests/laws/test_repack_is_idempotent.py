@@ -1,0 +1,87 @@
+"""Law: doing it twice is doing it once: repack(repack(f, x), x) = repack(f, x), byte for byte, on disk or in place."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import llamafile_format as lf
+from tests.repack_samples import engine, gguf, legacy, sound, write
+
+OLD = engine("old", 70_000, [("help.txt", b"help " * 99)], "0.8.0")
+MEMBERS = [("model.gguf", gguf("m")), (".args", b"-m\nmodel.gguf\n-p\nit's # $mine\n...\n"), ("LICENSE", b"CC0")]
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> dict[str, Any]:
+    """What a user may ask for; paths are relative to the folder of the test."""
+    text = st.sampled_from(["", "A name", "Ein Name – größer"])
+    pool: dict[str, st.SearchStrategy[Any]] = {
+        "prefix": st.sampled_from(["none", "old", "new"]),
+        "args": st.sampled_from(["", "-m model.gguf --temp 0", "-p 'a b'"]),
+        "remove": st.sampled_from([["LICENSE"], []]),
+        "rename": st.sampled_from([{"model.gguf": "other.gguf"}, {}]),
+        "include": st.sampled_from([[lf.Include(Path("card.md"))], [lf.Include(Path("card.md"), "docs/c.md")]]),
+        "profile": st.sampled_from(["default", "archive"]),
+        "align": st.sampled_from([32, 4096, 65536]),
+        "name": text,
+        "license": text,
+        "source": text,
+        "created": st.sampled_from(["", "2026-11-20T00:00:00Z"]),
+    }
+    keys = draw(st.sets(st.sampled_from(sorted(pool)), min_size=0, max_size=4))
+    return {key: draw(pool[key]) for key in sorted(keys)}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(orders(), st.sampled_from(["container", "legacy"]), st.booleans())
+def test_twice_is_once(order: dict[str, Any], start: str, in_place: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        order = _in(folder, order)
+        lf.repack(folder / start, folder / "1", **order)
+        if in_place:
+            write(folder / "2", (folder / "1").read_bytes())
+            result = lf.repack(folder / "2", in_place=True, **order)
+        else:
+            result = lf.repack(folder / "1", folder / "2", **order)
+        assert not result.changed
+        assert (folder / "1").read_bytes() == (folder / "2").read_bytes()
+        sound(folder / "1").close()
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(orders())
+def test_same_order_same_bytes_in_place_or_not(order: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        order = _in(folder, order)
+        lf.repack(folder / "container", folder / "1", **order)
+        lf.repack(folder / "container", in_place=True, **order)
+        assert (folder / "1").read_bytes() == (folder / "container").read_bytes()
+
+
+def _in(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """``order`` with its files made in ``folder``, beside a container and a legacy file to start from."""
+    write(folder / "old", OLD)
+    write(folder / "new", engine("new", 150_000, version="0.10.2"))
+    write(folder / "card.md", b"# card")
+    for path, data in MEMBERS:
+        write(folder / path, data)
+    write(folder / "legacy", legacy(OLD, MEMBERS))
+    lf.pack(
+        [folder / "model.gguf", folder / "LICENSE"],
+        folder / "container",
+        prefix=folder / "old",
+        include=[lf.Include(folder / ".args")],
+    )
+    order = dict(order)
+    if order.get("prefix", "none") != "none":
+        order["prefix"] = folder / order["prefix"]
+    if "include" in order:
+        order["include"] = [lf.Include(folder / item.path, item.member) for item in order["include"]]
+    return order
