@@ -224,7 +224,7 @@ class Container:
         entry = self.entry(path)
         if not entry.located or entry.method != STORED or entry.size != entry.compressed_size:
             raise FormatError(
-                f"{path} cannot be used in place: it is not stored whole", clause="LF2024", offset=entry.header_offset
+                f"{path} cannot be used in place: it is not stored whole", clause="LF2023", offset=entry.header_offset
             )
         return Window(self.source, entry.data_offset, entry.size)
 
@@ -265,7 +265,7 @@ class Container:
             yield from inflate(self.source, entry)
         else:
             raise FormatError(
-                f"{path} uses compression method {entry.method}", offset=entry.header_offset, clause="LF2024"
+                f"{path} uses compression method {entry.method}", offset=entry.header_offset, clause="LF2023"
             )
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ def engine(label: str, size: int, assets: Sequence[tuple[str, bytes]] = (), vers
 def legacy(
     front: bytes, members: Sequence[tuple[str, bytes]], *, deflate: Sequence[str] = (), wrong_crc: str = ""
 ) -> bytes:
-    """A llamafile as zipalign leaves it: old directory in the middle, data at 64 KiB, 24-byte holes, Zip64 throughout."""
+    """A llamafile as zipalign leaves it: old directory in the middle, data at 64 KiB, 24-byte holes, Zip64."""
     out, records = bytearray(front), _old_records(front)
     for name, data in members:
         raw = name.encode()

@@ -2,8 +2,9 @@
 
     python examples/exhibit/train.py --out examples/exhibit
 
-The text has no end and no file: each step asks the grammar for more.  Seeds, threads and algorithms are
-fixed; on one kind of machine the same command gives the same weights.
+The text has no end and no file: each step asks the grammar for more.  Seeds,
+threads and algorithms are fixed; on one machine the same command gives the
+same weights.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.source import Window
@@ -15,13 +16,18 @@ if TYPE_CHECKING:
 
 QUICK_HEADER = 64 << 20  # clause 10.4.1: four times the largest header in use
 MAX_TEXT = 1 << 20  # clause 10.5: templates and arguments beyond this are reported, not read
+_CHECKED = MODEL_ROLES | {"template", "arguments"}
 _GGUF = (b"GGUF", b"ggml")
 
 
 def check_contents(container: Container, *, deep: bool) -> Iterator[Finding]:
     """Findings about the contents of all members. ``deep`` allows bodies of arrays and padding to be read."""
     for member in container.members:
-        if member.offset < 0 or member.role in ("engine-asset", "manifest", "chunks", "signature-record"):
+        if member.role in ("engine-asset", "manifest", "chunks", "signature-record"):
+            continue
+        if member.offset < 0:
+            if member.role in _CHECKED:
+                yield _unchecked(member, "its data does not lie inside the file")
             continue
         if member.role in MODEL_ROLES or (member.role == "tokenizer" and member.media_type == "application/x-gguf"):
             yield from _weights(container, member, deep)
@@ -55,7 +61,11 @@ def _template(container: Container, member: MemberFacts) -> Iterator[Finding]:
     if member.size > MAX_TEXT:
         yield _unchecked(member, f"it has {member.size} bytes, more than {MAX_TEXT}")
         return
-    yield from check_template(container.read(member.path), base=member.offset, member=member.path)
+    text = _read(container, member)
+    if isinstance(text, Finding):
+        yield text
+        return
+    yield from check_template(text, base=member.offset, member=member.path)
 
 
 def _arguments(container: Container, member: MemberFacts, deep: bool) -> Iterator[Finding]:
@@ -65,12 +75,22 @@ def _arguments(container: Container, member: MemberFacts, deep: bool) -> Iterato
     if member.size > MAX_TEXT:
         yield _unchecked(member, f"it has {member.size} bytes, more than {MAX_TEXT}")
         return
+    text = _read(container, member)
+    if isinstance(text, Finding):
+        yield text
+        return
     names = [other.path for other in container.members]
     engine = container.engine if container.engine_size and deep else None  # its version stands in the prefix body
     dialect = dialect_of(engine, container.prefix_facts.kind)
-    yield from check_arguments(
-        container.read(member.path), dialect, member_names=names, base_offset=member.offset, member=member.path
-    )
+    yield from check_arguments(text, dialect, member_names=names, base_offset=member.offset, member=member.path)
+
+
+def _read(container: Container, member: MemberFacts) -> bytes | Finding:
+    """The member's contents, or why they cannot be had."""
+    try:
+        return container.read(member.path)
+    except FormatError as error:
+        return _unchecked(member, error.message)
 
 
 def _unchecked(member: MemberFacts, reason: str) -> Finding:

@@ -19,7 +19,13 @@ from llamafile_format.operations.assemble import Content, Labels, PrefixContent
 from llamafile_format.operations.carry import Carried, CarriedEngine, without_second_digest
 from llamafile_format.operations.history import Change, kept_signatures, removed_before
 from llamafile_format.operations.inputs import Include, check_alignment, check_name, choose_default, content_of
-from llamafile_format.operations.migrate_arguments import ARGUMENTS, change_of, model_named_by, new_arguments
+from llamafile_format.operations.migrate_arguments import (
+    ARGUMENTS,
+    change_of,
+    engine_digest,
+    model_named_by,
+    new_arguments,
+)
 from llamafile_format.operations.pack import PROFILES, Args, created_text, prefix_content_of, prefix_of
 from llamafile_format.operations.pack import _asset as asset_digests
 from llamafile_format.operations.readme import readme_text
@@ -79,7 +85,8 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
         _align(contents, order.align, changes)
     _include(contents, order, changes)
     if not any((include.member or include.path.name) == ARGUMENTS for include in order.include):
-        _replace(contents, new_arguments(carried, engine, order.args, renamed, contents), "arguments", changes)
+        arguments = new_arguments(carried, engine, order.args, renamed, contents)
+        _replace(contents, arguments, "arguments", changes, migrated=order.args is None and not renamed)
     labels = _labels(carried, order, contents, renamed, changes)
     _readme(contents, carried, labels, engine, changes)
     if not engine.source.size and not any(content.role == "weights" for content in contents.values()):
@@ -119,8 +126,7 @@ def _engine(engine: CarriedEngine, wanted: str | None, changes: list[Change]) ->
     if wanted is None:
         return engine
     source = prefix_of(wanted)
-    old = engine.known[1] if engine.known else _sha256(engine.source)
-    new = _sha256(source)
+    old, new = engine_digest(engine), _sha256(source)
     if new == old and source.size == engine.source.size:
         return engine
     changes.append({"what": "prefix", "from": old, "to": new})
@@ -234,7 +240,9 @@ def _include(contents: dict[str, Content], order: Order, changes: list[Change]) 
         _replace(contents, content, "include", changes)
 
 
-def _replace(contents: dict[str, Content], content: Content | None, what: str, changes: list[Change]) -> None:
+def _replace(
+    contents: dict[str, Content], content: Content | None, what: str, changes: list[Change], *, migrated: bool = False
+) -> None:
     """Put ``content`` in, unless the same bytes are there in the same role."""
     if content is None:
         return
@@ -243,7 +251,7 @@ def _replace(contents: dict[str, Content], content: Content | None, what: str, c
         return
     change: dict[str, object] = {"what": what, "path": content.path, "role": content.role}
     if what == "arguments" and old is not None:
-        change = change_of(old, content)
+        change = change_of(old, content, migrated=migrated)
     elif old is not None and old.known is not None:
         change["from"] = old.known.sha256.hex()
     contents[content.path] = content

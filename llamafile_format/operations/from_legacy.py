@@ -58,10 +58,10 @@ def carry_legacy(
             f"{container.name}: its directory cannot be read to the end", hint="llamafile-format verify says why"
         )
     split = split_legacy(container)
-    entries = [entry for entry in split.user_entries if entry.path not in remove]
+    entries = [entry for entry in split.user_entries if entry.path not in remove and not _is_folder(entry)]
     _check_entries(entries)
     contents = [_content(container, entry, rename, align, folder) for entry in entries]
-    removed = [entry.path for entry in split.user_entries if entry.path in remove]
+    removed = [entry.path for entry in split.user_entries if entry.path in remove or _is_folder(entry)]
     names = {entry.path: rename.get(entry.path, entry.path) for entry in entries}
     return Carried(
         engine=CarriedEngine(_engine(container, split)),
@@ -131,15 +131,20 @@ def _check_entries(entries: Sequence[Entry]) -> None:
             raise FormatError(
                 f"{entry.path} {fault}",
                 offset=entry.header_offset,
-                clause="9.5",
+                clause="9.5.2",
                 hint=f"leave it out with --remove {entry.path}",
             )
         last = entry
     for path, count in Counter(entry.path for entry in entries).items():
         if count > 1:
             raise FormatError(
-                f"{path} stands in the directory {count} times; readers disagree which counts", clause="9.5"
+                f"{path} stands in the directory {count} times; readers disagree which counts", clause="9.5.2"
             )
+
+
+def _is_folder(entry: Entry) -> bool:
+    """True for the entries of folders, which hold nothing and have no place in a container."""
+    return entry.path.endswith("/") and not entry.size
 
 
 def _fault(entry: Entry) -> str:
@@ -207,7 +212,7 @@ def _check_crc(entry: Entry, crc32: int) -> None:
         raise FormatError(
             f"{entry.path} is damaged: its CRC-32 is {crc32:08x}, the directory says {entry.crc32:08x}",
             offset=entry.data_offset,
-            clause="9.5",
+            clause="9.5.2",
             hint="find an intact copy",
         )
 

@@ -220,13 +220,17 @@ class StatementsView:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Everything that ``inspect`` knows. ``report`` is a quick verification; of a bare GGUF, without verdicts."""
+    """Everything that ``inspect`` knows. ``report`` is a quick verification; of a bare GGUF, without verdicts.
+
+    ``models`` are the first 64 GGUFs, ``models_left_out`` how many more there are.
+    """
 
     file: FileIdentity
     report: Report
     prefix: PrefixView
     members: tuple[MemberView, ...]
     models: tuple[ModelView, ...]
+    models_left_out: int
     templates: tuple[TemplateView, ...]
     licence: LicenceView
     arguments: tuple[ArgumentsView, ...]
@@ -260,7 +264,7 @@ class Inspection:
 
 
 def plain(value: Any) -> Any:
-    """``value`` with dataclasses as objects, tuples as lists, enums as their values."""
+    """``value`` with dataclasses and named tuples as objects, tuples as lists, enums as their values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         if isinstance(value, Report):
             return None  # rendered by the caller
@@ -271,6 +275,8 @@ def plain(value: Any) -> Any:
         return value.value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return {name: plain(getattr(value, name)) for name in value._fields}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):

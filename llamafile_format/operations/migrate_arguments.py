@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.operations.assemble import Content
 from llamafile_format.operations.carry import Carried, CarriedEngine
 from llamafile_format.operations.history import changes_of
@@ -27,6 +28,7 @@ from llamafile_format.prefix.facts import PrefixKind
 
 ARGUMENTS = ".args"
 MAX_KEPT = 4096  # bytes of old arguments that the history keeps as text
+MIGRATED = "dialect"  # why arguments were rewritten: another engine reads them
 _MODEL = ("-m", "--model")
 
 
@@ -49,33 +51,48 @@ def new_arguments(
     if renamed:
         data = rename_models(data, before, renamed)
     if before is not after:
-        data = _original(carried.labels.history, data, migrate(data, before, after, member_names=names), after)
+        again = None if renamed else _before(carried.labels.history, data, engine)
+        data = again if again is not None else migrate(data, before, after, member_names=names)
     return text_content(ARGUMENTS, "arguments", data)
 
 
-def _original(history: Sequence[Mapping[str, Any]], old: bytes, new: bytes, dialect: Dialect) -> bytes:
-    """The text from which ``old`` was once migrated, if it says in ``dialect`` what ``new`` says: the way back."""
-    digest = hashlib.sha256(old).hexdigest()
-    wanted = parse(new, dialect)
-    for change in reversed(changes_of(history)):
-        text = change.get("text")
-        if change.get("what") != "arguments" or change.get("to") != digest or not isinstance(text, str):
-            continue
-        found = parse(text.encode("utf-8"), dialect)
-        same = [token.parts for token in found.tokens] == [token.parts for token in wanted.tokens]
-        if same and found.rest == wanted.rest and not found.findings:
-            return text.encode("utf-8")
-    return new
+def _before(history: Sequence[Mapping[str, Any]], data: bytes, engine: CarriedEngine) -> bytes | None:
+    """The arguments as they were when ``engine`` was last in front, if nothing but migrations changed them since."""
+    digest = engine_digest(engine)
+    for item in reversed(history):
+        changes = changes_of([item])
+        if any(change.get("what") == "rename" for change in changes):
+            return None
+        for change in changes:
+            if change.get("what") != "arguments" and change.get("path") != ARGUMENTS:
+                continue
+            text = change.get("text")
+            follows = change.get("to") == hashlib.sha256(data).hexdigest()
+            if change.get("why") != MIGRATED or not follows or not isinstance(text, str):
+                return None
+            data = text.encode("utf-8", "surrogatepass")
+        if any(change.get("what") == "prefix" and change.get("from") == digest for change in changes):
+            return data
+    return None
 
 
-def change_of(old: Content, new: Content) -> dict[str, Any]:
-    """The history's account of changed arguments. The old text is kept: a later repack may lead back to it."""
+def engine_digest(engine: CarriedEngine) -> str:
+    """SHA-256 of the engine without padding, in hex; computed only if it is not known."""
+    if engine.known:
+        return engine.known[1]
+    return digest_range(engine.source, 0, engine.source.size).sha256.hex()
+
+
+def change_of(old: Content, new: Content, *, migrated: bool) -> dict[str, Any]:
+    """The history's account of changed arguments. The text of migrated ones is kept: a later repack may lead back."""
     before, after = _bytes(old), _bytes(new)
     change: dict[str, Any] = {"what": "arguments", "path": new.path, "role": new.role}
     change["from"], change["to"] = hashlib.sha256(before).hexdigest(), hashlib.sha256(after).hexdigest()
-    with contextlib.suppress(UnicodeDecodeError):
-        if len(before) <= MAX_KEPT:
-            change["text"] = before.decode("utf-8")
+    if migrated:
+        change["why"] = MIGRATED
+        with contextlib.suppress(UnicodeDecodeError):
+            if len(before) <= MAX_KEPT:
+                change["text"] = before.decode("utf-8")
     return change
 
 

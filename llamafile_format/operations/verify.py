@@ -102,6 +102,10 @@ def _not_ours(container: Container, run: _Run) -> Iterator[Finding]:
         if impostor.rule in CUT_OFF:
             run.error = impostor.message
     yield from container.archive.findings
+    if container.archive.tail is None:  # an interrupted append leaves an earlier directory that can be recovered
+        from llamafile_format.checks.legacy import check_legacy
+
+        yield from check_legacy(container.source, container.archive)
 
 
 def _container(container: Container, run: _Run) -> Iterator[Finding]:

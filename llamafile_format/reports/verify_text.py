@@ -19,9 +19,7 @@ def report_text(report: Report, *, color: bool = False) -> str:
     if report.kind is Kind.OTHER:
         lines.append(f"  {report.kind.value}" if report.complete else "  could not be read")
     for layer, verdict in report.verdicts.items():
-        lines.append(
-            f"  {layer.value:<12} {_paint(verdict.value, _COLORS[verdict.value], color)}{_reason(verdict)}"
-        )
+        lines.append(f"  {layer.value:<12} {_paint(verdict.value, _COLORS[verdict.value], color)}{_reason(verdict)}")
     if report.error:
         lines.append(f"  {_paint('incomplete', '31', color)}   {printable(report.error)}")
     for finding in sorted(report.findings, key=_grave):

@@ -15,7 +15,7 @@ from llamafile_format.zip.views import weights_reader_views, zipos_view
 from tests.repack_samples import contents, engine, gguf, legacy, noise, sound, write
 
 NAMES = st.from_regex(r"[a-z0-9_][a-z0-9_ .-]{0,12}[a-z0-9_]", fullmatch=True).filter(
-    lambda name: name.split(".")[0].rstrip(" ") not in ("con", "prn", "aux", "nul") and not name[:3] in ("com", "lpt")
+    lambda name: name.split(".")[0].rstrip(" ") not in ("con", "prn", "aux", "nul") and name[:3] not in ("com", "lpt")
 )
 
 

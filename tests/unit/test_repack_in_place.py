@@ -57,7 +57,16 @@ def test_in_place_gives_the_bytes_of_a_new_file(sample: Path, change: str) -> No
     assert sample.read_bytes() == Path("new").read_bytes()
     if result.method == "in place":
         assert Path("link").read_bytes() == Path("new").read_bytes()
-    assert sorted(os.listdir(".")) == ["a", "card.md", "link", "long", "model.gguf", "new", "old", "short"]
+    assert sorted(path.name for path in Path().iterdir()) == [
+        "a",
+        "card.md",
+        "link",
+        "long",
+        "model.gguf",
+        "new",
+        "old",
+        "short",
+    ]
     sound(sample).close()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -108,7 +107,7 @@ def test_crc_is_checked_in_the_same_pass(tmp_path: Path) -> None:
             lf.repack(old, tmp_path / "new")
         with pytest.raises((UsageError, FormatError), match="damaged"):
             lf.repack(old, tmp_path / "new", to="legacy")
-        assert os.listdir(tmp_path) == ["old"]
+        assert list(tmp_path.iterdir()) == [old]
 
 
 @pytest.mark.parametrize("name", ["./.args", "../x.md", "a\\b.md", "META-LLAMAFILE/x.md"])

@@ -8,11 +8,11 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.repack_samples import contents, engine, gguf, sound, write
 
 import llamafile_format as lf
 from llamafile_format.errors import FormatError, SourceError, UsageError
 from llamafile_format.zip.records import EOCD
+from tests.repack_samples import contents, engine, gguf, sound, write
 
 MODEL = gguf("m", 200_000)
 OLD = engine("old", 100_000, [("usr/share/help.txt", b"help " * 500), ("llamafile/x.cu", b"kernel " * 300)], "0.8.0")
@@ -55,7 +55,7 @@ def test_prefix_is_replaced_and_weights_stay(sample: Path, tmp_path: Path) -> No
         )
     assert result.changed
     assert result.changes[0].startswith("prefix replaced")
-    assert not (tmp_path / "b").stat().st_mode & 0o111 == 0
+    assert (tmp_path / "b").stat().st_mode & 0o111
 
 
 def test_arguments_move_to_the_new_dialect_and_back(sample: Path, tmp_path: Path) -> None:
@@ -75,6 +75,9 @@ def test_hand_written_arguments_come_back(sample: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "c")[".args"] != hand
     lf.repack(tmp_path / "c", tmp_path / "d", prefix=tmp_path / "new")
     assert contents(tmp_path / "d")[".args"] == hand
+    lf.repack(tmp_path / "c", tmp_path / "e", rename={"model.gguf": "x.gguf"})
+    lf.repack(tmp_path / "e", tmp_path / "f", prefix=tmp_path / "new")
+    assert b"x.gguf" in contents(tmp_path / "f")[".args"]
 
 
 def test_none_removes_the_engine_and_readme_follows(sample: Path, tmp_path: Path) -> None:

@@ -220,6 +220,15 @@ def test_threat(row: list[str]) -> None:
         assert wanted & set(by_name[name].rules), f"{name} reports none of {named}"
 
 
+def test_threats_of_the_security_page() -> None:
+    table = (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("## Threats")[2]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
+    assert len(rows) > 12
+    for _, _, cited, named in rows[2:]:
+        assert all(number in clauses() for number in re.findall(r"\d+(?:\.\d+)*", cited)), cited
+        assert all(rule in all_rules() for rule in _RULE.findall(named)), named
+
+
 # Decisions
 
 

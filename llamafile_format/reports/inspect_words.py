@@ -1,0 +1,253 @@
+"""The sentences that the screen and the page share: what is said about each part of an inspected file.
+
+Texts that come from the file are escaped for a terminal here (:func:`printable`); a page escapes markup on top.
+"""
+
+from __future__ import annotations
+
+import re
+
+from llamafile_format.findings import Finding
+from llamafile_format.operations.inspection import (
+    ArgumentsView,
+    Inspection,
+    LicenceView,
+    ModelView,
+    PrefixView,
+    TemplateView,
+)
+from llamafile_format.reports.escape import printable
+from llamafile_format.reports.numbers import grouped, in_words, plural, size_text, span_of
+from llamafile_format.rules import Severity, rule
+
+_SAFE = re.compile(r"[\w@%+=:,./${}-]+", re.ASCII)
+
+
+def kind_text(inspection: Inspection) -> str:
+    """``llamafile 1.0, profile archive``; ``legacy llamafile``; ``bare GGUF 3``."""
+    file = inspection.file
+    if file.kind == "gguf":
+        model = inspection.model
+        return f"bare GGUF {model.facts.gguf_version}" if model else "bare GGUF"
+    if file.kind != "llamafile 1":
+        return file.kind
+    version = printable(file.version) or "1, manifest not readable"
+    return f"llamafile {version}" + (f", profile {printable(file.profile)}" if file.profile not in ("", "default") else "")
+
+
+def counts(findings: tuple[Finding, ...]) -> dict[Severity, int]:
+    """How many findings there are of each severity."""
+    found = dict.fromkeys(Severity, 0)
+    for finding in findings:
+        found[rule(finding.rule).severity] += 1
+    return found
+
+
+def not_read(findings: tuple[Finding, ...]) -> list[str]:
+    """What the quick verification says it left out."""
+    rows = [rule(finding.rule) for finding in findings]
+    return list(
+        dict.fromkeys(
+            printable(str(finding.args.get("what") or row.title))
+            for finding, row in zip(findings, rows, strict=True)
+            if row.undetermined
+        )
+    )
+
+
+def prefix_text(prefix: PrefixView) -> str:
+    """What the file begins with, and which engine that is."""
+    if prefix.kind == "none":
+        return "none: data only, for a runtime to open"
+    words = {
+        "ape": "APE, runs on several systems",
+        "launcher": "launcher of this format",
+        "elf": "ELF program",
+        "pe": "Windows program",
+        "macho": "macOS program",
+        "script": f"script for {printable(prefix.interpreter) or 'a shell'}",
+        "other": "unknown bytes",
+    }
+    generation = f" ({printable(prefix.generation)})" if prefix.generation else ""
+    return f"{words.get(prefix.kind, printable(prefix.kind))}{generation}, {size_text(prefix.engine_size)}"
+
+
+def engine_text(prefix: PrefixView) -> str:
+    """The engine's name and version, with how sure that is; empty if nothing names it."""
+    engine = prefix.engine
+    if engine is None:
+        return ""
+    name = printable(engine.family)
+    if engine.version:
+        text = f"{name} {printable(engine.version)}, read off its bytes"
+    elif engine.at_least and engine.at_most:
+        text = f"{name} {engine.at_least} to {engine.at_most}, by its assets"
+    elif engine.at_least or engine.at_most:
+        bound = f"{engine.at_least} or later" if engine.at_least else f"{engine.at_most} or earlier"
+        text = f"{name} {bound}, by its assets"
+    else:
+        text = name
+    if engine.release:
+        text += f"; digest recorded is that of the release {printable(engine.release)}"
+    return text + ("" if engine.complete or engine.version else " (only its first 64 MiB were searched)")
+
+
+def systems(prefix: PrefixView) -> list[str]:
+    """``linux x86_64 aarch64``: one text for each system that the prefix can run on."""
+    machines: dict[str, list[str]] = {}
+    for system, machine in prefix.runs_on:
+        machines.setdefault(system, []).append(machine)
+    return [printable(f"{system} {' '.join(names)}") for system, names in machines.items()]
+
+
+def model_title(model: ModelView) -> str:
+    """Architecture, name and size: ``llama, 292,800 parameters in 48 tensors``."""
+    facts = model.facts
+    if facts.kind.value != "model":
+        parts = [facts.kind.value]
+    else:
+        parts = []
+    parts.append(printable(facts.architecture or "architecture not stated"))
+    if facts.tensors:
+        parts.append(f"{in_words(facts.parameters)} parameters in {plural(facts.tensors, 'tensor')}")
+    else:
+        parts.append("no tensors")
+    if facts.experts:
+        parts.append(f"{facts.experts_used or '?'} of {facts.experts} experts at a time")
+    if facts.split and facts.split.count:
+        parts.append(f"part {(facts.split.number or 0) + 1} of {facts.split.count}")
+    return ", ".join(parts)
+
+
+def model_shape(model: ModelView) -> list[str]:
+    """The numbers that make up the architecture."""
+    facts = model.facts
+    shape = []
+    if facts.context_length:
+        shape.append(f"context {grouped(facts.context_length)}")
+    if facts.layers:
+        shape.append(plural(facts.layers, "layer"))
+    if facts.heads:
+        shape.append(f"{span_of(facts.heads)} heads" + (f" ({span_of(facts.kv_heads)} KV)" if facts.kv_heads else ""))
+    if facts.embedding:
+        shape.append(f"embedding {grouped(facts.embedding)}")
+    if facts.feed_forward:
+        shape.append(f"feed-forward {span_of(facts.feed_forward)}")
+    if facts.sliding_window:
+        shape.append(f"window {grouped(facts.sliding_window)}")
+    if facts.vocabulary is not None:
+        kind = "/".join(printable(text) for text in (facts.tokenizer_model, facts.tokenizer_pre) if text)
+        shape.append(f"vocabulary {grouped(facts.vocabulary)}" + (f" ({kind})" if kind else ""))
+    if facts.languages:
+        shape.append("languages " + " ".join(printable(text) for text in facts.languages))
+    return shape + _special_shape(model)
+
+
+def _special_shape(model: ModelView) -> list[str]:
+    facts = model.facts
+    shape = []
+    if facts.adapter:
+        rank = f", rank {facts.adapter.rank}" if facts.adapter.rank else ""
+        shape.append(f"{printable(facts.adapter.type)} on {plural(facts.adapter.targets, 'tensor')}{rank}")
+    if facts.projector:
+        senses = [word for word, there in (("vision", facts.projector.vision), ("audio", facts.projector.audio)) if there]
+        shape.append(f"{' and '.join(senses) or 'no'} encoder" + (
+            f", {printable(facts.projector.type)}" if facts.projector.type else ""
+        ))
+        if facts.projector.image_size:
+            shape.append(f"images of {facts.projector.image_size} pixels in patches of {facts.projector.patch_size}")
+    return shape
+
+
+def quantisation_text(model: ModelView) -> str:
+    """``4.83 bits a weight, file type Q4_K_M, imatrix from calibration.txt``."""
+    facts = model.facts
+    if facts.bits_per_weight is None:
+        return "no tensors"
+    parts = [f"{facts.bits_per_weight:.2f} bits a weight"]
+    if facts.file_type:
+        parts.append(f"file type {printable(facts.file_type)}")
+    if facts.imatrix:
+        origin = facts.imatrix.dataset or facts.imatrix.file
+        parts.append("importance matrix" + (f" from {printable(origin)}" if origin else ""))
+    if facts.quantised_by:
+        parts.append(f"by {printable(facts.quantised_by)}")
+    if model.qat_in_name_only:
+        parts.append("claims QAT in name only")
+    return ", ".join(parts)
+
+
+def template_text(template: TemplateView) -> str:
+    """Name, size, features and findings of a template; the digest is shown beside it."""
+    name = f"{printable(template.name)}: " if template.name else ""
+    parts = [f"{name}{size_text(template.size)}"]
+    if template.features:
+        parts.append("mentions " + ", ".join(template.features))
+    if not template.checked:
+        parts.append("too long to be checked")
+    elif template.findings:
+        parts.append(f"RISKS: {' '.join(template.findings[:6])}")
+    else:
+        parts.append("no risk found in its text")
+    return "; ".join(parts)
+
+
+def licence_text(licence: LicenceView) -> str:
+    """Who says what, and whether a text is there."""
+    parts = []
+    if licence.manifest:
+        parts.append(f"{printable(licence.manifest)} says the manifest")
+    if licence.weights:
+        parts.append(f"{printable(licence.weights)} say the weights")
+    if licence.link and not licence.texts:
+        parts.append(printable(licence.link))
+    said = ", ".join(parts) or "not stated"
+    if licence.texts:
+        more = f" and {len(licence.texts) - 2} more" if len(licence.texts) > 2 else ""
+        return f"{said}; text in {', '.join(printable(path) for path in licence.texts[:2])}{more}"
+    return f"{said}; no licence text in the file"
+
+
+def memory_totals(model: ModelView) -> list[str]:
+    """``context 4,096: 5.31 GiB`` for each context; one reason where there is no estimate."""
+    memory = model.memory
+    if not memory.rows:
+        return [f"no estimate: {printable(memory.reason)}"]
+    return [f"{size_text(row.total)} at {grouped(row.context)}" for row in memory.rows]
+
+
+def memory_formula(model: ModelView) -> list[str]:
+    """The sum behind the totals, in the model's own numbers; empty without an estimate."""
+    memory = model.memory
+    if not memory.rows or memory.scratch is None:
+        return []
+    row = memory.rows[0]
+    a_token = row.cache // row.context if row.context else 0
+    return [
+        f"= weights {size_text(memory.weights)}",
+        f"+ context x {size_text(a_token)} KV cache (F16)",
+        f"+ scratch {size_text(memory.scratch)} (512 tokens a batch)",
+    ]
+
+
+def arguments_text(arguments: ArgumentsView) -> list[str]:
+    """The arguments as one would type them; ``...`` where the user's own go in."""
+    words = [token if _SAFE.fullmatch(token) else "'" + printable(token).replace("'", "'\\''") + "'" for token in arguments.tokens]
+    if arguments.rest is not None:
+        words.insert(arguments.rest, "...")
+    return words
+
+
+def statements_text(inspection: Inspection) -> str:
+    """Signatures and behaviour records: how many there are, and that nobody looked."""
+    statements = inspection.statements
+    parts = []
+    if statements.signature_records:
+        parts.append(plural(len(statements.signature_records), "signature"))
+    if statements.publisher_signatures:
+        parts.append(plural(len(statements.publisher_signatures), "publisher signature"))
+    if statements.behaviour:
+        parts.append(plural(len(statements.behaviour), "behaviour record"))
+    if parts:
+        return ", ".join(parts) + "; not checked here"
+    return "none in the file; no record of behaviour either"
