@@ -85,7 +85,7 @@ class Container:
         entry = self.archive.entry(MANIFEST_PATH)
         if entry is None or not entry.located:
             return
-        if entry.size > MAX_MANIFEST or entry.data_offset + entry.size > self.source.size:
+        if entry.size > MAX_MANIFEST:
             self.manifest, findings = None, [Finding("LF3001", args={"size": entry.size, "limit": MAX_MANIFEST})]
         else:
             self.manifest_bytes = self.source.read_at(entry.data_offset, entry.size)

@@ -22,7 +22,7 @@ from llamafile_format.zip.writer import Placed, directory_record, end_records, l
 MAX_RECORD = 1 << 20  # clause 13.2: bytes of one signature record
 MAX_RECORDS = 1024
 MAX_TAIL = 16 << 20
-SIGNATURE_NAME = re.compile(r"META-LLAMAFILE/signatures/(\d{4})\.(oms|sig|att|tsr|vm|cnt)\.(json|der)\Z")
+SIGNATURE_NAME = re.compile(r"META-LLAMAFILE/signatures/(\d{4})\.((oms|sig|att|vm|cnt)\.json|tsr\.der)\Z")
 _SHOWN = 32  # differing records listed one by one; the rest is counted
 
 

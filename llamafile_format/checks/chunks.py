@@ -20,6 +20,7 @@ from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root
 from llamafile_format.manifest.model import CHUNKS_PATH, Member
 from llamafile_format.source import ByteSource, Window
 
+_PREFIX = "\0prefix"  # cannot be the name of a member (clause 4.8.1)
 _TEXT = 1 << 20  # bytes of the chunk list in memory at a time
 
 
@@ -28,6 +29,7 @@ class _List:
     """The chunk list as it is read: digests by member path, and what is wrong with the text."""
 
     digests: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    digests512: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))  # of members read apart
     findings: list[Finding] = field(default_factory=list)
     intact: bool = True
     sha256: str = ""
@@ -45,7 +47,7 @@ def check_chunks(
     The exhaustive level also computes whole-member digests and CRCs, in the same read.
     """
     text = _List()
-    singles = {m.path: m for m in claims.manifest.members if 0 < m.size <= CHUNK_SIZE}
+    singles = {m.path: m for m in claims.manifest.members if 0 < m.size <= CHUNK_SIZE and m.path != "-"}
     apart = {m.path for m in claims.manifest.members if exhaustive and (m.size > CHUNK_SIZE or m.sha512)}
     wrong: Faults = defaultdict(list)
     for mismatch in check_pieces(source, _expected(source, claims, text, singles, apart), progress=progress):
@@ -82,7 +84,7 @@ def _damage(tile: Tile, member: Member | None) -> Finding:
     """Damage located: span, member, and which 4 MiB chunk of it."""
     where = Where(offset=tile.offset, length=tile.length, member=tile.path if member else "")
     if member is None:
-        span = "the prefix" if tile.path == "-prefix" else "headers and gaps"
+        span = "the prefix" if tile.path == _PREFIX else "headers and gaps"
         return Finding("LF4008", where, {"span": span, "offset": tile.offset, "length": tile.length})
     index = (tile.offset - member.offset) // CHUNK_SIZE
     total = -(-member.size // CHUNK_SIZE)
@@ -119,6 +121,8 @@ def _expected(
         if tile.path != "-":
             text.digests[tile.path].append(sha256)
         if tile.path in apart:
+            if sha512:
+                text.digests512[tile.path].append(sha512)
             continue
         single = singles.get(tile.path)
         yield Piece(tile.offset, tile.length, sha256, sha512 or b"", int(single.crc32, 16) if single else None)
@@ -165,9 +169,9 @@ def _lines(source: ByteSource, chunks: Member, text: _List) -> Iterator[bytes]:
 
 
 def _path_at(claims: Claims, offset: int) -> str:
-    """Member path of a piece of data, ``-prefix`` for the prefix, ``-`` for headers and gaps."""
+    """Member path of a piece of data, ``_PREFIX`` for the prefix, ``-`` for headers and gaps."""
     if offset < claims.layout.prefix_size:
-        return "-prefix"
+        return _PREFIX
     low, high = 0, len(claims.layout.members)
     while low < high:  # bisection: the members lie in file order
         middle = (low + high) // 2
@@ -241,9 +245,11 @@ def _check_whole(
     """One read of a member for its chunk digests (differences go to ``wrong``), whole digests and CRC."""
     wide = bool(member.sha512)
     found = digest_range(source, member.offset, member.size, sha512=wide, progress=progress)
-    listed = text.digests.get(member.path, [])
-    for (at, count), digest, expected in zip(pieces(member.offset, member.size), found.chunks, listed, strict=False):
-        if digest != expected:
+    listed, listed512 = text.digests.get(member.path, []), text.digests512.get(member.path, [])
+    for index, ((at, count), digest) in enumerate(zip(pieces(member.offset, member.size), found.chunks, strict=True)):
+        small = index < len(listed) and digest != listed[index]
+        large = index < len(listed512) and found.chunks512[index] != listed512[index]
+        if small or large:
             wrong[member.path].append((Tile(at, count, member.path), digest, True, False))
     if found.sha256.hex() != member.sha256:
         yield _finding("LF4004", member, path=member.path, expected=member.sha256)
@@ -281,6 +287,12 @@ def check_prefix_digests(source: ByteSource, claims: Claims, *, progress: Progre
         if found != expected:
             where = Where(offset=0, length=prefix.size, field=name)
             yield Finding("LF4009", where, {"field": name, "expected": expected})
+
+
+def check_padding(source: ByteSource, claims: Claims) -> Iterator[Finding]:
+    """The zeros between the engine and the end of the prefix: less than 64 KiB, so every level can afford them."""
+    prefix = claims.manifest.prefix
+    padding = source.read_at(prefix.engine_size, prefix.size - prefix.engine_size)
     if padding.strip(b"\0"):
         at = prefix.engine_size + len(padding) - len(padding.lstrip(b"\0"))
         yield Finding("LF4010", Where(offset=at, length=1), {"offset": at})

@@ -51,6 +51,8 @@ def _weights(container: Container, member: MemberFacts, deep: bool) -> Iterator[
     gguf = container.gguf(member, budget=None if deep else QUICK_HEADER)
     _, findings = check_gguf(window, base=member.offset, member=member.path, deep=deep, gguf=gguf)
     yield from findings
+    if not deep:
+        yield _unchecked(member, "level quick reads no vocabulary and no padding")
     if gguf.stopped == "budget":
         yield _unchecked(member, f"its GGUF header has more than {QUICK_HEADER} bytes; level full reads it")
 

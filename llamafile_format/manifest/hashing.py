@@ -8,6 +8,7 @@ file that shrinks under a mapping kills the process.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import zlib
 from collections import deque
@@ -66,6 +67,7 @@ def digest_range(
 ) -> Digests:
     """All digests of ``length`` bytes from ``offset``, in one read; each piece is also handed to ``sink``.
 
+    Buffers are anonymous memory that starts on a page, so that a sink may write them past the page cache.
     The whole-range hash is sequential and owns a thread; piece hashes, CRCs and the sink run beside it. Without
     ``whole`` the whole-range hashes stay empty. Raises SourceError when bytes cannot be read, and what ``sink`` raises.
     """
@@ -75,7 +77,8 @@ def digest_range(
     if not whole:
         totals = []
     workers = cores()
-    buffers = deque(memoryview(bytearray(CHUNK_SIZE)) for _ in range(workers + 3))
+    threads = workers + (2 if sink else 0)  # some wait for the disk while the others hash
+    buffers = deque(memoryview(mmap.mmap(-1, CHUNK_SIZE)) for _ in range(threads + 3))
     pending: deque[tuple[memoryview, int, Future[tuple[int, bytes, bytes]], Future[None] | None]] = deque()
     crcs: list[tuple[int, int]] = []
     chunks: list[bytes] = []
@@ -94,7 +97,7 @@ def digest_range(
         if progress:
             progress(count)
 
-    with ThreadPoolExecutor(workers) as pool, ThreadPoolExecutor(1) as serial:
+    with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as serial:
         for at, count in pieces(offset, length):
             if not buffers:
                 retire()

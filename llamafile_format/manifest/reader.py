@@ -180,7 +180,19 @@ def _manifest(reader: _Reader, value: Mapping[str, Any]) -> Manifest:
 
 
 _MEMBER_FIELDS = frozenset(
-    {"alignment", "chunk_root", "crc32", "media_type", "offset", "path", "role", "sha256", "sha512", "size"}
+    {
+        "alignment",
+        "chunk_root",
+        "crc32",
+        "media_type",
+        "merged_from",
+        "offset",
+        "path",
+        "role",
+        "sha256",
+        "sha512",
+        "size",
+    }
 )
 
 
@@ -201,8 +213,20 @@ def _member(reader: _Reader, value: Mapping[str, Any], path: str, archive: bool)
         sha256=reader.digest(value, "sha256", path, 64),
         chunk_root=reader.digest(value, "chunk_root", path, 64),
         sha512=sha512,
-        extra=reader.unknown(value, _MEMBER_FIELDS, path),
+        extra={**_merged_from(reader, value, path), **reader.unknown(value, _MEMBER_FIELDS, path)},
     )
+
+
+def _merged_from(reader: _Reader, value: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The shards that a merged member was made of (clause 8.1.3), checked and kept as they are."""
+    if "merged_from" not in value:
+        return {}
+    for index, shard in enumerate(reader.objects(value, "merged_from", path)):
+        at = f"{path}merged_from[{index}]."
+        reader.text(shard, "path", at)
+        reader.number(shard, "size", at)
+        reader.digest(shard, "sha256", at, 64)
+    return {"merged_from": value["merged_from"]}
 
 
 def _check_second_digest(reader: _Reader, path: str, sha512: str, archive: bool) -> None:
@@ -233,25 +257,27 @@ def _prefix(reader: _Reader, value: Mapping[str, Any], archive: bool) -> Prefix:
         sha256=reader.digest(value, "sha256", "prefix.", 64),
         engine_size=engine_size,
         engine_sha256=reader.digest(value, "engine_sha256", "prefix.", 64),
-        directory=_directory(reader, directory) if directory is not None else None,
+        directory=_directory(reader, directory, archive) if directory is not None else None,
         opaque=reader.text(value, "opaque", "prefix.", default=""),
         sha512=sha512,
         extra=reader.unknown(value, _PREFIX_FIELDS, "prefix."),
     )
 
 
-def _directory(reader: _Reader, value: Mapping[str, Any]) -> EngineDirectory:
+def _directory(reader: _Reader, value: Mapping[str, Any], archive: bool) -> EngineDirectory:
     path = "prefix.directory."
 
     def asset(index: int, item: Mapping[str, Any]) -> EngineAsset:
         at = f"{path}assets[{index}]."
         if (role := reader.text(item, "role", at)) != "engine-asset":
             reader.report("LF3007", f"{at}role", found=role[:40], allowed="engine-asset")
+        sha512 = reader.digest(item, "sha512", at, 128, optional=True)
+        _check_second_digest(reader, at, sha512, archive)
         return EngineAsset(
             path=reader.text(item, "path", at),
             size=reader.number(item, "size", at),
             sha256=reader.digest(item, "sha256", at, 64),
-            sha512=reader.digest(item, "sha512", at, 128, optional=True),
+            sha512=sha512,
         )
 
     def dropped(index: int, item: Mapping[str, Any]) -> tuple[str, str]:

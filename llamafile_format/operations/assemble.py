@@ -20,7 +20,7 @@ from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root
 from llamafile_format.manifest.model import CHUNKS_PATH, EngineDirectory, Manifest, Member, Prefix
 from llamafile_format.manifest.reader import MAX_MEMBERS
 from llamafile_format.manifest.roles import file_order, unix_mode
-from llamafile_format.operations.transfer import clone, copy, data_ranges, write_at
+from llamafile_format.operations.transfer import DirectWriter, clone, copy, data_ranges, write_at
 from llamafile_format.source import ByteSource, BytesSource
 from llamafile_format.zip.writer import Placed, directory_record, end_records, local_header
 
@@ -124,11 +124,15 @@ def assemble(
     sha512 = labels.profile == "archive"
     sizes = [(content.path, content.source.size, content.alignment) for content in contents]
     where = plan(prefix.size, sizes, sha512=sha512)
+    os.ftruncate(out, where.chunks.end)  # writes into a file of its final size need no lock among themselves
     writer = _Writer(out, sha512, progress)
-    writer.prefix(prefix)
-    for content, placed in zip(contents, where.members, strict=True):
-        writer.member(content, placed)
-    writer.chunks(where.chunks)
+    try:
+        writer.prefix(prefix)
+        for content, placed in zip(contents, where.members, strict=True):
+            writer.member(content, placed)
+        writer.chunks(where.chunks)
+    finally:
+        writer.direct.close()
     manifest = Manifest(
         prefix=writer.prefix_facts(prefix),
         members=tuple(writer.members),
@@ -192,6 +196,7 @@ class _Writer:
         self.progress = progress
         self.members: list[Member] = []
         self.shared = 0
+        self.direct = DirectWriter(out)
         self._spans: list[tuple[int, str, Digests]] = []
         self._prefix: tuple[Digests, str] | None = None
 
@@ -262,12 +267,13 @@ class _Writer:
     def _sink(self, content: Content, at: int, shared: int) -> Any:
         """Write pieces that no block sharing brought over, and leave holes of the source as holes."""
         holes_from = _first_hole(content.source)
+        direct = self.direct
 
         def write(offset: int, view: memoryview) -> None:
             if offset + len(view) <= shared:
                 return
             if offset + len(view) <= holes_from:
-                write_at(self.out, at + offset, view)
+                direct.write(at + offset, view)
                 return
             for low, count in data_ranges(content.source, offset, len(view)):
                 write_at(self.out, at + low, view[low - offset : low - offset + count])

@@ -19,7 +19,7 @@ from llamafile_format.findings import Finding
 from llamafile_format.manifest.hashing import Digests
 from llamafile_format.manifest.layout import Layout, chunk_line, tiles
 from llamafile_format.manifest.merkle import chunk_root
-from llamafile_format.manifest.model import EngineAsset, Manifest, Member
+from llamafile_format.manifest.model import VERSION, EngineAsset, Manifest, Member
 from llamafile_format.operations.assemble import Content, Labels
 from llamafile_format.rules import Severity, rule
 from llamafile_format.source import ByteSource, BytesSource, Window
@@ -55,6 +55,7 @@ class Carried:
     manifest_bytes: bytes = b""
     crc32: Mapping[str, int] = field(default_factory=dict)
     signatures: tuple[tuple[str, bytes], ...] = ()
+    version: str = VERSION
     origin: Mapping[str, Any] | None = None  # the history entry of a file that was a legacy one until now
 
 
@@ -86,6 +87,7 @@ def carry(container: Container) -> Carried:
         members={member.path: member for member in manifest.members[:-1]},
         manifest_sha256=hashlib.sha256(container.manifest_bytes).hexdigest(),
         manifest_bytes=container.manifest_bytes,
+        version=manifest.version,
         signatures=tuple(
             (entry.path.rpartition("/")[2], container.source.read_at(entry.data_offset, entry.size))
             for entry in signature_entries(container.archive)

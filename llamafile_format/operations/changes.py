@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from llamafile_format.errors import UsageError
-from llamafile_format.manifest.hashing import digest_range
-from llamafile_format.manifest.model import README_PATH, EngineAsset, EngineDirectory
+from llamafile_format.manifest.model import README_PATH, VERSION, EngineAsset, EngineDirectory
+from llamafile_format.manifest.reader import MAX_TEXT
 from llamafile_format.manifest.roles import MAPPED_ROLES
 from llamafile_format.operations.assemble import Content, Labels, PrefixContent
 from llamafile_format.operations.carry import Carried, CarriedEngine, without_second_digest
@@ -25,12 +25,13 @@ from llamafile_format.operations.migrate_arguments import (
     engine_digest,
     model_named_by,
     new_arguments,
+    sha256_of,
 )
 from llamafile_format.operations.pack import PROFILES, Args, created_text, prefix_content_of, prefix_of
 from llamafile_format.operations.pack import _asset as asset_digests
 from llamafile_format.operations.readme import readme_text
-from llamafile_format.source import ByteSource
 from llamafile_format.zip.engine import engine_records
+from llamafile_format.zip.entry import Entry
 from llamafile_format.zip.names import collisions, is_reserved
 
 
@@ -75,6 +76,8 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     _check_order(order, {content.path for content in carried.contents})
     changes: list[Change] = []
     notes: list[str] = []
+    if carried.version != VERSION:
+        notes.append(f"the file has version {carried.version}; what version {VERSION} does not know was kept unread")
     engine = _engine(carried.engine, order.prefix, changes)
     profile = order.profile or carried.labels.profile
     contents = {content.path: content for content in carried.contents}
@@ -119,6 +122,9 @@ def _check_order(order: Order, there: set[str]) -> None:
             raise UsageError(f"{path} belongs to the format itself", hint="members in META-LLAMAFILE/ cannot be named")
     if order.align is not None:
         check_alignment(order.align)
+    for key in ("name", "license", "source"):
+        if len(getattr(order, key) or "") > MAX_TEXT:
+            raise UsageError(f"the {key} has more than {MAX_TEXT} characters", hint="put it into a document instead")
 
 
 def _engine(engine: CarriedEngine, wanted: str | None, changes: list[Change]) -> CarriedEngine:
@@ -126,7 +132,7 @@ def _engine(engine: CarriedEngine, wanted: str | None, changes: list[Change]) ->
     if wanted is None:
         return engine
     source = prefix_of(wanted)
-    old, new = engine_digest(engine), _sha256(source)
+    old, new = engine_digest(engine), sha256_of(source)
     if new == old and source.size == engine.source.size:
         return engine
     changes.append({"what": "prefix", "from": old, "to": new})
@@ -150,15 +156,14 @@ def _prefix(engine: CarriedEngine, contents: Sequence[Content], profile: str) ->
     return PrefixContent(engine.kind, engine.source, directory, records, opaque, known, engine.extra)
 
 
-def _asset(engine: CarriedEngine, entry: object, *, archive: bool) -> EngineAsset:
+def _asset(engine: CarriedEngine, entry: Entry, *, archive: bool) -> EngineAsset:
     """An engine asset with the digests it has; read only for those it does not have, and then checked."""
-    path = str(entry.path)  # type: ignore[attr-defined]
-    old = engine.assets.get(path)
+    old = engine.assets.get(entry.path)
     if old is not None and (old.sha512 or not archive):
         return old if archive else replace(old, sha512="")
     new = asset_digests(engine.source, entry, archive)
     if old is not None and old.sha256 != new.sha256:
-        raise UsageError(f"{path}, an asset of the engine, is damaged: it has another SHA-256 than is recorded")
+        raise UsageError(f"{entry.path}, an asset of the engine, is damaged: it has another SHA-256 than is recorded")
     return new
 
 
@@ -198,7 +203,7 @@ def _remove(
 def _rename(
     contents: dict[str, Content], carried: Carried, rename: Mapping[str, str], changes: list[Change]
 ) -> dict[str, str]:
-    """Rename members; which names really changed, old to new. All at once, so that two may swap their names."""
+    """Rename members; which names really changed, old to new."""
     if carried.origin is not None:  # a legacy file's members got their new names when they were read
         missing = [old for old, new in rename.items() if new not in contents]
         done = {old: new for old, new in rename.items() if new in contents}
@@ -261,12 +266,8 @@ def _replace(
 def _same(old: Content, new: Content) -> bool:
     if old.source.size != new.source.size:
         return False
-    digest = old.known.sha256.hex() if old.known else _sha256(old.source)
-    return digest == _sha256(new.source)
-
-
-def _sha256(source: ByteSource) -> str:
-    return digest_range(source, 0, source.size).sha256.hex() if source.size else hashlib.sha256().hexdigest()
+    digest = old.known.sha256.hex() if old.known else sha256_of(old.source)
+    return digest == sha256_of(new.source)
 
 
 def _labels(
@@ -309,9 +310,8 @@ def _readme(
     wanted = text_content(README_PATH, "readme", readme_text(labels.name, engine=bool(engine.source.size)))
     old = contents.get(README_PATH)
     if old is None:
-        contents[README_PATH] = wanted
-        if carried.origin is None:
-            changes.append({"what": "readme"})
+        if carried.origin is not None:  # a container may do without one (clause 5.8.3)
+            contents[README_PATH] = wanted
         return
     was_engine = bool(carried.engine.source.size)
     text = readme_text(carried.labels.name, engine=was_engine)

@@ -35,6 +35,7 @@ from llamafile_format.zip.records import (
 )
 
 MAX_FINDINGS = 200  # entries of the history object; a hostile file must not blow up the manifest
+TWO_FACES = frozenset({"LF2003", "LF2006", "LF2009", "LF2010", "LF2042", "LF2043"})
 _IN_MEMORY = 8 << 20  # bytes of an unpacked member that are held in memory; larger ones go to a nameless file
 _MAX_GAP = 1 << 16
 _SMALL = 1 << 20
@@ -57,6 +58,8 @@ def carry_legacy(
         raise FormatError(
             f"{container.name}: its directory cannot be read to the end", hint="llamafile-format verify says why"
         )
+    findings = legacy_findings(container)
+    _refuse_two_faces(container, findings)
     split = split_legacy(container)
     entries = [entry for entry in split.user_entries if entry.path not in remove and not _is_folder(entry)]
     _check_entries(entries)
@@ -68,22 +71,33 @@ def carry_legacy(
         contents=tuple(contents),
         labels=Labels(profile="default"),
         crc32={names[entry.path]: entry.crc32 for entry in entries},
-        origin=_origin(container, [*names], names, removed),
+        origin=_origin(findings, names, removed),
     )
 
 
-def _origin(
-    container: Container, order: Sequence[str], names: Mapping[str, str], removed: Sequence[str]
-) -> dict[str, Any]:
+def _refuse_two_faces(container: Container, findings: Sequence[Finding]) -> None:
+    """A file in which another reader finds other members must not become a container that vouches for ours."""
+    for finding in findings:
+        if finding.rule in TWO_FACES:
+            why = _clean(rule(finding.rule).render(finding))
+            raise FormatError(
+                f"{container.name} shows different things to different readers: {why}",
+                offset=finding.where.offset,
+                clause=finding.rule,
+                hint="take out what you trust with extract, and pack it anew",
+            )
+
+
+def _origin(findings: Sequence[Finding], names: Mapping[str, str], removed: Sequence[str]) -> dict[str, Any]:
     """The history entry: order, findings, and which digests exist only since now."""
     changes = [{"what": "remove", "path": path} for path in removed]
     changes += [{"what": "rename", "from": old, "to": new} for old, new in sorted(names.items()) if old != new]
     origin: dict[str, Any] = {
         "action": "from-legacy",
-        "order": list(order),
+        "order": list(names),
         "findings": [
-            {"rule": finding.rule, "message": rule(finding.rule).render(finding)}
-            for finding in legacy_findings(container)[:MAX_FINDINGS]
+            {"rule": finding.rule, "message": _clean(rule(finding.rule).render(finding))}
+            for finding in findings[:MAX_FINDINGS]
         ],
         "first_computed": sorted(names.values()),
     }
@@ -140,6 +154,11 @@ def _check_entries(entries: Sequence[Entry]) -> None:
             raise FormatError(
                 f"{path} stands in the directory {count} times; readers disagree which counts", clause="9.5.2"
             )
+
+
+def _clean(text: str) -> str:
+    """``text`` without lone surrogates, which a manifest cannot hold."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _is_folder(entry: Entry) -> bool:

@@ -143,6 +143,13 @@ def choose_default(weights: Iterable[str], wanted: str) -> str:
     return next(iter(sets), "")
 
 
+_RECIPE_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "weights": list,
+    "include": list,
+    "args": (list, str),
+    "align": int,
+    "merge_splits": bool,
+}
 RECIPE_FORMAT = "llamafile-recipe/1"
 _RECIPE_FIELDS = frozenset(
     {"format", "name", "license", "source", "created", "weights", "include", "args", "prefix", "default", "align"}
@@ -167,4 +174,8 @@ def read_recipe(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{path} is not a recipe", hint=f"its first line should be `format: {RECIPE_FORMAT}`")
     if unknown := sorted(str(key) for key in value.keys() - _RECIPE_FIELDS):
         raise UsageError(f"{path} has unknown fields: {', '.join(unknown)}", hint="see spec/1.0, 8.1.4")
+    for key, found in value.items():
+        kind = _RECIPE_KINDS.get(str(key), str)
+        if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
+            raise UsageError(f"{path}: {key} cannot be {found!r}", hint="see spec/1.0, 8.1.4 for the form of a recipe")
     return value

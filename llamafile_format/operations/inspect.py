@@ -100,7 +100,7 @@ def _inspect(container: Container, budget: RowBudget) -> Inspection:
         file=_identity(container),
         report=report,
         prefix=_prefix(container),
-        members=tuple(_member(member) for member in members),
+        members=tuple(_member(container, member) for member in members),
         models=models,
         models_left_out=len(gguf_members) - len(models),
         templates=tuple(
@@ -117,6 +117,11 @@ def _inspect(container: Container, budget: RowBudget) -> Inspection:
     texts = tuple(member.path for member in members if member.role == "license")
     licence = _licence(manifest.license if manifest else "", inspection.model, texts)
     return _with_licence(inspection, licence)
+
+
+def manifest_sha256(container: Container) -> str:
+    """The digest of the manifest's bytes, the name of this very file (6.4.4); empty without a manifest."""
+    return hashlib.sha256(container.manifest_bytes).hexdigest() if container.manifest_bytes else ""
 
 
 def _with_licence(inspection: Inspection, licence: LicenceView) -> Inspection:
@@ -154,7 +159,7 @@ def _identity(container: Container) -> FileIdentity:
         critical=manifest.critical if manifest else (),
         manifest_offset=entry.data_offset if entry and entry.located else None,
         manifest_size=len(container.manifest_bytes),
-        manifest_sha256=hashlib.sha256(container.manifest_bytes).hexdigest() if container.manifest_bytes else "",
+        manifest_sha256=manifest_sha256(container),
         overhead=max(0, container.size - container.engine_size - mine),
         span_bytes={kind.value: counts[kind.value] for kind in SpanKind if kind.value in counts},
     )
@@ -210,7 +215,7 @@ def _dotted(version: tuple[int, int, int] | None) -> str:
     return ".".join(map(str, version)) if version else ""
 
 
-def _member(member: MemberFacts) -> MemberView:
+def _member(container: Container, member: MemberFacts) -> MemberView:
     methods: Mapping[int, str] = {STORED: "stored", DEFLATED: "deflated"}
     at = member.offset
     return MemberView(
@@ -224,7 +229,7 @@ def _member(member: MemberFacts) -> MemberView:
         alignment=member.alignment,
         boundary=min(at & -at, MAX_BOUNDARY) if at > 0 else MAX_BOUNDARY if at == 0 else 0,
         crc32=f"{member.crc32:08x}",
-        sha256=member.sha256,
+        sha256=manifest_sha256(container) if member.path == MANIFEST_PATH else member.sha256,
     )
 
 

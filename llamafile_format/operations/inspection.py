@@ -105,7 +105,8 @@ class MemberView:
     """A member of the archive. ``offset`` is where its data starts (-1: not inside the file), ``size`` unpacked.
 
     ``alignment`` is what the manifest demands, ``boundary`` the largest power of two, up to 64 KiB, that divides
-    ``offset``. ``method`` is ``stored``, ``deflated`` or ``method N``. ``sha256`` is what the manifest records.
+    ``offset``. ``method`` is ``stored``, ``deflated`` or ``method N``. ``sha256`` is what the manifest
+    records, empty if nothing does; of the manifest itself it was computed.
     """
 
     path: str

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.operations.assemble import Content
 from llamafile_format.operations.carry import Carried, CarriedEngine
 from llamafile_format.operations.history import changes_of
@@ -25,6 +24,7 @@ from llamafile_format.prefix.arguments import (
 )
 from llamafile_format.prefix.arguments_token import literal
 from llamafile_format.prefix.facts import PrefixKind
+from llamafile_format.source import ByteSource
 
 ARGUMENTS = ".args"
 MAX_KEPT = 4096  # bytes of old arguments that the history keeps as text
@@ -80,7 +80,15 @@ def engine_digest(engine: CarriedEngine) -> str:
     """SHA-256 of the engine without padding, in hex; computed only if it is not known."""
     if engine.known:
         return engine.known[1]
-    return digest_range(engine.source, 0, engine.source.size).sha256.hex()
+    return sha256_of(engine.source)
+
+
+def sha256_of(source: ByteSource) -> str:
+    """SHA-256 of all of ``source``, in hex."""
+    digest = hashlib.sha256()
+    for at in range(0, source.size, 1 << 20):
+        digest.update(source.read_at(at, min(1 << 20, source.size - at)))
+    return digest.hexdigest()
 
 
 def change_of(old: Content, new: Content, *, migrated: bool) -> dict[str, Any]:

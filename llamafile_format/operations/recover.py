@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamafile_format.errors import SourceError
+from llamafile_format.errors import FormatError, SourceError
 from llamafile_format.operations.journal import Journal
 from llamafile_format.operations.pending import journal_path, pending
 from llamafile_format.operations.surgery import check_probes, finish, roll_back
@@ -29,7 +29,7 @@ def recover(path: str | os.PathLike[str], *, back: bool = False) -> RecoverResul
     """Finish the interrupted change of ``path``, or with ``back`` undo it; the file is then exactly the new or the old.
 
     If finishing fails for want of space, it is undone. Raises SourceError if neither works, if the journal belongs to
-    another file, or if somebody is still at work on it; FormatError if the journal is damaged. Nothing is lost then.
+    another file or is damaged, or if somebody is still at work on it. Nothing is lost then.
     """
     import fcntl
 
@@ -47,9 +47,16 @@ def recover(path: str | os.PathLike[str], *, back: bool = False) -> RecoverResul
             raise SourceError(f"{path} is being changed by another program", hint="wait until it is done") from error
         if not pending(target):  # the other program finished while we waited for the lock
             return RecoverResult(Path(path), "nothing to do", os.fstat(fd).st_size)
-        return _recover(fd, Path(path), Journal(journal_path(target)), back)
+        return _recover(fd, Path(path), _read(target), back)
     finally:
         os.close(fd)
+
+
+def _read(target: Path) -> Journal:
+    try:
+        return Journal(journal_path(target))
+    except FormatError as error:  # the change stays pending, which is exit code 4
+        raise SourceError(str(error), hint=error.hint) from error
 
 
 def _recover(fd: int, path: Path, journal: Journal, back: bool) -> RecoverResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from llamafile_format.operations.changes import Plan
 from llamafile_format.operations.inputs import text_content
 from llamafile_format.operations.migrate_arguments import ARGUMENTS, engine_dialect, named_model
 from llamafile_format.operations.publish import output
-from llamafile_format.operations.transfer import clone, write_at
+from llamafile_format.operations.transfer import clone, file_range, write_at
 from llamafile_format.prefix.arguments import Dialect, Token, encode, parse, with_bundled_names
 from llamafile_format.prefix.arguments_token import literal
 
@@ -106,15 +107,29 @@ def write_loose(
 
     Digests are compared wherever bytes are read; ``crc32`` are checksums of members that have no digest yet.
     """
-    paths, digests = [], []
-    for content in loose:
-        path = target.parent / _name(content)
-        if path.name == target.name:
-            raise UsageError(f"{path} is both the executable and its weights", hint="choose another name with -o")
-        with output(path, force=force, mode=0o666) as out:
-            digests.append(_copy(content, out, crc32.get(content.path), progress))
-        paths.append(path)
+    paths: list[Path] = []
+    digests: list[str] = []
+    try:
+        for content in loose:
+            path = target.parent / _name(content)
+            if path.name == target.name:
+                raise UsageError(f"{path} is both the executable and its weights", hint="choose another name with -o")
+            _spare_input(path, content)
+            with output(path, force=force, mode=0o666) as out:
+                digests.append(_copy(content, out, crc32.get(content.path), progress))
+            paths.append(path)
+    except BaseException:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise
     return paths, digests
+
+
+def _spare_input(path: Path, content: Content) -> None:
+    """Not even ``--force`` may put weights in the place of the file that they are taken from."""
+    origin = file_range(content.source, 0, content.source.size)
+    if origin is not None and path.exists() and os.path.samestat(os.fstat(origin[0].fd), path.stat()):
+        raise UsageError(f"{path} is the input itself", hint="write into another folder with -o")
 
 
 def _copy(content: Content, out: int, crc32: int | None, progress: Callable[[int], None]) -> str:

@@ -125,19 +125,19 @@ def _as_it_was(target: Path, error: OSError) -> SourceError:
 
 def _run(fd: int, target: Path, *, executable: bool) -> Refusal | None:
     """Do what the published journal says, or undo it."""
-    journal = Journal(journal_path(target))
+    journal, mode = Journal(journal_path(target)), os.fstat(fd).st_mode & 0o7777
     try:
         checkpoint("journal")
-        finish(fd, journal)
         if executable:
-            mode = os.fstat(fd).st_mode & 0o7777
             os.fchmod(fd, mode | (mode & 0o444) >> 2)
+        finish(fd, journal)
         journal.remove()
         checkpoint("removed")
         return None
     except OSError as error:
         try:
             roll_back(fd, journal)
+            os.fchmod(fd, mode)
             journal.remove()
         except OSError as worse:
             raise SourceError(

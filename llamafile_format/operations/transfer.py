@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import struct
@@ -11,10 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from llamafile_format.manifest.hashing import Progress, cores, pieces
+from llamafile_format.manifest.merkle import CHUNK_SIZE
 from llamafile_format.source import ByteSource, FileSource, Window
 
 _FICLONERANGE = 0x4020940D  # linux/fs.h: _IOW(0x94, 13, struct file_clone_range)
 _CLONE_UNIT = 65536  # a multiple of every block size that reflink file systems use
+_BLOCK = 4096  # O_DIRECT: no file system in use asks for more
 _CLONE_REFUSALS = frozenset(
     {errno.EOPNOTSUPP, errno.EINVAL, errno.EXDEV, errno.ENOTTY, errno.EPERM, errno.ETXTBSY, errno.ENOSYS, errno.EISDIR}
 )
@@ -73,6 +76,40 @@ def write_at(out: int, at: int, data: bytes | memoryview) -> None:
     while view:
         count = os.pwrite(out, view, at)
         view, at = view[count:], at + count
+
+
+class DirectWriter:
+    """Writes to the file ``out``; whole aligned chunks go past the page cache where the file system allows it.
+
+    A model is larger than what is worth caching, and copying it into the cache costs as much as hashing it. Anything
+    unaligned, and everything on systems without O_DIRECT, takes the ordinary way.
+    """
+
+    def __init__(self, out: int) -> None:
+        self._out = out
+        self._direct = -1
+        if hasattr(os, "O_DIRECT"):
+            with contextlib.suppress(OSError):  # no /proc, or a file system that refuses: tmpfs, some network ones
+                self._direct = os.open(f"/proc/self/fd/{out}", os.O_WRONLY | os.O_DIRECT)
+
+    def write(self, at: int, view: memoryview) -> None:
+        """All of ``view`` at offset ``at``."""
+        if self._direct >= 0 and len(view) == CHUNK_SIZE and at % _BLOCK == 0:
+            try:
+                done = os.pwrite(self._direct, view, at)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                done = 0
+            if done == len(view):
+                return
+        write_at(self._out, at, view)
+
+    def close(self) -> None:
+        """Close what was opened here; ``out`` stays open."""
+        if self._direct >= 0:
+            os.close(self._direct)
+            self._direct = -1
 
 
 def copy(source: ByteSource, offset: int, length: int, out: int, at: int, *, progress: Progress | None = None) -> int:

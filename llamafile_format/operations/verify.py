@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from llamafile_format.checks.canonical import check_structure, signature_entries
-from llamafile_format.checks.chunks import check_chunks, check_prefix_digests
+from llamafile_format.checks.chunks import check_chunks, check_padding, check_prefix_digests
 from llamafile_format.checks.manifest import check_manifest
 from llamafile_format.checks.verdict import Kind, Level, Report, Verdict, judge
 from llamafile_format.container import CUT_OFF, Container, Openable
@@ -129,6 +129,7 @@ def _container(container: Container, run: _Run) -> Iterator[Finding]:
     # (4) The canonical rule: every byte that is not member data.
     yield from check_structure(container.source, container.archive, claims)
     yield from _prefix(container)
+    yield from check_padding(container.source, claims)
     # (5) Digests, as far as the level goes.
     if any(finding.rule in ("LF3013", "LF3016") for finding in claimed):
         yield Finding("LF9001", args={"what": "digests, because the layout is not the manifest's"})

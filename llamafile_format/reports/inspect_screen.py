@@ -150,7 +150,8 @@ def _contents(inspection: Inspection) -> Iterator[Line]:
         path = clip_middle(printable(member.path), room)
         style = "strong" if member.role in _MODEL_ROLES else ""
         label = ("  " + clip(printable(member.role), LABEL - 3)).ljust(LABEL)
-        yield (label, "role"), (pad(path, room), style), (where, ""), ((member.sha256 or member.crc32)[:8], "digest")
+        known = (member.sha256 or "-") if digest == "sha256" else member.crc32
+        yield (label, "role"), (pad(path, room), style), (where, ""), (known[:8], "digest")
     if len(members) > len(shown):
         yield from _row("", [(f"and {len(members) - len(shown)} more: --entries", "dim")])
 

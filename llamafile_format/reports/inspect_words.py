@@ -32,7 +32,9 @@ def kind_text(inspection: Inspection) -> str:
     if file.kind != "llamafile 1":
         return file.kind
     version = printable(file.version) or "1, manifest not readable"
-    return f"llamafile {version}" + (f", profile {printable(file.profile)}" if file.profile not in ("", "default") else "")
+    return f"llamafile {version}" + (
+        f", profile {printable(file.profile)}" if file.profile not in ("", "default") else ""
+    )
 
 
 def counts(findings: tuple[Finding, ...]) -> dict[Severity, int]:
@@ -150,10 +152,13 @@ def _special_shape(model: ModelView) -> list[str]:
         rank = f", rank {facts.adapter.rank}" if facts.adapter.rank else ""
         shape.append(f"{printable(facts.adapter.type)} on {plural(facts.adapter.targets, 'tensor')}{rank}")
     if facts.projector:
-        senses = [word for word, there in (("vision", facts.projector.vision), ("audio", facts.projector.audio)) if there]
-        shape.append(f"{' and '.join(senses) or 'no'} encoder" + (
-            f", {printable(facts.projector.type)}" if facts.projector.type else ""
-        ))
+        senses = [
+            word for word, there in (("vision", facts.projector.vision), ("audio", facts.projector.audio)) if there
+        ]
+        shape.append(
+            f"{' and '.join(senses) or 'no'} encoder"
+            + (f", {printable(facts.projector.type)}" if facts.projector.type else "")
+        )
         if facts.projector.image_size:
             shape.append(f"images of {facts.projector.image_size} pixels in patches of {facts.projector.patch_size}")
     return shape
@@ -232,7 +237,10 @@ def memory_formula(model: ModelView) -> list[str]:
 
 def arguments_text(arguments: ArgumentsView) -> list[str]:
     """The arguments as one would type them; ``...`` where the user's own go in."""
-    words = [token if _SAFE.fullmatch(token) else "'" + printable(token).replace("'", "'\\''") + "'" for token in arguments.tokens]
+    words = [
+        token if _SAFE.fullmatch(token) else "'" + printable(token).replace("'", "'\\''") + "'"
+        for token in arguments.tokens
+    ]
     if arguments.rest is not None:
         words.insert(arguments.rest, "...")
     return words

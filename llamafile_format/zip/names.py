@@ -30,6 +30,7 @@ class NameProblem(Enum):
     FOLDER = "ends in a slash, which makes it a folder"
     WINDOWS = "cannot be a file name on Windows"
     LENGTH = "is too long"
+    HYPHEN = "is a lone hyphen, which stands for no member in the chunk list"
 
 
 _DEVICES = frozenset(
@@ -45,6 +46,8 @@ def name_problems(name: bytes) -> tuple[NameProblem, ...]:
     """Every problem of ``name``, in the order of :class:`NameProblem`; empty if the name is safe."""
     if not name:
         return (NameProblem.EMPTY,)
+    if name == b"-":
+        return (NameProblem.HYPHEN,)
     found: set[NameProblem] = set()
     try:
         text = name.decode("utf-8")

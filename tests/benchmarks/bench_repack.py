@@ -49,6 +49,7 @@ def _measure(folder: Path, size: int) -> bool:
         with engine.open("r+b") as file:
             file.write(b"#!/bin/sh\nexit 0\n" + name.encode())
     timed([*CLI, "pack", model, "--prefix", folder / "old", "--args", "-m model.gguf", "-o", container])
+    size = model.stat().st_size
     model.unlink()
     os.sync()
     ours = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -107,9 +108,16 @@ def test_full_disk_between_journal_and_change_undoes_it(loop_fs: Mounter) -> Non
 
 
 def fill(folder: Path, leave: int) -> None:
-    """Fill the file system of ``folder`` up to about ``leave`` bytes."""
-    os.sync()
-    room = os.statvfs(folder)
-    with open(folder / "fill", "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(0, (room.f_bfree if os.geteuid() == 0 else room.f_bavail) * room.f_frsize - leave))
+    """Fill the file system of ``folder`` to the last block, then free about ``leave`` bytes of it."""
+    size = 0
+    with open(folder / "fill", "wb", buffering=0) as file:
+        for step in (1 << 16, 1 << 12):
+            try:
+                while True:
+                    size += file.write(b"x" * step)
+                    os.fsync(file.fileno())
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+        file.truncate(max(0, size - leave))
     os.sync()

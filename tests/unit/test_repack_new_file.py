@@ -223,6 +223,7 @@ def test_created_is_recorded_when_asked(sample: Path, tmp_path: Path, monkeypatc
         ({"remove": ["model.gguf"], "prefix": "none"}, "nothing would be left"),
         ({"remove": ["LICENSE.txt"], "rename": {"LICENSE.txt": "L"}}, "named twice"),
         ({"align": 3}, "power of two"),
+        ({"name": "x" * 5000}, "more than 4096"),
         ({"profile": "gold"}, "unknown profile"),
         ({"default": "other.gguf"}, "not a model"),
         ({"to": "2.0"}, "unknown form"),
@@ -274,6 +275,10 @@ def test_split_weights(sample: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists"):
         lf.repack(sample, folder / "other.llamafile", split_weights=True)
     assert not (folder / "other.llamafile").exists()
+    write(folder / "m", sample.read_bytes())
+    lf.repack(folder / "m", folder / "model.gguf", force=True, prefix=tmp_path / "new")
+    with pytest.raises(UsageError, match="input itself"):
+        lf.repack(folder / "model.gguf", folder / "x", split_weights=True, force=True)
     lf.repack(sample, tmp_path / "bare", prefix="none")
     with pytest.raises(UsageError, match="no engine"):
         lf.repack(tmp_path / "bare", tmp_path / "c", split_weights=True)

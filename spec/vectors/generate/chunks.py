@@ -36,7 +36,7 @@ def edited(change: Callable[[dict[str, Any]], Any], **spec: Any) -> bytes:
     return good(text=text, **spec)
 
 
-_NEAR = "LF4001 LF4002 LF4003 LF4004 LF4005 LF4007 LF3101 LF3102 LF3103 LF3105 LF3106 LF3107"
+_NEAR = "LF9004 LF4001 LF4002 LF4003 LF4004 LF4005 LF4007 LF3101 LF3102 LF3103 LF3105 LF3106 LF3107"
 
 
 @vector("good", near=_NEAR + " LF9001 LF9002", comment="The neighbour of them all.")
@@ -330,3 +330,51 @@ def second_chunk() -> bytes:
     data = two_chunks()
     at = data.index(b"long.txt") + len("long.txt") + (4 << 20) + 1000
     return data[:at] + b"\1" + data[at + 1 :]
+
+
+def _asset_edited(change: Callable[[dict[str, Any]], Any]) -> bytes:
+    from spec.vectors.generate.archive_bytes import engine
+
+    def text(data: bytes) -> bytes:
+        value = json.loads(data)
+        change(value["prefix"]["directory"]["assets"][0])
+        return encode(value)
+
+    return engine().spec(text=text)
+
+
+@vector(
+    "engine-asset-sha256",
+    rules="LF4011",
+    valid="yes",
+    layer="chunks",
+    comment="The manifest vouches for another file of the engine than the one that its ZIP holds.",
+)
+def engine_asset_sha256() -> bytes:
+    return _asset_edited(lambda asset: asset.update(sha256="ab" * 32))
+
+
+@vector("engine-asset", near="LF4011 LF3026", comment="An engine's own file, as the manifest says (level exhaustive).")
+def engine_asset() -> bytes:
+    return _asset_edited(lambda asset: None)
+
+
+@vector(
+    "list-sha512",
+    rules="LF4001",
+    valid="yes",
+    layer="chunks",
+    comment="Archive profile: a SHA-512 in the chunk list is another one; all else agrees with the list.",
+)
+def list_sha512() -> bytes:
+    def other(text: bytes) -> bytes:
+        lines = text.splitlines(keepends=True)
+        head, _, rest = lines[-1].rpartition(b" ")
+        return b"".join([*lines[:-1], head[:-128] + b"ab" * 64 + b" " + rest])
+
+    return good(chunks=other, archive_profile=True)
+
+
+@vector("hyphen", rules="LF2037 LF3012", valid="yes", layer="manifest", comment="A member named like no member.")
+def hyphen() -> bytes:
+    return container(Spec(parts(Part("-", b"hello\n", "document", "text/plain")), labels=LABELS))

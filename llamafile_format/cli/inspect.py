@@ -1,0 +1,149 @@
+"""``llamafile-format inspect``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.operations.pending import refuse_pending
+
+if TYPE_CHECKING:
+    from llamafile_format.operations.inspection import Inspection
+
+
+@click.command("inspect")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
+@click.option("--entries", is_flag=True, help="List every member of the archive.")
+@click.option("--tensors", is_flag=True, help="List every tensor of the weights; with --json, include them.")
+@click.option("--kv", is_flag=True, help="List every key of the weights; with --json, include them.")
+@click.option("--map", "byte_map", is_flag=True, help="List every span of bytes; together they are the whole file.")
+@click.option("--field", metavar="NAME", help="Print one value of the JSON form, such as models[0].facts.name.")
+@click.option("--raw-manifest", is_flag=True, help="Write the manifest's exact bytes, the ones that are signed.")
+@click.option(
+    "--html", metavar="OUT", type=click.Path(path_type=Path), help="Write a catalogue page, one file, no scripts."
+)
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+def command(  # noqa: PLR0917
+    file: str,
+    as_json: bool,
+    entries: bool,
+    tensors: bool,
+    kv: bool,
+    byte_map: bool,
+    field: str | None,
+    raw_manifest: bool,
+    html: Path | None,
+    force: bool,
+) -> None:
+    """Show everything worth knowing about a file, at once, without running a byte of it.
+
+    Works for containers, legacy llamafiles and bare GGUF models. Weights are never read. What a file says about itself
+    is shown, not believed: a quick check of its structure is part of the screen, `verify` reads the rest.
+    """
+    lists = entries or tensors or kv or byte_map
+    if sum((as_json, field is not None, raw_manifest, lists and not as_json)) > 1:
+        raise UsageError(
+            "--json, --field, --raw-manifest and the lists each write to standard output", hint="choose one"
+        )
+    if force and html is None:
+        raise UsageError("--force is for --html", hint="add --html OUT")
+    refuse_pending(file)
+    if raw_manifest:
+        _raw_manifest(file)
+    else:
+        every = html is not None
+        wanted = field or ""
+        inspection = _inspect(file, tensors or every or ".tensors" in wanted, kv or ".kv" in wanted)
+        if as_json:
+            _json(inspection, tensors)
+        elif field is not None:
+            _field(inspection, field)
+        elif lists:
+            _lists(inspection, entries, byte_map, tensors, kv)
+        elif html is None:
+            _screen(inspection)
+        if html is not None:
+            _page(inspection, html, force)
+
+
+def _inspect(file: str, tensors: bool, kv: bool) -> Inspection:
+    from llamafile_format.operations.inspect import inspect
+
+    return inspect(file, tensors=tensors, kv=kv)
+
+
+def _raw_manifest(file: str) -> None:
+    from llamafile_format.container import open_container
+
+    with open_container(file) as container:
+        if not container.manifest_bytes:
+            raise FormatError(f"{file} has no manifest", hint="a legacy llamafile gets one by `repack --to 1.0`")
+        click.get_binary_stream("stdout").write(container.manifest_bytes)
+
+
+def _json(inspection: Inspection, tensors: bool) -> None:
+    from llamafile_format.reports.inspect_json import inspection_json
+
+    click.echo(inspection_json(inspection if tensors else _without_tensors(inspection)))
+
+
+def _without_tensors(inspection: Inspection) -> Inspection:
+    """The page reads tensors even where the JSON was not asked to list them."""
+    from dataclasses import replace
+
+    return replace(inspection, models=tuple(replace(model, tensors=None) for model in inspection.models))
+
+
+def _field(inspection: Inspection, path: str) -> None:
+    from llamafile_format.reports.inspect_json import field_text, inspection_value
+
+    click.echo(field_text(inspection_value(inspection), path))
+
+
+def _lists(inspection: Inspection, entries: bool, byte_map: bool, tensors: bool, kv: bool) -> None:
+    from llamafile_format.reports import inspect_lists as lists
+
+    wanted = (
+        (entries, lists.entry_lines),
+        (byte_map, lists.map_lines),
+        (tensors, lists.tensor_lines),
+        (kv, lists.key_lines),
+    )
+    for chosen, lines in wanted:
+        if chosen:
+            _write(lines(inspection))
+
+
+def _screen(inspection: Inspection) -> None:
+    if sys.stdout.isatty():
+        from llamafile_format.reports.inspect_rich import print_screen
+
+        print_screen(inspection)
+    else:
+        from llamafile_format.reports.inspect_screen import screen_text
+
+        _write([screen_text(inspection)])
+
+
+def _write(lines: Iterable[str]) -> None:
+    """Lines to standard output; what its encoding lacks is shown as an escape and never ends the output."""
+    stream = click.get_text_stream("stdout", errors="backslashreplace")
+    for line in lines:
+        stream.write(line + "\n")
+    stream.flush()
+
+
+def _page(inspection: Inspection, out: Path, force: bool) -> None:
+    from llamafile_format.operations.publish import output
+    from llamafile_format.reports.html import page
+
+    data = page(inspection).encode()
+    with output(out, force=force, mode=0o666) as descriptor:
+        with open(descriptor, "wb", closefd=False) as stream:
+            stream.write(data)
