@@ -190,7 +190,11 @@ def _judge_roots(
     if not text.intact or any(finding.rule == "LF4002" for finding in text.findings):
         return
     for member in claims.manifest.members[:-1]:
-        if member.path not in wrong and chunk_root(text.digests.get(member.path, [])).hex() != member.chunk_root:
+        if (
+            member.path != "-"
+            and member.path not in wrong
+            and chunk_root(text.digests.get(member.path, [])).hex() != member.chunk_root
+        ):
             yield _finding("LF4007", member, path=member.path)
     chunks = claims.manifest.members[-1]
     if chunks.size <= CHUNK_SIZE:

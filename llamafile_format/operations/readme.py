@@ -10,8 +10,7 @@ _HEAD = """\
 {rule}
 
 This file is a llamafile (format llamafile, version 1.0): one file that holds
-a language model together with the software that runs it. It is a program and,
-at the same time, an ordinary ZIP archive in which nothing is compressed.
+a language model {kind}
 
 WHAT IS INSIDE
 List it with any unzip program:     unzip -l FILE
@@ -19,6 +18,12 @@ META-LLAMAFILE/manifest.json names each member, what it is for, where its
 bytes lie, and its SHA-256. META-LLAMAFILE/chunks.txt names the SHA-256 of
 every piece (at most 4 MiB) of everything in front of it.
 """
+
+_PROGRAM = """together with the software that runs it. It is a program and,
+at the same time, an ordinary ZIP archive in which nothing is compressed."""
+
+_DATA = """and what belongs to it. It is an ordinary ZIP archive in which
+nothing is compressed; an engine can be put in front of it at any time."""
 
 _CHECK = """
 HOW TO CHECK IT BY HAND
@@ -60,5 +65,5 @@ The specification and the tools are called llamafile-format.
 def readme_text(name: str, *, engine: bool) -> bytes:
     """The text for a container called ``name`` (may be empty), with or without an engine as its prefix."""
     title = f"{name or 'A language model'} (llamafile)"
-    head = _HEAD.format(title=title, rule="=" * min(len(title), 78))
+    head = _HEAD.format(title=title, rule="=" * min(len(title), 78), kind=_PROGRAM if engine else _DATA)
     return (head + _CHECK.format() + (_RUN_ENGINE if engine else _RUN_NONE) + _END).encode("utf-8")

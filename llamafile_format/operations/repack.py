@@ -38,7 +38,8 @@ class RepackResult:
     ``changed`` is False if the new file has the old one's bytes. ``manifest_sha256`` is empty for a legacy file.
     ``shared`` counts data bytes that share disk blocks with the input, or stayed on theirs. ``method`` is ``new file``,
     ``in place``, ``replaced`` (a new file took the old one's name) or ``nothing to do``. ``unsigned`` names the
-    signature records that no longer sign the file. ``changes`` and ``notes`` are sentences; ``extra`` are files written beside ``path``.
+    signature records that no longer sign the file. ``changes`` and ``notes`` are sentences; ``extra`` are files
+    written beside ``path``.
     """
 
     path: Path

@@ -11,7 +11,7 @@ from llamafile_format.reports.by_hand import checks
 from llamafile_format.reports.markup import Child, Markup, el, join
 from llamafile_format.reports.numbers import alignment_text, grouped, percent, plural, size_text, span_of
 from llamafile_format.reports.palette import type_colors
-from llamafile_format.reports.svg_bars import memory_bar, mix_bar, swatch
+from llamafile_format.reports.svg_bars import look_swatch, memory_bar, mix_bar, swatch
 from llamafile_format.reports.svg_map import byte_map, legend, strata
 from llamafile_format.reports.svg_treemap import MAX_TENSORS, treemap
 from llamafile_format.rules import Severity, rule
@@ -35,7 +35,7 @@ def mono(text: str) -> Markup | None:
     return el("code", text) if text else None
 
 
-def table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[Child]]) -> Markup:
+def table(heads: Sequence[tuple[Child, str]], rows: Iterable[Sequence[Child]]) -> Markup:
     """A table; each head is a name and the classes of its column."""
     classes = [look or None for _, look in heads]
     head = el("tr", *(el("th", name, class_=look, scope="col") for (name, _), look in zip(heads, classes, strict=True)))
@@ -182,7 +182,7 @@ def _mix(view: ModelView) -> Markup | None:
         )
         for share in mix[:MAX_TYPES]
     ]
-    return join([el("h3", "Quantisation"), el("p", words.quantisation_text(view)), mix_bar(view), table(heads, rows)])
+    return join([el("h3", "Quantisation"), el("p", ", ".join(words.quantisation(view))), mix_bar(view), table(heads, rows)])
 
 
 def _tree(view: ModelView) -> Markup | None:
@@ -260,7 +260,7 @@ def _memory(view: ModelView | None) -> Markup | None:
         for row in memory.rows
     ]
     notes = f" Note: {'; '.join(memory.notes)}." if memory.notes else ""
-    caption = f"An estimate by arithmetic, not a measurement. {memory.formula}.{notes}"
+    caption = f"An estimate by arithmetic, not a measurement: {memory.formula}.{notes}"
     return join([el("h3", "Memory"), table(heads, rows), el("p", caption, class_="caption")])
 
 

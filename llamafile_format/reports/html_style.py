@@ -43,6 +43,7 @@ th.num{font-family:"Gill Sans","Gill Sans MT","Optima","Avenir Next","Segoe UI",
 .digest{display:block;font:11.5px/1.5 ui-monospace,"SF Mono","Cascadia Mono","DejaVu Sans Mono",Menlo,Consolas,monospace;
 color:var(--soft);overflow-wrap:anywhere}
 td.path{overflow-wrap:anywhere;min-width:9em}
+td.bar{width:38%;padding-right:0}th .swatch{margin-right:6px}
 .scroll{overflow-x:auto}
 figure{margin:18px 0 8px;break-inside:avoid}
 figcaption,.caption{font-size:14px;color:var(--soft);margin:10px 0 0;max-width:48em}

@@ -17,6 +17,7 @@ from llamafile_format.reports.numbers import alignment_text, grouped, percent, p
 from llamafile_format.rules import Severity, rule
 
 COLUMNS = 79  # one less than a terminal has, so that no terminal breaks a full line
+LINES = 39  # of 40: the shell's prompt wants one
 LABEL = 13
 MEMBERS_SHOWN = 6
 TYPES_SHOWN = 4
@@ -50,8 +51,18 @@ def screen_text(inspection: Inspection) -> str:
 
 
 def screen(inspection: Inspection, glyphs: Glyphs) -> list[Line]:
-    """The lines of the screen, at most 39."""
-    lines = [*_identity(inspection, glyphs), *_checked(inspection), *_prefix(inspection), *_contents(inspection)]
+    """The lines of the screen, at most LINES: where there is much to say, fewer members are listed."""
+    lines: list[Line] = []
+    for members_shown in range(MEMBERS_SHOWN, 1, -1):
+        lines = _lines(inspection, glyphs, members_shown)
+        if len(lines) <= LINES:
+            break
+    return lines
+
+
+def _lines(inspection: Inspection, glyphs: Glyphs, members_shown: int) -> list[Line]:
+    lines = [*_identity(inspection, glyphs), *_checked(inspection), *_prefix(inspection)]
+    lines += _contents(inspection, members_shown)
     model = inspection.model
     if model is not None:
         lines += [*_model(inspection, model), *_quantisation(model, glyphs), *_templates(inspection, model)]
@@ -87,11 +98,11 @@ def _identity(inspection: Inspection, glyphs: Glyphs) -> Iterator[Line]:
     size = f"{size_text(file.size)} ({grouped(file.size)} bytes)" if file.size >= 1000 else plural(file.size, "byte")
     title = printable(file.title or (inspection.model.facts.name or "" if inspection.model else ""))
     first: list[Segment] = [(f"{clip(title, 36)}, ", "strong")] if title else []
-    own = f", {percent(file.overhead / file.size)} is the container's own" if file.size and file.kind != "gguf" else ""
+    own = f", {percent(file.overhead / file.size)} overhead" if file.size and file.kind != "gguf" else ""
     yield from _row("file", [*first, (f"{size}{own}", "")])
     if file.kind == "gguf":
         yield from _row("", [("not a llamafile: make one of it with `llamafile-format pack`", "warn")])
-    said = [("from ", file.source), ("created ", file.created)]
+    said = [("created ", file.created), ("from ", file.source)]
     if any(text for _, text in said):
         yield from _row("", [(", ".join(lead + printable(text) for lead, text in said if text), "")])
     if file.manifest_sha256:
@@ -127,18 +138,17 @@ def _prefix(inspection: Inspection) -> Iterator[Line]:
     prefix = inspection.prefix
     if inspection.file.kind == "gguf":
         return
-    yield from _row("prefix", [(words.prefix_text(prefix), "")])
-    if engine := words.engine_text(prefix):
-        yield from _row("", [(engine, "strong")])
+    texts = [text for text in (words.prefix_text(prefix), words.engine_text(prefix)) if text]
+    yield from _block("prefix", texts, lines=2, joint=": ")
     if names := words.systems(prefix):
-        yield from _block("runs on", names, lines=2)
+        yield from _block("runs on", names, lines=2, joint="; ")
 
 
-def _contents(inspection: Inspection) -> Iterator[Line]:
+def _contents(inspection: Inspection, most: int) -> Iterator[Line]:
     members = inspection.members
     if not members:
         return
-    shown = _chosen(members)
+    shown = _chosen(members, most)
     digest = "sha256" if any(member.sha256 for member in shown) else "crc32"
     offsets = max(6, *(len(grouped(member.offset)) for member in shown))
     room = COLUMNS - LABEL - 10 - offsets - 1 - 8 - 9
@@ -149,18 +159,18 @@ def _contents(inspection: Inspection) -> Iterator[Line]:
         where = f"{size:>10}{grouped(member.offset):>{offsets + 1}}{alignment_text(member.boundary):>8} "
         path = clip_middle(printable(member.path), room)
         style = "strong" if member.role in _MODEL_ROLES else ""
-        label = ("  " + clip(printable(member.role), LABEL - 3)).ljust(LABEL)
+        label = ("  " + clip(words.ROLE_WORDS.get(member.role, printable(member.role)), LABEL - 3)).ljust(LABEL)
         known = (member.sha256 or "-") if digest == "sha256" else member.crc32
         yield (label, "role"), (pad(path, room), style), (where, ""), (known[:8], "digest")
     if len(members) > len(shown):
         yield from _row("", [(f"and {len(members) - len(shown)} more: --entries", "dim")])
 
 
-def _chosen(members: Sequence[MemberView]) -> list[MemberView]:
+def _chosen(members: Sequence[MemberView], most: int) -> list[MemberView]:
     """The members that say most, in file order."""
     rank = {role: index for index, role in enumerate(_FIRST)}
     order = sorted(range(len(members)), key=lambda i: (rank.get(members[i].role, len(rank)), i))
-    return [members[index] for index in sorted(order[:MEMBERS_SHOWN])]
+    return [members[index] for index in sorted(order[:most])]
 
 
 def _model(inspection: Inspection, model: ModelView) -> Iterator[Line]:
@@ -177,7 +187,7 @@ def _quantisation(model: ModelView, glyphs: Glyphs) -> Iterator[Line]:
     mix = model.facts.mix
     if not mix:
         return
-    yield from _row("quantised", [(words.quantisation_text(model), "")])
+    yield from _block("quantised", words.quantisation(model), lines=2)
     shown = mix[:TYPES_SHOWN] if len(mix) <= TYPES_SHOWN else mix[: TYPES_SHOWN - 1]
     for index, share in enumerate(shown):
         filled = min(24, round(24 * share.share)) or (1 if share.size else 0)

@@ -45,16 +45,18 @@ def counts(findings: tuple[Finding, ...]) -> dict[Severity, int]:
     return found
 
 
+_NOT_READ = {"LF9004": "no digests to compare with", "LF9005": "signatures"}
+
+
 def not_read(findings: tuple[Finding, ...]) -> list[str]:
-    """What the quick verification says it left out."""
-    rows = [rule(finding.rule) for finding in findings]
-    return list(
-        dict.fromkeys(
-            printable(str(finding.args.get("what") or row.title))
-            for finding, row in zip(findings, rows, strict=True)
-            if row.undetermined
-        )
-    )
+    """What the quick verification says it left out, in few words."""
+    left = []
+    for finding in findings:
+        row = rule(finding.rule)
+        if row.undetermined:
+            said = finding.args.get("what") or finding.args.get("path") or _NOT_READ.get(row.id) or row.title
+            left.append(printable(str(said)))
+    return list(dict.fromkeys(left))
 
 
 def prefix_text(prefix: PrefixView) -> str:
@@ -62,13 +64,13 @@ def prefix_text(prefix: PrefixView) -> str:
     if prefix.kind == "none":
         return "none: data only, for a runtime to open"
     words = {
-        "ape": "APE, runs on several systems",
+        "ape": "APE",
         "launcher": "launcher of this format",
         "elf": "ELF program",
         "pe": "Windows program",
         "macho": "macOS program",
         "script": f"script for {printable(prefix.interpreter) or 'a shell'}",
-        "other": "unknown bytes",
+        "other": "bytes of unknown kind",
     }
     generation = f" ({printable(prefix.generation)})" if prefix.generation else ""
     return f"{words.get(prefix.kind, printable(prefix.kind))}{generation}, {size_text(prefix.engine_size)}"
@@ -94,12 +96,19 @@ def engine_text(prefix: PrefixView) -> str:
     return text + ("" if engine.complete or engine.version else " (only its first 64 MiB were searched)")
 
 
+_SYSTEMS = ("linux", "macos", "windows", "freebsd", "netbsd", "openbsd")
+
+
 def systems(prefix: PrefixView) -> list[str]:
-    """``linux x86_64 aarch64``: one text for each system that the prefix can run on."""
+    """``linux, macos on x86_64 and aarch64``: the systems that the prefix can run on, by the processors they share."""
     machines: dict[str, list[str]] = {}
     for system, machine in prefix.runs_on:
         machines.setdefault(system, []).append(machine)
-    return [printable(f"{system} {' '.join(names)}") for system, names in machines.items()]
+    order = [name for name in _SYSTEMS if name in machines] + [name for name in machines if name not in _SYSTEMS]
+    alike: dict[str, list[str]] = {}
+    for system in order:
+        alike.setdefault(" and ".join(sorted(machines[system], reverse=True)), []).append(system)
+    return [printable(f"{', '.join(names)} on {processors}") for processors, names in alike.items()]
 
 
 def model_title(model: ModelView) -> str:
@@ -164,22 +173,22 @@ def _special_shape(model: ModelView) -> list[str]:
     return shape
 
 
-def quantisation_text(model: ModelView) -> str:
-    """``4.83 bits a weight, file type Q4_K_M, imatrix from calibration.txt``."""
+def quantisation(model: ModelView) -> list[str]:
+    """``4.83 bits a weight, file type Q4_K_M, imatrix calibration.txt``."""
     facts = model.facts
     if facts.bits_per_weight is None:
-        return "no tensors"
+        return ["no tensors"]
     parts = [f"{facts.bits_per_weight:.2f} bits a weight"]
     if facts.file_type:
         parts.append(f"file type {printable(facts.file_type)}")
     if facts.imatrix:
         origin = facts.imatrix.dataset or facts.imatrix.file
-        parts.append("importance matrix" + (f" from {printable(origin)}" if origin else ""))
+        parts.append("imatrix" + (f" {printable(origin)}" if origin else ""))
     if facts.quantised_by:
         parts.append(f"by {printable(facts.quantised_by)}")
     if model.qat_in_name_only:
         parts.append("claims QAT in name only")
-    return ", ".join(parts)
+    return parts
 
 
 def template_text(template: TemplateView) -> str:
@@ -199,18 +208,21 @@ def template_text(template: TemplateView) -> str:
 
 def licence_text(licence: LicenceView) -> str:
     """Who says what, and whether a text is there."""
-    parts = []
-    if licence.manifest:
-        parts.append(f"{printable(licence.manifest)} says the manifest")
-    if licence.weights:
-        parts.append(f"{printable(licence.weights)} say the weights")
+    manifest, weights = printable(licence.manifest), printable(licence.weights)
+    if manifest and weights and manifest.lower() != weights.lower():
+        said = f"{manifest} (manifest), {weights} (weights)"
+    else:
+        said = manifest or weights or "not stated"
     if licence.link and not licence.texts:
-        parts.append(printable(licence.link))
-    said = ", ".join(parts) or "not stated"
+        said += f", {printable(licence.link)}"
     if licence.texts:
         more = f" and {len(licence.texts) - 2} more" if len(licence.texts) > 2 else ""
         return f"{said}; text in {', '.join(printable(path) for path in licence.texts[:2])}{more}"
     return f"{said}; no licence text in the file"
+
+
+ROLE_WORDS = {"engine-asset": "engine", "publisher-signature": "signature", "signature-record": "signature"}
+"""Shorter words for roles, where a column is narrow."""
 
 
 def memory_totals(model: ModelView) -> list[str]:

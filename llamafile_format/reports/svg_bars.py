@@ -19,6 +19,12 @@ def swatch(color: str) -> Markup:
     return el("svg", square, viewBox="0 0 12 12", class_="swatch", aria_hidden="true")
 
 
+def look_swatch(look: str) -> Markup:
+    """A small square in the colour of a class of bytes."""
+    square = el("rect", width=12, height=12, class_=f"k-{look}")
+    return el("svg", square, viewBox="0 0 12 12", class_="swatch", aria_hidden="true")
+
+
 def mix_bar(model: ModelView) -> Markup:
     """The tensor types by their bytes, to scale."""
     colors = type_colors(share.type for share in model.facts.mix)
