@@ -23,6 +23,8 @@ _PUBLIC = {
     "pack": ("llamafile_format.operations.pack", "pack"),
     "PackResult": ("llamafile_format.operations.pack", "PackResult"),
     "Include": ("llamafile_format.operations.inputs", "Include"),
+    "Inspection": ("llamafile_format.operations.inspection", "Inspection"),
+    "inspect": ("llamafile_format.operations.inspect", "inspect"),
     "verify": ("llamafile_format.operations.verify", "verify"),
     "Report": ("llamafile_format.checks.verdict", "Report"),
     "Verdict": ("llamafile_format.checks.verdict", "Verdict"),
@@ -30,7 +32,9 @@ _PUBLIC = {
     "Kind": ("llamafile_format.checks.verdict", "Kind"),
     "repack": ("llamafile_format.operations.repack", "repack"),
     "RepackResult": ("llamafile_format.operations.repack", "RepackResult"),
+    "RecoverResult": ("llamafile_format.operations.recover", "RecoverResult"),
     "recover": ("llamafile_format.operations.recover", "recover"),
+    "Extracted": ("llamafile_format.operations.extract", "Extracted"),
     "extract": ("llamafile_format.operations.extract", "extract"),
     "diff": ("llamafile_format.operations.diff", "diff"),
     "Difference": ("llamafile_format.operations.diff", "Difference"),
@@ -57,10 +61,12 @@ __all__ = [
     "BytesSource",
     "Container",
     "Difference",
+    "Extracted",
     "FileSource",
     "Finding",
     "FormatError",
     "Include",
+    "Inspection",
     "Kind",
     "Layer",
     "Level",
@@ -69,6 +75,7 @@ __all__ = [
     "MemberFacts",
     "NotALlamafile",
     "PackResult",
+    "RecoverResult",
     "RepackResult",
     "Report",
     "Rule",
@@ -81,6 +88,7 @@ __all__ = [
     "__version__",
     "diff",
     "extract",
+    "inspect",
     "open",
     "pack",
     "recover",
@@ -103,10 +111,12 @@ if TYPE_CHECKING:
     )
     from llamafile_format.findings import Finding, Where
     from llamafile_format.operations.diff import Difference, diff
-    from llamafile_format.operations.extract import extract
+    from llamafile_format.operations.extract import Extracted, extract
     from llamafile_format.operations.inputs import Include
+    from llamafile_format.operations.inspect import inspect
+    from llamafile_format.operations.inspection import Inspection
     from llamafile_format.operations.pack import PackResult, pack
-    from llamafile_format.operations.recover import recover
+    from llamafile_format.operations.recover import RecoverResult, recover
     from llamafile_format.operations.repack import RepackResult, repack
     from llamafile_format.operations.verify import verify
     from llamafile_format.rules import Layer, Rule, Severity, rule

@@ -23,6 +23,7 @@ from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import MANIFEST_PATH, MAX_MANIFEST, Manifest, Member
 from llamafile_format.manifest.reader import read_manifest
 from llamafile_format.source import ByteSource, FileSource, Window, open_source
+from llamafile_format.source.pending import refuse_pending
 from llamafile_format.spans import Span
 from llamafile_format.zip.attribution import attribute
 from llamafile_format.zip.engine import engine_records
@@ -322,8 +323,11 @@ def open_container(what: Openable) -> Container:
     """Open ``what`` for reading.
 
     Raises NotALlamafile with a plain sentence if it is something else (a plain GGUF, an HTML page, a Git-LFS pointer),
-    SourceError if it cannot be read. A damaged container opens: its faults are for ``verify`` to tell.
+    SourceError if it cannot be read or a change of it was not
+    finished (clause 8.5.5). A damaged container opens: its faults are for ``verify`` to tell.
     """
+    if isinstance(what, str | os.PathLike):
+        refuse_pending(what)
     source = open_source(what)
     owned = source is not what
     container = Container(source, owned=owned)

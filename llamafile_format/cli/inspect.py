@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from llamafile_format.errors import FormatError, UsageError
-from llamafile_format.operations.pending import refuse_pending
+from llamafile_format.source.pending import refuse_pending
 
 if TYPE_CHECKING:
     from llamafile_format.operations.inspection import Inspection
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     "--html", metavar="OUT", type=click.Path(path_type=Path), help="Write a catalogue page, one file, no scripts."
 )
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
-def command(  # noqa: PLR0917
+def command(
     file: str,
     as_json: bool,
     entries: bool,
@@ -84,7 +85,8 @@ def _raw_manifest(file: str) -> None:
     with open_container(file) as container:
         if not container.manifest_bytes:
             raise FormatError(f"{file} has no manifest", hint="a legacy llamafile gets one by `repack --to 1.0`")
-        click.get_binary_stream("stdout").write(container.manifest_bytes)
+        sys.stdout.buffer.write(container.manifest_bytes)
+        sys.stdout.buffer.flush()
 
 
 def _json(inspection: Inspection, tensors: bool) -> None:
@@ -103,7 +105,7 @@ def _without_tensors(inspection: Inspection) -> Inspection:
 def _field(inspection: Inspection, path: str) -> None:
     from llamafile_format.reports.inspect_json import field_text, inspection_value
 
-    click.echo(field_text(inspection_value(inspection), path))
+    _write([field_text(inspection_value(inspection), path)])
 
 
 def _lists(inspection: Inspection, entries: bool, byte_map: bool, tensors: bool, kv: bool) -> None:
@@ -133,10 +135,10 @@ def _screen(inspection: Inspection) -> None:
 
 def _write(lines: Iterable[str]) -> None:
     """Lines to standard output; what its encoding lacks is shown as an escape and never ends the output."""
-    stream = click.get_text_stream("stdout", errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     for line in lines:
-        stream.write(line + "\n")
-    stream.flush()
+        sys.stdout.write(line + "\n")
 
 
 def _page(inspection: Inspection, out: Path, force: bool) -> None:
@@ -144,6 +146,5 @@ def _page(inspection: Inspection, out: Path, force: bool) -> None:
     from llamafile_format.reports.html import page
 
     data = page(inspection).encode()
-    with output(out, force=force, mode=0o666) as descriptor:
-        with open(descriptor, "wb", closefd=False) as stream:
-            stream.write(data)
+    with output(out, force=force, mode=0o666) as descriptor, open(descriptor, "wb", closefd=False) as stream:
+        stream.write(data)

@@ -28,7 +28,7 @@ from llamafile_format.operations.migrate_arguments import (
     sha256_of,
 )
 from llamafile_format.operations.pack import PROFILES, Args, created_text, prefix_content_of, prefix_of
-from llamafile_format.operations.pack import _asset as asset_digests
+from llamafile_format.operations.pack import asset_of as asset_digests
 from llamafile_format.operations.readme import readme_text
 from llamafile_format.zip.engine import engine_records
 from llamafile_format.zip.entry import Entry

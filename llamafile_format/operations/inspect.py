@@ -30,6 +30,7 @@ from llamafile_format.operations.inspection import (
     ModelView,
     PrefixView,
     StatementsView,
+    default_model,
 )
 from llamafile_format.operations.verify import examine
 from llamafile_format.source import ByteSource, open_source
@@ -96,11 +97,12 @@ def _inspect(container: Container, budget: RowBudget) -> Inspection:
     gguf_members = [member for member in members if _holds_gguf(container, member)]
     models = tuple(member_model(container, member, report, budget) for member in gguf_members[:MAX_MODELS])
     manifest = container.manifest
-    inspection = Inspection(
+    model = default_model(models, manifest.default if manifest else "")
+    return Inspection(
         file=_identity(container),
         report=report,
         prefix=_prefix(container),
-        members=tuple(_member(container, member) for member in members),
+        members=_members(container),
         models=models,
         models_left_out=len(gguf_members) - len(models),
         templates=tuple(
@@ -108,26 +110,21 @@ def _inspect(container: Container, budget: RowBudget) -> Inspection:
             for member in members
             if member.role == "template" and member.offset >= 0 and member.size <= MAX_TEXT
         ),
-        licence=LicenceView("", "", "", ()),
+        licence=_licence(
+            manifest.license if manifest else "",
+            model,
+            tuple(member.path for member in members if member.role == "license"),
+        ),
         arguments=tuple(_arguments(container, member) for member in members if member.role == "arguments"),
         statements=_statements(container),
         history=manifest.history if manifest else (),
         map=container.spans,
     )
-    texts = tuple(member.path for member in members if member.role == "license")
-    licence = _licence(manifest.license if manifest else "", inspection.model, texts)
-    return _with_licence(inspection, licence)
 
 
 def manifest_sha256(container: Container) -> str:
     """The digest of the manifest's bytes, the name of this very file (6.4.4); empty without a manifest."""
     return hashlib.sha256(container.manifest_bytes).hexdigest() if container.manifest_bytes else ""
-
-
-def _with_licence(inspection: Inspection, licence: LicenceView) -> Inspection:
-    from dataclasses import replace
-
-    return replace(inspection, licence=licence)
 
 
 def _holds_gguf(container: Container, member: MemberFacts) -> bool:
@@ -215,22 +212,35 @@ def _dotted(version: tuple[int, int, int] | None) -> str:
     return ".".join(map(str, version)) if version else ""
 
 
-def _member(container: Container, member: MemberFacts) -> MemberView:
+def _members(container: Container) -> tuple[MemberView, ...]:
+    """All members, with the digests that the manifest records, engine assets included."""
+    directory = container.manifest.prefix.directory if container.manifest else None
+    digests = {asset.path: asset.sha256 for asset in directory.assets} if directory else {}
+    digests[MANIFEST_PATH] = manifest_sha256(container)
     methods: Mapping[int, str] = {STORED: "stored", DEFLATED: "deflated"}
-    at = member.offset
-    return MemberView(
-        path=member.path,
-        role=member.role,
-        media_type=member.media_type,
-        offset=at,
-        size=member.size,
-        stored_size=member.stored_size,
-        method=methods.get(member.method, f"method {member.method}"),
-        alignment=member.alignment,
-        boundary=min(at & -at, MAX_BOUNDARY) if at > 0 else MAX_BOUNDARY if at == 0 else 0,
-        crc32=f"{member.crc32:08x}",
-        sha256=manifest_sha256(container) if member.path == MANIFEST_PATH else member.sha256,
+    return tuple(
+        MemberView(
+            path=member.path,
+            role=member.role,
+            media_type=member.media_type,
+            offset=member.offset,
+            size=member.size,
+            stored_size=member.stored_size,
+            method=methods.get(member.method, f"method {member.method}"),
+            alignment=member.alignment,
+            boundary=_boundary(member.offset),
+            crc32=f"{member.crc32:08x}",
+            sha256=member.sha256 or digests.get(member.path, ""),
+        )
+        for member in container.members
     )
+
+
+def _boundary(offset: int) -> int:
+    """The largest power of two up to MAX_BOUNDARY that divides ``offset``; 0 if there is no offset."""
+    if offset <= 0:
+        return MAX_BOUNDARY if offset == 0 else 0
+    return min(offset & -offset, MAX_BOUNDARY)
 
 
 def _arguments(container: Container, member: MemberFacts) -> ArgumentsView:
@@ -239,7 +249,7 @@ def _arguments(container: Container, member: MemberFacts) -> ArgumentsView:
     engine = container.engine if container.engine_size else None
     dialect = dialect_of(engine, container.prefix_facts.kind)
     data = b""
-    if 0 <= member.offset and member.size <= MAX_TEXT:
+    if member.offset >= 0 and member.size <= MAX_TEXT:
         try:
             data = container.read(member.path)
         except FormatError:

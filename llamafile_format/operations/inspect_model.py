@@ -56,7 +56,7 @@ def member_model(container: Container, member: MemberFacts, report: Report, budg
     """The model in ``member``; the quick verification has parsed it already."""
     gguf = container.gguf(member)
     broken = [finding for finding in report.findings if finding.where.member == member.path]
-    return _view(gguf, member.path, member.role, member.offset, broken, budget)
+    return _view(gguf, (member.path, member.role, member.offset), broken, budget)
 
 
 def bare_model(source: ByteSource, budget: RowBudget) -> tuple[ModelView, tuple[Finding, ...]]:
@@ -64,10 +64,12 @@ def bare_model(source: ByteSource, budget: RowBudget) -> tuple[ModelView, tuple[
     gguf, findings = check_gguf(source, deep=False)
     from llamafile_format.weights.roles import recognise_role
 
-    return _view(gguf, "", recognise_role(gguf), 0, findings, budget), tuple(findings)
+    return _view(gguf, ("", recognise_role(gguf), 0), findings, budget), tuple(findings)
 
 
-def _view(gguf: Gguf, member: str, role: str, offset: int, broken: list[Finding], budget: RowBudget) -> ModelView:
+def _view(gguf: Gguf, at: tuple[str, str, int], broken: list[Finding], budget: RowBudget) -> ModelView:
+    """The model of ``gguf``, which stands ``at`` (member, role, offset) in the file."""
+    member, role, offset = at
     facts = describe(gguf)
     tensors = kv = None
     if budget.take(budget.tensors, len(gguf.tensors)):

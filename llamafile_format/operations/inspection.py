@@ -8,9 +8,10 @@ texts and None mean that the file does not say. Field names are the keys of the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from math import isfinite
 from typing import Any
 
 from llamafile_format.checks.verdict import Report
@@ -105,8 +106,8 @@ class MemberView:
     """A member of the archive. ``offset`` is where its data starts (-1: not inside the file), ``size`` unpacked.
 
     ``alignment`` is what the manifest demands, ``boundary`` the largest power of two, up to 64 KiB, that divides
-    ``offset``. ``method`` is ``stored``, ``deflated`` or ``method N``. ``sha256`` is what the manifest
-    records, empty if nothing does; of the manifest itself it was computed.
+    ``offset``. ``method`` is ``stored``, ``deflated`` or ``method N``. ``sha256`` is what
+    the manifest records of the unpacked data, empty if nothing is recorded; of the manifest itself it was computed.
     """
 
     path: str
@@ -242,9 +243,7 @@ class Inspection:
     @property
     def model(self) -> ModelView | None:
         """The model that starts, or the first one that there is."""
-        default = next((model for model in self.models if model.member == self.file.default), None)
-        weights = next((model for model in self.models if model.role == "weights"), None)
-        return default or weights or (self.models[0] if self.models else None)
+        return default_model(self.models, self.file.default)
 
     def to_json(self) -> dict[str, Any]:
         """The facts as a JSON object (without ``$schema`` and ``tool``, which name the program that printed it)."""
@@ -264,6 +263,13 @@ class Inspection:
         return value
 
 
+def default_model(models: Sequence[ModelView], default: str) -> ModelView | None:
+    """The model whose member is ``default``, else the first with role weights, else the first."""
+    named = next((model for model in models if model.member == default), None)
+    weights = next((model for model in models if model.role == "weights"), None)
+    return named or weights or (models[0] if models else None)
+
+
 def plain(value: Any) -> Any:
     """``value`` with dataclasses and named tuples as objects, tuples as lists, enums as their values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -280,7 +286,7 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in value._fields}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    if isinstance(value, float) and not isfinite(value):
         return str(value)  # JSON has no word for these
     return value
 

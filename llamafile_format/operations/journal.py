@@ -17,11 +17,11 @@ from enum import IntEnum
 from pathlib import Path
 
 from llamafile_format.errors import FormatError, SourceError
-from llamafile_format.operations.pending import MAGIC, journal_path, pending, refuse_pending
 from llamafile_format.operations.publish import sync_folder
 from llamafile_format.operations.shift import UNIT, Kind, Shift
 from llamafile_format.operations.transfer import write_at
 from llamafile_format.source import FileSource
+from llamafile_format.source.pending import MAGIC, journal_path, pending, refuse_pending
 
 __all__ = ["Intent", "Journal", "JournalWriter", "Record", "RecordKind", "journal_path", "pending", "refuse_pending"]
 

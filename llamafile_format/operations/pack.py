@@ -234,13 +234,13 @@ def prefix_content_of(engine: ByteSource, contents: Sequence[Content], *, archiv
     kind = identify(engine).kind.value
     if not found.count:
         return PrefixContent(kind, engine, opaque=found.opaque_reason)
-    assets = tuple(_asset(engine, entry, archive) for entry in found.carried)
+    assets = tuple(asset_of(engine, entry, archive) for entry in found.carried)
     directory = EngineDirectory(found.offset, found.size, found.count, assets, found.dropped)
     records = tuple(engine.read_at(entry.record_offset, entry.record.length) for entry in found.carried)
     return PrefixContent(kind, engine, directory, records)
 
 
-def _asset(engine: ByteSource, entry: Any, archive: bool) -> EngineAsset:
+def asset_of(engine: ByteSource, entry: Any, archive: bool) -> EngineAsset:
     from llamafile_format.container import inflate
     from llamafile_format.zip.records import DEFLATED
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from llamafile_format.errors import FormatError, SourceError
 from llamafile_format.operations.journal import Journal
-from llamafile_format.operations.pending import journal_path, pending
 from llamafile_format.operations.surgery import check_probes, finish, roll_back
+from llamafile_format.source.pending import journal_path, pending
 
 
 @dataclass(frozen=True, slots=True)

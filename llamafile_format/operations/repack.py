@@ -23,9 +23,9 @@ from llamafile_format.operations.from_legacy import carry_legacy
 from llamafile_format.operations.history import entry, legacy_order
 from llamafile_format.operations.inputs import Include
 from llamafile_format.operations.pack import Args
-from llamafile_format.operations.pending import refuse_pending
 from llamafile_format.operations.publish import output
 from llamafile_format.operations.transfer import copy
+from llamafile_format.source.pending import refuse_pending
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""

@@ -23,10 +23,10 @@ from llamafile_format.operations.assemble import Assembled, Content, PrefixConte
 from llamafile_format.operations.carry import Carried
 from llamafile_format.operations.changes import Plan
 from llamafile_format.operations.journal import PIECE, Intent, Journal, JournalWriter, Record, RecordKind
-from llamafile_format.operations.pending import journal_path, refuse_pending
 from llamafile_format.operations.shift import UNIT, Kind, Shift, can_shift
 from llamafile_format.operations.transfer import file_range, write_at
 from llamafile_format.source import ByteSource, FileSource, Window
+from llamafile_format.source.pending import journal_path, refuse_pending
 
 HELD_MINIMUM = 1 << 20  # bytes; smaller members are written anew, larger ones stay on their blocks
 MAX_WRITTEN = 512 << 20  # bytes that a change in place may write twice (journal and file)

@@ -7,6 +7,7 @@ Bad input never raises: every fault is a finding and all faults are reported, no
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.merkle import CHUNK_SIZE
 from llamafile_format.rules import Layer
 from llamafile_format.source import open_source
+from llamafile_format.source.pending import refuse_pending
 from llamafile_format.zip.writer import MARK
 
 Progress = Callable[[int, int], None]
@@ -31,8 +33,10 @@ def verify(what: Openable, *, level: Level | str = Level.FULL, progress: Progres
 
     ``level``: quick reads structure only (at most 1 MiB beyond tail, directory, manifest, local headers and GGUF
     headers), full every chunk and every canonical byte, exhaustive also whole-member digests and CRCs.
-    Raises SourceError only if ``what`` cannot be opened at all.
+    Raises SourceError only if ``what`` cannot be opened at all, or has an unfinished change (clause 8.5.5).
     """
+    if isinstance(what, str | os.PathLike):
+        refuse_pending(what)
     source = open_source(what)
     run = _Run(Level(level), progress)
     try:

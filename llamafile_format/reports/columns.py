@@ -56,7 +56,7 @@ def pad(text: str, cells: int, *, right: bool = False) -> str:
 
 
 def wrap(words: Iterable[str], cells: int, *, lines: int, joint: str = " ") -> list[str]:
-    """``words`` filled into at most ``lines`` lines of at most ``cells`` cells; what does not fit ends in an ellipsis."""
+    """``words`` filled into at most ``lines`` lines of at most ``cells`` cells; an ellipsis where that is too few."""
     result: list[str] = []
     current = ""
     for word in words:

@@ -22,7 +22,7 @@ def printable(text: str) -> str:
 
     These are controls (C0, C1, DEL), direction marks, zero-width, tag and other format characters, line and paragraph
     separators, spaces other than the common one, unassigned and private code points, and halves of pairs, which stand
-    for bytes that are not UTF-8. A name with an escape sequence in it could otherwise rewrite the verdict on the screen.
+    for bytes that are not UTF-8. A name with an escape sequence in it could otherwise rewrite a verdict on the screen.
     """
     if text.isprintable() and (text.isascii() or not _INVISIBLE.search(text)):
         return text

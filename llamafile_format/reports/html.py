@@ -14,7 +14,7 @@ from llamafile_format.operations.inspection import Inspection
 from llamafile_format.reports import html_sections as sections
 from llamafile_format.reports import inspect_words as words
 from llamafile_format.reports.html_style import style_sheet
-from llamafile_format.reports.markup import Markup, el, escape, join
+from llamafile_format.reports.markup import Markup, el
 from llamafile_format.reports.numbers import in_words, plural, size_text
 
 
@@ -79,8 +79,10 @@ def _lead(inspection: Inspection) -> str:
     if model is None:
         return holder
     facts = model.facts
-    what = f"{facts.architecture or 'unknown'} architecture" if facts.kind.value == "model" else facts.kind.value
-    parts = [f"A language model of {facts.architecture} architecture" if facts.kind.value == "model" else f"A {what}"]
+    whole = facts.kind.value == "model"
+    parts = [
+        f"A language model of {facts.architecture} architecture" if whole else f"Not a whole model: {facts.kind.value}"
+    ]
     if facts.tensors:
         parts.append(f"with {in_words(facts.parameters)} parameters in {plural(facts.tensors, 'tensor')}")
     if facts.bits_per_weight:
@@ -97,10 +99,8 @@ def _colophon() -> Markup:
         "footer",
         el(
             "p",
-            f"Made by llamafile-format {__version__} from the file alone, by a quick look: structure, manifest and headers. "
-            "Weights were not read and nothing was run. What the file says about itself is quoted, not confirmed.",
+            f"Made by llamafile-format {__version__} from the file alone, by a quick look: structure, manifest and "
+            "headers. Weights were not read and nothing was run. "
+            "What the file says about itself is quoted, not confirmed.",
         ),
     )
-
-
-__all__ = ["escape", "join", "object_name", "page"]

@@ -9,7 +9,7 @@ from llamafile_format.operations.inspection import Inspection, MemberView, Model
 from llamafile_format.reports import inspect_words as words
 from llamafile_format.reports.by_hand import checks
 from llamafile_format.reports.markup import Child, Markup, el, join
-from llamafile_format.reports.numbers import alignment_text, grouped, percent, plural, size_text, span_of
+from llamafile_format.reports.numbers import alignment_text, grouped, percent, plural, size_text
 from llamafile_format.reports.palette import type_colors
 from llamafile_format.reports.svg_bars import look_swatch, memory_bar, mix_bar, swatch
 from llamafile_format.reports.svg_map import byte_map, legend, strata
@@ -149,7 +149,7 @@ def _model_facts(view: ModelView) -> list[Fact]:
         ("Languages", ", ".join(said.languages)),
         ("Tags", ", ".join(said.tags)),
         ("Trained on", ", ".join(said.datasets)),
-        ("Part", f"{(split.number or 0) + 1} of {split.count}" if split and split.count else ""),
+        ("Part", f"{(split.number or 0) + 1} of {split.shards}" if split and split.shards else ""),
         ("Form", f"GGUF {said.gguf_version}, {said.byte_order}-endian, {plural(view.keys, 'key')}"),
     ]
 
@@ -182,14 +182,19 @@ def _mix(view: ModelView) -> Markup | None:
         )
         for share in mix[:MAX_TYPES]
     ]
-    return join([el("h3", "Quantisation"), el("p", ", ".join(words.quantisation(view))), mix_bar(view), table(heads, rows)])
+    return join(
+        [el("h3", "Quantisation"), el("p", ", ".join(words.quantisation(view))), mix_bar(view), table(heads, rows)]
+    )
 
 
 def _tree(view: ModelView) -> Markup | None:
     drawing = treemap(view)
     if drawing is None:
         return None
-    caption = "Each rectangle is a tensor, its area its bytes. Colours are types as in the table above; tensors of one layer stand together."
+    caption = (
+        "Each rectangle is a tensor, its area its bytes. Colours are types as in the table above; "
+        "tensors of one layer stand together."
+    )
     if view.facts.tensors > MAX_TENSORS:
         caption += f" The {grouped(view.facts.tensors - MAX_TENSORS)} smallest are drawn together."
     return join([el("h3", "Tensors"), el("figure", drawing, el("figcaption", caption))])
@@ -240,13 +245,13 @@ def _memory(view: ModelView | None) -> Markup | None:
     if not memory.rows or memory.scratch is None:
         return join([el("h3", "Memory"), el("p", f"No estimate: {memory.reason}.")])
     most = max(row.total for row in memory.rows)
-    heads = [
+    heads: list[tuple[Child, str]] = [
         ("Context", "num"),
-        ("Weights", "num optional"),
-        ("KV cache", "num"),
-        ("Scratch", "num optional"),
+        (join([look_swatch("weights"), "Weights"]), "num optional"),
+        (join([look_swatch("record"), "KV cache"]), "num"),
+        (join([look_swatch("paper"), "Scratch"]), "num optional"),
         ("Together", "num"),
-        ("", ""),
+        ("", "bar"),
     ]
     rows = [
         (
@@ -277,8 +282,10 @@ def provenance(inspection: Inspection) -> Markup:
         ("Address", said.url if said else ""),
         ("Signatures and behaviour", words.statements_text(inspection) if inspection.file.kind != "gguf" else ""),
     ]
-    for base in (said.base_models if said else ())[:8]:
-        rows.append(("Made from", _list([base.organization, base.name, base.version, base.url])))
+    rows += [
+        ("Made from", _list([base.organization, base.name, base.version, base.url]))
+        for base in (said.base_models if said else ())[:8]
+    ]
     for number, entry in enumerate(inspection.history[-20:], 1):
         changes = entry.get("changes")
         done = (
@@ -361,6 +368,3 @@ def by_hand(inspection: Inspection) -> Markup:
         for text, command, expect in checks(inspection)
     ]
     return el("ol", *steps)
-
-
-__all__ = ["by_hand", "condition", "contents", "identity", "model", "provenance", "running", "span_of"]

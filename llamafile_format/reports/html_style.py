@@ -23,7 +23,8 @@ h2{font-size:13px;font-weight:600;letter-spacing:.13em;text-transform:uppercase;
 border-top:1px solid var(--line);padding-top:16px;margin:52px 0 18px;break-after:avoid}
 h3{font-weight:500;font-size:20px;margin:30px 0 10px;break-after:avoid}
 p{margin:0 0 12px;max-width:44em}
-code,.mono,.num{font-family:ui-monospace,"SF Mono","Cascadia Mono","DejaVu Sans Mono",Menlo,Consolas,monospace}
+code,.mono,.digest,td.num,text.num{
+font-family:ui-monospace,"SF Mono","Cascadia Mono","DejaVu Sans Mono",Menlo,Consolas,monospace}
 code,.mono{font-size:.84em;overflow-wrap:anywhere}
 .badges{display:flex;flex-wrap:wrap;gap:10px;margin:0 0 8px;padding:0;list-style:none}
 .badge{border:1px solid var(--line);border-radius:3px;padding:6px 12px;background:var(--card);font-size:15px}
@@ -38,9 +39,9 @@ th{text-align:left;font-weight:500;font-size:12.5px;color:var(--soft);border-bot
 th,td{padding:7px 12px 7px 0;vertical-align:top}
 td{border-bottom:1px solid var(--hair)}
 tr{break-inside:avoid}
-td.num,th.num{text-align:right;white-space:nowrap;font-size:13px}
-th.num{font-family:"Gill Sans","Gill Sans MT","Optima","Avenir Next","Segoe UI","Helvetica Neue",Arial,sans-serif;font-size:12.5px}
-.digest{display:block;font:11.5px/1.5 ui-monospace,"SF Mono","Cascadia Mono","DejaVu Sans Mono",Menlo,Consolas,monospace;
+td.num,th.num{text-align:right;white-space:nowrap}
+td.num{font-size:13px}
+.digest{display:block;font-size:11.5px;line-height:1.5;
 color:var(--soft);overflow-wrap:anywhere}
 td.path{overflow-wrap:anywhere;min-width:9em}
 td.bar{width:38%;padding-right:0}th .swatch{margin-right:6px}
@@ -82,7 +83,8 @@ dl{display:block}dt{padding:9px 0 0;line-height:1.4}dd{border:0;padding:0 0 8px}
 .map .wide{display:none}.leaf{display:none}.group{font-size:24px}.band{display:none}.group.short{display:none}
 table{font-size:14px}.optional{display:none}}
 @page{size:A4;margin:17mm 16mm}
-@media print{:root{--paper:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--hair:#ddd;--accent:#5a1f1c;--frame:#000}
+@media print{:root{--paper:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--hair:#ddd;--accent:#5a1f1c;
+--frame:#000}
 body{font-size:10.5pt}main{max-width:none;padding:0}h1{font-size:26pt}h2{margin-top:26pt}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """

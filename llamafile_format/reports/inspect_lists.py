@@ -15,8 +15,9 @@ from llamafile_format.spans import covers
 
 
 def entry_lines(inspection: Inspection) -> Iterator[str]:
-    """Every member in directory order: offset of its data, size, stored size, method, alignment, digests, role, path."""
-    yield f"# {'offset':>15} {'size':>15} {'stored':>15} {'method':<10} {'align':>6} crc32    {'sha256':<16} {'role':<20} path"
+    """Every member in directory order: offset of its data, sizes, method, alignment, digests, role, path."""
+    numbers = f"{'offset':>15} {'size':>15} {'stored':>15} {'method':<10} {'align':>6}"
+    yield f"# {numbers} crc32    {'sha256':<16} {'role':<20} path"
     for member in inspection.members:
         digest = member.sha256[:16] or "-"
         yield (
@@ -34,7 +35,8 @@ def map_lines(inspection: Inspection) -> Iterator[str]:
     for span in inspection.map:
         note = f"  ({printable(span.note)})" if span.note else ""
         share = percent(span.length / size) if size else "-"
-        yield f"{span.offset:>17} {span.length:>15} {share:>6} {span.kind.value:<17} {printable(span.path)}{note}".rstrip()
+        line = f"{span.offset:>17} {span.length:>15} {share:>6} {span.kind.value:<17} {printable(span.path)}{note}"
+        yield line.rstrip()
     total = sum(span.length for span in inspection.map)
     verdict = "equal to" if covers(inspection.map, size) else "NOT EQUAL to"
     yield (

@@ -54,8 +54,9 @@ def not_read(findings: tuple[Finding, ...]) -> list[str]:
     for finding in findings:
         row = rule(finding.rule)
         if row.undetermined:
-            said = finding.args.get("what") or finding.args.get("path") or _NOT_READ.get(row.id) or row.title
-            left.append(printable(str(said)))
+            args = finding.args
+            whole = f"all of {args['path']}" if "path" in args else ""
+            left.append(printable(str(args.get("what") or whole or _NOT_READ.get(row.id) or row.title)))
     return list(dict.fromkeys(left))
 
 
@@ -114,10 +115,7 @@ def systems(prefix: PrefixView) -> list[str]:
 def model_title(model: ModelView) -> str:
     """Architecture, name and size: ``llama, 292,800 parameters in 48 tensors``."""
     facts = model.facts
-    if facts.kind.value != "model":
-        parts = [facts.kind.value]
-    else:
-        parts = []
+    parts = [] if facts.kind.value == "model" else [facts.kind.value]
     parts.append(printable(facts.architecture or "architecture not stated"))
     if facts.tensors:
         parts.append(f"{in_words(facts.parameters)} parameters in {plural(facts.tensors, 'tensor')}")
@@ -125,8 +123,8 @@ def model_title(model: ModelView) -> str:
         parts.append("no tensors")
     if facts.experts:
         parts.append(f"{facts.experts_used or '?'} of {facts.experts} experts at a time")
-    if facts.split and facts.split.count:
-        parts.append(f"part {(facts.split.number or 0) + 1} of {facts.split.count}")
+    if facts.split and facts.split.shards:
+        parts.append(f"part {(facts.split.number or 0) + 1} of {facts.split.shards}")
     return ", ".join(parts)
 
 

@@ -89,7 +89,9 @@ def treemap(model: ModelView) -> Markup | None:
         return None
     colors = type_colors(share.type for share in model.facts.mix)
     groups = _groups(rows, colors)
-    order = sorted(groups, key=lambda name: (-sum(tile.size for tile in groups[name]), name))
+    order = sorted(
+        groups, key=lambda name: (-sum(tile.size for tile in groups[name]), len(name), name)
+    )  # blk.2, blk.10
     boxes = squarify([sum(tile.size for tile in groups[name]) for name in order], (0.0, 0.0, WIDTH, HEIGHT))
     total = sum(row.size or 0 for row in rows)
     spoken = f"{plural(len(rows), 'tensor')} in {plural(len(order), 'group')}, {grouped(total)} bytes. " + "; ".join(

@@ -17,10 +17,11 @@ from llamafile_format.operations.inputs import Include
 from tests.laws.containers import tiny_gguf
 
 PROGRAM = """
-import os, sys
+import os, sys, pathlib
 os.umask(int(sys.argv[4], 8))
 import llamafile_format as lf
-lf.pack([sys.argv[1] + "/m.gguf"], sys.argv[2], include=[lf.Include(__import__("pathlib").Path(sys.argv[1] + "/LICENSE"))],
+here = pathlib.Path(sys.argv[1])
+lf.pack([here / "m.gguf"], sys.argv[2], include=[lf.Include(here / "LICENSE")],
         prefix=sys.argv[3], args="-m m.gguf ...", name="Modèle")
 """
 

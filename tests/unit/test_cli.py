@@ -150,7 +150,8 @@ def test_usage_errors_say_what_to_do(packed: Path, tmp_path: Path) -> None:
     run("pack", model, other, "--default", "other.gguf", "-o", tmp_path / "x")
     assert "power of two" in run("pack", model, "--align", 3, "-o", tmp_path / "y", code=2).stderr
     assert "member name" in run("pack", model, "--include", f"{model}=../x", "-o", tmp_path / "y", code=2).stderr
-    assert "role" in run("pack", model, "--include", f"{model}=x", "--role", "hero", "-o", tmp_path / "y", code=2).stderr
+    include = ["--include", f"{model}=x", "--role", "hero"]
+    assert "role" in run("pack", model, *include, "-o", tmp_path / "y", code=2).stderr
     assert "no member" in run("extract", packed, "nope", "-C", tmp_path / "z", code=2).stderr
 
 

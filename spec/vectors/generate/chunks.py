@@ -257,7 +257,7 @@ def trailing() -> bytes:
 def mark_without_manifest() -> bytes:
     from spec.vectors.generate.forge import End, archive
 
-    return archive([part for part in parts()], end=End())
+    return archive(list(parts()), end=End())
 
 
 @vector("mark-with-manifest", near="LF3028", comment="Mark and manifest.")
