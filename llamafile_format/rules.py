@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from typing import Any
 
 from llamafile_format.findings import Finding
-from llamafile_format.specdata import spec_yaml
+from llamafile_format.specdata import load_yaml, spec_dir, spec_yaml
 
 
 class Severity(Enum):
@@ -54,24 +56,35 @@ class Rule:
 @cache
 def all_rules() -> dict[str, Rule]:
     """Every rule by id, in the order of the table."""
-    table: dict[str, Rule] = {}
-    for row in spec_yaml("rules.yaml")["rules"]:
-        rule = Rule(
-            id=row["id"],
-            clause=str(row["clause"]),
-            layer=Layer(row["layer"]),
-            severity=Severity(row["severity"]),
-            title=row["title"],
-            message=row["message"],
-            why=row["why"],
-            remedy=row["remedy"],
-            since=str(row["since"]),
-            undetermined=bool(row.get("undetermined", False)),
-        )
-        table[rule.id] = rule
-    return table
+    return {row["id"]: _rule(row) for row in spec_yaml("rules.yaml")["rules"]}
 
 
+@cache
 def rule(rule_id: str) -> Rule:
-    """The rule ``rule_id``; KeyError if the table does not have it."""
-    return all_rules()[rule_id]
+    """The rule ``rule_id``; KeyError if the table does not have it.
+
+    Only its own row is parsed: most runs need two rules of some three hundred, and the table takes longer to parse
+    than a file takes to inspect.
+    """
+    text = (spec_dir() / "rules.yaml").read_text("utf-8")
+    start = text.find(f"\n- id: {rule_id}\n")
+    if start < 0:
+        raise KeyError(rule_id)
+    end = text.find("\n- id: ", start + 1)
+    (row,) = load_yaml(text[start : end if end > 0 else None])
+    return _rule(row)
+
+
+def _rule(row: Mapping[str, Any]) -> Rule:
+    return Rule(
+        id=row["id"],
+        clause=str(row["clause"]),
+        layer=Layer(row["layer"]),
+        severity=Severity(row["severity"]),
+        title=row["title"],
+        message=row["message"],
+        why=row["why"],
+        remedy=row["remedy"],
+        since=str(row["since"]),
+        undetermined=bool(row.get("undetermined", False)),
+    )

@@ -64,6 +64,15 @@ def check_structure(source: ByteSource, archive: Archive, claims: Claims) -> Ite
     yield from _compare_directory(source, tail.directory_offset, [*claims.engine, *ours])
 
 
+def check_padding(source: ByteSource, claims: Claims) -> Iterator[Finding]:
+    """The zeros between the engine and the end of the prefix: less than 64 KiB, so every level can afford them."""
+    prefix = claims.manifest.prefix
+    padding = source.read_at(prefix.engine_size, prefix.size - prefix.engine_size)
+    if padding.strip(b"\0"):
+        at = prefix.engine_size + len(padding) - len(padding.lstrip(b"\0"))
+        yield Finding("LF4010", Where(offset=at, length=1), {"offset": at})
+
+
 def _compare_header(source: ByteSource, placed: Placed, crc32: int) -> Iterator[Finding]:
     expected = local_header(placed, crc32)
     start = placed.gap_offset

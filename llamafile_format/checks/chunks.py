@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from llamafile_format.checks.canonical import Claims
 from llamafile_format.findings import Finding, Where
-from llamafile_format.manifest.hashing import Piece, Progress, check_pieces, digest_range, pieces
+from llamafile_format.manifest.hashing import Piece, Progress, check_pieces, digest_range
 from llamafile_format.manifest.layout import Tile, chunk_line, tiles
-from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root
+from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces
 from llamafile_format.manifest.model import CHUNKS_PATH, Member
 from llamafile_format.source import ByteSource, Window
 
@@ -291,12 +291,3 @@ def check_prefix_digests(source: ByteSource, claims: Claims, *, progress: Progre
         if found != expected:
             where = Where(offset=0, length=prefix.size, field=name)
             yield Finding("LF4009", where, {"field": name, "expected": expected})
-
-
-def check_padding(source: ByteSource, claims: Claims) -> Iterator[Finding]:
-    """The zeros between the engine and the end of the prefix: less than 64 KiB, so every level can afford them."""
-    prefix = claims.manifest.prefix
-    padding = source.read_at(prefix.engine_size, prefix.size - prefix.engine_size)
-    if padding.strip(b"\0"):
-        at = prefix.engine_size + len(padding) - len(padding.lstrip(b"\0"))
-        yield Finding("LF4010", Where(offset=at, length=1), {"offset": at})

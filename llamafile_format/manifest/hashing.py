@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
-from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, combine_crcs
+from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, combine_crcs, pieces
 from llamafile_format.source import ByteSource
 
 Progress = Callable[[int], None]
@@ -47,12 +47,6 @@ class Digests:
     def root(self) -> bytes:
         """The chunk root (clause 6.3)."""
         return chunk_root(self.chunks)
-
-
-def pieces(offset: int, length: int) -> Iterator[tuple[int, int]]:
-    """(offset, length) of the 4 MiB pieces of a span, counted from its first byte."""
-    for at in range(0, length, CHUNK_SIZE):
-        yield offset + at, min(CHUNK_SIZE, length - at)
 
 
 def digest_range(

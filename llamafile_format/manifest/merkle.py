@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 CHUNK_SIZE = 4 << 20  # clause 6.1: damage is located to this many bytes
+
+
+def pieces(offset: int, length: int) -> Iterator[tuple[int, int]]:
+    """(offset, length) of the 4 MiB pieces of a span, counted from its first byte (clause 6.1)."""
+    for at in range(0, length, CHUNK_SIZE):
+        yield offset + at, min(CHUNK_SIZE, length - at)
 
 
 def chunk_root(digests: Sequence[bytes]) -> bytes:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llamafile_format.errors import LimitExceeded, UsageError
-from llamafile_format.manifest.hashing import Digests, Progress, digest_range, pieces
+from llamafile_format.manifest.hashing import Digests, Progress, digest_range
 from llamafile_format.manifest.layout import Layout, Tile, chunk_line, plan
-from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root
+from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces
 from llamafile_format.manifest.model import CHUNKS_PATH, EngineDirectory, Manifest, Member, Prefix
 from llamafile_format.manifest.reader import MAX_MEMBERS
 from llamafile_format.manifest.roles import file_order, unix_mode

@@ -110,8 +110,8 @@ def pack(
     contents = _contents(order, engine)
     prefix_content = prefix_content_of(engine, contents, archive=order.labels.profile == "archive")
     weights = [content.path for content in contents if content.role == "weights"]
-    if not weights and not engine.size:
-        raise UsageError("there is neither a model nor an engine to pack", hint="name a GGUF file")
+    if len(contents) == 1 and not engine.size:
+        raise UsageError("there is nothing to pack", hint="name a GGUF file")
     labels = replace(order.labels, default=choose_default(weights, order.labels.default))
     return write_container(target, prefix_content, contents, labels, force=force, progress=progress)
 

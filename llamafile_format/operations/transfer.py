@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from llamafile_format.manifest.hashing import Progress, cores, pieces
-from llamafile_format.manifest.merkle import CHUNK_SIZE
+from llamafile_format.manifest.hashing import Progress, cores
+from llamafile_format.manifest.merkle import CHUNK_SIZE, pieces
 from llamafile_format.source import ByteSource, FileSource, Window
 
 _FICLONERANGE = 0x4020940D  # linux/fs.h: _IOW(0x94, 13, struct file_clone_range)

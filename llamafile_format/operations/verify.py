@@ -11,8 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from llamafile_format.checks.canonical import check_structure, signature_entries
-from llamafile_format.checks.chunks import check_chunks, check_padding, check_prefix_digests
+from llamafile_format.checks.canonical import check_padding, check_structure, signature_entries
 from llamafile_format.checks.manifest import check_manifest
 from llamafile_format.checks.verdict import Kind, Level, Report, Verdict, judge
 from llamafile_format.container import CUT_OFF, Container, Openable
@@ -188,6 +187,8 @@ def _digests(container: Container, run: _Run) -> Iterator[Finding]:
         if any(member.size for member in manifest.members) or manifest.prefix.size:
             yield Finding("LF9001", args={"what": "member data and prefix"})
         return
+    from llamafile_format.checks.chunks import check_chunks, check_prefix_digests
+
     run.total = claims.layout.chunks.gap_offset + manifest.prefix.engine_size
     exhaustive = run.level is Level.EXHAUSTIVE
     yield from check_chunks(container.source, claims, exhaustive=exhaustive, progress=run.advance)

@@ -80,7 +80,7 @@ footer{margin-top:56px;padding-top:16px;border-top:1px solid var(--line);font-si
 .sample{display:block}.legend{display:flex;flex-wrap:wrap;gap:4px 18px;margin-top:14px}
 dl{display:block}dt{padding:9px 0 0;line-height:1.4}dd{border:0;padding:0 0 8px}
 .map .name{font-size:17px}.map .num{font-size:13.5px}.map .head{font-size:14px}.map .tick-text{font-size:14px}
-.map .wide{display:none}.leaf{display:none}.group{font-size:24px}.band{display:none}.group.short{display:none}
+.map .wide,.leaf,.group{display:none}
 table{font-size:14px}.optional{display:none}}
 @page{size:A4;margin:17mm 16mm}
 @media print{:root{--paper:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--hair:#ddd;--accent:#5a1f1c;

@@ -131,7 +131,7 @@ def _checked(inspection: Inspection) -> Iterator[Line]:
     if len(grave) > FINDINGS_SHOWN:
         yield from _row("", [(f"and {len(grave) - FINDINGS_SHOWN} more: llamafile-format verify", "dim")])
     elif left := words.not_read(report.findings):
-        yield from _row("", [(f"not read: {', '.join(left[:2])}; llamafile-format verify does", "dim")])
+        yield from _row("", [(f"not looked at (see verify): {', '.join(left)}", "dim")])
 
 
 def _prefix(inspection: Inspection) -> Iterator[Line]:

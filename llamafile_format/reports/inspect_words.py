@@ -45,7 +45,7 @@ def counts(findings: tuple[Finding, ...]) -> dict[Severity, int]:
     return found
 
 
-_NOT_READ = {"LF9004": "no digests to compare with", "LF9005": "signatures"}
+_NOT_READ = {"LF9004": "contents, which have no digests", "LF9005": "signatures"}
 
 
 def not_read(findings: tuple[Finding, ...]) -> list[str]:

@@ -123,8 +123,8 @@ def _heads() -> Markup:
         [
             el("text", "to scale", x=scale, y=22, class_="head", text_anchor="middle"),
             el("text", "logarithmic", x=log, y=22, class_="head", text_anchor="middle"),
-            el("text", "offset", x=WIDTH - 132, y=22, class_="head wide", text_anchor="end"),
-            el("text", "bytes", x=WIDTH - 44, y=22, class_="head", text_anchor="end"),
+            el("text", "offset", x=WIDTH - 146, y=22, class_="head wide", text_anchor="end"),
+            el("text", "bytes", x=WIDTH - 58, y=22, class_="head", text_anchor="end"),
             el("text", "share", x=WIDTH, y=22, class_="head", text_anchor="end"),
         ]
     )
@@ -159,8 +159,8 @@ def _layer(layer: Stratum, size: int, scale: tuple[float, float], log: tuple[flo
         el("rect", x=_LOG_X, y=l0, width=_LOG_W, height=l1 - l0, class_=f"k-{layer.look} stratum"),
         el("line", x1=_LOG_X + _LOG_W, x2=WIDTH, y1=l1, y2=l1, class_="hair"),
         el("text", clip_middle(layer.text, 29), x=_TEXT_X, y=baseline, class_="name"),
-        el("text", grouped(layer.offset), x=WIDTH - 132, y=baseline, class_="num dim wide", text_anchor="end"),
-        el("text", grouped(layer.length), x=WIDTH - 44, y=baseline, class_="num", text_anchor="end"),
+        el("text", grouped(layer.offset), x=WIDTH - 146, y=baseline, class_="num dim wide", text_anchor="end"),
+        el("text", grouped(layer.length), x=WIDTH - 58, y=baseline, class_="num", text_anchor="end"),
         el("text", share, x=WIDTH, y=baseline, class_="num dim", text_anchor="end"),
     )
 
