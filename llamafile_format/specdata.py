@@ -28,4 +28,8 @@ def load_yaml(text: str | bytes) -> Any:
 @cache
 def spec_yaml(name: str) -> Any:
     """The parsed YAML file ``name`` (relative to the specification folder)."""
-    return load_yaml((spec_dir() / name).read_bytes())
+    from llamafile_format.plain_yaml import read_plain
+
+    text = (spec_dir() / name).read_text(encoding="utf-8")
+    plain = read_plain(text)
+    return load_yaml(text) if plain is None else plain

@@ -96,5 +96,6 @@ def _read(container: Container, member: MemberFacts) -> bytes | Finding:
 
 
 def _unchecked(member: MemberFacts, reason: str) -> Finding:
-    where = Where(offset=member.offset, length=member.size, member=member.path)
+    place = (member.offset, member.size) if member.offset >= 0 else (None, None)
+    where = Where(*place, member=member.path)
     return Finding("LF9003", where, {"path": member.path, "reason": reason})

@@ -97,9 +97,7 @@ def _json(inspection: Inspection, tensors: bool) -> None:
 
 def _without_tensors(inspection: Inspection) -> Inspection:
     """The page reads tensors even where the JSON was not asked to list them."""
-    from dataclasses import replace
-
-    return replace(inspection, models=tuple(replace(model, tensors=None) for model in inspection.models))
+    return inspection._replace(models=tuple(model._replace(tensors=None) for model in inspection.models))
 
 
 def _field(inspection: Inspection, path: str) -> None:

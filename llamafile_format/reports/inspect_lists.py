@@ -83,17 +83,17 @@ def _left_out(inspection: Inspection) -> Iterator[str]:
 
 def _type_text(row: KeyRow) -> str:
     if row.type.startswith("array of "):
-        return f"{row.type.removeprefix('array of ')}[{row.count}]"
+        return f"{row.type.removeprefix('array of ')}[{row.length}]"
     return row.type
 
 
 def _value_text(row: KeyRow) -> str:
     if isinstance(row.value, tuple):
         shown = ", ".join(_scalar_text(item) for item in row.value)
-        return f"[{shown}{', ...' if (row.count or 0) > len(row.value) else ''}]"
+        return f"[{shown}{', ...' if (row.length or 0) > len(row.value) else ''}]"
     text = _scalar_text(row.value)
-    if isinstance(row.value, str) and row.count is not None and row.count > len(row.value.encode("utf-8", "replace")):
-        return f"{text}... ({grouped(row.count)} bytes)"
+    if isinstance(row.value, str) and row.length is not None and row.length > len(row.value.encode("utf-8", "replace")):
+        return f"{text}... ({grouped(row.length)} bytes)"
     return text
 
 

@@ -12,7 +12,9 @@ from llamafile_format.reports.columns import clip, clip_middle, pad, width, wrap
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.markup import el
 
-EVIL = st.text(st.characters(codec=None, categories=None)) | st.text("\x1b[31m\u202e\u200b\x00\x7f\x9b\ud800\U000e0041<&>'\"")
+EVIL = st.text(st.characters(codec=None, categories=None)) | st.text(
+    "\x1b[31m\u202e\u200b\x00\x7f\x9b\ud800\U000e0041<&>'\""
+)
 RISKY = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 

@@ -45,7 +45,9 @@ def model_gguf(*, evil: str = "", layers: int = 3) -> bytes:
         _number("llama.attention.head_count", 4),
         _number("llama.attention.head_count_kv", 2),
         _string("tokenizer.ggml.model", "llama" + evil),
-        _text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 9) + b"".join(_text(f"t{i}{evil}") for i in range(9)),
+        _text("tokenizer.ggml.tokens")
+        + struct.pack("<IIQ", 9, 8, 9)
+        + b"".join(_text(f"t{i}{evil}") for i in range(9)),
         _string("tokenizer.chat_template", TEMPLATE + evil),
     ]
     tensors = [("token_embd.weight", 0, 4), *((f"blk.{i}.attn_q.weight", 8, 34) for i in range(layers))]

@@ -91,7 +91,7 @@ def test_rows_lie_where_they_say(tmp_path: Path) -> None:
     layers = next(row for row in model.kv if row.key == "llama.block_count")
     assert int.from_bytes(data[layers.offset : layers.offset + 4], "little") == layers.value == 3
     tokens = next(row for row in model.kv if row.key == "tokenizer.ggml.tokens")
-    assert (tokens.type, tokens.count, tokens.value[:2]) == ("array of string", 9, ("t0", "t1"))  # type: ignore[index]
+    assert (tokens.type, tokens.length, tokens.value[:2]) == ("array of string", 9, ("t0", "t1"))  # type: ignore[index]
 
 
 def test_digests(tmp_path: Path) -> None:
@@ -99,7 +99,9 @@ def test_digests(tmp_path: Path) -> None:
     data = path.read_bytes()
     found = inspect(path)
     for member in found.members:
-        assert hashlib.sha256(data[member.offset : member.offset + member.size]).hexdigest() == member.sha256, member.path
+        assert hashlib.sha256(data[member.offset : member.offset + member.size]).hexdigest() == member.sha256, (
+            member.path
+        )
     assert found.members[-1].sha256 == found.file.manifest_sha256
 
 

@@ -55,7 +55,10 @@ def test_lists(run_cli: CliRunner, packed: Path) -> None:
     done = run_cli("inspect", packed, "--entries", "--tensors", "--kv")
     assert "META-LLAMAFILE/manifest.json" in done.stdout
     assert "blk.2.attn_q.weight" in done.stdout
-    assert 'string[9]          tokenizer.ggml.tokens = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", ...]' in done.stdout
+    assert (
+        'string[9]          tokenizer.ggml.tokens = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", ...]'
+        in done.stdout
+    )
 
 
 def test_field(run_cli: CliRunner, packed: Path) -> None:
@@ -95,7 +98,12 @@ def test_what_is_not_a_llamafile(run_cli: CliRunner, tmp_path: Path) -> None:
 
 
 def test_contradictions(run_cli: CliRunner, packed: Path) -> None:
-    for flags in (["--json", "--field", "file"], ["--raw-manifest", "--map"], ["--force"], ["--json", "--raw-manifest"]):
+    for flags in (
+        ["--json", "--field", "file"],
+        ["--raw-manifest", "--map"],
+        ["--force"],
+        ["--json", "--raw-manifest"],
+    ):
         assert run_cli("inspect", packed, *flags).returncode == 2, flags
 
 
@@ -114,9 +122,19 @@ def on_a_terminal(*args: str, columns: int = 80, **env: str) -> tuple[int, str]:
     """Exit code and output of our command in a pseudo terminal."""
     leader, follower = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS", "CI")}
-    environment |= {"TERM": "xterm-256color", "COLUMNS": str(columns), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", **env}
+    environment |= {
+        "TERM": "xterm-256color",
+        "COLUMNS": str(columns),
+        "PYTHONPATH": str(ROOT),
+        "LANG": "C.UTF-8",
+        **env,
+    }
     child = subprocess.Popen(
-        [sys.executable, "-m", "llamafile_format", *args], stdin=follower, stdout=follower, stderr=follower, env=environment
+        [sys.executable, "-m", "llamafile_format", *args],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env=environment,
     )
     os.close(follower)
     data = b""

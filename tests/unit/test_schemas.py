@@ -26,7 +26,7 @@ from spec.vectors.generate.forge import gguf
 from spec.vectors.generate.load import Vector, read_vector, vector_files
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("manifest", "report", "recipe")
+NAMES = ("inspect", "manifest", "recipe", "report")
 Path_ = tuple[str | int, ...]
 Json = dict[str, Any]
 
