@@ -150,10 +150,14 @@ class Container:
     @cached_property
     def prefix_facts(self) -> PrefixFacts:
         """What the bytes in front of the first member are, read and never run (chapter 3)."""
-        from llamafile_format.prefix.identify import identify
-
         starts = [entry.header_offset for entry in self.archive.entries if entry.located]
         limit = self.manifest.prefix.size if self.manifest is not None else min(starts, default=self.size)
+        if not limit:  # nothing to read, and the readers of executables need not be loaded
+            from llamafile_format.prefix.facts import PrefixFacts, PrefixKind
+
+            return PrefixFacts(PrefixKind.NONE, end=0)
+        from llamafile_format.prefix.identify import identify
+
         return identify(self.source, limit=min(limit, self.size))
 
     @cached_property

@@ -1,9 +1,9 @@
 """Read the plain part of YAML in which the specification's tables are kept, twenty times faster than a YAML library.
 
-Every ``inspect`` and every finding needs the rule table, and importing a YAML library alone takes longer than reading a
-model. Understood are comments on lines of their own, and under top-level keys: rows ``- key: value``, rows ``- [a, b]``,
-and ``  key: value``; values are JSON strings, integers, null, booleans and bare words. Anything else gives None, and
-the caller asks the library. A test compares both on every file of the specification.
+Every ``inspect`` and every finding needs the rule table, and importing a YAML library alone takes longer than reading
+a model. Understood are comments on lines of their own, and under top-level keys: rows ``- key: value``, rows
+``- [a, b]``, and ``  key: value``; values are JSON strings, integers, null, booleans and bare words. Anything else
+gives None, and the caller asks the library. A test compares both on every file of the specification.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def _rows(top: dict[str, Any], name: str) -> list[Any]:
         _refuse(name)
     if top[name] is None:
         top[name] = []
-    return top[name] if isinstance(top[name], list) else _refuse(name)
+    rows: list[Any] = top[name] if isinstance(top[name], list) else _refuse(name)
+    return rows
 
 
 def _pair(line: str) -> tuple[str, str]:

@@ -25,11 +25,15 @@ def load_yaml(text: str | bytes) -> Any:
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
+def load_table(text: str) -> Any:
+    """Parse YAML of our own tables: by the fast reader where it is plain enough, else by the library."""
+    from llamafile_format.plain_yaml import read_plain
+
+    plain = read_plain(text)
+    return load_yaml(text) if plain is None else plain
+
+
 @cache
 def spec_yaml(name: str) -> Any:
     """The parsed YAML file ``name`` (relative to the specification folder)."""
-    from llamafile_format.plain_yaml import read_plain
-
-    text = (spec_dir() / name).read_text(encoding="utf-8")
-    plain = read_plain(text)
-    return load_yaml(text) if plain is None else plain
+    return load_table((spec_dir() / name).read_text(encoding="utf-8"))

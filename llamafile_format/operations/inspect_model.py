@@ -23,15 +23,15 @@ TEMPLATE_MAX = 256 << 10  # clause 7.11.2: longer templates are not looked at
 TEXT_SHOWN = 1024  # bytes of a long text that a row holds
 ELEMENTS_SHOWN = 8
 ELEMENT_BYTES = 64
-_QAT = re.compile(r"(?<![a-z])qat(?![a-z])", re.IGNORECASE)
 
+QAT = r"(?i)(?<![a-z])qat(?![a-z])"
 FEATURES = (
-    ("system role", re.compile(r"""['"]system['"]|\bsystem_message\b""")),
-    ("tools", re.compile(r"\btools\b")),
-    ("thinking", re.compile(r"\benable_thinking\b|\breasoning_content\b|<think>|\bthinking\b")),
-    ("images", re.compile(r"""['"]image(?:_url)?['"]""")),
-    ("audio", re.compile(r"""['"](?:input_)?audio(?:_url)?['"]""")),
-    ("documents", re.compile(r"\bdocuments\b")),
+    ("system role", r"""['"]system['"]|\bsystem_message\b"""),
+    ("tools", r"\btools\b"),
+    ("thinking", r"\benable_thinking\b|\breasoning_content\b|<think>|\bthinking\b"),
+    ("images", r"""['"]image(?:_url)?['"]"""),
+    ("audio", r"""['"](?:input_)?audio(?:_url)?['"]"""),
+    ("documents", r"\bdocuments\b"),
 )
 """Words that a template must hold to offer something. A hint for people, not a promise."""
 
@@ -95,7 +95,7 @@ def _view(gguf: Gguf, at: tuple[str, str, int], broken: list[Finding], budget: R
 
 
 def _claims_qat(facts: ModelFacts) -> bool:
-    return any(_QAT.search(text) for text in (facts.name, facts.size_label, *facts.tags) if text)
+    return any(re.search(QAT, text) for text in (facts.name, facts.size_label, *facts.tags) if text)
 
 
 def _templates(gguf: Gguf, facts: ModelFacts, broken: list[Finding]) -> list[TemplateView]:
@@ -121,7 +121,7 @@ def template_member(container: Container, member: MemberFacts, report: Report) -
 
 
 def _template(name: str, sha256: str, size: int, text: str, rules: list[str]) -> TemplateView:
-    features = tuple(word for word, pattern in FEATURES if pattern.search(text))
+    features = tuple(word for word, pattern in FEATURES if re.search(pattern, text))
     return TemplateView(name, sha256, size, features, tuple(dict.fromkeys(rules)), checked=size <= TEMPLATE_MAX)
 
 

@@ -7,11 +7,8 @@ Every report passes each text that comes from a file, a file's name included, th
 
 from __future__ import annotations
 
-import re
-
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
+_FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+_INVISIBLE = frozenset([*_FILLERS, *map(chr, range(0xFE00, 0xFE10)), *map(chr, range(0xE0100, 0xE01F0))])
 """Characters that show nothing although Unicode calls them letters, marks or symbols: joiners, fillers, selectors."""
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -24,13 +21,13 @@ def printable(text: str) -> str:
     separators, spaces other than the common one, unassigned and private code points, and halves of pairs, which stand
     for bytes that are not UTF-8. A name with an escape sequence in it could otherwise rewrite a verdict on the screen.
     """
-    if text.isprintable() and (text.isascii() or not _INVISIBLE.search(text)):
+    if text.isprintable() and (text.isascii() or _INVISIBLE.isdisjoint(text)):
         return text
     return "".join(map(_visible, text))
 
 
 def _visible(character: str) -> str:
-    if character.isprintable() and not _INVISIBLE.match(character):
+    if character.isprintable() and character not in _INVISIBLE:
         return character
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that was not UTF-8, kept by surrogateescape

@@ -34,7 +34,9 @@ def in_turns(runs: int, *actions: Callable[[], float]) -> list[float]:
 def peak_kib(command: Sequence[str | Path]) -> int:
     """Peak resident memory of one run, in KiB."""
     # A child's ru_maxrss starts at its parent's size, so the parent that forks it is a small shell's `time`-like one.
-    program = "import os, sys; p = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:]); print(os.wait4(p, 0)[2].ru_maxrss)"
+    program = (
+        "import os, sys; p = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:]); print(os.wait4(p, 0)[2].ru_maxrss)"
+    )
     run = [PYTHON, "-I", "-S", "-c", program, *map(str, command)]
     shown = subprocess.run(run, capture_output=True, text=True, check=True).stdout
     return int(shown.split()[-1])
