@@ -124,7 +124,8 @@ def _chunks(a: Container, b: Container, one: MemberFacts, two: MemberFacts) -> s
 
 def _listed(container: Container, member: MemberFacts) -> list[bytes] | None:
     """Chunk digests of ``member`` from the chunk list; None where there is no list."""
-    if container.manifest is None:
+    entry = container.archive.entry(CHUNKS_PATH)
+    if container.manifest is None or entry is None or not entry.located:
         return None
     wide = container.manifest.profile == "archive"
     name = member.path.encode("utf-8")
