@@ -13,7 +13,7 @@ import llamafile_format as lf
 def main(path: str) -> None:
     """List members with their place, and the spans that account for every byte."""
     with lf.open(path) as container:
-        print(f"{container.name}: {container.kind.value}, prefix {container.prefix_facts.kind.value}")
+        print(f"{container.name}: {container.kind.value}, prefix {container.prefix.kind.value}")
         for member in container.members:
             print(f"{member.offset:>12} {member.size:>12}  {member.role:<10} {member.path}")
         print(f"{sum(span.length for span in container.spans)} of {container.size} bytes accounted for")

@@ -35,6 +35,7 @@ from llamafile_format.zip.writer import MARK
 if TYPE_CHECKING:
     from llamafile_format.prefix.engine import Engine
     from llamafile_format.prefix.facts import PrefixFacts
+    from llamafile_format.weights.facts import ModelFacts
     from llamafile_format.weights.gguf_model import Gguf
 
 Openable = str | os.PathLike[str] | bytes | IO[bytes] | ByteSource
@@ -109,7 +110,7 @@ class Container:
         if self.archive.entry(MANIFEST_PATH) is not None or self.marked:
             return Kind.CONTAINER
         weights = any(is_weights_name(entry.path) or entry.path == ".args" for entry in self.archive.entries)
-        engine = self.archive.entries and self.prefix_facts.kind.value in ("ape", "elf", "pe", "macho")
+        engine = self.archive.entries and self.prefix.kind.value in ("ape", "elf", "pe", "macho")
         return Kind.LEGACY if weights or engine else Kind.OTHER
 
     @property
@@ -148,7 +149,7 @@ class Container:
         return split_legacy(self).engine_size
 
     @cached_property
-    def prefix_facts(self) -> PrefixFacts:
+    def prefix(self) -> PrefixFacts:
         """What the bytes in front of the first member are, read and never run (chapter 3)."""
         starts = [entry.header_offset for entry in self.archive.entries if entry.located]
         limit = self.manifest.prefix.size if self.manifest is not None else min(starts, default=self.size)
@@ -166,7 +167,7 @@ class Container:
         from llamafile_format.prefix.engine import identify_engine
 
         names = [entry.path for entry in self.archive.entries]
-        cache = self.prefix_facts.loader_cache
+        cache = self.prefix.loader_cache
         return identify_engine(self.source, 0, self.engine_size, entries=names, loader_cache=cache)
 
     @cached_property
@@ -177,7 +178,7 @@ class Container:
             from dataclasses import replace
 
             archive = replace(archive, stale=self.generations)
-            return attribute(self.source, archive, image_end=self.prefix_facts.end or 0)
+            return attribute(self.source, archive, image_end=self.prefix.end or 0)
         return attribute(self.source, archive, prefix_size=self.manifest.prefix.size)
 
     @cached_property
@@ -252,6 +253,16 @@ class Container:
         if kept + len(gguf.entries) + len(gguf.tensors) <= MAX_KEPT_ROWS:
             self._ggufs[member.offset] = gguf
         return gguf
+
+    def model(self, path: str) -> ModelFacts:
+        """What the GGUF member ``path`` says about itself: architecture, parameters counted, quantisation, context.
+
+        KeyError if there is no such member, FormatError if it is not stored whole.
+        """
+        from llamafile_format.weights.facts import describe
+
+        self.window(path)
+        return describe(self.gguf(next(member for member in self.members if member.path == path)))
 
     def read(self, path: str) -> bytes:
         """The contents of a member, unpacked. KeyError; LimitExceeded for a deflated one beyond 64 MiB; FormatError."""

@@ -35,7 +35,7 @@ def split_legacy(container: Container) -> LegacySplit:
         inside = [entry for entry in located if entry.data_end <= generation.directory_offset]
         if generation.eocd_end <= first_model and not any(_is_users(entry.path) for entry in inside):
             return _split(container, generation.eocd_end, "the engine's own directory ends there")
-    image_end = container.prefix_facts.end or 0
+    image_end = container.prefix.end or 0
     starts = [entry.header_offset for entry in located]
     if not starts:
         return LegacySplit(container.size, (), (), "there are no members")

@@ -83,7 +83,7 @@ def _arguments(container: Container, member: MemberFacts, deep: bool) -> Iterato
         return
     names = [other.path for other in container.members]
     engine = container.engine if container.engine_size and deep else None  # its version stands in the prefix body
-    dialect = dialect_of(engine, container.prefix_facts.kind)
+    dialect = dialect_of(engine, container.prefix.kind)
     yield from check_arguments(text, dialect, member_names=names, base_offset=member.offset, member=member.path)
 
 

@@ -12,6 +12,9 @@ from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
 from llamafile_format.operations.inputs import Include, include_of
 from llamafile_format.operations.pack import PROFILES, pack
+from llamafile_format.reports.escape import printable
+
+WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bits wide, whatever the program is
 
 
 @click.command("pack")
@@ -100,15 +103,21 @@ def command(
             force=force,
             progress=callback,
         )
+    if result.size > WINDOWS_LIMIT and prefix not in ("", "none"):
+        click.echo(
+            f"note: Windows starts no file of more than {WINDOWS_LIMIT} bytes; for Windows, use: "
+            f"llamafile-format repack {printable(str(result.path))} --split-weights -o NAME.exe",
+            err=True,
+        )
     if as_json:
         import json
 
         value = {"path": str(result.path), "size": result.size, "manifest_sha256": result.manifest_sha256}
         click.echo(json.dumps(value, indent=1, sort_keys=True))
         return
-    click.echo(f"{result.path}  {result.size} bytes  manifest sha256:{result.manifest_sha256}")
+    click.echo(f"{printable(str(result.path))}  {result.size} bytes  manifest sha256:{result.manifest_sha256}")
     if sys.stderr.isatty():
-        click.echo(f"check it with: llamafile-format verify {result.path}", err=True)
+        click.echo(f"check it with: llamafile-format verify {printable(str(result.path))}", err=True)
 
 
 def read_args(args: str | None, args_file: str) -> str | None:

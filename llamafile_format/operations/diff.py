@@ -57,7 +57,7 @@ def _prefix_facts(container: Container) -> dict[str, Any]:
         prefix = container.manifest.prefix
         return {"kind": prefix.kind, "engine_size": prefix.engine_size, "engine_sha256": prefix.engine_sha256}
     size = container.engine_size
-    kind = container.prefix_facts.kind.value
+    kind = container.prefix.kind.value
     sha256 = digest_range(container.source, 0, size).sha256.hex()
     return {"kind": kind, "engine_size": size, "engine_sha256": sha256}
 

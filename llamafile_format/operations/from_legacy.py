@@ -115,7 +115,7 @@ def legacy_findings(container: Container) -> list[Finding]:
     from llamafile_format.zip.attribution import MAX_GAP_CHECKS
 
     archive = replace(container.archive, stale=container.generations)
-    image_end = container.prefix_facts.end or 0
+    image_end = container.prefix.end or 0
     found = check_archive(container.source, archive, canonical=False)
     known = {(finding.rule, finding.where) for finding in found}
     more = check_legacy(container.source, archive, image_end=image_end, budget=MAX_GAP_CHECKS)
@@ -125,7 +125,7 @@ def legacy_findings(container: Container) -> list[Finding]:
 def _engine(container: Container, split: LegacySplit) -> ByteSource:
     """The engine's bytes: without the zeros that zipalign put behind it, and nothing if there are only zeros."""
     source, size = container.source, split.engine_size
-    image_end = container.prefix_facts.end or 0
+    image_end = container.prefix.end or 0
     start = max(image_end, size - _MAX_GAP)
     if image_end < size and not any(source.read_at(start, size - start)):
         if image_end > size - _MAX_GAP:

@@ -163,7 +163,7 @@ def _identity(container: Container) -> FileIdentity:
 
 
 def _prefix(container: Container) -> PrefixView:
-    facts = container.prefix_facts
+    facts = container.prefix
     recorded = container.manifest.prefix if container.manifest else None
     directory = recorded.directory if recorded else None
     return PrefixView(
@@ -189,7 +189,7 @@ def _prefix(container: Container) -> PrefixView:
 
 def _engine(container: Container, recorded_sha256: str) -> EngineView | None:
     """The engine's name and version; None where there is no native code or nothing names one."""
-    if not container.engine_size or container.prefix_facts.kind.value in ("none", "script", "launcher"):
+    if not container.engine_size or container.prefix.kind.value in ("none", "script", "launcher"):
         return None
     engine = container.engine
     if engine is None:
@@ -247,7 +247,7 @@ def _arguments(container: Container, member: MemberFacts) -> ArgumentsView:
     from llamafile_format.prefix.arguments import dialect_of, parse
 
     engine = container.engine if container.engine_size else None
-    dialect = dialect_of(engine, container.prefix_facts.kind)
+    dialect = dialect_of(engine, container.prefix.kind)
     data = b""
     if member.offset >= 0 and member.size <= MAX_TEXT:
         try:

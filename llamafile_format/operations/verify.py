@@ -151,7 +151,7 @@ def _prefix(container: Container) -> Iterator[Finding]:
 
     manifest = container.manifest
     assert manifest is not None
-    facts = container.prefix_facts
+    facts = container.prefix
     if facts.kind.value != manifest.prefix.kind:
         args: dict[str, Value] = {"claimed": manifest.prefix.kind, "found": facts.kind.value}
         yield Finding("LF3027", Where(offset=0, length=manifest.prefix.size, field="prefix.kind"), args)
@@ -237,9 +237,9 @@ def _legacy(container: Container, run: _Run) -> Iterator[Finding]:
     from llamafile_format.checks.legacy import check_legacy
     from llamafile_format.checks.prefix import check_prefix
 
-    image_end = container.prefix_facts.end or 0
+    image_end = container.prefix.end or 0
     yield from check_legacy(container.source, container.archive, container.generations, image_end=image_end)
-    yield from check_prefix(container.source, container.engine_size, container.prefix_facts, legacy=True)
+    yield from check_prefix(container.source, container.engine_size, container.prefix, legacy=True)
     if run.level is Level.QUICK:
         yield Finding("LF9004", args={"detail": ", and not at level quick"})
     else:

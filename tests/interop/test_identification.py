@@ -215,3 +215,17 @@ def test_desktop_database_takes_the_package(tool: ToolFinder, tmp_path: Path) ->
     run(tool("update-mime-database"), tmp_path / "mime")
     globs = (tmp_path / "mime" / "globs2").read_text(encoding="utf-8")
     assert f"60:{MEDIA_TYPE}:*.llamafile" in globs
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("prefix", [b"", b"#!/bin/sh\nexit 0\n", b"MZ" + bytes(300)], ids=["none", "script", "mz"])
+def test_packed_files_are_named(prefix: bytes, tool: ToolFinder, tmp_path: Path) -> None:
+    """Not only skeletons: what ``pack`` writes today, with prefixes of three kinds."""
+    import llamafile_format
+    from tests.laws.containers import tiny_gguf
+
+    model, engine, out = tmp_path / "m.gguf", tmp_path / "engine", tmp_path / "m.llamafile"
+    model.write_bytes(tiny_gguf())
+    engine.write_bytes(prefix)
+    llamafile_format.pack([model], out, prefix=engine if prefix else "none")
+    assert "llamafile" in run(tool("file"), "-b", "-m", KIT / "llamafile.magic", out).lower()
