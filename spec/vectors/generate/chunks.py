@@ -375,6 +375,6 @@ def list_sha512() -> bytes:
     return good(chunks=other, archive_profile=True)
 
 
-@vector("hyphen", rules="LF2037 LF3012", valid="yes", layer="manifest", comment="A member named like no member.")
+@vector("hyphen", rules="LF2033 LF3012", valid="yes", layer="manifest", comment="A member named like no member.")
 def hyphen() -> bytes:
     return container(Spec(parts(Part("-", b"hello\n", "document", "text/plain")), labels=LABELS))
