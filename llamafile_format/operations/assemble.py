@@ -20,7 +20,7 @@ from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces
 from llamafile_format.manifest.model import CHUNKS_PATH, EngineDirectory, Manifest, Member, Prefix
 from llamafile_format.manifest.reader import MAX_MEMBERS
 from llamafile_format.manifest.roles import file_order, unix_mode
-from llamafile_format.operations.transfer import DirectWriter, clone, copy, data_ranges, write_at
+from llamafile_format.operations.transfer import DirectWriter, clone, copy, data_ranges, refuse_changed, write_at
 from llamafile_format.source import ByteSource, BytesSource
 from llamafile_format.zip.writer import Placed, directory_record, end_records, local_header
 
@@ -257,6 +257,7 @@ class _Writer:
         digests = digest_range(
             content.source, 0, size, sha512=self.sha512, sink=self._sink(content, at, shared), progress=self.progress
         )
+        refuse_changed(content.source)
         if known is not None and known.sha256 != digests.sha256:
             raise UsageError(
                 f"{content.path} is damaged: its bytes no longer have the recorded SHA-256",

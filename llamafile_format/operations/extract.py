@@ -19,7 +19,7 @@ from llamafile_format.container import Container, MemberFacts, Openable, open_co
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.operations.publish import output
-from llamafile_format.operations.transfer import clone, data_ranges, write_at
+from llamafile_format.operations.transfer import clone, data_ranges, refuse_changed, write_at
 from llamafile_format.source import Window
 from llamafile_format.zip.names import collisions, name_problems
 
@@ -128,6 +128,7 @@ def _copy(container: Container, member: MemberFacts, out: int, advance: Callable
 
     digests = digest_range(window, 0, member.size, sink=sink, progress=advance)
     os.ftruncate(out, member.size)
+    refuse_changed(window)
     return digests.sha256.hex(), digests.crc32
 
 

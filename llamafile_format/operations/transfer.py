@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from llamafile_format.errors import SourceError
 from llamafile_format.manifest.hashing import Progress, cores
 from llamafile_format.manifest.merkle import CHUNK_SIZE, pieces
 from llamafile_format.source import ByteSource, FileSource, Window
@@ -45,6 +46,18 @@ def clone(source: ByteSource, offset: int, length: int, out: int, at: int) -> in
             return 0
         raise
     return units
+
+
+def refuse_changed(source: ByteSource) -> None:
+    """SourceError if the file behind ``source`` was written to since it was opened.
+
+    Shared blocks are hashed where they came from: a file that changes in between would get the digest of other bytes.
+    """
+    origin = file_range(source, 0, source.size)
+    if origin is not None and origin[0].changed():
+        raise SourceError(
+            f"{source.name} changed while it was read; nothing was written", hint="try again when it is at rest"
+        )
 
 
 def data_ranges(source: ByteSource, offset: int, length: int) -> Iterator[tuple[int, int]]:

@@ -42,7 +42,7 @@ class BytesSource:
 class FileSource:
     """A regular file, read by ``pread``; the descriptor is closed by :meth:`close` or at the end of a ``with``."""
 
-    __slots__ = ("_owned", "fd", "name", "size")
+    __slots__ = ("_owned", "_stamp", "fd", "name", "size")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open ``path``; SourceError if it cannot be opened or is not a regular file."""
@@ -68,7 +68,13 @@ class FileSource:
             self.close()
             kind = "a directory" if stat.S_ISDIR(info.st_mode) else "not a regular file"
             raise SourceError(f"{self.name} is {kind}", hint="name a file; pipes cannot be read at random offsets")
+        self._stamp = (info.st_size, info.st_mtime_ns)
         return info.st_size
+
+    def changed(self) -> bool:
+        """True if somebody has written to the file since it was opened, as far as size and modification time tell."""
+        info = os.fstat(self.fd)
+        return (info.st_size, info.st_mtime_ns) != self._stamp
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See :class:`ByteSource`. ``length`` is checked against the file's size before a byte is allocated."""

@@ -110,3 +110,24 @@ def test_two_names_for_one_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(lf.UsageError, match="cannot both"):
         lf.extract(data, tmp_path / "out")
     lf.extract(data, tmp_path / "out", ["license.TXT"])
+
+
+def test_a_source_that_changes_while_it_is_packed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digest and bytes must be of the same moment: a model that a download still writes to is no model."""
+    import os
+
+    from llamafile_format.operations import assemble
+
+    model = tmp_path / "m.gguf"
+    model.write_bytes(tiny_gguf(values=100_000))
+    genuine = assemble.digest_range
+
+    def meddle(*arguments: object, **options: object) -> object:
+        found = genuine(*arguments, **options)  # type: ignore[arg-type]
+        os.utime(model, ns=(1, 1))
+        return found
+
+    monkeypatch.setattr(assemble, "digest_range", meddle)
+    with pytest.raises(lf.SourceError, match="changed while it was read"):
+        lf.pack([model], tmp_path / "m.llamafile")
+    assert not (tmp_path / "m.llamafile").exists()
