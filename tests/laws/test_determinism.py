@@ -81,10 +81,12 @@ def test_python_version_does_not_matter(inputs: Path, tmp_path: Path) -> None:
 
 
 def _working(name: str) -> str | None:
-    path = shutil.which(name)
-    if path is None or subprocess.run([path, "-c", "pass"], capture_output=True, check=False).returncode:
-        return None
-    return path
+    """An interpreter called ``name`` that starts: on the PATH, or installed beside the one that runs the tests."""
+    beside = sorted(Path(sys.base_prefix).parent.glob(f"*/bin/{name}"))
+    for path in [shutil.which(name), *map(str, beside)]:
+        if path is not None and not subprocess.run([path, "-c", "pass"], capture_output=True, check=False).returncode:
+            return path
+    return None
 
 
 def test_order_of_inputs_does_not_matter(inputs: Path, tmp_path: Path) -> None:
