@@ -52,9 +52,9 @@ def _weights(container: Container, member: MemberFacts, deep: bool) -> Iterator[
     _, findings = check_gguf(window, base=member.offset, member=member.path, deep=deep, gguf=gguf)
     yield from findings
     if not deep:
-        yield _unchecked(member, "level quick reads no vocabulary and no padding")
-    if gguf.stopped == "budget":
-        yield _unchecked(member, f"its GGUF header has more than {QUICK_HEADER} bytes; level full reads it")
+        left = f"beyond {QUICK_HEADER} bytes of the header" if gguf.stopped == "budget" else "vocabulary and padding"
+        where = Where(member.offset, member.size, member.path)
+        yield Finding("LF9006", where, {"path": member.path, "what": left})
 
 
 def _template(container: Container, member: MemberFacts) -> Iterator[Finding]:

@@ -36,7 +36,7 @@ def edited(change: Callable[[dict[str, Any]], Any], **spec: Any) -> bytes:
     return good(text=text, **spec)
 
 
-_NEAR = "LF9004 LF4001 LF4002 LF4003 LF4004 LF4005 LF4007 LF3101 LF3102 LF3103 LF3105 LF3106 LF3107"
+_NEAR = "LF9004 LF9006 LF4001 LF4002 LF4003 LF4004 LF4005 LF4007 LF3101 LF3102 LF3103 LF3105 LF3106 LF3107"
 
 
 @vector("good", near=_NEAR + " LF9001 LF9002", comment="The neighbour of them all.")
@@ -378,3 +378,14 @@ def list_sha512() -> bytes:
 @vector("hyphen", rules="LF2033 LF3012", valid="yes", layer="manifest", comment="A member named like no member.")
 def hyphen() -> bytes:
     return container(Spec(parts(Part("-", b"hello\n", "document", "text/plain")), labels=LABELS))
+
+
+@vector(
+    "quick-look",
+    rules="LF9001 LF9006",
+    well_formed="undetermined",
+    valid="undetermined",
+    comment="A good file of which level quick reads neither data nor vocabulary (verified at level quick).",
+)
+def quick_look() -> bytes:
+    return good()
