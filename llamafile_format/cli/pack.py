@@ -109,6 +109,8 @@ def command(
             f"llamafile-format repack {printable(str(result.path))} --split-weights -o NAME.exe",
             err=True,
         )
+    for text in result.notes:
+        click.echo(f"note: {printable(text)}", err=True)
     if as_json:
         import json
 

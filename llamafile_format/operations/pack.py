@@ -42,12 +42,16 @@ PROFILES = ("default", "archive")
 
 @dataclass(frozen=True, slots=True)
 class PackResult:
-    """What ``pack`` wrote: where, how large, the SHA-256 of its manifest, and bytes shared with the inputs."""
+    """What ``pack`` wrote: where, how large, the SHA-256 of its manifest, and bytes shared with the inputs.
+
+    ``notes`` are sentences about what the user might not expect, such as engine files that were not carried over.
+    """
 
     path: Path
     size: int
     manifest_sha256: str
     shared: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,15 @@ def write_container(
     mode = 0o777 if prefix.size else 0o666
     with output(target, force=force, mode=mode) as descriptor:
         written: Assembled = assemble(descriptor, prefix, contents, labels, progress=advance)
-    return PackResult(target, written.size, written.manifest_sha256, written.shared)
+    return PackResult(target, written.size, written.manifest_sha256, written.shared, notes_about(prefix))
+
+
+def notes_about(prefix: PrefixContent) -> tuple[str, ...]:
+    """What of the engine's own ZIP its directory in the container does not show (clause 4.10)."""
+    if prefix.opaque:
+        return (f"the ZIP inside the engine was not carried over: {prefix.opaque}",)
+    dropped = prefix.directory.dropped if prefix.directory else ()
+    return tuple(f"the engine's own {path} was not carried over ({reason})" for path, reason in dropped)
 
 
 def created_text(wanted: str) -> str:

@@ -22,7 +22,7 @@ from llamafile_format.operations.changes import Order, Plan, plan_changes
 from llamafile_format.operations.from_legacy import carry_legacy
 from llamafile_format.operations.history import entry, legacy_order
 from llamafile_format.operations.inputs import Include
-from llamafile_format.operations.pack import Args
+from llamafile_format.operations.pack import Args, notes_about
 from llamafile_format.operations.publish import output
 from llamafile_format.operations.transfer import copy
 from llamafile_format.source.pending import refuse_pending
@@ -285,12 +285,14 @@ class _Job:
         )
 
     def _result(self, written: Assembled, method: str, notes: tuple[str, ...] = ()) -> RepackResult:
+        new_prefix = any(change.get("what") == "prefix" for change in self.plan.changes)
+        about = notes_about(self.plan.prefix) if new_prefix else ()
         return replace(
             self._base(method),
             size=written.size,
             manifest_sha256=written.manifest_sha256,
             shared=written.shared,
-            notes=(*notes, *self.plan.notes),
+            notes=(*notes, *self.plan.notes, *about),
         )
 
 

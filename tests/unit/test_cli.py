@@ -216,3 +216,19 @@ def test_hostile_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
     for command in (["verify"], ["extract"], ["inspect"]):
         result = run(*command, evil, code=3)
         assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_engine_files_that_are_not_carried_over_are_told(tmp_path: Path) -> None:
+    """A llamafile given as an engine: its weights stay dead bytes of the prefix, and the user hears of it."""
+    import zipfile
+
+    engine, model = tmp_path / "engine", tmp_path / "m.gguf"
+    model.write_bytes(tiny_gguf())
+    engine.write_bytes(b"#!/bin/sh\nexit 0\n")
+    with zipfile.ZipFile(engine, "a") as archive:
+        archive.writestr("www/index.html", "<p>hello</p>")
+        archive.writestr("old.gguf", tiny_gguf("old"))
+    result = run("pack", model, "--prefix", engine, "-o", tmp_path / "out")
+    assert "old.gguf was not carried over" in result.stderr
+    assert "index.html" not in result.stderr
+    run("verify", "--level", "exhaustive", tmp_path / "out")
