@@ -46,7 +46,6 @@ CUT_OFF = frozenset({"LF1010", "LF1011"})
 
 MAX_INFLATED = 64 << 20  # clause 9.5: bytes that a deflated member may unpack to in memory
 MAX_KEPT_ROWS = 1 << 17  # keys and tensors of weights kept in memory; some 50 MB at worst
-_MAGIC = {b"GGUF", b"FUGG"}
 
 
 @dataclass(frozen=True, slots=True)

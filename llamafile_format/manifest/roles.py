@@ -53,10 +53,8 @@ class FileOrder:
 
 def file_order(role: str, path: str) -> FileOrder:
     """Where a member stands. Roles that this version does not know stand between history and chunks."""
-    rank = _ORDER.get(role, _ORDER["history"])
-    if role in _ORDER and rank >= _ORDER["chunks"]:
-        rank += 1
-    return FileOrder(rank + (role not in _ORDER), path.encode("utf-8", "surrogateescape"))
+    rank = 2 * _ORDER.get(role, _ORDER["history"]) + (role not in _ORDER)
+    return FileOrder(rank, path.encode("utf-8", "surrogateescape"))
 
 
 def alignment_of(role: str, alignment: int = DEFAULT_ALIGNMENT) -> int:

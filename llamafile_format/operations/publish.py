@@ -14,15 +14,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llamafile_format.errors import SourceError, UsageError
+from llamafile_format.source.pending import refuse_pending
 
 
 @contextlib.contextmanager
 def output(path: Path, *, force: bool = False, mode: int = 0o644) -> Iterator[int]:
     """Yield a descriptor to write to; at the end of a clean block the file appears as ``path``, all at once.
 
-    Raises UsageError if ``path`` exists and ``force`` is not given, SourceError if writing fails (the message says how
-    much room there was). ``mode`` is cut by the umask, as for any new file.
+    Raises UsageError if ``path`` exists and ``force`` is not given; SourceError if a change of ``path`` was not
+    finished, or if writing fails (the message says how much room there was). ``mode`` is cut by the umask, as for any
+    new file.
     """
+    refuse_pending(path)  # a file put under this name would be "repaired" with the journal of another
     if path.is_dir():
         raise UsageError(f"{path} is a directory", hint="name a file to write")
     if not force and os.path.lexists(path):

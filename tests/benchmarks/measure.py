@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -34,7 +33,7 @@ def in_turns(runs: int, *actions: Callable[[], float]) -> list[float]:
 
 def peak_kib(command: Sequence[str | Path]) -> int:
     """Peak resident memory of one run, in KiB."""
-    # A child's ru_maxrss starts at its parent's size, so the parent that forks it is a small shell's `time`-like one.
+    # A child's ru_maxrss starts at its parent's size, so a small interpreter of its own starts it.
     program = (
         "import os, sys; p = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:]); print(os.wait4(p, 0)[2].ru_maxrss)"
     )
@@ -59,6 +58,3 @@ def row(what: str, found: str, wanted: str, good: bool) -> bool:
     """Print one line of the table; ``good`` again."""
     print(f"{'ok  ' if good else 'MISS'}  {what:<52} {found:<30} {wanted}", flush=True)
     return good
-
-
-__all__ = ["CLI", "PYTHON", "in_turns", "peak_kib", "random_file", "resource", "row", "timed"]

@@ -50,8 +50,8 @@ def broken(source: random.Random) -> bytes:
 def _try_everything(data: bytes, folder: Path) -> None:
     for level in ("quick", "full", "exhaustive"):
         report = lf.verify(data, level=level)
-        assert report_text(report).isprintable() or "\n" in report_text(report)
-        assert "\x1b" not in report_text(report) + report_json(report)
+        assert report_text(report).replace("\n", "").isprintable()
+        assert report_json(report).isascii()
     for operation in (
         lambda: lf.inspect(data, tensors=True, kv=True).to_json(),
         lambda: lf.extract(data, folder / "out", force=True),

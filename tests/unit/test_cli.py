@@ -232,3 +232,26 @@ def test_engine_files_that_are_not_carried_over_are_told(tmp_path: Path) -> None
     assert "old.gguf was not carried over" in result.stderr
     assert "index.html" not in result.stderr
     run("verify", "--level", "exhaustive", tmp_path / "out")
+
+
+def test_every_command_refuses_a_file_with_an_unfinished_change(packed: Path, tmp_path: Path) -> None:
+    """Exit code 4 and the journal's name; the file may be half changed, and writing over it would lose the way back."""
+    good = tmp_path / "good.llamafile"
+    good.write_bytes(packed.read_bytes())
+    journal = packed.with_name(packed.name + ".journal")
+    journal.write_bytes(b"LFFJRNL1" + bytes(100))
+    before = packed.read_bytes()
+    for command in (
+        ["inspect", packed],
+        ["verify", packed],
+        ["extract", packed, "-C", tmp_path / "out"],
+        ["diff", good, packed],
+        ["repack", packed, "--name", "x", "-o", tmp_path / "new"],
+        ["repack", packed, "--name", "x", "--in-place"],
+        ["repack", good, "--name", "x", "-o", packed, "--force"],
+        ["pack", tmp_path / "tiny.gguf", "-o", packed, "--force"],
+    ):
+        result = run(*command, code=4)
+        assert journal.name in result.stdout + result.stderr, command
+    assert packed.read_bytes() == before
+    assert not (tmp_path / "new").exists()

@@ -24,7 +24,6 @@ from tests.unit.test_inspect import check
 
 VECTORS = vector_files(ROOT / "spec" / "vectors")
 SLICES = 16
-VOID = {"meta", "br", "hr"}
 
 
 class Balance(HTMLParser):
