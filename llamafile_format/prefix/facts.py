@@ -88,8 +88,9 @@ class PrefixFacts:
 
     ``end`` is the computed end of the executable part, None where the bytes do not tell (scripts, unknown kinds);
     it may lie behind the first ZIP record, because old engines carry their ZIP inside the image (3.5.4).
-    ``generation`` is one of the words of 3.3.2 for an APE, empty otherwise. ``printed`` holds the decoded ELF headers
-    (64 bytes each) that the script prints. ``runs_on`` lists (system, machine) pairs that the bytes provide for.
+    ``generation`` is one of the words of 3.3.2 for an APE, the form of a converted launcher (3.2.5), empty otherwise.
+    ``printed`` holds the decoded ELF headers (64 bytes each) that the script prints. ``runs_on`` lists (system,
+    machine) pairs that the bytes provide for.
     """
 
     kind: PrefixKind

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llamafile_format.findings import Finding, Where
-from llamafile_format.prefix.facts import PrefixFacts, PrefixKind, View
+from llamafile_format.prefix.bootstrap import Form
+from llamafile_format.prefix.facts import Binary, Executable, PrefixFacts, PrefixKind, View
+from llamafile_format.prefix.reverted import Reverted, form_of, revert
 from llamafile_format.source.base import ByteSource
 
 HEAD = 1 << 16
@@ -22,6 +24,7 @@ def identify(source: ByteSource, *, limit: int | None = None) -> PrefixFacts:
     A caller that knows the archive passes the offset of the first local header as ``limit``. Bad bytes give findings,
     never exceptions; SourceError if the source cannot be read.
     """
+    source = revert(source)
     size = source.size if limit is None else max(0, min(limit, source.size))
     view = View(source, size)
     head = view.upto(0, HEAD)
@@ -29,7 +32,16 @@ def identify(source: ByteSource, *, limit: int | None = None) -> PrefixFacts:
         return PrefixFacts(PrefixKind.NONE, end=0)
     from llamafile_format.prefix.programs import read_program
 
-    return _settle(source, read_program(view, head))
+    facts = _settle(source, read_program(view, head))
+    return _converted(facts, form_of(source)) if isinstance(source, Reverted) else facts
+
+
+def _converted(facts: PrefixFacts, form: Form) -> PrefixFacts:
+    """A converted launcher: the same bytes but 64, started by one system alone, and no longer by a shell."""
+    machine = form.value.removeprefix("elf-")
+    program = Executable(Binary.ELF, ("linux",), machine, 0, facts.end or 0)
+    there = ("linux", machine) in facts.runs_on
+    return replace(facts, generation=form.value, executables=(program,), runs_on=(("linux", machine),) if there else ())
 
 
 def _settle(source: ByteSource, facts: PrefixFacts) -> PrefixFacts:
@@ -42,7 +54,7 @@ def _settle(source: ByteSource, facts: PrefixFacts) -> PrefixFacts:
         where = Where(worst.start if worst.start < source.size else None, field=worst.what)
         findings.append(Finding("LF1018", where, {"what": worst.what, "end": worst.end, "size": source.size}))
     end = facts.end if facts.end is not None else max(inside, default=None)
-    return replace(facts, end=end, runs_on=_runs_on(facts), findings=tuple(findings))
+    return replace(facts, end=end, runs_on=facts.runs_on or _runs_on(facts), findings=tuple(findings))
 
 
 def _runs_on(facts: PrefixFacts) -> tuple[tuple[str, str], ...]:

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from llamafile_format.findings import Finding, Where
 from llamafile_format.prefix import ape, elf, macho, pe, script
-from llamafile_format.prefix.bootstrap import BOOTSTRAP, Claim, claim
+from llamafile_format.prefix.bootstrap import BOOTSTRAP, LAUNCHER_SIZES, Claim, claim
 from llamafile_format.prefix.facts import Binary, Evidence, Executable, Notes, PrefixFacts, PrefixKind, View
+from llamafile_format.prefix.launcher_index import STARTED, read_index
 
 
 def read_program(view: View, head: bytes) -> PrefixFacts:
@@ -36,8 +37,17 @@ def read_program(view: View, head: bytes) -> PrefixFacts:
 
 
 def _launcher(view: View, head: bytes) -> PrefixFacts:
-    """A launcher shows its Windows program here; its Unix builds stand in its index, which chapter 14 reads."""
+    """A launcher runs on what its index names (14.2.4); one without an index that can be read shows its PE alone."""
     facts = PrefixFacts(PrefixKind.LAUNCHER, evidence=(Evidence("bootstrap", 0, len(BOOTSTRAP)),))
+    index = read_index(head)
+    if index is not None and index.version in LAUNCHER_SIZES:
+        size = LAUNCHER_SIZES[index.version]
+        targets = (build.target.partition("-")[::2] for build in index.builds)
+        facts = replace(
+            facts,
+            evidence=(*facts.evidence, Evidence("launcher", 0, size)),
+            runs_on=tuple(sorted({(system, machine) for system, machine in targets if system in STARTED})),
+        )
     (offset,) = struct.unpack_from("<I", head.ljust(64, b"\0"), 0x3C)
     image = pe.parse(view, offset)
     if image is None:

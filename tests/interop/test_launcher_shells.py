@@ -1,0 +1,192 @@
+"""The launcher typed in every shell, started by other programs, and found by every kind of name (spec/1.0, 14.2.5)."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.launcher_samples import launchable, run, runtime, shown
+
+pytestmark = pytest.mark.interop
+
+TYPED = ["dash", "bash", "bash --posix", "zsh", "ksh93", "yash", "busybox sh", "fish", "tcsh"]
+READING = ["dash", "bash", "bash --posix", "dash -eu", "bash -eu", "zsh", "ksh93", "yash", "busybox sh"]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    monkeypatch.setenv("LFF_CACHE", str(folder))
+    return folder
+
+
+def _shell(line: str, tool: Callable[[str], Path]) -> list[str]:
+    name, *options = line.split()
+    return [str(tool(name)), *options]
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("shell", TYPED)
+def test_typed(shell: str, tool: Callable[[str], Path], tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.llamafile")
+    for _ in ("first", "cached"):
+        done = run([*_shell(shell, tool), "-c", "./a.llamafile one 'two words' '' '$HOME'"], cwd=tmp_path)
+        assert done.stdout == shown("one", "two words", "", "$HOME", container=file), done.stderr
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("shell", READING)
+def test_read_by_a_shell(shell: str, tool: Callable[[str], Path], tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.llamafile", executable=False)
+    for name in ("./a.llamafile", "a.llamafile", str(file)):
+        done = run([*_shell(shell, tool), name, "-x", "two words"], cwd=tmp_path)
+        assert (done.stdout, done.stderr) == (shown("-x", "two words", container=file), "")
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("shell", ["dash", "bash", "zsh", "yash", "busybox sh", "fish", "tcsh"])
+def test_found_on_path(shell: str, tool: Callable[[str], Path], tmp_path: Path) -> None:
+    """All but ksh93, which gives the bare name to the script that it runs itself."""
+    file = launchable(tmp_path / "a.llamafile")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = run(
+        [*_shell(shell, tool), "-c", "a.llamafile x"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        cwd=elsewhere,
+    )
+    assert done.stdout == shown("x", container=file), done.stderr
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    "caller",
+    [
+        ["env", "FILE", "x"],
+        ["nice", "FILE", "x"],
+        ["nohup", "FILE", "x"],
+        ["timeout", "50", "FILE", "x"],
+        ["setsid", "-w", "FILE", "x"],
+        ["sh", "-c", "echo x | xargs FILE"],
+        ["find", "FILE", "-maxdepth", "0", "-exec", "{}", "x", ";"],
+        ["python3", "-c", "import subprocess; subprocess.run('FILE x', shell=True)"],
+    ],
+    ids=lambda caller: caller[0],
+)
+def test_started_by(caller: list[str], tmp_path: Path) -> None:
+    if shutil.which(caller[0]) is None:
+        pytest.skip(f"{caller[0]} is not installed")
+    file = launchable(tmp_path / "a.llamafile")
+    done = run([part.replace("FILE", str(file)) for part in caller], cwd=tmp_path)
+    assert done.stdout == shown("x", container=file), done.stderr
+
+
+@pytest.mark.usefixtures("cache")
+def test_started_by_make(tool: Callable[[str], Path], tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.llamafile")
+    (tmp_path / "Makefile").write_text("all:\n\t@./a.llamafile x\n")
+    done = run([tool("make"), "-s"], cwd=tmp_path, env={"MAKEFLAGS": None, "MAKELEVEL": None})
+    assert done.stdout == shown("x", container=file), done.stderr
+
+
+NAMES = {
+    "spaces": "two words.llamafile",
+    "quotes": 'it\'s "so".llamafile',
+    "dollar": "$HOME `id` $(id).llamafile",
+    "utf-8": "Küche 猫.llamafile",
+    "leading dash": "-rf.llamafile",
+    "glob": "[a-z]*?.llamafile",
+    "backslash": "a\\nb.llamafile",
+}
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
+@pytest.mark.parametrize("shell", ["dash", "bash", "zsh", "ksh93", "yash", "busybox sh"])
+@pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
+def test_names(shell: str, name: str, locale: str, tool: Callable[[str], Path], tmp_path: Path) -> None:
+    if (shell, locale) == ("yash", "C") and not name.isascii():
+        pytest.skip("yash knows no bytes above 127 in the C locale")
+    folder = tmp_path / name.replace(".llamafile", " folder")
+    folder.mkdir()
+    file = launchable(folder / name)
+    runner = _shell(shell, tool)
+    environment = {"LC_ALL": locale}
+    typed = run([*runner, "-c", f"./{shlex.quote(name)} x"], cwd=folder, env=environment)
+    assert typed.stdout == shown("x", container=file), typed.stderr
+    above = run([*runner, "-c", f"{shlex.quote(f'./{folder.name}/{name}')} x"], cwd=tmp_path, env=environment)
+    assert above.stdout == shown("x", container=file), above.stderr
+    whole = run([*runner, str(file), "x"], cwd="/", env=environment)
+    assert whole.stdout == shown("x", container=file), whole.stderr
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("shell", ["dash", "bash", "zsh", "ksh93", "yash", "busybox sh"])
+def test_odd_circumstances(shell: str, tool: Callable[[str], Path], tmp_path: Path) -> None:
+    runner = _shell(shell, tool)
+    file = launchable(tmp_path / "a.llamafile")
+    (tmp_path / "link").symlink_to(file)
+    linked = run([*runner, "-c", "./link x"], cwd=tmp_path)
+    assert linked.stdout == shown("x", container=tmp_path / "link"), linked.stderr
+    newline = tmp_path / "ends in a line feed\n"
+    newline.mkdir()
+    other = launchable(newline / "a.llamafile")
+    done = run([*runner, "-c", "./a.llamafile x"], cwd=newline)
+    assert done.stdout == shown("x", container=other), done.stderr
+    for closing in ("<&-", "2>&-"):
+        done = run([*runner, "-c", f"./a.llamafile x {closing}"], cwd=tmp_path)
+        assert done.stdout == shown("x", container=file), done.stderr
+    done = run([*runner, "-c", "./a.llamafile x"], cwd=tmp_path, env={"CDPATH": "/:/usr", "ENV": "/nowhere"})
+    assert done.stdout == shown("x", container=file), done.stderr
+
+
+def test_exit_code_and_environment(cache: Path, tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.llamafile")
+    done = run(["sh", file], env={"SHOW_EXIT": "42"})
+    assert done.returncode == 42
+    bare = launchable(tmp_path / "b.llamafile", weights=False)
+    done = run(["sh", bare], env={"LFF_WEIGHTS_OFFSET": "1", "LFF_WEIGHTS_SIZE": "2"})
+    assert done.stdout == f"native|{bare}|||"
+    assert sorted(path.name for path in cache.rglob("*")) == sorted(
+        ["llamafile-format", "rt", "runtime", *(path.name for path in (cache / "llamafile-format/rt").iterdir())]
+    )
+
+
+def test_a_cut_off_launcher_says_so(tmp_path: Path) -> None:
+    """The bootstrap alone never runs into binary data: it ends with 9 if the second stage did not take over."""
+    file = tmp_path / "a.llamafile"
+    file.write_bytes(launchable(tmp_path / "whole").read_bytes()[:4096])
+    assert run(["sh", file]).returncode == 9
+
+
+@pytest.mark.usefixtures("cache")
+def test_flavours(tmp_path: Path) -> None:
+    from tests.launcher_samples import HOST
+
+    both = launchable(
+        tmp_path / "both", {(HOST, "reference"): runtime("reference"), (HOST, "native"): runtime("native")}
+    )
+    one = launchable(tmp_path / "one", {(HOST, "reference"): runtime("reference"), ("wasm32-wasi", "reference"): b"w"})
+
+    def started(file: Path, wish: str | None) -> tuple[int, str]:
+        done = run(["sh", file], env={"LFF_FLAVOUR": wish})
+        return done.returncode, done.stdout.partition("|")[0] or done.stderr.strip()
+
+    assert started(both, None) == (0, "native")
+    assert started(both, "native") == (0, "native")
+    assert started(both, "reference") == (0, "reference")
+    assert started(one, None) == (0, "reference")
+    assert started(one, "") == (0, "reference")
+    assert started(one, "native") == (
+        127,
+        f"one: no build for {HOST} (native) in this file; it has: {HOST}/reference wasm32-wasi/reference",
+    )
+    assert started(both, "*")[0] == 127

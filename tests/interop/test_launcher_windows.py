@@ -1,0 +1,176 @@
+"""The Windows launcher under wine, with wine's own ``cmd.exe`` as the runtime (spec/1.0, 14.2.6, 14.2.8 and 14.4)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from llamafile_format.prefix.launcher import LAUNCHER_SIZE, LauncherBuild, Sibling, build_launcher
+from tests.launcher_samples import UNIT, cached, launchable
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow]
+
+TARGET = ("windows-x86_64", "native")
+SAID = "%LFF_CONTAINER%,%LFF_WEIGHTS_OFFSET%,%LFF_WEIGHTS_SIZE%"
+Wine = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str], Path]) -> Iterator[Path]:
+    """A Windows of the module's own."""
+    folder = tmp_path_factory.mktemp("wine")
+    environment = {**os.environ, "WINEPREFIX": str(folder), "WINEDEBUG": "-all"}
+    wine = tool("wine64")
+    made = subprocess.run([wine, "wineboot", "--init"], env=environment, capture_output=True, timeout=300, check=False)
+    if made.returncode:
+        pytest.skip("wine does not start here")
+    yield folder
+    server = next((path for name in ("wineserver64", "wineserver") if (path := wine.parent / name).exists()), None)
+    if server is not None:
+        subprocess.run([server, "-k"], env=environment, capture_output=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def wine(prefix: Path, tool: Callable[[str], Path], tmp_path: Path) -> Wine:
+    """Start a Windows program; its cache is ``tmp_path/cache``."""
+    program = tool("wine64")
+
+    def start(file: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        values = {"WINEPREFIX": str(prefix), "WINEDEBUG": "-all", "LFF_CACHE": windows_path(tmp_path / "cache"), **env}
+        return subprocess.run(
+            [program, file, *arguments],
+            env={**os.environ, **values},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=120,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def cmd() -> bytes:
+    """A program for Windows that says what it is asked."""
+    found = sorted(Path("/usr/lib").glob("*/wine/x86_64-windows/cmd.exe"))
+    if not found:
+        pytest.skip("wine has no cmd.exe here")
+    return found[0].read_bytes()
+
+
+def windows_path(path: Path) -> str:
+    """``path`` as wine's drive Z shows it."""
+    return "Z:" + str(path).replace("/", "\\")
+
+
+def test_starts_and_keeps_the_build(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
+    for name in ("a.exe", "two words é.exe", "a.llamafile"):
+        file = launchable(tmp_path / name, {TARGET: cmd})
+        offset = LAUNCHER_SIZE + -(-len(cmd) // UNIT) * UNIT
+        for _ in ("first", "cached"):
+            done = wine(file, "/c", f"echo {SAID}")
+            container, *numbers = done.stdout.strip().split(",")
+            assert numbers == [str(offset), "7"], done.stderr
+            if name.isascii():  # the console's code page decides how others look
+                assert container == windows_path(file)
+    assert cached(tmp_path / "cache", cmd, "runtime.exe").read_bytes() == cmd
+    assert len([path for path in (tmp_path / "cache").rglob("*") if path.is_file()]) == 1
+
+
+def test_arguments_and_exit_code(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.exe", {TARGET: cmd}, weights=False)
+    done = wine(file, "/c", "echo one two three& exit 42")
+    assert (done.returncode, done.stdout.strip()) == (42, "one two three")
+    done = wine(file, "/c", "if defined LFF_WEIGHTS_OFFSET (echo there) else (echo none)", LFF_WEIGHTS_OFFSET="5")
+    assert done.stdout.strip() == "none"
+
+
+def test_damaged_build_is_refused(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.exe", {TARGET: cmd})
+    data = bytearray(file.read_bytes())
+    data[LAUNCHER_SIZE + 5000] ^= 1
+    file.write_bytes(data)
+    done = wine(file, "/c", "echo", "never")
+    assert done.returncode == 126
+    assert done.stderr.strip() == "a.exe: the build in this file is damaged (wrong SHA-256)"
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_tampered_copy(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.exe", {TARGET: cmd})
+    kept = cached(tmp_path / "cache", cmd, "runtime.exe")
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(cmd + b"x")
+    assert wine(file, "/c", "echo ok").stdout.strip() == "ok"
+    assert kept.read_bytes() == cmd
+    kept.write_bytes(bytes(len(cmd)))
+    assert wine(file, "/c", "echo ok", LFF_VERIFY="1").stdout.strip() == "ok"
+    assert kept.read_bytes() == cmd
+
+
+def test_no_build(wine: Wine, tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.exe", {("linux-x86_64", "native"): b"x"})
+    done = wine(file)
+    assert done.returncode == 127
+    assert done.stderr.strip() == "a.exe: no build for windows-x86_64 in this file; it has: linux-x86_64/native"
+
+
+def test_flavours(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.exe", {TARGET: b"not a program", ("windows-x86_64", "reference"): cmd})
+    assert wine(file, "/c", "echo ok", LFF_FLAVOUR="reference").stdout.strip() == "ok"
+    assert wine(file, "/c", "echo ok", LFF_FLAVOUR="other").returncode == 127
+    done = wine(file, "/c", "echo ok")
+    assert done.returncode == 126
+    assert "a.exe: cannot start " in done.stderr
+
+
+def test_first_starts_at_once(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.exe", {TARGET: cmd})
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(lambda number: wine(file, "/c", f"echo {number}"), range(8)))
+    assert [each.stdout.strip() for each in done] == [str(number) for number in range(8)]
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == [
+        cached(tmp_path / "cache", cmd, "runtime.exe")
+    ]
+
+
+def _beside(folder: Path, cmd: bytes, manifest: bytes) -> tuple[Path, Path]:
+    """``large.exe`` beside ``large.llamafile``, bound by the place and digest of what stands for a manifest."""
+    large = folder / "large.llamafile"
+    large.write_bytes(bytes(70_000) + manifest + bytes(100))
+    sibling = Sibling(70_000, len(manifest), hashlib.sha256(manifest).hexdigest())
+    build = LauncherBuild(*TARGET, LAUNCHER_SIZE, len(cmd), hashlib.sha256(cmd).hexdigest())
+    small = folder / "large.exe"
+    small.write_bytes(build_launcher([build], (1234, 5678), sibling=sibling) + cmd)
+    return small, large
+
+
+def test_small_program_beside_a_large_container(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
+    small, large = _beside(tmp_path, cmd, b"a manifest")
+    done = wine(small, "/c", f"echo {SAID}")
+    assert done.stdout.strip() == f"{windows_path(large)},1234,5678", done.stderr
+    with large.open("ab") as stream:
+        stream.write(b"a signature more")
+    assert wine(small, "/c", "echo ok").stdout.strip() == "ok"
+
+
+def test_another_container_is_refused(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
+    small, large = _beside(tmp_path, cmd, b"a manifest")
+    large.write_bytes(bytes(70_000) + b"other text" + bytes(100))
+    done = wine(small, "/c", "echo ok")
+    assert (done.returncode, done.stdout) == (126, "")
+    assert done.stderr.strip() == f"large.exe: this program does not belong to {windows_path(large)}"
+    large.write_bytes(b"short")
+    assert wine(small, "/c", "echo ok").returncode == 126
+    large.unlink()
+    done = wine(small, "/c", "echo ok")
+    assert done.returncode == 126
+    assert "belongs beside this program, and cannot be opened" in done.stderr
