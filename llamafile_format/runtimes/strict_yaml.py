@@ -1,0 +1,203 @@
+"""YAML from strangers: bounded in size and depth, without anchors, tags or second documents; and fields asked for.
+
+Faults are collected, not raised: ``Faults`` tells where each was, and reading goes on with a value of the right kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+MAX_DEPTH = 12  # a record has 6
+T = TypeVar("T")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is wrong, each with the dotted name of its field; and the fields that nobody asked for."""
+
+    found: list[tuple[str, str]] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    def add(self, name: str, reason: str) -> None:
+        """Note a fault."""
+        self.found.append((name, reason))
+
+
+def parse(data: bytes, limit: int) -> tuple[Any, str]:
+    """The value of a YAML document of at most ``limit`` bytes, or why it is none that is read here."""
+    import yaml
+
+    if len(data) > limit:
+        return None, f"it has {len(data)} bytes, more than {limit}"
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return None, f"byte {error.start} is not UTF-8"
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        if reason := _surprise(yaml.parse(text, Loader=loader)):
+            return None, reason
+        return yaml.load(text, Loader=loader), ""
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
+        return None, "it is not YAML: " + " ".join(str(error).split())[:200]
+
+
+def _surprise(events: Iterator[Any]) -> str:
+    """What makes YAML more than data: references can grow without end, tags and keys said twice can mean anything."""
+    documents = 0
+    open_: list[_Open] = []
+    for event in events:
+        kind = type(event).__name__
+        documents += kind == "DocumentStartEvent"
+        if documents > 1:
+            return "it has several documents"
+        if kind == "AliasEvent" or getattr(event, "anchor", None):
+            return "it has an anchor or an alias"
+        if getattr(event, "tag", None):
+            return "it has a tag"
+        if kind in ("MappingEndEvent", "SequenceEndEvent"):
+            open_.pop()
+        elif kind in ("MappingStartEvent", "SequenceStartEvent", "ScalarEvent"):
+            if open_ and (twice := open_[-1].meet(getattr(event, "value", None))):
+                return f"it has the key {twice!r} twice"
+            if kind != "ScalarEvent":
+                open_.append(_Open(mapping=kind == "MappingStartEvent"))
+            if len(open_) > MAX_DEPTH:
+                return f"it is nested more than {MAX_DEPTH} deep"
+    return ""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A mapping or sequence that has not ended: the keys so far, and whether a key is due."""
+
+    mapping: bool
+    keys: set[str] = field(default_factory=set)
+    key_due: bool = True
+
+    def meet(self, text: str | None) -> str:
+        """Count an item; the key, if there was one of that name already."""
+        if not self.mapping:
+            return ""
+        was_key, self.key_due = self.key_due, not self.key_due
+        if not was_key or text is None:
+            return ""
+        if text in self.keys:
+            return text[:80]
+        self.keys.add(text)
+        return ""
+
+
+class Fields:
+    """A mapping whose fields are asked for by name. What is missing or wrong is noted, and a stand-in returned."""
+
+    def __init__(self, value: Any, path: str, faults: Faults) -> None:
+        self.path = path
+        self.faults = faults
+        if not isinstance(value, dict):
+            faults.add(path or "the document", "it is not a mapping")
+            value = {}
+        self._value: dict[Any, Any] = value
+        self._asked: set[str] = set()
+        self._broken = not value
+
+    def _name(self, name: str) -> str:
+        return f"{self.path}.{name}" if self.path else name
+
+    def wrong(self, name: str, reason: str) -> None:
+        """Note that the field ``name`` is at fault."""
+        self.faults.add(self._name(name), reason)
+
+    def has(self, name: str) -> bool:
+        """True if the field is there."""
+        return name in self._value
+
+    def take(self, name: str) -> Any:
+        """The value of a field that must be there."""
+        self._asked.add(name)
+        if name not in self._value:
+            if not self._broken:
+                self.wrong(name, "it is missing")
+            return None
+        return self._value[name]
+
+    def text(self, name: str, most: int, pattern: re.Pattern[str] | None = None) -> str:
+        """A text of at most ``most`` characters, of ``pattern`` if given."""
+        value = self.take(name)
+        if not isinstance(value, str):
+            return self._stand_in(name, value, "it is not a text", "")
+        if len(value) > most or any("\ud800" <= character <= "\udfff" for character in value):
+            return self._stand_in(name, value, f"it is not a text of at most {most} characters", "")
+        if pattern is not None and not pattern.fullmatch(value):
+            return self._stand_in(name, value, "it has not the form due", "")
+        return value
+
+    def choice(self, name: str, words: Sequence[str]) -> str:
+        """One of ``words``."""
+        value = self.take(name)
+        if isinstance(value, str) and value in words:
+            return value
+        return self._stand_in(name, value, f"it is not {' or '.join(words)}", words[0])
+
+    def digest(self, name: str, *, empty: bool = False) -> str:
+        """A SHA-256 in hexadecimal."""
+        value = self.take(name)
+        if isinstance(value, str) and (_DIGEST.fullmatch(value) or (empty and not value)):
+            return value
+        return self._stand_in(name, value, "it is not a SHA-256", "0" * 64)
+
+    def integer(self, name: str, least: int, most: int) -> int:
+        """A whole number from ``least`` to ``most``."""
+        value = self.take(name)
+        if type(value) is int and least <= value <= most:
+            return value
+        return self._stand_in(name, value, f"it is not a whole number from {least} to {most}", least)
+
+    def number(self, name: str, most: float) -> float:
+        """A number from 0 to ``most``."""
+        value = self.take(name)
+        if type(value) in (int, float) and 0 <= value <= most:
+            return float(value)
+        return self._stand_in(name, value, f"it is not a number from 0 to {most:g}", 0.0)
+
+    def flag(self, name: str) -> bool:
+        """A truth value."""
+        value = self.take(name)
+        return value if type(value) is bool else self._stand_in(name, value, "it is neither true nor false", False)
+
+    def child(self, name: str) -> Fields:
+        """A mapping."""
+        value = self.take(name)
+        if value is None and not self.has(name):
+            fields = Fields({}, self._name(name), Faults())
+            fields._broken = True
+            return fields
+        return Fields(value, self._name(name), self.faults)
+
+    def items(self, name: str, least: int, most: int) -> list[Any]:
+        """A list of ``least`` to ``most`` items."""
+        value = self.take(name)
+        if isinstance(value, list) and least <= len(value) <= most:
+            return value
+        nothing: list[Any] = []
+        return self._stand_in(name, value, f"it is not a list of {least} to {most} items", nothing)
+
+    def children(self, name: str, least: int, most: int) -> list[Fields]:
+        """A list of mappings."""
+        items = self.items(name, least, most)
+        return [Fields(item, f"{self._name(name)}[{index}]", self.faults) for index, item in enumerate(items)]
+
+    def close(self) -> None:
+        """Note what nobody asked for."""
+        for name in self._value:
+            if name not in self._asked:
+                self.faults.unknown.append(self._name(str(name)[:80]))
+
+    def _stand_in(self, name: str, value: Any, reason: str, instead: T) -> T:
+        if name in self._value:
+            self.wrong(name, reason if value is not None else "it is empty")
+        return instead
