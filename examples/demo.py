@@ -2,8 +2,9 @@
 
     python examples/demo.py [FOLDER]
 
-Packs a small language model into one file, looks at it, verifies it, damages a copy and sees the damage located, gives
-the file another prefix, takes the model out again and compares digests. Leaves everything in FOLDER (default: demo/).
+Packs a small language model and what runs it into one file, looks at it, verifies it, damages a copy and sees the
+damage located, takes the runtime out and puts another prefix in front, takes the model out and compares digests. Last,
+the packed file is started. Leaves everything in FOLDER (default: demo/).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 from pathlib import Path
 
 EXHIBIT = Path(__file__).resolve().parent / "exhibit"
+PROMPT = "Visitor: Tell me about the clock.\nLabel:"
 
 
 def run(*arguments: str, expect: int = 0) -> None:
@@ -59,7 +61,7 @@ def main() -> None:
     shutil.rmtree("out", ignore_errors=True)
     packed, again = "exhibit.llamafile", "exhibit-with-cover.llamafile"
 
-    say("Pack a model, its card and its licence into one file.")
+    say("Pack a model, its card and its licence, and what runs it, into one file.")
     run("pack", "--recipe", os.path.relpath(EXHIBIT / "llamafile.yaml"), "-o", packed)
     say("Look at it, without running a byte of it.")
     run("inspect", packed)
@@ -68,8 +70,8 @@ def main() -> None:
     at = damage(Path(packed), Path("exhibit-damaged.llamafile"))
     say(f"One bit of a copy flips, in byte {at}. Where is the damage?")
     run("verify", "exhibit-damaged.llamafile", expect=1)
-    say("Put another prefix in front. The weights stay where they are, digest and all.")
-    run("repack", packed, "--prefix", os.path.relpath(EXHIBIT / "cover.sh"), "-o", again)
+    say("Take the runtime out, and put another prefix in front. The weights stay what they are, digest and all.")
+    run("repack", packed, "--prefix", os.path.relpath(EXHIBIT / "cover.sh"), "--runtime", "none", "-o", again)
     run("diff", packed, again, expect=1)
     run("verify", again)
     say("The file explains itself to somebody who has none of our software.")
@@ -84,7 +86,16 @@ def main() -> None:
         sys.exit("demo: the model changed on its way")
     say("A record for the catalogue, to look at in a browser.")
     run("inspect", again, "--html", "exhibit.html", "--force")
-    print(f"\nDone. Look at {folder}/exhibit.html")
+    say("Run it: nothing is installed, nothing is copied but the program, into a private cache.")
+    command = [f"./{packed}", "-p", PROMPT, "-n", "48"]
+    print(f"\n$ {shlex.join(command)}", flush=True)
+    environment = {**os.environ, "LFF_CACHE": str(Path("cache").resolve())}
+    ran = subprocess.run(["sh", *command], check=False, capture_output=True, text=True, env=environment)
+    if ran.returncode != 0:
+        sys.exit(f"demo: the packed file did not run: {ran.stderr}")
+    print(ran.stdout.rstrip("\n"))
+    shutil.rmtree("cache")
+    print(f"\nDone. Look at {folder}/exhibit.html, and chat with the model:\n\n    sh {folder}/{packed}")
 
 
 if __name__ == "__main__":

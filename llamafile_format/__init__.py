@@ -20,6 +20,8 @@ _PUBLIC = {
     "open": ("llamafile_format.container", "open_container"),
     "Container": ("llamafile_format.container", "Container"),
     "MemberFacts": ("llamafile_format.container", "MemberFacts"),
+    "convert": ("llamafile_format.operations.convert", "convert"),
+    "ConvertResult": ("llamafile_format.operations.convert", "ConvertResult"),
     "pack": ("llamafile_format.operations.pack", "pack"),
     "PackResult": ("llamafile_format.operations.pack", "PackResult"),
     "Include": ("llamafile_format.operations.inputs", "Include"),
@@ -36,6 +38,11 @@ _PUBLIC = {
     "recover": ("llamafile_format.operations.recover", "recover"),
     "Extracted": ("llamafile_format.operations.extract", "Extracted"),
     "extract": ("llamafile_format.operations.extract", "extract"),
+    "record": ("llamafile_format.operations.record", "record"),
+    "RecordResult": ("llamafile_format.operations.record", "RecordResult"),
+    "replay": ("llamafile_format.operations.replay", "replay"),
+    "Replay": ("llamafile_format.operations.replay", "Replay"),
+    "Wanted": ("llamafile_format.operations.choose_runtime", "Wanted"),
     "diff": ("llamafile_format.operations.diff", "diff"),
     "Difference": ("llamafile_format.operations.diff", "Difference"),
     "ByteSource": ("llamafile_format.source", "ByteSource"),
@@ -60,6 +67,7 @@ __all__ = [
     "ByteSource",
     "BytesSource",
     "Container",
+    "ConvertResult",
     "Difference",
     "Extracted",
     "FileSource",
@@ -75,24 +83,30 @@ __all__ = [
     "MemberFacts",
     "NotALlamafile",
     "PackResult",
+    "RecordResult",
     "RecoverResult",
     "RepackResult",
+    "Replay",
     "Report",
     "Rule",
     "Severity",
     "SourceError",
     "UsageError",
     "Verdict",
+    "Wanted",
     "Where",
     "Window",
     "__version__",
+    "convert",
     "diff",
     "extract",
     "inspect",
     "open",
     "pack",
+    "record",
     "recover",
     "repack",
+    "replay",
     "rule",
     "verify",
 ]
@@ -110,14 +124,18 @@ if TYPE_CHECKING:
         UsageError,
     )
     from llamafile_format.findings import Finding, Where
+    from llamafile_format.operations.choose_runtime import Wanted
+    from llamafile_format.operations.convert import ConvertResult, convert
     from llamafile_format.operations.diff import Difference, diff
     from llamafile_format.operations.extract import Extracted, extract
     from llamafile_format.operations.inputs import Include
     from llamafile_format.operations.inspect import inspect
     from llamafile_format.operations.inspection import Inspection
     from llamafile_format.operations.pack import PackResult, pack
+    from llamafile_format.operations.record import RecordResult, record
     from llamafile_format.operations.recover import RecoverResult, recover
     from llamafile_format.operations.repack import RepackResult, repack
+    from llamafile_format.operations.replay import Replay, replay
     from llamafile_format.operations.verify import verify
     from llamafile_format.rules import Layer, Rule, Severity, rule
     from llamafile_format.source import ByteSource, BytesSource, FileSource, Window

@@ -22,6 +22,7 @@ from llamafile_format.errors import FormatError, LimitExceeded, NotALlamafile, S
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import MANIFEST_PATH, MAX_MANIFEST, Manifest, Member
 from llamafile_format.manifest.reader import read_manifest
+from llamafile_format.prefix.reverted import form_of, revert
 from llamafile_format.source import ByteSource, FileSource, Window, open_source
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.spans import Span
@@ -33,6 +34,7 @@ from llamafile_format.zip.records import DEFLATED, STORED
 from llamafile_format.zip.writer import MARK
 
 if TYPE_CHECKING:
+    from llamafile_format.prefix.bootstrap import Form
     from llamafile_format.prefix.engine import Engine
     from llamafile_format.prefix.facts import PrefixFacts
     from llamafile_format.weights.facts import ModelFacts
@@ -73,7 +75,8 @@ class Container:
     """A container, or a legacy llamafile, open for reading. Create it with :func:`open_container`."""
 
     def __init__(self, source: ByteSource, *, owned: bool = False) -> None:
-        self.source = source
+        self.origin = source
+        self.source = revert(source)  # a converted launcher is read in its unconverted form
         self._owned = owned
         self.archive: Archive = read_archive(source)
         self.manifest_bytes = b""
@@ -102,6 +105,11 @@ class Container:
     def size(self) -> int:
         """Bytes of the file."""
         return self.source.size
+
+    @property
+    def form(self) -> Form:
+        """What the first 64 bytes of the file itself are: converted launchers are something else (clause 3.2.5)."""
+        return form_of(self.source)
 
     @cached_property
     def kind(self) -> Kind:
@@ -285,8 +293,8 @@ class Container:
 
     def close(self) -> None:
         """Close the file if this object opened it."""
-        if self._owned and isinstance(self.source, FileSource):
-            self.source.close()
+        if self._owned and isinstance(self.origin, FileSource):
+            self.origin.close()
 
     def __enter__(self) -> Container:
         return self

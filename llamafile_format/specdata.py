@@ -1,6 +1,7 @@
-"""Locate the specification's data files: rules, schemas, registries.
+"""Locate the data files that come with the package: rules, schemas, registries, and the runtimes' own.
 
-In a checkout they lie in ``spec/`` beside the package; the wheel carries the same tree as ``llamafile_format/_spec``.
+In a checkout they lie in ``spec/`` and ``runtimes/`` beside the package; the wheel carries the same trees as
+``llamafile_format/_spec`` and ``llamafile_format/_runtimes``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,14 @@ def spec_dir() -> Path:
     package = Path(__file__).resolve().parent
     installed = package / "_spec"
     return installed if installed.is_dir() else package.parent / "spec"
+
+
+@cache
+def runtimes_dir() -> Path:
+    """Folder that holds the pins, builds and launchers."""
+    package = Path(__file__).resolve().parent
+    installed = package / "_runtimes"
+    return installed if installed.is_dir() else package.parent / "runtimes"
 
 
 def load_yaml(text: str | bytes) -> Any:

@@ -43,7 +43,7 @@ def note(line: str) -> None:
 def find_tool(name: str) -> Path:
     """The program ``name`` from this Python's environment, PATH or the system folders; skips the test if absent."""
     beside = Path(sysconfig.get_path("scripts"))
-    path = os.pathsep.join([str(beside), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    path = os.pathsep.join([str(beside), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", "/usr/lib/wine"])
     found = shutil.which(name, path=path)
     if found is None:
         pytest.skip(f"{name} is not installed")
@@ -160,3 +160,15 @@ def cannot_mount(name: str, reason: str) -> NoReturn:
     """Skip for a reason that lies in this machine, and tell ``.ci/run`` so."""
     note(f"blocked {name}: {reason}")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def tiny_runtimes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tiny programs in the place of the pinned runtimes, for this module's tests and what they start."""
+    from tests.runtime_samples import use, write_pin
+
+    folder = tmp_path_factory.mktemp("runtimes") / "pins"
+    write_pin(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        use(folder, patch)
+        yield folder

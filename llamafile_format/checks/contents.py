@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 QUICK_HEADER = 64 << 20  # clause 10.4.1: four times the largest header in use
 MAX_TEXT = 1 << 20  # clause 10.5: templates and arguments beyond this are reported, not read
-_CHECKED = MODEL_ROLES | {"template", "arguments"}
+_CHECKED = MODEL_ROLES | {"template", "arguments", "behaviour"}
 _GGUF = (b"GGUF", b"ggml")
 
 
@@ -35,6 +35,13 @@ def check_contents(container: Container, *, deep: bool) -> Iterator[Finding]:
             yield from _template(container, member)
         elif member.role == "arguments":
             yield from _arguments(container, member, deep)
+        elif member.role == "behaviour":
+            yield from _behaviour(container, member)
+    manifest = container.manifest
+    if manifest is not None and (manifest.prefix.kind == "launcher" or manifest.with_role("runtime")):
+        from llamafile_format.checks.runtimes import check_runtimes
+
+        yield from check_runtimes(container, deep=deep)
 
 
 def _weights(container: Container, member: MemberFacts, deep: bool) -> Iterator[Finding]:
@@ -85,6 +92,21 @@ def _arguments(container: Container, member: MemberFacts, deep: bool) -> Iterato
     engine = container.engine if container.engine_size and deep else None  # its version stands in the prefix body
     dialect = dialect_of(engine, container.prefix.kind)
     yield from check_arguments(text, dialect, member_names=names, base_offset=member.offset, member=member.path)
+
+
+def _behaviour(container: Container, member: MemberFacts) -> Iterator[Finding]:
+    from llamafile_format.checks.behaviour import check_record, too_large
+
+    if too_large(member.size):
+        where = Where(member.offset, member.size, member.path)
+        yield Finding("LF9100", where, {"path": member.path, "reason": f"it has {member.size} bytes"})
+        return
+    data = _read(container, member)
+    if isinstance(data, Finding):
+        yield data
+        return
+    there = [other.sha256 for other in container.members if other.role == "weights"]
+    yield from check_record(data, member=member.path, base=member.offset, there=there)
 
 
 def _read(container: Container, member: MemberFacts) -> bytes | Finding:

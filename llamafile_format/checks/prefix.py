@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from llamafile_format.findings import Finding, Where
 from llamafile_format.prefix.facts import Binary, PrefixFacts, PrefixKind
@@ -12,10 +12,19 @@ PREFIX_UNIT = 1 << 16
 WINDOWS_MAX = 0xFFFF_FFFF  # bytes: Windows makes no image of a longer file, whatever its headers say
 
 
-def check_prefix(source: ByteSource, prefix_end: int, facts: PrefixFacts, *, legacy: bool = False) -> Iterator[Finding]:
+def check_prefix(
+    source: ByteSource,
+    prefix_end: int,
+    facts: PrefixFacts,
+    *,
+    legacy: bool = False,
+    launcher: Iterable[Finding] | None = None,
+) -> Iterator[Finding]:
     """All findings about the prefix [0, ``prefix_end``) of ``source``, those in ``facts.findings`` included.
 
-    ``legacy`` drops the rules that only bind writers of 1.0. Reads nothing but what ``identify`` has read.
+    ``legacy`` drops the rules that only bind writers of 1.0. ``launcher`` are the findings of a comparison with the
+    launcher that the manifest implies; without it, a launcher was not compared. Reads nothing itself but what
+    ``identify`` has read.
     """
     yield from facts.findings
     if not legacy and prefix_end % PREFIX_UNIT:
@@ -26,7 +35,7 @@ def check_prefix(source: ByteSource, prefix_end: int, facts: PrefixFacts, *, leg
     elif facts.kind is PrefixKind.OTHER and prefix_end:
         yield Finding("LF1028", Where(0, prefix_end))
     if facts.kind is PrefixKind.LAUNCHER:
-        yield Finding("LF1027", Where(0, prefix_end))
+        yield from launcher if launcher is not None else [Finding("LF1027", Where(0, prefix_end))]
     yield from _windows(source, facts, legacy)
     if facts.end is not None and facts.end > prefix_end and facts.kind is not PrefixKind.NONE:
         args = {"end": facts.end, "start": prefix_end}

@@ -24,6 +24,12 @@ class Level(Enum):
     QUICK = "quick"
     FULL = "full"
     EXHAUSTIVE = "exhaustive"
+    BEHAVIOUR = "behaviour"
+
+    @property
+    def whole(self) -> bool:
+        """True if whole digests are recomputed too."""
+        return self in (Level.EXHAUSTIVE, Level.BEHAVIOUR)
 
 
 class Kind(Enum):
@@ -53,15 +59,18 @@ class Report:
     checked_bytes: int = 0
 
     def exit_code(self, *, strict: bool = False) -> int:
-        """The command's exit code (clause 10.7): 4 not completed, 1 errors, 3 not this format, 0 nothing failed."""
+        """The command's exit code (clause 10.7): 4 not completed, 1 errors, 6 behaviour, 3 not this format, 0 fine."""
         if not self.complete:
             return 4
         if self.kind is Kind.OTHER:
             return 3
         bad = {Verdict.NO, Verdict.UNDETERMINED} if strict else {Verdict.NO}
-        if any(verdict in bad for verdict in self.verdicts.values()):
+        differs = self.verdicts.get(Layer.BEHAVIOUR) is Verdict.NO
+        if any(v in bad for layer, v in self.verdicts.items() if not (differs and layer is Layer.BEHAVIOUR)):
             return 1
-        return 1 if strict and any(rule(f.rule).severity is Severity.WARNING for f in self.findings) else 0
+        if strict and any(rule(f.rule).severity is Severity.WARNING for f in self.findings):
+            return 1
+        return 6 if differs else 0
 
 
 def judge(findings: Iterable[Finding], layer: Layer, *, looked: bool = True) -> Verdict:

@@ -16,9 +16,16 @@ COMMANDS = {
     "inspect": "Show everything worth knowing about a file.",
     "verify": "Check that files are intact and what they claim to be.",
     "extract": "Take members out, checked while they are written.",
+    "run": "Start what is in a file, verified first.",
+    "serve": "Start the server of a file: a chat page and an API.",
+    "complete": "Print what the model in a file writes after a prompt.",
     "diff": "Show in what two files differ.",
     "repack": "Change prefix, members or profile; weights stay as they are.",
+    "convert": "Make a launcher a native program, and back.",
     "recover": "Finish or roll back what a crash left behind.",
+    "record": "Write down what a model answers, exact to the bit.",
+    "replay": "Ask again what was recorded, and compare.",
+    "runtimes": "Show, build and check the engines that are pinned here.",
     "rule": "Explain a rule: clause, reason, remedy.",
 }
 

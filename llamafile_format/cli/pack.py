@@ -12,6 +12,7 @@ from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
 from llamafile_format.operations.inputs import Include, include_of
 from llamafile_format.operations.pack import PROFILES, pack
+from llamafile_format.operations.runtime_members import FLAVOURS
 from llamafile_format.reports.escape import printable
 
 WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bits wide, whatever the program is
@@ -20,7 +21,24 @@ WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bit
 @click.command("pack")
 @click.argument("files", nargs=-1, metavar="MODEL.gguf [FILE]...", type=click.Path(path_type=str))
 @click.option("-o", "--output", "out", metavar="OUT", default="", help="Where to write (default: MODEL.llamafile).")
-@click.option("--prefix", metavar="FILE|none", default="", help="Engine to put in front (default: none).")
+@click.option(
+    "--runtime",
+    metavar="NAME[@VERSION][:TARGET,...]|none",
+    default="",
+    help="Pinned runtime to carry (default: llama.cpp, for every system that there is a build for).",
+)
+@click.option(
+    "--flavour",
+    type=click.Choice(FLAVOURS),
+    default=None,
+    help="Builds to carry: fast ones, the same bits everywhere, or both (default: native).",
+)
+@click.option(
+    "--prefix",
+    metavar="launcher|FILE|none",
+    default="",
+    help="What to put in front: the launcher of the runtime (default), another engine, or nothing.",
+)
 @click.option(
     "--args", "args", metavar="TEXT", default=None, help="Default arguments of the engine, quoted as in a shell."
 )
@@ -52,11 +70,13 @@ WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bit
 @click.option("--default", "default", metavar="MEMBER", default="", help="Model that starts, when there are several.")
 @click.option("--merge-splits", is_flag=True, help="Merge the shards of a split GGUF into one member.")
 @click.option("--profile", type=click.Choice(PROFILES), default=None, help="archive adds SHA-512 to every digest.")
-@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists; pack a model that the runtime does not know.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     files: tuple[str, ...],
     out: str,
+    runtime: str,
+    flavour: str | None,
     prefix: str,
     args: str | None,
     args_file: str,
@@ -76,12 +96,15 @@ def command(
 ) -> None:
     """Pack a model, and what goes with it, into one file.
 
-    The same inputs give the same bytes on any machine. One shard of a split GGUF stands for its whole set. Files that
-    are not models get their role from contents and name: licences, model cards, templates, documents.
+    The file starts on every system that the runtime inside has a build for: ./FILE opens a chat page. --prefix none
+    packs data only. The same inputs give the same bytes on any machine. One shard of a split GGUF stands for its whole
+    set. Files that are not models get their role from contents and name: licences, model cards, templates, documents.
 
     \b
     llamafile-format pack model.gguf --license Apache-2.0 -o model.llamafile
-    llamafile-format pack model.gguf --prefix llamafile-0.9.3 --args "-m model.gguf ..."
+    llamafile-format pack model.gguf --args "-m model.gguf --temp 0 ..."
+    llamafile-format pack model.gguf --runtime llama.cpp:linux-x86_64 --flavour both
+    llamafile-format pack model.gguf --prefix llamafile-0.9.3
     llamafile-format pack --recipe llamafile.yaml -o model.llamafile
     """
     with progress("packing") as callback:
@@ -89,6 +112,8 @@ def command(
             files,
             out,
             prefix=prefix,
+            runtime=runtime,
+            flavour=flavour or "",
             args=read_args(args, args_file),
             include=with_roles([include_of(text) for text in includes], roles),
             recipe=recipe,
@@ -103,7 +128,7 @@ def command(
             force=force,
             progress=callback,
         )
-    if result.size > WINDOWS_LIMIT and prefix not in ("", "none"):
+    if result.size > WINDOWS_LIMIT and not result.notes and prefix not in ("", "none", "launcher"):
         click.echo(
             f"note: Windows starts no file of more than {WINDOWS_LIMIT} bytes; for Windows, use: "
             f"llamafile-format repack {printable(str(result.path))} --split-weights -o NAME.exe",
@@ -114,10 +139,13 @@ def command(
     if as_json:
         import json
 
-        value = {"path": str(result.path), "size": result.size, "manifest_sha256": result.manifest_sha256}
+        value: dict[str, object] = {"path": str(result.path), "size": result.size}
+        value |= {"manifest_sha256": result.manifest_sha256, "extra": [str(path) for path in result.extra]}
         click.echo(json.dumps(value, indent=1, sort_keys=True))
         return
     click.echo(f"{printable(str(result.path))}  {result.size} bytes  manifest sha256:{result.manifest_sha256}")
+    for path in result.extra:
+        click.echo(f"{printable(str(path))}  {path.stat().st_size} bytes")
     if sys.stderr.isatty():
         click.echo(f"check it with: llamafile-format verify {printable(str(result.path))}", err=True)
 

@@ -10,6 +10,7 @@ from llamafile_format.errors import UsageError
 from llamafile_format.operations.inputs import include_of
 from llamafile_format.operations.pack import PROFILES
 from llamafile_format.operations.repack import RepackResult, repack
+from llamafile_format.operations.runtime_members import FLAVOURS
 from llamafile_format.reports.escape import printable
 
 
@@ -17,7 +18,19 @@ from llamafile_format.reports.escape import printable
 @click.argument("file", metavar="FILE", type=click.Path(path_type=str))
 @click.option("-o", "--output", "out", metavar="OUT", default=None, help="Where to write the new file.")
 @click.option("--in-place", is_flag=True, help="Change FILE itself, under a lock and a journal.")
-@click.option("--prefix", metavar="FILE|none", default=None, help="Put another engine in front, or none.")
+@click.option(
+    "--prefix",
+    metavar="launcher|FILE|none",
+    default=None,
+    help="Put the launcher in front, another engine, or nothing.",
+)
+@click.option(
+    "--runtime",
+    metavar="NAME[@VERSION][:TARGET,...]|none",
+    default=None,
+    help="Carry these builds instead of those of the same engine; none takes all out.",
+)
+@click.option("--flavour", type=click.Choice(FLAVOURS), default=None, help="Builds to carry (default: native).")
 @click.option("--args", "args", metavar="TEXT", default=None, help="New default arguments, quoted as in a shell.")
 @click.option("--args-file", metavar="F", default="", help="Read the new default arguments from a file.")
 @click.option(
@@ -41,13 +54,15 @@ from llamafile_format.reports.escape import printable
 @click.option("--license", "license_", default=None, help="Licence as an SPDX expression, such as Apache-2.0.")
 @click.option("--source", default=None, help="Where the model comes from, such as a URL.")
 @click.option("--created", metavar="TIME", default=None, help="Time to record: 2026-11-20T00:00:00Z, or now.")
-@click.option("--force", is_flag=True, help="Replace OUT if it exists; allow --in-place on a signed file.")
+@click.option("--force", is_flag=True, help="Replace OUT; change a signed file; bring in a misfit.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     file: str,
     out: str | None,
     in_place: bool,
     prefix: str | None,
+    runtime: str | None,
+    flavour: str | None,
     args: str | None,
     args_file: str,
     includes: tuple[str, ...],
@@ -72,6 +87,7 @@ def command(
     unsigned; its signatures are kept as history. Changing nothing gives the same bytes.
 
     \b
+    llamafile-format repack old.llamafile --prefix launcher -o new.llamafile
     llamafile-format repack old.llamafile --prefix llamafile-0.9.3 -o new.llamafile
     llamafile-format repack model.llamafile --in-place --rename model.gguf=tiny.gguf
     llamafile-format repack model.llamafile --to legacy -o legacy.llamafile
@@ -82,6 +98,8 @@ def command(
             out,
             in_place=in_place,
             prefix=prefix,
+            runtime=runtime,
+            flavour=flavour,
             args=read_args(args, args_file),
             include=with_roles([include_of(text) for text in includes], roles),
             remove=remove,

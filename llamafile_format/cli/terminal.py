@@ -53,3 +53,34 @@ def size_text(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.3g} {unit}"
         value /= 1024
     return f"{value:.4g} TiB"
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """No terminal, no drawing."""
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str, int, int], None]]:
+    """A callback for (what is done, how far, of how much) that draws one line; silent when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield _silent
+        return
+    last = 0.0
+    before = ""
+
+    def draw(what: str, done: int, total: int) -> None:
+        nonlocal last, before
+        now = time.monotonic()
+        if what == before and now - last < _INTERVAL and done < total:
+            return
+        last, before = now, what
+        bar = f"{'█' * int(20 * done / total):░<20} {done}/{total}" if total else ""
+        sys.stderr.write(f"\r\x1b[2K{f'{what:<36} {bar}'[:79]}")
+        sys.stderr.flush()
+
+    try:
+        yield draw
+    finally:
+        if before:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()

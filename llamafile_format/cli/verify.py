@@ -29,13 +29,15 @@ _WORST_FIRST = (4, 1, 5, 6, 3, 0)
 def command(files: tuple[str, ...], level: str, form: str, strict: bool) -> None:
     """Check that files are intact and what they claim to be.
 
-    Nothing in a file is executed, rendered or trusted. All faults are reported. Verdicts are separate: well-formed
-    (the bytes), valid (the contents). Each is yes, no or undetermined; a level says what it did not look at.
+    Nothing in a file is executed, rendered or trusted, but for level behaviour. All faults are reported. Verdicts are
+    separate: well-formed (the bytes), valid (the contents). Each is yes, no or undetermined; a level says what it did
+    not look at.
 
     \b
     quick       structure only; same time for any size
     full        every chunk against its digest, every structure byte
     exhaustive  also whole-member digests and CRCs
+    behaviour   also replays the behaviour records, by a build that is pinned here
     """
     from llamafile_format.reports.verify_json import report_json, reports_json
     from llamafile_format.reports.verify_text import report_text

@@ -98,6 +98,26 @@ class EngineDirectory:
 
 
 @dataclass(frozen=True, slots=True)
+class Sibling:
+    """The complete container beside a small ``NAME.exe`` (clause 14.4): where its manifest lies, and its SHA-256.
+
+    ``weights`` is (offset, size) of its default model's data, None if it has no model.
+    """
+
+    offset: int
+    size: int
+    sha256: str
+    weights: tuple[int, int] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The sibling's JSON object."""
+        value: dict[str, Any] = {"offset": self.offset, "sha256": self.sha256, "size": self.size}
+        if self.weights is not None:
+            value["weights_offset"], value["weights_size"] = self.weights
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class Prefix:
     """The executable bytes [0, size); the engine proper is [0, engine_size), the rest is zero padding to 64 KiB."""
 
@@ -109,6 +129,7 @@ class Prefix:
     directory: EngineDirectory | None = None
     opaque: str = ""  # why the prefix's own ZIP, if it has one, was not carried over
     sha512: str = ""
+    sibling: Sibling | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -127,6 +148,8 @@ class Prefix:
             value["opaque"] = self.opaque
         if self.sha512:
             value["sha512"] = self.sha512
+        if self.sibling is not None:
+            value["sibling"] = self.sibling.to_json()
         return value
 
 

@@ -23,6 +23,7 @@ from llamafile_format.manifest.model import (
     Manifest,
     Member,
     Prefix,
+    Sibling,
 )
 from llamafile_format.manifest.roles import MAX_ALIGNMENT
 
@@ -235,7 +236,9 @@ def _check_second_digest(reader: _Reader, path: str, sha512: str, archive: bool)
         reader.report("LF3025", f"{path}sha512", found=found, allowed=allowed)
 
 
-_PREFIX_FIELDS = frozenset({"kind", "size", "sha256", "sha512", "engine_size", "engine_sha256", "directory", "opaque"})
+_PREFIX_FIELDS = frozenset(
+    {"kind", "size", "sha256", "sha512", "engine_size", "engine_sha256", "directory", "opaque", "sibling"}
+)
 
 
 def _prefix(reader: _Reader, value: Mapping[str, Any], archive: bool) -> Prefix:
@@ -243,6 +246,10 @@ def _prefix(reader: _Reader, value: Mapping[str, Any], archive: bool) -> Prefix:
     if directory is not None and not isinstance(directory, dict):
         reader.report("LF3007", "prefix.directory", found=type(directory).__name__, allowed="object")
         directory = None
+    sibling = value.get("sibling")
+    if sibling is not None and not isinstance(sibling, dict):
+        reader.report("LF3007", "prefix.sibling", found=type(sibling).__name__, allowed="object")
+        sibling = None
     sha512 = reader.digest(value, "sha512", "prefix.", 128, optional=True)
     _check_second_digest(reader, "prefix.", sha512, archive)
     size = reader.number(value, "size", "prefix.")
@@ -260,7 +267,22 @@ def _prefix(reader: _Reader, value: Mapping[str, Any], archive: bool) -> Prefix:
         directory=_directory(reader, directory, archive) if directory is not None else None,
         opaque=reader.text(value, "opaque", "prefix.", default=""),
         sha512=sha512,
+        sibling=_sibling(reader, sibling) if sibling is not None else None,
         extra=reader.unknown(value, _PREFIX_FIELDS, "prefix."),
+    )
+
+
+def _sibling(reader: _Reader, value: Mapping[str, Any]) -> Sibling:
+    """The container beside a small executable (clause 14.4.2)."""
+    path = "prefix.sibling."
+    weights = None
+    if "weights_offset" in value or "weights_size" in value:
+        weights = reader.number(value, "weights_offset", path), reader.number(value, "weights_size", path)
+    return Sibling(
+        offset=reader.number(value, "offset", path),
+        size=reader.number(value, "size", path),
+        sha256=reader.digest(value, "sha256", path, 64),
+        weights=weights,
     )
 
 

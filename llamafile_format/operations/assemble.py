@@ -17,7 +17,7 @@ from llamafile_format.errors import LimitExceeded, UsageError
 from llamafile_format.manifest.hashing import Digests, Progress, digest_range
 from llamafile_format.manifest.layout import Layout, Tile, chunk_line, plan
 from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces
-from llamafile_format.manifest.model import CHUNKS_PATH, EngineDirectory, Manifest, Member, Prefix
+from llamafile_format.manifest.model import CHUNKS_PATH, EngineDirectory, Manifest, Member, Prefix, Sibling
 from llamafile_format.manifest.reader import MAX_MEMBERS
 from llamafile_format.manifest.roles import file_order, unix_mode
 from llamafile_format.operations.transfer import DirectWriter, clone, copy, data_ranges, refuse_changed, write_at
@@ -29,7 +29,10 @@ PREFIX_UNIT = 65536  # clause 3.2: in these steps a prefix can be replaced by sh
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One member to be: its name, what it is, and where its bytes come from. ``known`` are digests to reuse."""
+    """One member to be: its name, what it is, and where its bytes come from.
+
+    ``known`` are digests to reuse. ``expected`` is a SHA-256 in hex that the bytes must turn out to have.
+    """
 
     path: str
     role: str
@@ -37,6 +40,7 @@ class Content:
     source: ByteSource
     alignment: int
     known: Digests | None = None
+    expected: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -50,6 +54,7 @@ class PrefixContent:
     records: tuple[bytes, ...] = ()  # carried directory records, verbatim
     opaque: str = ""
     known: tuple[Digests, str] | None = None
+    sibling: Sibling | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -235,6 +240,7 @@ class _Writer:
             directory=prefix.directory,
             opaque=prefix.opaque,
             sha512=digests.sha512.hex(),
+            sibling=prefix.sibling,
             extra=prefix.extra,
         )
 
@@ -262,6 +268,11 @@ class _Writer:
             raise UsageError(
                 f"{content.path} is damaged: its bytes no longer have the recorded SHA-256",
                 hint="find an intact copy; packing would give the damage a valid digest",
+            )
+        if content.expected not in ("", digests.sha256.hex()):
+            raise UsageError(
+                f"{content.path} is not the build that its pin names: it has another SHA-256",
+                hint="clear the cache of runtimes, or set LFF_CACHE to another folder",
             )
         return digests
 

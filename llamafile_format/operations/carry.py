@@ -19,7 +19,7 @@ from llamafile_format.findings import Finding
 from llamafile_format.manifest.hashing import Digests
 from llamafile_format.manifest.layout import Layout, chunk_line, tiles
 from llamafile_format.manifest.merkle import chunk_root
-from llamafile_format.manifest.model import VERSION, EngineAsset, Manifest, Member
+from llamafile_format.manifest.model import VERSION, EngineAsset, Manifest, Member, Sibling
 from llamafile_format.operations.assemble import Content, Labels
 from llamafile_format.rules import Severity, rule
 from llamafile_format.source import ByteSource, BytesSource, Window
@@ -30,13 +30,24 @@ _TEXT = 1 << 20  # bytes of the chunk list in memory at a time
 @dataclass(frozen=True, slots=True)
 class CarriedEngine:
     """The engine without its padding. ``known`` are (digests of the padded prefix, engine sha256), ``assets`` the
-    engine's own files with digests that can be reused, by path. ``kind`` is empty if it was not identified yet."""
+    engine's own files with digests that can be reused, by path. ``kind`` is empty if it was not identified yet.
+
+    A launcher is carried as the one of its ``version`` that indexes nothing, because it is written anew whenever
+    members move; ``version`` 0 stands for one that this release does not know and cannot write.
+    """
 
     source: ByteSource
     kind: str = ""
     known: tuple[Digests, str] | None = None
     assets: Mapping[str, EngineAsset] = field(default_factory=dict)
+    version: int = 0
+    sibling: Sibling | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def launcher(self) -> bool:
+        """True if it is our launcher, whose bytes follow from the members."""
+        return self.kind == "launcher"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +81,8 @@ def carry(container: Container) -> Carried:
     archive = manifest.profile == "archive"
     lists, prefix = _chunk_digests(container.source, manifest, claims.layout)
     contents = tuple(_content(container.source, member, lists[member.path]) for member in manifest.members[:-1])
-    directory = manifest.prefix.directory
-    engine = CarriedEngine(
-        source=Window(container.source, 0, manifest.prefix.engine_size)
-        if manifest.prefix.size
-        else BytesSource(b"", "none"),
-        kind=manifest.prefix.kind,
-        known=(_prefix_digests(manifest, prefix, archive), manifest.prefix.engine_sha256),
-        assets={asset.path: asset for asset in directory.assets} if directory else {},
-        extra=manifest.prefix.extra,
-    )
     return Carried(
-        engine=engine,
+        engine=_engine(container, manifest, _prefix_digests(manifest, prefix, archive)),
         contents=contents,
         labels=_labels(manifest),
         members={member.path: member for member in manifest.members[:-1]},
@@ -93,6 +94,43 @@ def carry(container: Container) -> Carried:
             for entry in signature_entries(container.archive)
         ),
     )
+
+
+def _engine(container: Container, manifest: Manifest, digests: Digests) -> CarriedEngine:
+    """The prefix as its successor can have it."""
+    prefix, directory = manifest.prefix, manifest.prefix.directory
+    if prefix.kind == "launcher" and (engine := _launcher(container, manifest)) is not None:
+        return engine
+    return CarriedEngine(
+        source=Window(container.source, 0, prefix.engine_size) if prefix.size else BytesSource(b"", "none"),
+        kind=prefix.kind,
+        known=(digests, prefix.engine_sha256),
+        assets={asset.path: asset for asset in directory.assets} if directory else {},
+        sibling=prefix.sibling,
+        extra=prefix.extra,
+    )
+
+
+def _launcher(container: Container, manifest: Manifest) -> CarriedEngine | None:
+    """The launcher in front of ``container``; None if this release does not know its version.
+
+    FormatError if it is not the one that the members imply: its successor would look as if it had been.
+    """
+    from llamafile_format.prefix.launcher import read_index
+    from llamafile_format.prefix.launcher_templates import VERSIONS
+    from llamafile_format.runtimes.implied import blank_launcher, implied_launcher
+
+    prefix = manifest.prefix
+    index = read_index(container.source.read_at(0, min(4096, prefix.size)))
+    if index is None or index.version not in VERSIONS:
+        return None
+    implied = implied_launcher(manifest.members[:-1], manifest.default, version=index.version, sibling=prefix.sibling)
+    if hashlib.sha256(implied).hexdigest() != prefix.engine_sha256:
+        raise FormatError(
+            f"{container.name}: its launcher is not the one that its members imply", clause="14.2.3", hint=_HINT
+        )
+    blank = BytesSource(blank_launcher(index.version), "launcher")
+    return CarriedEngine(blank, prefix.kind, version=index.version, sibling=prefix.sibling, extra=prefix.extra)
 
 
 def without_second_digest(digests: Digests) -> Digests:
@@ -153,7 +191,7 @@ def _content(source: ByteSource, member: Member, lists: _Lists) -> Content:
         chunks512=tuple(lists.large),
     )
     data = Window(source, member.offset, member.size)
-    return Content(member.path, member.role, member.media_type, data, member.alignment, digests, member.extra)
+    return Content(member.path, member.role, member.media_type, data, member.alignment, digests, extra=member.extra)
 
 
 def _prefix_digests(manifest: Manifest, lists: _Lists, archive: bool) -> Digests:

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from llamafile_format.errors import UsageError
+from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import README_PATH, VERSION, EngineAsset, EngineDirectory
 from llamafile_format.manifest.reader import MAX_TEXT
-from llamafile_format.manifest.roles import MAPPED_ROLES
+from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAPPED_ROLES, MODEL_ROLES
 from llamafile_format.operations.assemble import Content, Labels, PrefixContent
 from llamafile_format.operations.carry import Carried, CarriedEngine, without_second_digest
 from llamafile_format.operations.history import Change, kept_signatures, removed_before
@@ -30,6 +31,8 @@ from llamafile_format.operations.migrate_arguments import (
 from llamafile_format.operations.pack import PROFILES, Args, created_text, prefix_content_of, prefix_of
 from llamafile_format.operations.pack import asset_of as asset_digests
 from llamafile_format.operations.readme import readme_text
+from llamafile_format.operations.runtime_changes import exchanged, new_launcher, new_misfits
+from llamafile_format.operations.runtime_members import LAUNCHER, launcher_prefix
 from llamafile_format.zip.engine import engine_records
 from llamafile_format.zip.entry import Entry
 from llamafile_format.zip.names import collisions, is_reserved
@@ -40,6 +43,8 @@ class Order:
     """What was asked for. None and empty mean: as it is."""
 
     prefix: str | None = None
+    runtime: str | None = None
+    flavour: str | None = None
     args: Args | None = None
     include: tuple[Include, ...] = ()
     remove: tuple[str, ...] = ()
@@ -58,6 +63,7 @@ class Plan:
     """The new file: prefix, contents in no particular order, labels without the new history entry, and ``changes``.
 
     ``created`` is the time for the history entry, if one was asked for; ``notes`` are sentences for the user.
+    ``misfits`` say what the runtime inside does not know of the models.
     """
 
     prefix: PrefixContent
@@ -66,6 +72,7 @@ class Plan:
     changes: tuple[Change, ...]
     created: str = ""
     notes: tuple[str, ...] = ()
+    misfits: tuple[Finding, ...] = ()
 
 
 def plan_changes(carried: Carried, order: Order) -> Plan:
@@ -87,6 +94,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     if order.align is not None:
         _align(contents, order.align, changes)
     _include(contents, order, changes)
+    _runtimes(contents, order, changes, notes)
     if not any((include.member or include.path.name) == ARGUMENTS for include in order.include):
         arguments = new_arguments(carried, engine, order.args, renamed, contents)
         _replace(contents, arguments, "arguments", changes, migrated=order.args is None and not renamed)
@@ -100,9 +108,10 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     _check_collisions(contents)
     if profile == "default":
         contents = {path: _default_profile(content) for path, content in contents.items()}
-    prefix = _prefix(engine, list(contents.values()), profile)
+    prefix = _prefix(engine, list(contents.values()), labels, anew=bool(changes))
     created = labels.created if order.created else ""
-    return Plan(prefix, tuple(contents.values()), labels, tuple(changes), created, tuple(notes))
+    found = new_misfits(carried, contents, labels.default) if changes else ()
+    return Plan(prefix, tuple(contents.values()), labels, tuple(changes), created, tuple(notes), found)
 
 
 def _check_order(order: Order, there: set[str]) -> None:
@@ -131,17 +140,28 @@ def _engine(engine: CarriedEngine, wanted: str | None, changes: list[Change]) ->
     """The engine to write; the old one, with its digests, if the wanted one is the same."""
     if wanted is None:
         return engine
-    source = prefix_of(wanted)
-    old, new = engine_digest(engine), sha256_of(source)
-    if new == old and source.size == engine.source.size:
+    anew = new_launcher() if wanted == LAUNCHER else CarriedEngine(prefix_of(wanted))
+    old, new = engine_digest(engine), sha256_of(anew.source)
+    if new == old and anew.source.size == engine.source.size:
         return engine
     changes.append({"what": "prefix", "from": old, "to": new})
-    return CarriedEngine(source)
+    return anew
 
 
-def _prefix(engine: CarriedEngine, contents: Sequence[Content], profile: str) -> PrefixContent:
+def _prefix(engine: CarriedEngine, contents: Sequence[Content], labels: Labels, *, anew: bool) -> PrefixContent:
     """The prefix with the records of its own ZIP. Which of them are carried depends on the members' names."""
-    archive = profile == "archive"
+    if engine.launcher:
+        if not engine.version and not anew:
+            return PrefixContent(engine.kind, engine.source)
+        if not engine.version:
+            raise FormatError(
+                "this release does not know the launcher of this file, and cannot fit it to other members",
+                clause="14.2.3",
+                hint="put its own in front: --prefix launcher",
+            )
+        made = launcher_prefix(contents, labels.default, sibling=engine.sibling, version=engine.version)
+        return replace(made, extra=engine.extra)
+    archive = labels.profile == "archive"
     if engine.known is None or not engine.source.size:
         return prefix_content_of(engine.source, contents, archive=archive)
     found = engine_records(engine.source, engine.source.size, taken=[content.path for content in contents])
@@ -153,7 +173,7 @@ def _prefix(engine: CarriedEngine, contents: Sequence[Content], profile: str) ->
         directory = EngineDirectory(found.offset, found.size, found.count, assets, found.dropped)
         records = tuple(engine.source.read_at(entry.record_offset, entry.record.length) for entry in found.carried)
     opaque = "" if found.count else found.opaque_reason
-    return PrefixContent(engine.kind, engine.source, directory, records, opaque, known, engine.extra)
+    return PrefixContent(engine.kind, engine.source, directory, records, opaque, known, extra=engine.extra)
 
 
 def _asset(engine: CarriedEngine, entry: Entry, *, archive: bool) -> EngineAsset:
@@ -223,16 +243,19 @@ def _rename(
 
 
 def _align(contents: dict[str, Content], align: int, changes: list[Change]) -> None:
-    moved = [path for path, c in contents.items() if c.role in MAPPED_ROLES and c.alignment != align]
+    def wanted(content: Content) -> int:  # the launcher counts in units of 64 KiB
+        return max(align, DEFAULT_ALIGNMENT) if content.role == "runtime" else align
+
+    moved = [path for path, c in contents.items() if c.role in MAPPED_ROLES and c.alignment != wanted(c)]
     for path in moved:
-        contents[path] = replace(contents[path], alignment=align)
+        contents[path] = replace(contents[path], alignment=wanted(contents[path]))
     if moved:
         changes.append({"what": "align", "to": align, "paths": sorted(moved)})
 
 
 def _include(contents: dict[str, Content], order: Order, changes: list[Change]) -> None:
     seen: set[str] = set()
-    mapped = {c.alignment for c in contents.values() if c.role in MAPPED_ROLES}
+    mapped = {c.alignment for c in contents.values() if c.role in MODEL_ROLES}
     default = mapped.pop() if len(mapped) == 1 else None  # a newcomer is aligned as its neighbours are
     for include in sorted(order.include, key=lambda item: item.member or item.path.name):
         align = order.align or default
@@ -242,6 +265,18 @@ def _include(contents: dict[str, Content], order: Order, changes: list[Change]) 
                 f"two includes are named {content.path}", hint="give one another name: --include PATH=NAME"
             )
         seen.add(content.path)
+        _replace(contents, content, "include", changes)
+
+
+def _runtimes(contents: dict[str, Content], order: Order, changes: list[Change], notes: list[str]) -> None:
+    """Builds of the wanted runtime instead of those of the same engine; ``none`` takes all of them out."""
+    gone, wanted = exchanged(contents, order)
+    for path in gone:
+        old = contents.pop(path)
+        changes.append({"what": "remove", "path": path} | ({"sha256": old.known.sha256.hex()} if old.known else {}))
+    if gone and any(content.role == "behaviour" for content in contents.values()):
+        notes.append("records of behaviour may name builds that were taken out; replaying them needs those builds")
+    for content in wanted:
         _replace(contents, content, "include", changes)
 
 
@@ -264,6 +299,8 @@ def _replace(
 
 
 def _same(old: Content, new: Content) -> bool:
+    if old is new:
+        return True
     if old.source.size != new.source.size:
         return False
     digest = old.known.sha256.hex() if old.known else sha256_of(old.source)
@@ -307,16 +344,18 @@ def _readme(
     """The README is ours to write: anew if its text no longer fits. A stranger's text stays while the engine does."""
     from llamafile_format.operations.inputs import text_content
 
-    wanted = text_content(README_PATH, "readme", readme_text(labels.name, engine=bool(engine.source.size)))
+    text = readme_text(labels.name, engine=bool(engine.source.size), launcher=engine.launcher)
+    wanted = text_content(README_PATH, "readme", text)
     old = contents.get(README_PATH)
     if old is None:
         if carried.origin is not None:  # a container may do without one (clause 5.8.3)
             contents[README_PATH] = wanted
         return
     was_engine = bool(carried.engine.source.size)
-    text = readme_text(carried.labels.name, engine=was_engine)
+    text = readme_text(carried.labels.name, engine=was_engine, launcher=carried.engine.launcher)
     ours = old.known is not None and old.known.sha256 == hashlib.sha256(text).digest()
-    if (ours or was_engine != bool(engine.source.size)) and not _same(old, wanted):
+    other = was_engine != bool(engine.source.size) or carried.engine.launcher != engine.launcher
+    if (ours or other) and not _same(old, wanted):
         contents[README_PATH] = wanted
         changes.append({"what": "readme", "from": old.known.sha256.hex() if old.known else ""})
 

@@ -14,8 +14,13 @@ Change = Mapping[str, Any]
 """One thing that a repack did: ``what``, and the values before and after. No clock, host, user or tool version."""
 
 
-def entry(carried: Carried, changes: Sequence[Change], created: str = "") -> dict[str, Any]:
-    """The history entry of a repack that made ``changes``; of a legacy file, its origin with the changes in it."""
+def entry(
+    carried: Carried, changes: Sequence[Change], created: str = "", forced: Sequence[Change] = ()
+) -> dict[str, Any]:
+    """The history entry of a repack that made ``changes``; of a legacy file, its origin with the changes in it.
+
+    ``forced`` are findings that the user overrode.
+    """
     if carried.origin is not None:
         value = dict(carried.origin)
         if changes:
@@ -26,6 +31,8 @@ def entry(carried: Carried, changes: Sequence[Change], created: str = "") -> dic
             "manifest_sha256": carried.manifest_sha256,
             "changes": [dict(change) for change in changes],
         }
+    if forced:
+        value["forced"] = [dict(item) for item in forced]
     if created:
         value["created"] = created
     return value

@@ -12,6 +12,8 @@ from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.manifest.media import media_type, role_of_name
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAX_ALIGNMENT, alignment_of, known
 from llamafile_format.operations.assemble import Content
+from llamafile_format.runtimes.embedded import is_pin_path
+from llamafile_format.runtimes.members import parse_runtime_path
 from llamafile_format.source import ByteSource, BytesSource, FileSource
 from llamafile_format.zip.names import is_reserved, name_problems
 
@@ -82,7 +84,9 @@ def recognise_role(path: str, source: ByteSource) -> str:
         from llamafile_format.weights.gguf import read_gguf
 
         return role_of_gguf(read_gguf(source))
-    return role_of_name(path)
+    if is_pin_path(path):
+        return "document"
+    return "runtime" if parse_runtime_path(path) is not None else role_of_name(path)
 
 
 def media_of(path: str, role: str, source: ByteSource) -> str:
@@ -153,7 +157,7 @@ _RECIPE_KINDS: Mapping[str, type | tuple[type, ...]] = {
 RECIPE_FORMAT = "llamafile-recipe/1"
 _RECIPE_FIELDS = frozenset(
     {"format", "name", "license", "source", "created", "weights", "include", "args", "prefix", "default", "align"}
-    | {"profile", "merge_splits"}
+    | {"profile", "merge_splits", "runtime", "flavour"}
 )
 
 

@@ -29,6 +29,16 @@ from llamafile_format.operations.inputs import (
 )
 from llamafile_format.operations.publish import output
 from llamafile_format.operations.readme import readme_text
+from llamafile_format.operations.runtime_members import (
+    DEFAULT_RUNTIME,
+    LAUNCHER,
+    NONE,
+    Choice,
+    choose,
+    launcher_prefix,
+    runtime_contents,
+)
+from llamafile_format.operations.windows import Companion
 from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
 
 Progress = Callable[[int, int], None]
@@ -45,6 +55,7 @@ class PackResult:
     """What ``pack`` wrote: where, how large, the SHA-256 of its manifest, and bytes shared with the inputs.
 
     ``notes`` are sentences about what the user might not expect, such as engine files that were not carried over.
+    ``extra`` are files written beside ``path``.
     """
 
     path: Path
@@ -52,6 +63,7 @@ class PackResult:
     manifest_sha256: str
     shared: int
     notes: tuple[str, ...] = ()
+    extra: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,8 @@ class _Order:
 
     includes: tuple[Include, ...]
     prefix: str = ""
+    runtime: str = ""
+    flavour: str = ""
     args: Args | None = None
     labels: Labels = field(default_factory=Labels)
     alignment: int = DEFAULT_ALIGNMENT
@@ -71,6 +85,8 @@ def pack(
     out: str | os.PathLike[str] = "",
     *,
     prefix: str | os.PathLike[str] = "",
+    runtime: str = "",
+    flavour: str = "",
     args: Args | None = None,
     include: Sequence[Include] = (),
     recipe: str | os.PathLike[str] = "",
@@ -87,14 +103,19 @@ def pack(
 ) -> PackResult:
     """Pack ``files`` (GGUF models and anything that goes with them) into the container ``out``.
 
-    ``prefix`` is the path of an engine, or ``none``. ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``;
-    without it ``SOURCE_DATE_EPOCH`` is used if set. Options win over the recipe. Raises UsageError, FormatError and
-    SourceError; nothing is left under ``out`` unless it is complete.
+    ``runtime`` is ``NAME[@VERSION][:TARGET,…]`` or ``none``, ``flavour`` ``native``, ``reference`` or ``both``.
+    ``prefix`` is ``launcher``, ``none`` or the path of an engine. Without both, the launcher goes in front of every
+    native build of llama.cpp that is at hand. A model that the runtime does not know is refused, or with ``force``
+    recorded. ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it ``SOURCE_DATE_EPOCH`` is used
+    if set. Options win over the recipe. Raises UsageError, FormatError and SourceError; nothing is left under ``out``
+    unless it is complete.
     """
     given = Labels(profile, created_text(created), name, license, source, default)
     order = _Order(
         includes=(*(Include(path) for path in expand_splits([Path(f) for f in files])), *include),
         prefix=os.fspath(prefix),
+        runtime=runtime,
+        flavour=flavour,
         args=args,
         labels=given,
         alignment=align,
@@ -110,14 +131,47 @@ def pack(
         labels=replace(order.labels, profile=order.labels.profile or "default"),
     )
     target = _target(order, out)
-    engine = prefix_of(order.prefix)
+    order = settle(order)
+    engine = prefix_of("none" if order.prefix == LAUNCHER else order.prefix)
     contents = _contents(order, engine)
-    prefix_content = prefix_content_of(engine, contents, archive=order.labels.profile == "archive")
     weights = [content.path for content in contents if content.role == "weights"]
     if len(contents) == 1 and not engine.size:
         raise UsageError("there is nothing to pack", hint="name a GGUF file")
     labels = replace(order.labels, default=choose_default(weights, order.labels.default))
-    return write_container(target, prefix_content, contents, labels, force=force, progress=progress)
+    if order.runtime:
+        chosen = choose(order.runtime, order.flavour)
+        contents += runtime_contents(chosen, order.alignment)
+        labels = replace(labels, history=_fitting(chosen, contents, labels.default, force=force))
+    if order.prefix == LAUNCHER:
+        prefix_content = launcher_prefix(contents, labels.default)
+    else:
+        prefix_content = prefix_content_of(engine, contents, archive=labels.profile == "archive")
+    windows = Companion(target, contents) if order.prefix == LAUNCHER else None
+    if windows:
+        windows.check(prefix_content, contents, force=force)
+    result = write_container(target, prefix_content, contents, labels, force=force, progress=progress)
+    return replace(result, **windows.write(result.size, force=force)) if windows else result
+
+
+def settle(order: _Order) -> _Order:
+    """``order`` with the prefix and runtime that it means (clause 8.1.2)."""
+    prefix, runtime = order.prefix, order.runtime
+    if not runtime and prefix in ("", LAUNCHER):
+        runtime = DEFAULT_RUNTIME
+    prefix = prefix or (NONE if runtime == NONE else LAUNCHER)
+    if runtime in ("", NONE) and order.flavour:
+        raise UsageError("--flavour chooses among the builds of a runtime, and there is none", hint="add --runtime")
+    return replace(order, prefix=prefix, runtime="" if runtime == NONE else runtime)
+
+
+def _fitting(chosen: Choice, contents: Sequence[Content], default: str, *, force: bool) -> tuple[dict[str, Any], ...]:
+    """Refuse models that the runtime does not know; what ``force`` overrides becomes a history entry."""
+    from llamafile_format.operations.fitting import forced, misfits, refuse
+
+    found = misfits([chosen.pin], contents, default)
+    if found and not force:
+        refuse(found, chosen.pin.key)
+    return ({"action": "pack", "forced": forced(found)},) if found else ()
 
 
 def write_container(
@@ -191,7 +245,7 @@ def _with_recipe(order: _Order, path: Path) -> _Order:
     weights = expand_splits([folder / str(item) for item in recipe.get("weights", ())])
     extra = [_recipe_include(folder, item) for item in recipe.get("include", ())]
     prefix = str(recipe.get("prefix", ""))
-    if prefix and prefix != "none":
+    if prefix not in ("", NONE, LAUNCHER):
         prefix = os.fspath(folder / prefix)
     labels = Labels(
         profile=mine.profile or str(recipe.get("profile", "")),
@@ -206,6 +260,8 @@ def _with_recipe(order: _Order, path: Path) -> _Order:
         order,
         includes=(*order.includes, *(Include(item) for item in weights), *extra),
         prefix=order.prefix or prefix,
+        runtime=order.runtime or ("" if order.prefix == NONE else str(recipe.get("runtime", ""))),
+        flavour=order.flavour or ("" if NONE in (order.prefix, order.runtime) else str(recipe.get("flavour", ""))),
         args=[str(token) for token in args] if isinstance(args, list) else args,
         labels=labels,
         alignment=order.alignment or int(recipe.get("align", 0)),
@@ -223,8 +279,8 @@ def _recipe_include(folder: Path, item: Any) -> Include:
 
 def prefix_of(prefix: str) -> ByteSource:
     """The bytes of the engine at ``prefix``; nothing for ``none`` or an empty text (clause 8.1.2)."""
-    if prefix in ("", "none"):
-        return BytesSource(b"", "none")
+    if prefix in ("", NONE):
+        return BytesSource(b"", NONE)
     source = FileSource(prefix)
     if not source.size:
         raise UsageError(f"{prefix} is empty", hint="name an engine, or --prefix none")
@@ -244,6 +300,10 @@ def prefix_content_of(engine: ByteSource, contents: Sequence[Content], *, archiv
 
     found = engine_records(engine, engine.size, taken=[content.path for content in contents] + [README_PATH])
     kind = identify(engine).kind.value
+    if kind == LAUNCHER:
+        raise UsageError(
+            f"{engine.name} begins with a launcher, which fits its own file only", hint="--prefix launcher"
+        )
     if not found.count:
         return PrefixContent(kind, engine, opaque=found.opaque_reason)
     assets = tuple(asset_of(engine, entry, archive) for entry in found.carried)
@@ -275,12 +335,16 @@ def _contents(order: _Order, engine: ByteSource) -> list[Content]:
         from llamafile_format.operations.splits import merge_splits
 
         contents = merge_splits(contents)
-    contents.append(text_content(README_PATH, "readme", readme_text(order.labels.name, engine=bool(engine.size))))
+    contents.append(text_content(README_PATH, "readme", _readme(order, engine)))
     if order.args is not None:
         if any(content.role == "arguments" for content in contents):
             raise UsageError("arguments are given twice: as a file and with --args")
         contents.append(arguments_content(order.args, engine, [content.path for content in contents]))
     return contents
+
+
+def _readme(order: _Order, engine: ByteSource) -> bytes:
+    return readme_text(order.labels.name, engine=bool(engine.size), launcher=order.prefix == LAUNCHER)
 
 
 def arguments_content(args: Args, engine: ByteSource, names: Sequence[str]) -> Content:

@@ -49,6 +49,20 @@ On Windows:             rename it to end in .exe and start it (below 4 GiB)
 A program runs with your rights: check first where the file comes from.
 """
 
+_RUN_LAUNCHER = """
+HOW TO RUN IT
+On Linux, macOS, BSD:   chmod +x FILE && ./FILE     (or: sh ./FILE)
+On Windows:             rename it to end in .exe and start it; of 4 GiB or
+                        more, start the small NAME.exe that lies beside it
+It opens a page to chat on in the browser, at an address of this computer
+only. Nothing is installed, and nothing is fetched from the network.
+  ./FILE --help         what else it can do
+  ./FILE --inspect      what is inside
+The programs that do it are in the folder runtimes/, one for each system,
+with their licences and with runtime.yaml, which says how to build them again.
+A program runs with your rights: check first where the file comes from.
+"""
+
 _RUN_NONE = """
 HOW TO RUN IT
 This file has no engine of its own. Members that end in .gguf are model
@@ -62,8 +76,9 @@ The specification and the tools are called llamafile-format.
 """
 
 
-def readme_text(name: str, *, engine: bool) -> bytes:
+def readme_text(name: str, *, engine: bool, launcher: bool = False) -> bytes:
     """The text for a container called ``name`` (may be empty), with or without an engine as its prefix."""
+    run = _RUN_LAUNCHER if launcher else _RUN_ENGINE if engine else _RUN_NONE
     title = f"{name or 'A language model'} (llamafile)"
-    head = _HEAD.format(title=title, rule="=" * min(len(title), 78), kind=_PROGRAM if engine else _DATA)
-    return (head + _CHECK.format() + (_RUN_ENGINE if engine else _RUN_NONE) + _END).encode("utf-8")
+    head = _HEAD.format(title=title, rule="=" * min(len(title), 78), kind=_PROGRAM if engine or launcher else _DATA)
+    return (head + _CHECK.format() + run + _END).encode("utf-8")

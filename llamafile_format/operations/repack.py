@@ -24,7 +24,9 @@ from llamafile_format.operations.history import entry, legacy_order
 from llamafile_format.operations.inputs import Include
 from llamafile_format.operations.pack import Args, notes_about
 from llamafile_format.operations.publish import output
+from llamafile_format.operations.runtime_members import LAUNCHER, is_of_runtime
 from llamafile_format.operations.transfer import copy
+from llamafile_format.operations.windows import Companion
 from llamafile_format.source.pending import refuse_pending
 
 Progress = Callable[[int, int], None]
@@ -60,6 +62,8 @@ def repack(
     *,
     in_place: bool = False,
     prefix: str | os.PathLike[str] | None = None,
+    runtime: str | None = None,
+    flavour: str | None = None,
     args: Args | None = None,
     include: Sequence[Include] = (),
     remove: Sequence[str] = (),
@@ -78,9 +82,11 @@ def repack(
 ) -> RepackResult:
     """Write ``what``, a container or a legacy llamafile, anew as ``out``, or change the file itself with ``in_place``.
 
-    ``prefix`` is the path of an engine, ``none``, or None to keep the one there is. ``rename`` maps old member names
-    to new ones. ``to`` is ``1.0`` or ``legacy``. ``force`` replaces an existing ``out``, and allows to change a signed
-    file in place. Other options are those of ``pack``; None keeps what the file says.
+    ``prefix`` is the path of an engine, ``launcher``, ``none``, or None to keep the one there is. ``runtime`` takes the
+    place of all builds of the same engine, ``none`` takes out all builds. ``rename`` maps old member names to new ones.
+    ``to`` is ``1.0`` or ``legacy``. ``force`` replaces an existing ``out``, allows to change a signed file in place and
+    to bring in a runtime that does not know the model. Other options are those of ``pack``; None keeps what the file
+    says.
 
     Weights are never encoded again, and their digests are reused. Raises UsageError for contradictions, FormatError
     for a damaged input, SourceError when reading or writing fails: then the input is as it was, or, in place, its
@@ -88,6 +94,8 @@ def repack(
     """
     order = Order(
         prefix=None if prefix is None else os.fspath(prefix),
+        runtime=runtime,
+        flavour=flavour,
         args=args,
         include=tuple(include),
         remove=tuple(remove),
@@ -173,11 +181,21 @@ class _Job:
         self.force = force
         self.progress = progress
 
+    @property
+    def companion(self) -> Companion:
+        """What the new file needs on Windows."""
+        return Companion(self.target, self.plan.contents if self.plan.prefix.kind == LAUNCHER else ())
+
     def write(self) -> RepackResult:
         """Write a 1.0 container."""
         if not self.plan.changes and self.carried.origin is None:
             return self._unchanged()
         self._allow_in_place()
+        if self.plan.misfits and not self.force:
+            from llamafile_format.operations.fitting import refuse
+
+            refuse(self.plan.misfits, "the runtime inside")
+        self.companion.check(self.plan.prefix, self.plan.contents, force=self.force or self.in_place)
         plan = self._with_history()
         notes: tuple[str, ...] = ()
         if self.in_place and self.carried.origin is None:
@@ -197,6 +215,11 @@ class _Job:
     def legacy(self) -> RepackResult:
         """Write a legacy llamafile: same members, no manifest, digests gone."""
         from llamafile_format.operations.to_legacy import legacy_contents, write_legacy
+
+        if self.plan.prefix.kind == LAUNCHER:
+            raise UsageError(
+                "a launcher starts containers only, not legacy llamafiles", hint="add --prefix ENGINE, or --prefix none"
+            )
 
         self._allow_in_place()
         plan = self.plan
@@ -230,7 +253,10 @@ class _Job:
 
     def _with_history(self) -> Plan:
         plan = self.plan
-        history = (*plan.labels.history, entry(self.carried, plan.changes, plan.created))
+        from llamafile_format.operations.fitting import forced
+
+        step = entry(self.carried, plan.changes, plan.created, forced(plan.misfits))
+        history = (*plan.labels.history, step)
         return replace(plan, labels=replace(plan.labels, history=history))
 
     def _unchanged(self) -> RepackResult:
@@ -280,19 +306,21 @@ class _Job:
             changed=True,
             method=method,
             unsigned=tuple(name for name, _ in self.carried.signatures),
-            changes=tuple(sentence(change) for change in self.plan.changes),
+            changes=sentences(self.plan.changes),
             notes=self.plan.notes,
         )
 
     def _result(self, written: Assembled, method: str, notes: tuple[str, ...] = ()) -> RepackResult:
         new_prefix = any(change.get("what") == "prefix" for change in self.plan.changes)
         about = notes_about(self.plan.prefix) if new_prefix else ()
+        beside = self.companion.write(written.size, force=self.force or self.in_place)
         return replace(
             self._base(method),
             size=written.size,
             manifest_sha256=written.manifest_sha256,
             shared=written.shared,
-            notes=(*notes, *self.plan.notes, *about),
+            notes=(*notes, *self.plan.notes, *about, *beside.get("notes", ())),
+            extra=beside.get("extra", ()),
         )
 
 
@@ -338,6 +366,20 @@ def check_crcs(found: Mapping[str, int], carried: Carried, plan: Plan) -> None:
                 f"{path} is damaged: its CRC-32 is {found[path]:08x}, the directory says {crc:08x}",
                 hint="find an intact copy; repacking would give the damage a valid digest",
             )
+
+
+def sentences(changes: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    """``changes`` in plain words; what came or went with a runtime in one sentence."""
+    result: dict[str, int] = {}
+    for change in changes:
+        path, what = str(change.get("path", "")), str(change.get("what", ""))
+        if is_of_runtime(path) and what in ("remove", "include"):
+            verb = "removed" if what == "remove" else "replaced" if change.get("from") else "added"
+            text = f"{verb} {{}} in {'/'.join(path.split('/')[:3])}"
+        else:
+            text = sentence(change).replace("{", "{{").replace("}", "}}")
+        result[text] = result.get(text, 0) + 1
+    return tuple(text.format("1 member" if count == 1 else f"{count} members") for text, count in result.items())
 
 
 def sentence(change: Mapping[str, object]) -> str:

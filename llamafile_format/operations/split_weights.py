@@ -16,6 +16,7 @@ from llamafile_format.operations.changes import Plan
 from llamafile_format.operations.inputs import text_content
 from llamafile_format.operations.migrate_arguments import ARGUMENTS, engine_dialect, named_model
 from llamafile_format.operations.publish import output
+from llamafile_format.operations.runtime_members import LAUNCHER, launcher_prefix
 from llamafile_format.operations.transfer import clone, file_range, write_at
 from llamafile_format.prefix.arguments import Dialect, Token, encode, parse, with_bundled_names
 from llamafile_format.prefix.arguments_token import literal
@@ -50,8 +51,12 @@ def split_plan(carried: Carried, plan: Plan, loose: Sequence[Content], digests: 
         "paths": [content.path for content in loose],
         "sha256": list(digests),
     }
+    prefix = plan.prefix
+    if prefix.kind == LAUNCHER:
+        prefix = launcher_prefix((*rest, arguments), "")
     split = replace(
         plan,
+        prefix=prefix,
         contents=(*rest, arguments),
         labels=replace(plan.labels, default=""),
         changes=(*plan.changes, change),

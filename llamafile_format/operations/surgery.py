@@ -94,7 +94,8 @@ def operate(
     from llamafile_format.operations.repack import check_written
 
     source = container.source
-    assert isinstance(source, FileSource)
+    if not isinstance(source, FileSource):
+        return Refusal("its launcher was converted, and is written anew in its first form")
     if in_use(source.fd):
         return Refusal("another program has it open")
     contents = sorted(plan_.contents, key=lambda content: file_order(content.role, content.path))

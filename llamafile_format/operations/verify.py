@@ -19,7 +19,7 @@ from llamafile_format.errors import SourceError
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.merkle import CHUNK_SIZE
 from llamafile_format.rules import Layer
-from llamafile_format.source import open_source
+from llamafile_format.source import FileSource, open_source
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.zip.writer import MARK
 
@@ -28,10 +28,11 @@ Progress = Callable[[int, int], None]
 
 
 def verify(what: Openable, *, level: Level | str = Level.FULL, progress: Progress | None = None) -> Report:
-    """Verify ``what`` and return verdicts and findings; nothing in it is executed, rendered or trusted.
+    """Verify ``what`` and return verdicts and findings; nothing in it is rendered or trusted.
 
     ``level``: quick reads structure only (at most 1 MiB beyond tail, directory, manifest, local headers and GGUF
-    headers), full every chunk and every canonical byte, exhaustive also whole-member digests and CRCs.
+    headers), full every chunk and every canonical byte, exhaustive also whole-member digests and CRCs, behaviour also
+    replays the records by a build that this installation pins: that level alone runs something of the file.
     Raises SourceError only if ``what`` cannot be opened at all, or has an unfinished change (clause 8.5.5).
     """
     if isinstance(what, str | os.PathLike):
@@ -70,6 +71,7 @@ class _Run:
     total: int = 0
     done: int = 0
     error: str = ""
+    replayed: bool = False
 
     def advance(self, count: int) -> None:
         self.done += count
@@ -131,7 +133,7 @@ def _container(container: Container, run: _Run) -> Iterator[Finding]:
         return
     # (4) The canonical rule: every byte that is not member data.
     yield from check_structure(container.source, container.archive, claims)
-    yield from _prefix(container)
+    yield from _prefix(container, run)
     yield from check_padding(container.source, claims)
     # (5) Digests, as far as the level goes.
     if any(finding.rule in ("LF3013", "LF3016") for finding in claimed):
@@ -140,13 +142,33 @@ def _container(container: Container, run: _Run) -> Iterator[Finding]:
         yield from _digests(container, run)
     # (6) Contents.
     yield from _contents(container, run)
+    # (7) Signatures.
     if count := len(signature_entries(container.archive)):
         yield Finding("LF9005", args={"count": count})
+    # (9) Behaviour, if it was asked for and there is no fault so far.
+    if run.level is Level.BEHAVIOUR:
+        yield from _behaviour(container, run)
 
 
-def _prefix(container: Container) -> Iterator[Finding]:
+def _behaviour(container: Container, run: _Run) -> Iterator[Finding]:
+    """Replay the records: what is damaged is not run, and neither is a build that nobody here knows."""
+    run.replayed = True
+    if any(judge(run.findings, layer) is Verdict.NO for layer in (Layer.WELL_FORMED, Layer.VALID)):
+        yield Finding("LF9117", args={"path": "the behaviour", "reason": "the file is damaged or not valid"})
+        return
+    if not isinstance(container.origin, FileSource):
+        yield Finding("LF9117", args={"path": "the behaviour", "reason": "a runtime opens nothing but files"})
+        return
+    from llamafile_format.operations.choose_runtime import Wanted
+    from llamafile_format.operations.replay import replay_container
+
+    yield from replay_container(container, wanted=Wanted(), known=True).findings
+
+
+def _prefix(container: Container, run: _Run) -> Iterator[Finding]:
     """The prefix against the manifest: kind, engine directory, padding rules."""
     from llamafile_format.checks.prefix import check_prefix
+    from llamafile_format.prefix.facts import PrefixKind
     from llamafile_format.zip.engine import engine_records
 
     manifest = container.manifest
@@ -155,7 +177,12 @@ def _prefix(container: Container) -> Iterator[Finding]:
     if facts.kind.value != manifest.prefix.kind:
         args: dict[str, Value] = {"claimed": manifest.prefix.kind, "found": facts.kind.value}
         yield Finding("LF3027", Where(offset=0, length=manifest.prefix.size, field="prefix.kind"), args)
-    yield from check_prefix(container.source, manifest.prefix.size, facts)
+    launcher = None
+    if facts.kind is PrefixKind.LAUNCHER:
+        from llamafile_format.checks.launcher import check_launcher
+
+        launcher = check_launcher(container, manifest, deep=run.level is not Level.QUICK)
+    yield from check_prefix(container.source, manifest.prefix.size, facts, launcher=launcher)
     directory = manifest.prefix.directory
     size = min(manifest.prefix.engine_size, container.size)
     found = engine_records(container.source, size, taken=[member.path for member in manifest.members])
@@ -190,7 +217,7 @@ def _digests(container: Container, run: _Run) -> Iterator[Finding]:
     from llamafile_format.checks.chunks import check_chunks, check_prefix_digests
 
     run.total = claims.layout.chunks.gap_offset + manifest.prefix.engine_size
-    exhaustive = run.level is Level.EXHAUSTIVE
+    exhaustive = run.level.whole
     yield from check_chunks(container.source, claims, exhaustive=exhaustive, progress=run.advance)
     large = [member.path for member in manifest.members if member.size > CHUNK_SIZE or member.sha512]
     small_prefix = manifest.prefix.engine_size <= CHUNK_SIZE
@@ -264,6 +291,8 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
     if run.kind is not Kind.OTHER:
         for layer in (Layer.WELL_FORMED, Layer.VALID):
             verdicts[layer] = judge(run.findings, layer, looked=complete)
+        if run.level is Level.BEHAVIOUR:
+            verdicts[Layer.BEHAVIOUR] = judge(run.findings, Layer.BEHAVIOUR, looked=complete and run.replayed)
     digest = hashlib.sha256(container.manifest_bytes).hexdigest() if container and container.manifest_bytes else ""
     return Report(
         name=name,

@@ -74,6 +74,8 @@ def prefix_text(prefix: PrefixView) -> str:
         "other": "bytes of unknown kind",
     }
     generation = f" ({printable(prefix.generation)})" if prefix.generation else ""
+    if prefix.kind == "launcher" and prefix.generation:
+        generation = f" (converted to {printable(prefix.generation)})"
     return f"{words.get(prefix.kind, printable(prefix.kind))}{generation}, {size_text(prefix.engine_size)}"
 
 

@@ -15,15 +15,15 @@ _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 def report_text(report: Report, *, color: bool = False) -> str:
     """Name, verdicts, then every finding with its place and remedy."""
-    lines = [_paint(printable(report.name), "1", color)]
+    lines = [paint(printable(report.name), "1", color)]
     if report.kind is Kind.OTHER:
         lines.append(f"  {report.kind.value}" if report.complete else "  could not be read")
     for layer, verdict in report.verdicts.items():
-        lines.append(f"  {layer.value:<12} {_paint(verdict.value, _COLORS[verdict.value], color)}{_reason(verdict)}")
+        lines.append(f"  {layer.value:<12} {paint(verdict.value, _COLORS[verdict.value], color)}{_reason(verdict)}")
     if report.error:
-        lines.append(f"  {_paint('incomplete', '31', color)}   {printable(report.error)}")
+        lines.append(f"  {paint('incomplete', '31', color)}   {printable(report.error)}")
     for finding in sorted(report.findings, key=_grave):
-        lines += _finding_lines(finding, color)
+        lines += finding_lines(finding, color)
     lines.append(f"  {_summary(report)}")
     return "\n".join(lines)
 
@@ -38,7 +38,8 @@ def _grave(finding: Finding) -> tuple[int, int, str]:
     return _ORDER[rule(finding.rule).severity], finding.where.offset or 0, finding.rule
 
 
-def _finding_lines(finding: Finding, color: bool) -> list[str]:
+def finding_lines(finding: Finding, color: bool) -> list[str]:
+    """A finding and its remedy, indented and wrapped."""
     row = rule(finding.rule)
     severity = row.severity.value
     head = f"{finding.rule} {severity}: "
@@ -48,7 +49,7 @@ def _finding_lines(finding: Finding, color: bool) -> list[str]:
     if finding.where.offset is not None and str(finding.where.offset) not in text:
         text += f" (byte {finding.where.offset})"
     body = textwrap.wrap(head + text, 78, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
-    body[0] = body[0].replace(severity, _paint(severity, _COLORS[severity], color), 1)
+    body[0] = body[0].replace(severity, paint(severity, _COLORS[severity], color), 1)
     if row.severity is not Severity.INFO or row.undetermined:
         body += textwrap.wrap(f"-> {row.remedy}", 78, initial_indent="    ", subsequent_indent="       ")
     return body
@@ -67,5 +68,6 @@ def _summary(report: Report) -> str:
     return f"{scope}; {faults or 'no findings'}"
 
 
-def _paint(text: str, code: str, color: bool) -> str:
+def paint(text: str, code: str, color: bool) -> str:
+    """``text`` in a colour (an SGR ``code``), if there is ``color`` at all."""
     return f"\x1b[{code}m{text}\x1b[0m" if color else text

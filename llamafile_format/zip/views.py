@@ -40,6 +40,9 @@ _RECORD_SIGNATURE = DIRECTORY_MAGIC.to_bytes(4, "little")
 _UNIX = 3
 _READABLE = 0o444
 
+COMPRESSED = "weights stored in the zip executable can't be stored using compression"
+"""What the weights reader says of deflated weights: it opens nothing, where others unpack them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -195,7 +198,7 @@ def _open_weights(source: ByteSource, directory: Directory, record: _Record) -> 
         return View(directory, errors={path: text})
 
     if record.method != STORED:
-        return refused("weights stored in the zip executable can't be stored using compression")
+        return refused(COMPRESSED)
     if record.header_offset < 0 or record.header_offset + LOCAL_HEADER.size > source.size:
         return refused("failed to pread lfile")
     head = LOCAL_HEADER.unpack(source.read_at(record.header_offset, LOCAL_HEADER.size))

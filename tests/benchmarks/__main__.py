@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("start", "inspect", "sparse", "verify", "pack", "repack")
+NAMES = ("start", "launch", "inspect", "sparse", "verify", "pack", "repack", "runtime")
 
 
 def main() -> int:

@@ -42,7 +42,7 @@ def main(folder: Path) -> bool:
     """Measure and print; True if the figures are reached."""
     source = vocabulary(folder)
     packed = folder / "vocabulary.llamafile"
-    llamafile_format.pack([source], packed, force=True)
+    llamafile_format.pack([source], packed, prefix="none", force=True)
     dump = Path(sys.executable).with_name("gguf-dump")
     (slow,) = in_turns(1, lambda: timed([dump, source]))
     (fast,) = in_turns(9, lambda: timed([*CLI, "inspect", packed]))

@@ -41,7 +41,7 @@ def main(folder: Path) -> bool:
 
     def ours() -> float:
         out.unlink(missing_ok=True)
-        return timed([*CLI, "pack", source, "-o", out])
+        return timed([*CLI, "pack", source, "--prefix", "none", "-o", out])
 
     theirs, mine = in_turns(5, rival, ours)
     copy.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ EXHIBIT = Path("examples/exhibit/exhibit-f16.gguf")
 def main(folder: Path) -> bool:
     """Measure and print; True if the figures are reached."""
     packed = folder / "exhibit.llamafile"
-    llamafile_format.pack([EXHIBIT], packed, force=True)
+    llamafile_format.pack([EXHIBIT], packed, prefix="none", force=True)
     nothing, version, inspect = in_turns(
         11,
         lambda: timed([PYTHON, "-c", "pass"]),

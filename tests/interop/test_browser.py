@@ -25,7 +25,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     cli = [sys.executable, "-m", "llamafile_format"]
     packed = folder / "exhibit.llamafile"
-    subprocess.run([*cli, "pack", "--recipe", ROOT / "examples/exhibit/llamafile.yaml", "-o", packed], check=True)
+    subprocess.run(
+        [*cli, "pack", "--recipe", ROOT / "examples/exhibit/llamafile.yaml", "--prefix", "none", "-o", packed],
+        check=True,
+    )
     subprocess.run([*cli, "inspect", packed, "--html", folder / "record.html"], check=True)
     return folder / "record.html"
 

@@ -21,10 +21,10 @@ def test_full_disk_leaves_nothing(kind: str, loop_fs: Callable[..., Path], tmp_p
     model = tmp_path / "m.gguf"
     model.write_bytes(tiny_gguf(values=(140 << 20) // 4))
     packed = tmp_path / "m.llamafile"
-    lf.pack([model], packed)
+    lf.pack([model], packed, prefix="none")
     before = sorted(path.name for path in small.iterdir())
     for command in (
-        ["pack", model, "-o", small / "m.llamafile"],
+        ["pack", model, "--prefix", "none", "-o", small / "m.llamafile"],
         ["repack", packed, "--name", "x", "-o", small / "r.llamafile"],
         ["extract", packed, "m.gguf", "-C", small],
     ):

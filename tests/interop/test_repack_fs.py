@@ -17,7 +17,7 @@ from llamafile_format.operations.journal import pending
 from tests.repack_samples import engine, gguf, sound, write
 from tests.unit.test_repack_in_place import kill_at
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.usefixtures("tiny_runtimes")]
 Mounter = Callable[[str, int], Path]
 MODEL = gguf("m", 6 << 20)
 
@@ -40,12 +40,16 @@ def shared_bytes(path: Path, tool: Callable[[str], Path]) -> int:
     return sum((int(end) - int(start) + 1) * 4096 for start, end in rows)
 
 
+def _where(folder: Path, prefix: str) -> str | Path:
+    return prefix if prefix in ("none", "launcher") else folder / prefix
+
+
 @pytest.mark.parametrize("kind", ["xfs", "btrfs", "ext4"])
 def test_new_file(loop_fs: Mounter, kind: str, tool: Callable[[str], Path]) -> None:
     folder = loop_fs(kind, 64)
     path = sample(folder)
-    for prefix in ("long", "short", "none"):
-        result = lf.repack(path, folder / "b", prefix="none" if prefix == "none" else folder / prefix, force=True)
+    for prefix in ("long", "short", "none", "launcher"):
+        result = lf.repack(path, folder / "b", prefix=_where(folder, prefix), force=True)
         with sound(folder / "b") as container:
             assert container.read("model.gguf") == MODEL
         if kind == "ext4":
@@ -59,8 +63,8 @@ def test_new_file(loop_fs: Mounter, kind: str, tool: Callable[[str], Path]) -> N
 def test_in_place(loop_fs: Mounter, kind: str) -> None:
     folder = loop_fs(kind, 64)
     path = sample(folder)
-    for prefix in ("long", "short", "none", "old"):
-        where = "none" if prefix == "none" else folder / prefix
+    for prefix in ("long", "short", "launcher", "none", "old"):
+        where = _where(folder, prefix)
         lf.repack(path, folder / "b", prefix=where, force=True)
         result = lf.repack(path, in_place=True, prefix=where)
         assert result.method == ("replaced" if kind == "btrfs" else "in place"), result.notes

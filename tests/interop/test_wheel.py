@@ -27,7 +27,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         names = archive.namelist()
     assert "llamafile_format/_spec/rules.yaml" in names
     assert "llamafile_format/py.typed" in names
-    assert not [name for name in names if name.startswith(("tests/", "spec/"))]
+    assert "llamafile_format/_runtimes/llama.cpp/0.3.36/runtime.yaml" in names
+    assert not [name for name in names if name.startswith(("tests/", "spec/", "runtimes/"))]
     home = folder / "venv"
     venv.create(home, with_pip=True)
     python = home / "bin" / "python"
@@ -73,3 +74,16 @@ def test_console_script(installed: Path, tmp_path: Path) -> None:
     for command in ([script, "--version"], [installed, "-m", "llamafile_format", "--version"]):
         shown = subprocess.run(command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=True)
         assert shown.stdout.startswith("llamafile-format ")
+
+
+def test_pins_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    script = installed.with_name("llamafile-format")
+    shown = subprocess.run(
+        [script, "runtimes", "list"], cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.startswith("llama.cpp@")
+    program = "from llamafile_format.runtimes.store import find_pin; print(find_pin('llama.cpp').folder)"
+    shown = subprocess.run(
+        [installed, "-c", program], cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=True
+    )
+    assert str(installed.parents[1]) in shown.stdout

@@ -32,5 +32,6 @@ def small_container(folder: Path, **options: object) -> Path:
     model.write_bytes(tiny_gguf())
     licence.write_bytes(b"CC0-1.0\n")
     out = folder / "small.llamafile"
+    options = {"prefix": "none", **options}
     llamafile_format.pack([model, licence], out, align=32, force=True, **options)  # type: ignore[arg-type]
     return out

@@ -99,33 +99,33 @@ def test_order_of_inputs_does_not_matter(inputs: Path, tmp_path: Path) -> None:
         if number % 13:
             continue
         out = tmp_path / "o.llamafile"
-        llamafile_format.pack(order, out, force=True)
+        llamafile_format.pack(order, out, prefix="none", force=True)
         digests.add(_digest(out))
     out = tmp_path / "i.llamafile"
-    llamafile_format.pack([], out, include=[Include(path) for path in reversed(files)])
+    llamafile_format.pack([], out, prefix="none", include=[Include(path) for path in reversed(files)])
     assert digests == {_digest(out)}
 
 
 def test_source_date_epoch(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     out = tmp_path / "e.llamafile"
-    llamafile_format.pack([inputs / "m.gguf"], out)
+    llamafile_format.pack([inputs / "m.gguf"], out, prefix="none")
     with llamafile_format.open(out) as container:
         assert container.manifest is not None
         assert container.manifest.created == "2023-11-14T22:13:20Z"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
     with pytest.raises(llamafile_format.UsageError):
-        llamafile_format.pack([inputs / "m.gguf"], out, force=True)
+        llamafile_format.pack([inputs / "m.gguf"], out, prefix="none", force=True)
 
 
 def test_no_clock_unless_asked(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     out = tmp_path / "n.llamafile"
-    llamafile_format.pack([inputs / "m.gguf"], out)
+    llamafile_format.pack([inputs / "m.gguf"], out, prefix="none")
     with llamafile_format.open(out) as container:
         assert container.manifest is not None
         assert container.manifest.created == ""
-    llamafile_format.pack([inputs / "m.gguf"], out, created="now", force=True)
+    llamafile_format.pack([inputs / "m.gguf"], out, prefix="none", created="now", force=True)
     with llamafile_format.open(out) as container:
         assert container.manifest is not None
         assert container.manifest.created.endswith("Z")

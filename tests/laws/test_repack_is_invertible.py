@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 import llamafile_format as lf
 from tests.repack_samples import engine, gguf, sound, write
 
+pytestmark = pytest.mark.usefixtures("tiny_runtimes")
+
 ARGUMENTS = [b"-m\nmodel.gguf\n...\n", b"# mine\n-m model.gguf 'a b' \"c\\td\"\n...\n", b"-p 'x' ...\n", b""]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(ARGUMENTS),
-    st.permutations(["none", "0.8.0", "0.9.3", "0.10.2"]),
+    st.permutations(["none", "0.8.0", "0.9.3", "0.10.2", "launcher"]),
     st.integers(1, 200_000),
     st.integers(1, 200_000),
 )
@@ -38,7 +40,8 @@ def test_prefix_there_and_back(arguments: bytes, versions: list[str], small: int
             lf.repack(folder / "a", folder / "b", prefix=second)
         except lf.UsageError:  # arguments that the other engine cannot express: said, not guessed
             return
-        lf.repack(folder / "b", folder / "c", prefix=first)
+        brought = second == "launcher"  # and with it what it starts, which the way back takes out
+        lf.repack(folder / "b", folder / "c", prefix=first, runtime="none" if brought else None)
         _same(folder / "a", folder / "c")
 
 
@@ -53,13 +56,17 @@ def test_prefix_there_and_back(arguments: bytes, versions: list[str], small: int
     ],
 )
 @pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("prefix", ["old", "launcher"])
 def test_other_changes_there_and_back(
-    tmp_path: Path, there: dict[str, Any], back: dict[str, Any], in_place: bool
+    tmp_path: Path, there: dict[str, Any], back: dict[str, Any], in_place: bool, prefix: str
 ) -> None:
     for name, data in (("model.gguf", gguf("m")), ("card.md", b"# card"), ("old", engine("old", 70_000))):
         write(tmp_path / name, data)
     lf.pack(
-        [tmp_path / "model.gguf", tmp_path / "card.md"], tmp_path / "a", prefix=tmp_path / "old", args="-m model.gguf"
+        [tmp_path / "model.gguf", tmp_path / "card.md"],
+        tmp_path / "a",
+        prefix=tmp_path / "old" if prefix == "old" else prefix,
+        args="-m model.gguf",
     )
     back = {key: [lf.Include(tmp_path / value)] if key == "include" else value for key, value in back.items()}
     if in_place:
@@ -73,7 +80,9 @@ def test_other_changes_there_and_back(
 
 
 def _engine(folder: Path, version: str, size: int) -> str | Path:
-    return "none" if version == "none" else write(folder / version, engine(version, size, version=version))
+    return (
+        version if version in ("none", "launcher") else write(folder / version, engine(version, size, version=version))
+    )
 
 
 def _same(first: Path, second: Path) -> None:

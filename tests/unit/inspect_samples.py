@@ -92,7 +92,7 @@ def many_members(folder: Path, count: int) -> Path:
         path.write_bytes(b"text %d\n" % number)
         papers.append(path)
     out = folder / "many.llamafile"
-    llamafile_format.pack([model, *papers], out, align=32, force=True)
+    llamafile_format.pack([model, *papers], out, prefix="none", align=32, force=True)
     return out
 
 

@@ -96,10 +96,10 @@ def test_plain_messages_for_what_is_no_llamafile(tmp_path: Path) -> None:
 def test_never_clobbers(packed: Path, tmp_path: Path) -> None:
     before = packed.read_bytes()
     model = tmp_path / "tiny.gguf"
-    message = run("pack", model, "-o", packed, code=2).stderr
+    message = run("pack", "--prefix", "none", model, "-o", packed, code=2).stderr
     assert "--force" in message
     assert packed.read_bytes() == before
-    run("pack", model, "-o", packed, "--force")
+    run("pack", "--prefix", "none", model, "-o", packed, "--force")
     assert packed.read_bytes() != before
     run("extract", packed, "-C", tmp_path, code=2)
 
@@ -115,7 +115,7 @@ def test_disk_full_leaves_nothing(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
 
-    result = run("pack", model, "-o", out / "m.llamafile", code=4, preexec_fn=limit)
+    result = run("pack", "--prefix", "none", model, "-o", out / "m.llamafile", code=4, preexec_fn=limit)
     assert "nothing was left" in result.stderr
     assert list(out.iterdir()) == []
 
@@ -127,7 +127,9 @@ def test_kill_leaves_nothing_under_the_name(tmp_path: Path) -> None:
         for _ in range(300):
             file.write(os.urandom(1 << 20))
     out = tmp_path / "m.llamafile"
-    process = subprocess.Popen([*CLI, "pack", str(model), "-o", str(out)], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*CLI, "pack", "--prefix", "none", str(model), "-o", str(out)], stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 30
     while not list(tmp_path.glob(".m.llamafile.*.partial")) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -137,8 +139,8 @@ def test_kill_leaves_nothing_under_the_name(tmp_path: Path) -> None:
 
 
 def test_unreadable_input(tmp_path: Path) -> None:
-    run("pack", tmp_path / "absent.gguf", "-o", tmp_path / "o", code=4)
-    run("pack", tmp_path, "-o", tmp_path / "o", code=4)
+    run("pack", "--prefix", "none", tmp_path / "absent.gguf", "-o", tmp_path / "o", code=4)
+    run("pack", "--prefix", "none", tmp_path, "-o", tmp_path / "o", code=4)
     assert not (tmp_path / "o").exists()
 
 
@@ -146,30 +148,33 @@ def test_usage_errors_say_what_to_do(packed: Path, tmp_path: Path) -> None:
     model = tmp_path / "tiny.gguf"
     other = tmp_path / "other.gguf"
     other.write_bytes(tiny_gguf("other"))
-    assert "--default" in run("pack", model, other, "-o", tmp_path / "x", code=2).stderr
-    run("pack", model, other, "--default", "other.gguf", "-o", tmp_path / "x")
-    assert "power of two" in run("pack", model, "--align", 3, "-o", tmp_path / "y", code=2).stderr
-    assert "member name" in run("pack", model, "--include", f"{model}=../x", "-o", tmp_path / "y", code=2).stderr
+    assert "--default" in run("pack", "--prefix", "none", model, other, "-o", tmp_path / "x", code=2).stderr
+    run("pack", "--prefix", "none", model, other, "--default", "other.gguf", "-o", tmp_path / "x")
+    assert "power of two" in run("pack", "--prefix", "none", model, "--align", 3, "-o", tmp_path / "y", code=2).stderr
+    assert (
+        "member name"
+        in run("pack", "--prefix", "none", model, "--include", f"{model}=../x", "-o", tmp_path / "y", code=2).stderr
+    )
     include = ["--include", f"{model}=x", "--role", "hero"]
-    assert "role" in run("pack", model, *include, "-o", tmp_path / "y", code=2).stderr
+    assert "role" in run("pack", "--prefix", "none", model, *include, "-o", tmp_path / "y", code=2).stderr
     assert "no member" in run("extract", packed, "nope", "-C", tmp_path / "z", code=2).stderr
 
 
 def test_split_set_is_taken_whole(shared_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "s.llamafile"
-    run("pack", shared_data / "gguf/split-00002-of-00002.gguf", "-o", out)
+    run("pack", "--prefix", "none", shared_data / "gguf/split-00002-of-00002.gguf", "-o", out)
     listed = run("inspect", "--entries", out).stdout
     assert "split-00001-of-00002.gguf" in listed
     lonely = tmp_path / "a-00001-of-00002.gguf"
     lonely.write_bytes((shared_data / "gguf/split-00001-of-00002.gguf").read_bytes())
-    assert "a-00002-of-00002.gguf" in run("pack", lonely, "-o", tmp_path / "l", code=2).stderr
+    assert "a-00002-of-00002.gguf" in run("pack", "--prefix", "none", lonely, "-o", tmp_path / "l", code=2).stderr
 
 
 def test_merged_splits_have_the_tensors_of_the_unsplit_file(shared_data: Path, tmp_path: Path) -> None:
     import gguf
 
     out = tmp_path / "m.llamafile"
-    run("pack", shared_data / "gguf/split-00001-of-00002.gguf", "--merge-splits", "-o", out)
+    run("pack", "--prefix", "none", shared_data / "gguf/split-00001-of-00002.gguf", "--merge-splits", "-o", out)
     run("extract", out, "split.gguf", "-C", tmp_path)
     merged = gguf.GGUFReader(str(tmp_path / "split.gguf"))
     whole = gguf.GGUFReader(str(shared_data / "gguf/split-unsplit.gguf"))
@@ -183,7 +188,7 @@ def test_diff_and_rule(packed: Path, tmp_path: Path) -> None:
     assert run("diff", packed, again).stdout == ""
     other = tmp_path / "other.gguf"
     other.write_bytes(tiny_gguf("other"))
-    run("pack", other, "-o", tmp_path / "o.llamafile", "--name", "x")
+    run("pack", "--prefix", "none", other, "-o", tmp_path / "o.llamafile", "--name", "x")
     shown = run("diff", packed, tmp_path / "o.llamafile", code=1).stdout
     assert "other.gguf" in shown
     assert "metadata" in shown
@@ -249,7 +254,7 @@ def test_every_command_refuses_a_file_with_an_unfinished_change(packed: Path, tm
         ["repack", packed, "--name", "x", "-o", tmp_path / "new"],
         ["repack", packed, "--name", "x", "--in-place"],
         ["repack", good, "--name", "x", "-o", packed, "--force"],
-        ["pack", tmp_path / "tiny.gguf", "-o", packed, "--force"],
+        ["pack", tmp_path / "tiny.gguf", "--prefix", "none", "-o", packed, "--force"],
     ):
         result = run(*command, code=4)
         assert journal.name in result.stdout + result.stderr, command

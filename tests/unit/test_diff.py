@@ -28,8 +28,8 @@ def test_renamed_added_removed_changed(tmp_path: Path) -> None:
     for name, text in (("one", "a"), ("two", "b")):
         (tmp_path / name / "same.txt").write_text(text)
     first, second = tmp_path / "1.llamafile", tmp_path / "2.llamafile"
-    lf.pack(sorted((tmp_path / "one").iterdir()), first, name="A")
-    lf.pack(sorted((tmp_path / "two").iterdir()), second, license="CC0-1.0")
+    lf.pack(sorted((tmp_path / "one").iterdir()), first, prefix="none", name="A")
+    lf.pack(sorted((tmp_path / "two").iterdir()), second, prefix="none", license="CC0-1.0")
     found = _areas(lf.diff(first, second))
     assert ("member", "renamed", "m.gguf") in found
     assert ("member", "removed", "old.txt") in found
@@ -47,7 +47,7 @@ def test_chunks_that_differ_are_named(tmp_path: Path) -> None:
         text[5 << 20] = number
         (tmp_path / "big.txt").write_bytes(text)
         paths.append(tmp_path / f"{number}.llamafile")
-        lf.pack([tmp_path / "big.txt"], paths[-1])
+        lf.pack([tmp_path / "big.txt"], paths[-1], prefix="none")
     (change,) = [item for item in lf.diff(*paths) if item.name == "big.txt"]
     assert "differ: 2 of 3" in change.detail
 

@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 CHAPTER_8 = ROOT / "spec" / "1.0" / "08-repacking.md"
 CHAPTER_10 = ROOT / "spec" / "1.0" / "10-verification.md"
+CHAPTER_14 = ROOT / "spec" / "1.0" / "14-runtimes.md"
+CHAPTER_15 = ROOT / "spec" / "1.0" / "15-behaviour.md"
+TEXTS = [README, CHAPTER_8, CHAPTER_10, CHAPTER_14, CHAPTER_15]
 
 _FLAG = re.compile(r"(?<![\w-])(--[a-z][a-z0-9-]*)\b")
 _ENGINE_FLAGS = re.compile(r"--args\s+(\"[^\"]*\"|'[^']*')")
@@ -94,6 +97,8 @@ def options(words: list[str]) -> list[str]:
     found: list[str] = []
     value = False
     for word in words[1:]:
+        if word == "--":  # the rest is for the runtime
+            break
         if not value and re.match(r"-{1,2}[a-zA-Z]", word):
             found.append(word.partition("=")[0])
         value = not value and word in takes
@@ -117,7 +122,7 @@ def test_help(name: str) -> None:
     assert COMMANDS[name].endswith(".")
 
 
-@pytest.mark.parametrize("path", [README, CHAPTER_8, CHAPTER_10], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [README, CHAPTER_8, CHAPTER_10, CHAPTER_15], ids=lambda path: path.stem)
 def test_texts_use_options_that_exist(path: Path) -> None:
     for words in usages(text_of(path)):
         assert words[0] in COMMANDS, f"{path.name}: there is no command {words[0]}"
@@ -131,7 +136,7 @@ def test_texts_use_options_that_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_is_documented(name: str) -> None:
-    texts = [text_of(path) for path in (README, CHAPTER_8, CHAPTER_10)]
+    texts = [text_of(path) for path in TEXTS]
     assert any(re.search(rf"`{name}\b|llamafile-format {name}\b", text) for text in texts)
     named = {flag for text in texts for flag in re.findall(r"(?<![\w-])(-[a-zA-Z]|--[a-z][a-z0-9-]*)(?![\w])", text)}
     assert not sorted(flags(name) - named)
@@ -154,7 +159,8 @@ def tabled() -> dict[str, set[str]]:
 
 
 def test_commands_that_read_have_the_options_of_the_table() -> None:
-    assert set(tabled()) == set(COMMANDS) - {"pack", "repack", "recover"}
+    elsewhere = {"pack", "repack", "recover", "runtimes", "convert", "record"}
+    assert set(tabled()) == set(COMMANDS) - elsewhere
     for name, named in tabled().items():
         assert named == flags(name), name
 
@@ -225,7 +231,7 @@ def test_exit_codes_of_reports() -> None:
 
 def test_a_file_that_is_cut_off_could_not_be_completed(tmp_path: Path) -> None:
     (tmp_path / "tiny.gguf").write_bytes(gguf())
-    llamafile_format.pack([tmp_path / "tiny.gguf"], tmp_path / "whole")
+    llamafile_format.pack([tmp_path / "tiny.gguf"], tmp_path / "whole", prefix="none")
     cut = tmp_path / "cut"
     cut.write_bytes((tmp_path / "whole").read_bytes()[:-100])
     found = llamafile_format.verify(cut)

@@ -20,6 +20,7 @@ def _run(name: str, *arguments: object, code: int = 0) -> str:
     return result.stdout
 
 
+@pytest.mark.usefixtures("tiny_runtimes")
 def test_archivist(tmp_path: Path) -> None:
     model = tmp_path / "m.gguf"
     model.write_bytes(tiny_gguf())

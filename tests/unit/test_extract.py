@@ -129,5 +129,5 @@ def test_a_source_that_changes_while_it_is_packed_is_refused(tmp_path: Path, mon
 
     monkeypatch.setattr(assemble, "digest_range", meddle)
     with pytest.raises(lf.SourceError, match="changed while it was read"):
-        lf.pack([model], tmp_path / "m.llamafile")
+        lf.pack([model], tmp_path / "m.llamafile", prefix="none")
     assert not (tmp_path / "m.llamafile").exists()

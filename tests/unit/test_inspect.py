@@ -170,7 +170,7 @@ def test_weights_are_not_read(tmp_path: Path) -> None:
     model.write_bytes(tiny_gguf(values=4 << 20))
     import llamafile_format
 
-    llamafile_format.pack([model], tmp_path / "large.llamafile")
+    llamafile_format.pack([model], tmp_path / "large.llamafile", prefix="none")
     source = Counting((tmp_path / "large.llamafile").read_bytes())
     inspect(source, tensors=True, kv=True)
     assert source.size > 16 << 20

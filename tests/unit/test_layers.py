@@ -15,6 +15,7 @@ FLOORS = [
     {"prefix"},
     {"weights"},
     {"manifest"},
+    {"runtimes"},
     {"checks", "container", "legacy"},
     {"operations"},
     {"reports"},

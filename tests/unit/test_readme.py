@@ -32,6 +32,7 @@ def test_relative_links_lead_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
+@pytest.mark.usefixtures("tiny_runtimes")
 def test_python_block_runs(tmp_path: Path) -> None:
     from tests.laws.containers import tiny_gguf
 
@@ -42,6 +43,7 @@ def test_python_block_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny_runtimes")
 def test_recipes_work_as_printed(tmp_path: Path) -> None:
     """Every ``llamafile-format`` line, typed in order in one folder with stand-ins for the files that it names."""
     import zipfile

@@ -29,7 +29,9 @@ CHANGES: dict[str, Mapping[str, Any]] = {
     "rename": {"rename": {"model.gguf": "folder/of/another/name.gguf"}},
     "archive": {"profile": "archive"},
     "more": {"prefix": "long", "include": [lf.Include(Path("card.md"))], "args": "--temp 1"},
+    "launcher": {"prefix": "launcher", "runtime": "llama.cpp", "flavour": "both"},
 }
+pytestmark = pytest.mark.usefixtures("tiny_runtimes")
 
 
 @pytest.fixture
@@ -74,6 +76,18 @@ def test_weights_keep_their_blocks(sample: Path) -> None:
     assert lf.repack(sample, in_place=True, prefix="long").shared >= len(MODEL)
 
 
+def test_a_launcher_is_fitted_in_place(sample: Path) -> None:
+    """Builds come and go, the weights move by whole blocks, and the launcher follows them."""
+    lf.repack(sample, in_place=True, prefix="launcher")
+    for options in ({"runtime": "llama.cpp:linux-x86_64"}, {"include": [lf.Include(Path("card.md"))]}):
+        lf.repack(sample, "new", force=True, **options)  # type: ignore[arg-type]
+        result = lf.repack(sample, in_place=True, **options)  # type: ignore[arg-type]
+        assert result.method == "in place"
+        assert result.shared >= len(MODEL)
+        assert sample.read_bytes() == Path("new").read_bytes()
+        sound(sample).close()
+
+
 def test_nothing_to_do(sample: Path) -> None:
     before, inode = sample.read_bytes(), sample.stat().st_ino
     assert lf.repack(sample, in_place=True, prefix="old").method == "nothing to do"
@@ -88,7 +102,7 @@ def test_an_engine_makes_the_file_executable(sample: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", ["longer", "shorter", "none", "tail", "rename", "more"])
+@pytest.mark.parametrize("change", ["longer", "shorter", "none", "tail", "rename", "more", "launcher"])
 def test_killed_at_every_step(sample: Path, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     options = CHANGES[change]
     old = sample.read_bytes()

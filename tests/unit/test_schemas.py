@@ -26,7 +26,7 @@ from spec.vectors.generate.forge import gguf
 from spec.vectors.generate.load import Vector, read_vector, vector_files
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("inspect", "manifest", "recipe", "report")
+NAMES = ("behaviour", "inspect", "manifest", "prompts", "recipe", "replay", "report", "runtime")
 Path_ = tuple[str | int, ...]
 Json = dict[str, Any]
 
@@ -72,7 +72,7 @@ def packed(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Path
 
     def pack(**options: Any) -> Path:
         out = tmp_path / "sample.llamafile"
-        llamafile_format.pack([model], out, force=True, **options)
+        llamafile_format.pack([model], out, force=True, **{"prefix": "none", **options})
         return out
 
     return pack
@@ -350,6 +350,8 @@ def test_recipes_of_the_examples() -> None:
         {"include": [{"path": "a", "mode": "0755"}]},
         {"align": 3},
         {"profile": "paranoid"},
+        {"flavour": "sweet"},
+        {"runtime": 3},
         {"merge_splits": "yes"},
     ],
     ids=str,

@@ -18,7 +18,7 @@ def packed(folder: Path, files: dict[str, bytes], **options: object) -> bytes:
         (folder / name).write_bytes(data)
         paths.append(folder / name)
     out = folder / "out.llamafile"
-    llamafile_format.pack(paths, out, align=32, force=True, **options)  # type: ignore[arg-type]
+    llamafile_format.pack(paths, out, align=32, force=True, **{"prefix": "none", **options})  # type: ignore[arg-type]
     return out.read_bytes()
 
 

@@ -10,6 +10,7 @@ from spec.vectors.generate.forge import (
     weights,
 )
 from spec.vectors.generate.forge import archive as plain_zip
+from spec.vectors.generate.runtimes import with_runtime
 
 # Good neighbours
 
@@ -51,7 +52,7 @@ GOOD: list[Row] = [
         "a name that only resembles the reserved folder",
         lambda: named("META-LLAMAFILES/a.txt"),
     ),
-    ("good-runtime", "", "LF2028 LF2041", "a runtime has mode 0755", lambda: good(_runtime())),
+    ("good-runtime", "", "LF2028 LF2041", "a runtime has mode 0755", with_runtime),
     (
         "good-empty-member",
         "",
@@ -97,10 +98,6 @@ def _zip_inside() -> Part:
         "asset",
         "application/octet-stream",
     )
-
-
-def _runtime() -> Part:
-    return Part("runtime/x86_64-linux.bin", b"\x7fELF", "runtime", "application/octet-stream", 32, 0o100755)
 
 
 def _no_gap() -> bytes:

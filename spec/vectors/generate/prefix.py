@@ -227,7 +227,7 @@ def _() -> bytes:
 
 @bad("launcher-index-only", "LF1015", "Another program carries the launcher's index.")
 def _() -> bytes:
-    return forge.padded(forge.elf().ljust(0xC00, b"\0") + b"LFFIDX1\0")
+    return forge.padded(forge.elf().ljust(0x400, b"\0") + b"LFFIDX1\0")
 
 
 @bad("segment-past-end", "LF1018", "An ELF segment ends behind the file.")

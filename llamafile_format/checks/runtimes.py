@@ -1,0 +1,97 @@
+"""Findings about runtimes in a container: names, pins, and whether they fit the weights (spec/1.0, 14.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, foreign
+from llamafile_format.errors import FormatError
+from llamafile_format.findings import Finding, Where
+from llamafile_format.manifest.roles import MODEL_ROLES
+from llamafile_format.runtimes.members import RuntimeName, parse_runtime_path
+
+if TYPE_CHECKING:
+    from llamafile_format.container import Container
+    from llamafile_format.manifest.model import Manifest, Member
+    from llamafile_format.runtimes.pin import Pin
+
+GGUF_TYPE = "application/x-gguf"
+
+
+def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
+    """Findings about the runtimes of ``container``. Without ``deep`` the pins inside are not read."""
+    manifest = container.manifest
+    if manifest is None:
+        return
+    builds: dict[str, list[tuple[RuntimeName, Member]]] = {}
+    for member in manifest.with_role("runtime"):
+        name = parse_runtime_path(member.path)
+        if name is None:
+            yield Finding("LF3300", Where(member.offset, member.size, member.path), {"path": member.path})
+        else:
+            builds.setdefault(f"runtimes/{name.engine}/{name.version}/runtime.yaml", []).append((name, member))
+    if manifest.prefix.kind == "launcher" and not builds:
+        yield Finding("LF3307", Where(0, manifest.prefix.size, field="prefix.kind"))
+    if not builds:
+        return
+    if not deep:
+        yield Finding("LF9006", args={"path": "runtimes", "what": "their pins, and whether they fit the weights"})
+        return
+    pins: list[Pin] = []
+    unread = False
+    for path, members in builds.items():
+        pin = _pin(container, manifest, path)
+        if isinstance(pin, Finding):
+            unread = True
+            yield pin
+        else:
+            pins.append(pin)
+            yield from _compare(pin, members)
+    if pins and not unread:  # an engine that nobody here knows may know what the others do not
+        yield from _fits(container, manifest, pins)
+
+
+def _pin(container: Container, manifest: Manifest, path: str) -> Pin | Finding:
+    """The pin in the member ``path``, or why it cannot be had."""
+    from llamafile_format.runtimes.embedded import MAX_PIN, read_embedded
+
+    member = manifest.member(path)
+    if member is None:
+        return Finding("LF3304", args={"path": path, "reason": "it is not in the file"})
+    where = Where(member.offset, member.size, path)
+    if member.size > MAX_PIN:
+        return Finding("LF3304", where, {"path": path, "reason": f"it has {member.size} bytes, more than {MAX_PIN}"})
+    try:
+        return read_embedded(container.source.read_at(member.offset, member.size), path)
+    except FormatError as error:
+        return Finding("LF3304", where, {"path": path, "reason": error.message})
+
+
+def _compare(pin: Pin, members: list[tuple[RuntimeName, Member]]) -> Iterator[Finding]:
+    """LF3305: builds that are not the ones that their pin names."""
+    for name, member in members:
+        build = pin.build(name.target, name.flavour)
+        if build is None or (build.sha256, build.size) != (member.sha256, member.size):
+            wanted = build.sha256 if build is not None else "no such build"
+            where = Where(member.offset, member.size, member.path)
+            yield Finding("LF3305", where, {"path": member.path, "found": member.sha256, "wanted": wanted})
+
+
+def _fits(container: Container, manifest: Manifest, pins: list[Pin]) -> Iterator[Finding]:
+    """LF3301 to LF3303 and LF3306: what the runtimes can do with the models."""
+    shards, bases = {}, {}
+    for member in container.members:
+        if member.role not in MODEL_ROLES or not member.stored or member.offset < 0:
+            continue
+        if member.media_type != GGUF_TYPE:
+            if member.path == manifest.default:
+                yield foreign(member.path, member.media_type, pins, Where(member.offset, member.size, member.path))
+            continue
+        gguf = container.gguf(member)
+        if gguf.stopped == "fault":  # said already; what was read is not all
+            continue
+        yield from check_fit(gguf, pins, path=member.path, role=member.role, base=member.offset)
+        if member.role in LOADED:
+            shards[member.path], bases[member.path] = gguf, member.offset
+    yield from check_shards(shards, bases)

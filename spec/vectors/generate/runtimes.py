@@ -1,0 +1,181 @@
+"""Runtimes as members (14.1): names, pins, and whether they fit the weights. The programs are a few bytes long."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable
+
+from llamafile_format.runtimes.implied import implied_launcher
+from spec.vectors.generate import vector
+from spec.vectors.generate.forge import Part, Spec, container, gguf, parts, weights
+
+FOLDER = "runtimes/tiny/1.0/"
+PROGRAM = b"\x7fELF and so on\n"
+ZEROS = "0" * 40
+
+PIN = """\
+# A pin for vectors: everything that the schema asks for, and an engine that nobody can build.
+format: llamafile-runtime/1
+name: tiny
+version: "1.0"
+title: an engine of a few bytes
+upstream:
+  {url: "https://example.org/tiny", commit: "@ZEROS@", release: "1.0", folder: "{tiny}", tree: "swh:1:dir:@ZEROS@"}
+inputs:
+  - {id: tiny, name: tiny, version: "1.0", file: tiny-1.0.tar.gz, sha256: "@SHA256@", size: 1}
+own:
+  - {id: project, path: ../source, swhid: "swh:1:dir:@ZEROS@"}
+recipe:
+  {version: 1, host: linux-x86_64, uses: [tiny], project: "{project}", goal: runtime, tools: {zig: "{tiny}/zig"},
+   definitions: {}, toolchain: {}, flags: [], link: []}
+flavours: {native: {}, reference: {}}
+targets:
+  - {name: linux-x86_64, zig: x86_64-linux-musl, system: Linux, processor: x86_64, result: runtime, flavours: [native]}
+builds:
+  - {target: linux-x86_64, flavour: native, sha256: "@SHA256@", size: @SIZE@, file: builds/native/linux-x86_64.zst}
+licences: []
+type_registry: ggml
+tensor_types: [0, 1]
+architectures: [llama]
+"""
+for name, value in (("ZEROS", ZEROS), ("SHA256", hashlib.sha256(PROGRAM).hexdigest()), ("SIZE", str(len(PROGRAM)))):
+    PIN = PIN.replace(f"@{name}@", value)
+
+
+def pin(text: str = PIN) -> Part:
+    """The pin as a member."""
+    return Part(f"{FOLDER}runtime.yaml", text.encode(), "document", "application/yaml")
+
+
+def build(data: bytes = PROGRAM, path: str = f"{FOLDER}native/linux-x86_64") -> Part:
+    """A build, aligned to 32 so that vectors stay small."""
+    return Part(path, data, "runtime", "application/octet-stream", 32, 0o100755)
+
+
+def with_runtime(*more: Part, **changes: object) -> bytes:
+    """README, licence, weights, pin and build; ``more`` replaces parts of the same path."""
+    given = {part.path: part for part in (pin(), build(), *more)}
+    return container(Spec(parts(*given.values()), labels={"default": "tiny.gguf"}, **changes))  # type: ignore[arg-type]
+
+
+_ALL = "LF3300 LF3301 LF3302 LF3303 LF3304 LF3305 LF3307"
+
+
+@vector("good", near=_ALL, comment="A build, and the pin that names it.")
+def good() -> bytes:
+    return with_runtime()
+
+
+@vector("name-without-flavour", rules="LF3300", comment="Nobody knows for which flavour the second program is.")
+def name_without_flavour() -> bytes:
+    return with_runtime(build(path=f"{FOLDER}linux-x86_64"))
+
+
+@vector("architecture-unknown", rules="LF3301", layer="content", comment="The pin knows another architecture.")
+def architecture_unknown() -> bytes:
+    return with_runtime(pin(PIN.replace("[llama]", "[mamba]")))
+
+
+@vector("type-unknown", rules="LF3302", layer="content", comment="The pin does not know tensors of 32-bit numbers.")
+def type_unknown() -> bytes:
+    return with_runtime(pin(PIN.replace("[0, 1]", "[1]")))
+
+
+@vector(
+    "weights-of-another-format",
+    rules="LF3303 LF9003",
+    valid="undetermined",
+    comment="The model that starts is no GGUF; there is no reader for it either.",
+)
+def weights_of_another_format() -> bytes:
+    other = Part("tiny.onnx", b"\x08\x07", "weights", "application/x-onnx", 32)
+    return container(Spec(parts(other, pin(), build()), labels={"default": "tiny.onnx"}))
+
+
+@vector("pin-missing", rules="LF3304", valid="undetermined", comment="A build without a pin.")
+def pin_missing() -> bytes:
+    return container(Spec(parts(build()), labels={"default": "tiny.gguf"}))
+
+
+def _unreadable(name: str, comment: str, change: Callable[[str], str], encoding: str = "raw") -> None:
+    mark = vector(name, rules="LF3304", valid="undetermined", comment=comment, encoding=encoding)
+    mark(lambda: with_runtime(pin(change(PIN))))
+
+
+_unreadable("pin-cut", "The pin ends in the middle.", lambda text: text[:200])
+_unreadable("pin-of-another", "The pin is that of another version.", lambda text: text.replace('"1.0"', '"1.1"', 1))
+_unreadable("pin-with-alias", "An anchor and an alias.", lambda text: text.replace("[0, 1]", "&a [0, 1]"))
+_unreadable("pin-deep", "Brackets in brackets.", lambda text: text + "more: " + "[" * 1000 + "]" * 1000 + "\n")
+_unreadable("pin-too-large", "A megabyte of comment.", lambda text: text + "#" * (1 << 20), "zlib")
+
+
+@vector("build-of-another-digest", rules="LF3305", layer="content", comment="One byte of the program differs.")
+def build_of_another_digest() -> bytes:
+    return with_runtime(build(PROGRAM[:-1] + b"\0"))
+
+
+@vector("build-that-the-pin-has-not", rules="LF3305", layer="content", comment="A second build, not in the pin.")
+def build_that_the_pin_has_not() -> bytes:
+    return with_runtime(build(path=f"{FOLDER}reference/linux-x86_64"))
+
+
+def shard(number: int, count: int = 2) -> bytes:
+    """The tiny model with the keys of a split; shard ``number`` from 0."""
+    data = gguf()
+    entries = b"".join(
+        struct.pack("<Q", len(key)) + key.encode() + struct.pack("<I", kind) + value
+        for key, kind, value in (
+            ("split.no", 2, struct.pack("<H", number)),
+            ("split.count", 2, struct.pack("<H", count)),
+            ("split.tensors.count", 5, struct.pack("<i", 2)),
+        )
+    )
+    name = b"general.name"
+    at = data.index(struct.pack("<Q", len(name)) + name)
+    end = data.index(struct.pack("<Q", 17) + b"token_embd.weight")
+    table = data[end : end + 8 + 17 + 24]
+    head = data[:8] + struct.pack("<QQ", 1, 5) + data[24:at] + data[at:end] + entries + table
+    return head + bytes(-len(head) % 32) + struct.pack("<8f", *(index / 8 for index in range(8)))
+
+
+def shards(second: str) -> bytes:
+    """A split model whose second shard is called ``second``."""
+    first, default = shard(0), "tiny-00001-of-00002.gguf"
+    given = [part for part in parts(pin(), build()) if part.role != "weights"]
+    given += sorted((weights(default, first), weights(second, shard(1))), key=lambda part: part.name)
+    return container(Spec(given, labels={"default": default}))
+
+
+@vector("good-shards", near="LF3306", comment="Two shards under the names by which a runtime finds them.")
+def good_shards() -> bytes:
+    return shards("tiny-00002-of-00002.gguf")
+
+
+@vector("shard-renamed", rules="LF3306", layer="content", comment="The second shard has a name of its own.")
+def shard_renamed() -> bytes:
+    return shards("tiny-second.gguf")
+
+
+@vector(
+    "launcher-without-runtime",
+    rules="LF3307",
+    encoding="zlib",
+    comment="A launcher that has nothing to start.",
+)
+def launcher_without_runtime() -> bytes:
+    def made(prefix: bytes) -> bytes:
+        return container(Spec(parts(), prefix=prefix, kind="launcher", labels={"default": "tiny.gguf"}))
+
+    class Model:
+        role, path, sha256 = "weights", "tiny.gguf", ""
+
+        def __init__(self, offset: int, size: int) -> None:
+            self.offset, self.size = offset, size
+
+    blank = made(implied_launcher([], ""))
+    start = blank.rindex(b'{\n "default"')
+    members = json.loads(blank[start : blank.index(b"\n}\n", start) + 3])["members"]
+    model = next(member for member in members if member["path"] == "tiny.gguf")
+    return made(implied_launcher([Model(model["offset"], model["size"])], "tiny.gguf"))

@@ -1,0 +1,56 @@
+"""``complete`` with the real runtime: the same text from every form in which a model can come, weights in place."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import llamafile_format as lf
+from tests.conftest import CliRunner
+from tests.repack_samples import engine, legacy, write
+from tests.runtime_server import EXHIBIT, cache_of, native_build, pack
+from tests.split_samples import split
+
+pytestmark = [pytest.mark.slow, pytest.mark.interop]
+PROMPT = "Visitor: a brass astrolabe\nLabel:"
+
+
+@pytest.fixture
+def say(tmp_path: Path, run_cli: CliRunner) -> object:
+    """``say(FILE, ...)``: what the exhibit answers through ``complete``."""
+    native_build()
+
+    def complete(file: Path, *options: str) -> str:
+        asked = ("-p", PROMPT, "-n", "16", "-t", "1", "-c", "512")
+        done = run_cli("complete", file, *asked, *options, env={"LFF_CACHE": str(cache_of(tmp_path / "x"))})
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout)
+
+    return complete
+
+
+def test_every_form_says_the_same(tmp_path: Path, say: object) -> None:
+    assert callable(say)
+    text = say(EXHIBIT)
+    assert len(text) > 10
+    shards = split(EXHIBIT, tmp_path)
+    assert say(shards[1]) == text
+    assert say(pack(tmp_path / "whole.llamafile")) == text
+    assert say(pack(tmp_path / "split.llamafile", *shards)) == text
+    lf.pack(shards, tmp_path / "data.llamafile", prefix="none")
+    assert say(tmp_path / "data.llamafile") == text
+    old = legacy(engine("old", 70_000, version="0.8.0"), [("m.gguf", EXHIBIT.read_bytes()), (".args", b"-m\nm.gguf\n")])
+    assert say(write(tmp_path / "legacy.llamafile", old)) == text
+
+
+def test_compressed_weights_run_after_a_repack(tmp_path: Path, say: object) -> None:
+    assert callable(say)
+    with zipfile.ZipFile(tmp_path / "old.llamafile", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(EXHIBIT, "m.gguf")
+    pin, build = native_build()
+    lf.repack(
+        tmp_path / "old.llamafile", tmp_path / "new.llamafile", prefix="launcher", runtime=f"{pin.key}:{build.target}"
+    )
+    assert say(tmp_path / "new.llamafile") == say(EXHIBIT)

