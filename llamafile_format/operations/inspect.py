@@ -32,6 +32,7 @@ from llamafile_format.operations.inspection import (
     StatementsView,
     default_model,
 )
+from llamafile_format.operations.runtime_members import is_of_runtime
 from llamafile_format.operations.verify import examine
 from llamafile_format.source import ByteSource, open_source
 from llamafile_format.spans import Span, SpanKind
@@ -113,7 +114,7 @@ def _inspect(container: Container, budget: RowBudget) -> Inspection:
         licence=_licence(
             manifest.license if manifest else "",
             model,
-            tuple(member.path for member in members if member.role == "license"),
+            tuple(member.path for member in members if member.role == "license" and not is_of_runtime(member.path)),
         ),
         arguments=tuple(_arguments(container, member) for member in members if member.role == "arguments"),
         statements=_statements(container),
