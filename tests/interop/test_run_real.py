@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from tests.repack_samples import engine, legacy, write
 from tests.runtime_server import EXHIBIT, cache_of, native_build, pack
 from tests.split_samples import split
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 PROMPT = "Visitor: a brass astrolabe\nLabel:"
 
@@ -54,3 +59,19 @@ def test_compressed_weights_run_after_a_repack(tmp_path: Path, say: object) -> N
         tmp_path / "old.llamafile", tmp_path / "new.llamafile", prefix="launcher", runtime=f"{pin.key}:{build.target}"
     )
     assert say(tmp_path / "new.llamafile") == say(EXHIBIT)
+
+
+def test_the_readmes_recipes_for_behaviour_work_as_printed(
+    tmp_path: Path, run_cli: CliRunner, tool: Callable[[str], str]
+) -> None:
+    """Pack, record, replay here and as another machine's build, and verify: what the README prints, typed."""
+    native_build()
+    tool("qemu-riscv64-static")
+    shutil.copyfile(EXHIBIT, tmp_path / "model.gguf")
+    shutil.copyfile(ROOT / "examples/exhibit/prompts.yaml", tmp_path / "prompts.yaml")
+    section = (ROOT / "README.md").read_text("utf-8").split("## Recipes", 1)[1].split("\n## ", 1)[0]
+    lines = re.findall(r"^llamafile-format (.* exact\.llamafile.*)$", section, re.MULTILINE)
+    assert len(lines) == 5
+    for line in lines:
+        done = run_cli(*shlex.split(line), cwd=tmp_path, timeout=300)
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
