@@ -43,6 +43,13 @@ _PUBLIC = {
     "replay": ("llamafile_format.operations.replay", "replay"),
     "Replay": ("llamafile_format.operations.replay", "Replay"),
     "Wanted": ("llamafile_format.operations.choose_runtime", "Wanted"),
+    "sign": ("llamafile_format.operations.sign", "sign"),
+    "SignResult": ("llamafile_format.operations.sign", "SignResult"),
+    "Attestation": ("llamafile_format.operations.sign", "Attestation"),
+    "import_oms": ("llamafile_format.operations.oms", "import_oms"),
+    "AppendResult": ("llamafile_format.operations.tail", "AppendResult"),
+    "export_oms": ("llamafile_format.operations.oms", "export_oms"),
+    "ExportResult": ("llamafile_format.operations.oms", "ExportResult"),
     "diff": ("llamafile_format.operations.diff", "diff"),
     "Difference": ("llamafile_format.operations.diff", "Difference"),
     "ByteSource": ("llamafile_format.source", "ByteSource"),
@@ -61,14 +68,22 @@ _PUBLIC = {
     "SourceError": ("llamafile_format.errors", "SourceError"),
     "LimitExceeded": ("llamafile_format.errors", "LimitExceeded"),
     "UsageError": ("llamafile_format.errors", "UsageError"),
+    "NotAuthentic": ("llamafile_format.errors", "NotAuthentic"),
+    "Policy": ("llamafile_format.signing.policy", "Policy"),
+    "key_policy": ("llamafile_format.signing.policy", "key_policy"),
+    "read_policy": ("llamafile_format.signing.policy_reader", "read_policy"),
+    "read_public": ("llamafile_format.signing.key_files", "read_public"),
 }
 
 __all__ = [
+    "AppendResult",
+    "Attestation",
     "ByteSource",
     "BytesSource",
     "Container",
     "ConvertResult",
     "Difference",
+    "ExportResult",
     "Extracted",
     "FileSource",
     "Finding",
@@ -82,7 +97,9 @@ __all__ = [
     "LlamafileError",
     "MemberFacts",
     "NotALlamafile",
+    "NotAuthentic",
     "PackResult",
+    "Policy",
     "RecordResult",
     "RecoverResult",
     "RepackResult",
@@ -90,6 +107,7 @@ __all__ = [
     "Report",
     "Rule",
     "Severity",
+    "SignResult",
     "SourceError",
     "UsageError",
     "Verdict",
@@ -99,15 +117,21 @@ __all__ = [
     "__version__",
     "convert",
     "diff",
+    "export_oms",
     "extract",
+    "import_oms",
     "inspect",
+    "key_policy",
     "open",
     "pack",
+    "read_policy",
+    "read_public",
     "record",
     "recover",
     "repack",
     "replay",
     "rule",
+    "sign",
     "verify",
 ]
 
@@ -120,6 +144,7 @@ if TYPE_CHECKING:
         LimitExceeded,
         LlamafileError,
         NotALlamafile,
+        NotAuthentic,
         SourceError,
         UsageError,
     )
@@ -131,13 +156,19 @@ if TYPE_CHECKING:
     from llamafile_format.operations.inputs import Include
     from llamafile_format.operations.inspect import inspect
     from llamafile_format.operations.inspection import Inspection
+    from llamafile_format.operations.oms import ExportResult, export_oms, import_oms
     from llamafile_format.operations.pack import PackResult, pack
     from llamafile_format.operations.record import RecordResult, record
     from llamafile_format.operations.recover import RecoverResult, recover
     from llamafile_format.operations.repack import RepackResult, repack
     from llamafile_format.operations.replay import Replay, replay
+    from llamafile_format.operations.sign import Attestation, SignResult, sign
+    from llamafile_format.operations.tail import AppendResult
     from llamafile_format.operations.verify import verify
     from llamafile_format.rules import Layer, Rule, Severity, rule
+    from llamafile_format.signing.key_files import read_public
+    from llamafile_format.signing.policy import Policy, key_policy
+    from llamafile_format.signing.policy_reader import read_policy
     from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
 
 

@@ -63,6 +63,12 @@ class NotALlamafile(LlamafileError):
     exit_code = 3
 
 
+class NotAuthentic(LlamafileError):
+    """Authenticity was required and is not established: nobody whom the user trusts vouches for the file."""
+
+    exit_code = 5
+
+
 class SourceError(LlamafileError, OSError):
     """Bytes could not be read or written: I/O error, short read, disk full, pending journal."""
 

@@ -6,7 +6,6 @@ counts, offsets, comments or second directories, it differs from the one legal b
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,14 +14,11 @@ from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.layout import Layout
 from llamafile_format.manifest.model import SIGNATURES_FOLDER, Manifest
 from llamafile_format.manifest.roles import unix_mode
+from llamafile_format.signing.records import MAX_RECORD, MAX_RECORDS, MAX_TAIL, parse_record_path
 from llamafile_format.source import ByteSource
 from llamafile_format.zip.reader import Archive, Entry
 from llamafile_format.zip.writer import Placed, directory_record, end_records, local_header, place
 
-MAX_RECORD = 1 << 20  # clause 13.2: bytes of one signature record
-MAX_RECORDS = 1024
-MAX_TAIL = 16 << 20
-SIGNATURE_NAME = re.compile(r"META-LLAMAFILE/signatures/(\d{4})\.((oms|sig|att|vm|cnt)\.json|tsr\.der)\Z")
 _SHOWN = 32  # differing records listed one by one; the rest is counted
 
 
@@ -137,11 +133,11 @@ def signature_entries(archive: Archive) -> list[Entry]:
 
 
 def _record_fault(entry: Entry, number: int, total: int) -> str:
-    match = SIGNATURE_NAME.match(entry.path)
-    if not match:
+    parsed = parse_record_path(entry.path)
+    if parsed is None:
         return "its name is not NNNN.<kind>.<ext>"
-    if int(match[1]) != number:
-        return f"it has number {match[1]} where {number:04d} is due"
+    if parsed[0] != number:
+        return f"it has number {parsed[0]:04d} where {number:04d} is due"
     if entry.size > MAX_RECORD or total + entry.size > MAX_TAIL or number > MAX_RECORDS:
         return "it exceeds the limits of the signature tail"
     return ""

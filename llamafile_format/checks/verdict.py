@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from llamafile_format.findings import Finding
 from llamafile_format.rules import Layer, Severity, rule
+
+if TYPE_CHECKING:
+    from llamafile_format.checks.publisher import PublisherFact
+    from llamafile_format.signing.evidence import SignatureFact
 
 
 class Verdict(Enum):
@@ -44,7 +49,9 @@ class Kind(Enum):
 class Report:
     """The result of a verification. Sizes are bytes; ``verdicts`` holds the layers that were asked for.
 
-    ``complete`` is False when reading failed on the way: then nothing here is a *yes*.
+    ``complete`` is False when reading failed on the way: then nothing here is a *yes*. ``signatures`` has one fact for
+    each signature record, ``policy`` the name of the policy that judged, with the SHA-256 of its bytes if it was read
+    from a file; ``severities`` are the rules that the policy raised or lowered.
     """
 
     name: str
@@ -57,30 +64,55 @@ class Report:
     error: str = ""
     manifest_sha256: str = ""
     checked_bytes: int = 0
+    signatures: tuple[SignatureFact, ...] = ()
+    publishers: tuple[PublisherFact, ...] = ()
+    policy: str = ""
+    policy_sha256: str = ""
+    severities: Mapping[str, Severity] = field(default_factory=dict)
+
+    def severity(self, rule_id: str) -> Severity:
+        """How a rule counts in this report: as the table says, unless the policy raised or lowered it."""
+        return self.severities.get(rule_id) or rule(rule_id).severity
 
     def exit_code(self, *, strict: bool = False) -> int:
-        """The command's exit code (clause 10.7): 4 not completed, 1 errors, 6 behaviour, 3 not this format, 0 fine."""
+        """The command's exit code (clause 10.7): 4 not completed, 1 errors, 5 not authentic, 6 behaviour, 3 not this.
+
+        Layer authentic is among the verdicts if it was asked for, and then nothing but *yes* will do.
+        """
         if not self.complete:
             return 4
         if self.kind is Kind.OTHER:
             return 3
         bad = {Verdict.NO, Verdict.UNDETERMINED} if strict else {Verdict.NO}
         differs = self.verdicts.get(Layer.BEHAVIOUR) is Verdict.NO
-        if any(v in bad for layer, v in self.verdicts.items() if not (differs and layer is Layer.BEHAVIOUR)):
+        own = {Layer.AUTHENTIC, Layer.BEHAVIOUR} if differs else {Layer.AUTHENTIC}  # these have codes of their own
+        if any(verdict in bad for layer, verdict in self.verdicts.items() if layer not in own):
             return 1
-        if strict and any(rule(f.rule).severity is Severity.WARNING for f in self.findings):
+        if strict and any(self.severity(f.rule) is Severity.WARNING for f in self.findings):
             return 1
+        if self.verdicts.get(Layer.AUTHENTIC, Verdict.YES) is not Verdict.YES:
+            return 5
         return 6 if differs else 0
 
 
-def judge(findings: Iterable[Finding], layer: Layer, *, looked: bool = True) -> Verdict:
-    """The verdict of ``layer``: *no* with any error of that layer, *undetermined* where something was not looked at."""
+def judge(
+    findings: Iterable[Finding],
+    layer: Layer,
+    *,
+    looked: bool = True,
+    severities: Mapping[str, Severity] | None = None,
+) -> Verdict:
+    """The verdict of ``layer``: *no* with any error of that layer, *undetermined* where something was not looked at.
+
+    ``severities`` are the rules that a policy raised or lowered (clause 16.8).
+    """
     verdict = Verdict.YES if looked else Verdict.UNDETERMINED
+    severities = severities or {}
     for finding in findings:
         row = rule(finding.rule)
         if row.layer is not layer:
             continue
-        if row.severity is Severity.ERROR and not row.undetermined:
+        if severities.get(row.id, row.severity) is Severity.ERROR and not row.undetermined:
             return Verdict.NO
         if row.undetermined:
             verdict = Verdict.UNDETERMINED

@@ -38,6 +38,7 @@ def command(
     flavour: str | None,
     target: str,
     policy: str | None,
+    keys: tuple[str, ...],
 ) -> int:
     """Verify FILE, then print what its model writes after a prompt, and nothing else.
 
@@ -52,4 +53,4 @@ def command(
         if value is not None:
             given += [option, str(value)]
     given += ["--chat"] if chat else []
-    return begin(file, (*given, *arguments), Selection(runtime, flavour or "", target), policy)
+    return begin(file, (*given, *arguments), Selection(runtime, flavour or "", target), policy, keys)

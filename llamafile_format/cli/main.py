@@ -25,6 +25,13 @@ COMMANDS = {
     "recover": "Finish or roll back what a crash left behind.",
     "record": "Write down what a model answers, exact to the bit.",
     "replay": "Ask again what was recorded, and compare.",
+    "keygen": "Make a key to sign files with.",
+    "sign": "Vouch for a file, for every byte of it.",
+    "timestamp": "Let an authority say when a signature was there.",
+    "renew": "Stamp the whole file again before old stamps age.",
+    "import-oms": "Put a signature made elsewhere into a file.",
+    "export-oms": "Take a signature out, for other tools to verify.",
+    "explain": "Print how to check a file by hand, with openssl.",
     "runtimes": "Show, build and check the engines that are pinned here.",
     "rule": "Explain a rule: clause, reason, remedy.",
 }
@@ -39,7 +46,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"llamafile_format.cli.{cmd_name}").command
+        command = import_module(f"llamafile_format.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

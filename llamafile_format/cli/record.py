@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from llamafile_format.cli.terminal import steps
+from llamafile_format.errors import UsageError
 from llamafile_format.operations.choose_runtime import FLAVOURS, Wanted
 from llamafile_format.reports.escape import printable
 from llamafile_format.runtimes.launch import parse_via
 from llamafile_format.runtimes.trace import MAX_THREADS, TIMEOUT
+
+if TYPE_CHECKING:
+    from llamafile_format.signing.keys import Signer
 
 
 @click.command("record")
@@ -27,6 +33,9 @@ from llamafile_format.runtimes.trace import MAX_THREADS, TIMEOUT
     "--threads", type=click.IntRange(1, MAX_THREADS), default=None, help="Threads (default: as the prompts say)."
 )
 @click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=1), default=TIMEOUT, help="Most for each run.")
+@click.option("--attest", is_flag=True, help="Sign the record and append it; nothing else in FILE changes.")
+@click.option("--key", metavar="KEY", default=None, help="Private key for --attest.")
+@click.option("--passphrase-file", metavar="F", default=None, help="File whose one line is the key's passphrase.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists; record into a signed file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -41,6 +50,9 @@ def command(
     runtime: str,
     threads: int | None,
     timeout: float,
+    attest: bool,
+    key: str | None,
+    passphrase_file: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -52,10 +64,12 @@ def command(
     \b
     llamafile-format record model.llamafile --in-place
     llamafile-format record model.llamafile --prompts prompts.yaml -o recorded.llamafile
+    llamafile-format record signed.llamafile --in-place --attest --key KEY
     """
     from llamafile_format.operations.record import record
     from llamafile_format.reports.replay_text import record_text
 
+    signers = _signers(attest, key, passphrase_file)
     with steps() as callback:
         result = record(
             file,
@@ -65,14 +79,16 @@ def command(
             name=name,
             wanted=Wanted(flavour or "", target, parse_via(via), runtime),
             threads=threads,
+            attest=signers,
             force=force,
             timeout=timeout,
             progress=lambda done, total: callback("recording", done, total),
         )
     repacked = result.repacked
     if repacked.unsigned:
-        names = ", ".join(printable(name) for name in repacked.unsigned)
-        click.echo(f"warning: {printable(str(repacked.path))} is NOT signed: {names} signed the old file.", err=True)
+        from llamafile_format.cli.repack import warn_unsigned
+
+        warn_unsigned(repacked)
     if as_json:
         from llamafile_format.reports.replay_json import record_json
 
@@ -82,3 +98,17 @@ def command(
     if not repacked.changed:
         click.echo("nothing to change: the file has this very record")
     click.echo(record_text(result))
+    for key_id in result.signed.keys if result.signed else ():
+        click.echo(f"  attested by the key {key_id}")
+
+
+def _signers(attest: bool, key: str | None, passphrase_file: str | None) -> tuple[Signer, ...]:
+    if not attest:
+        if key is not None or passphrase_file is not None:
+            raise UsageError("a record is signed only if it is attested", hint="add --attest, or leave --key out")
+        return ()
+    if key is None:
+        raise UsageError("an attestation needs somebody who signs it", hint="name a key with --key")
+    from llamafile_format.cli.passphrase import private_keys
+
+    return private_keys(key, passphrase_file)

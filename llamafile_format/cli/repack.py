@@ -116,7 +116,7 @@ def command(
             force=force,
             progress=callback,
         )
-    _warn(result)
+    warn_unsigned(result)
     if as_json:
         import json
 
@@ -134,14 +134,18 @@ def command(
         click.echo(f"  note: {printable(note)}")
 
 
-def _warn(result: RepackResult) -> None:
-    """Say loudly on stderr what was lost."""
-    if result.unsigned:
-        names = ", ".join(printable(name) for name in result.unsigned)
-        kept = " They are kept as history." if result.manifest_sha256 else ""
-        click.echo(
-            f"warning: {printable(str(result.path))} is NOT signed: {names} signed the old file.{kept}", err=True
-        )
+def warn_unsigned(result: RepackResult) -> None:
+    """Say loudly on stderr that nobody vouches for the new file, whoever vouched for the old one."""
+    if not result.unsigned:
+        return
+    path = printable(str(result.path))
+    names = ", ".join(printable(name) for name in result.unsigned)
+    click.echo(f"warning: {path} is NOT signed. The old file was: {names}.", err=True)
+    for key_id in result.claimed_keys:
+        click.echo(f"warning:   by the key {key_id}, as the signature says; it was not checked here", err=True)
+    if result.manifest_sha256:
+        click.echo("warning:   The old signatures are kept as history, where they vouch for nothing.", err=True)
+        click.echo(f"warning:   To vouch for the new file: llamafile-format sign {path} --key KEY", err=True)
 
 
 def _json(result: RepackResult) -> dict[str, object]:
@@ -153,6 +157,7 @@ def _json(result: RepackResult) -> dict[str, object]:
         "shared": result.shared,
         "method": result.method,
         "unsigned": list(result.unsigned),
+        "claimed_keys": list(result.claimed_keys),
         "changes": list(result.changes),
         "notes": list(result.notes),
         "extra": [str(path) for path in result.extra],

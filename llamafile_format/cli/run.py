@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from llamafile_format.errors import UsageError
+from llamafile_format.cli.trusting import chosen_policy, trusting
 from llamafile_format.operations.run import Selection, prepare, start
 from llamafile_format.reports.escape import printable
 
@@ -16,9 +16,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def choosing(function: _F) -> _F:
-    """The options that choose a build."""
+    """The options that choose a build, and that say who must have signed the file."""
     for decorate in (
-        click.option("--policy", metavar="FILE", default=None, help="Not supported yet: refused, never ignored."),
+        trusting,
         click.option("--target", metavar="TARGET", default="", help="Build for another system, such as linux-x86_64."),
         click.option("--flavour", type=click.Choice(["native", "reference"]), default=None, help="Build to start."),
         click.option("--runtime", metavar="NAME[@VERSION]", default="", help="Runtime to start, from file or store."),
@@ -27,13 +27,11 @@ def choosing(function: _F) -> _F:
     return function
 
 
-def begin(file: str, arguments: Sequence[str], wanted: Selection, policy: str | None) -> int:
+def begin(
+    file: str, arguments: Sequence[str], wanted: Selection, policy: str | None = None, keys: Sequence[str] = ()
+) -> int:
     """Verify ``file`` and start its runtime with ``arguments``; its exit status, where this process is not replaced."""
-    if policy is not None:
-        raise UsageError(
-            "policies need signatures, which this release does not check", hint="leave out --policy to start without"
-        )
-    ready = prepare(file, arguments, wanted)
+    ready = prepare(file, arguments, wanted, policy=chosen_policy(policy, keys))
     for note in ready.notes:
         click.echo(f"note: {printable(note)}", err=True)
     sys.stdout.flush()
@@ -46,7 +44,13 @@ def begin(file: str, arguments: Sequence[str], wanted: Selection, policy: str | 
 @choosing
 @click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]", type=click.UNPROCESSED)
 def command(
-    file: str, arguments: tuple[str, ...], runtime: str, flavour: str | None, target: str, policy: str | None
+    file: str,
+    arguments: tuple[str, ...],
+    runtime: str,
+    flavour: str | None,
+    target: str,
+    policy: str | None,
+    keys: tuple[str, ...],
 ) -> int:
     """Verify FILE, then start the runtime inside on it, as ./FILE would.
 
@@ -58,4 +62,4 @@ def command(
     llamafile-format run model.llamafile -- --port 8081 --no-browser
     llamafile-format run model.gguf --flavour reference
     """
-    return begin(file, arguments, Selection(runtime, flavour or "", target), policy)
+    return begin(file, arguments, Selection(runtime, flavour or "", target), policy, keys)

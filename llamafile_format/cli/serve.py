@@ -13,7 +13,13 @@ from llamafile_format.operations.run import Selection
 @choosing
 @click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]", type=click.UNPROCESSED)
 def command(
-    file: str, arguments: tuple[str, ...], runtime: str, flavour: str | None, target: str, policy: str | None
+    file: str,
+    arguments: tuple[str, ...],
+    runtime: str,
+    flavour: str | None,
+    target: str,
+    policy: str | None,
+    keys: tuple[str, ...],
 ) -> int:
     """Verify FILE, then start its server: a chat page, and an API like OpenAI's.
 
@@ -23,4 +29,6 @@ def command(
     llamafile-format serve model.llamafile
     llamafile-format serve model.gguf -- --port 8081
     """
-    return begin(file, ("--server", "--no-browser", *arguments), Selection(runtime, flavour or "", target), policy)
+    return begin(
+        file, ("--server", "--no-browser", *arguments), Selection(runtime, flavour or "", target), policy, keys
+    )

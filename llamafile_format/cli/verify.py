@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 
 import click
 
 from llamafile_format.checks.verdict import Kind, Level, Report
 from llamafile_format.cli.terminal import progress
-from llamafile_format.errors import SourceError
+from llamafile_format.cli.trusting import chosen_policy, moment_of, trusting
+from llamafile_format.errors import FormatError, SourceError, UsageError
 from llamafile_format.operations.verify import verify
 
 _WORST_FIRST = (4, 1, 5, 6, 3, 0)
@@ -26,7 +28,31 @@ _WORST_FIRST = (4, 1, 5, 6, 3, 0)
     "--format", "form", type=click.Choice(["text", "json", "jsonl"]), default="text", help="Form of the report."
 )
 @click.option("--strict", is_flag=True, help="Fail also on warnings and on verdicts that stay undetermined.")
-def command(files: tuple[str, ...], level: str, form: str, strict: bool) -> None:
+@trusting
+@click.option("--trusted-root", metavar="FILE", default=None, help="Trust a Sigstore identity under this root.")
+@click.option("--identity", metavar="ID", default=None, help="Whom a certificate under --trusted-root must name.")
+@click.option("--issuer", metavar="URL", default=None, help="By whose word: the issuer that it must name.")
+@click.option(
+    "--tsa", "authorities", multiple=True, metavar="ROOTS", help="Trust time stamps under these certificates."
+)
+@click.option("--require-signature", is_flag=True, help="Fail with code 5 unless somebody trusted signed.")
+@click.option("--as-of", metavar="DATE", default=None, help="Judge as of this day or moment (UTC) instead of now.")
+@click.option("--signature", "signatures", multiple=True, metavar="RECORD", help="A signature record beside FILE.")
+def command(
+    files: tuple[str, ...],
+    level: str,
+    form: str,
+    strict: bool,
+    policy: str | None,
+    keys: tuple[str, ...],
+    trusted_root: str | None,
+    identity: str | None,
+    issuer: str | None,
+    authorities: tuple[str, ...],
+    require_signature: bool,
+    as_of: str | None,
+    signatures: tuple[str, ...],
+) -> None:
     """Check that files are intact and what they claim to be.
 
     Nothing in a file is executed, rendered or trusted, but for level behaviour. All faults are reported. Verdicts are
@@ -38,17 +64,40 @@ def command(files: tuple[str, ...], level: str, form: str, strict: bool) -> None
     full        every chunk against its digest, every structure byte
     exhaustive  also whole-member digests and CRCs
     behaviour   also replays the behaviour records, by a build that is pinned here
+
+    Whom to trust comes from you, never from a file: --key, --policy or --trusted-root ask for the verdict authentic
+    too, and end with code 5 unless it is yes.
+
+    \b
+    llamafile-format verify model.llamafile --key alice.pub
+    llamafile-format verify model.llamafile --policy archive.yaml --as-of 2055-01-01
     """
     from llamafile_format.reports.verify_json import report_json, reports_json
     from llamafile_format.reports.verify_text import report_text
 
+    if signatures and len(files) != 1:
+        raise UsageError("--signature goes with one FILE", hint="a record beside a file speaks of that file only")
+    trust = chosen_policy(
+        policy, keys, trusted_root=trusted_root, identity=identity, issuer=issuer, authorities=authorities
+    )
+    at = moment_of(as_of) or datetime.now(UTC)  # one moment for all files
     reports, codes = [], []
     for name in files:
         try:
             with progress("verifying") as callback:
-                report = verify(name, level=level, progress=callback)
+                report = verify(
+                    name,
+                    level=level,
+                    policy=trust,
+                    as_of=at,
+                    require_signature=require_signature,
+                    signatures=signatures,
+                    progress=callback,
+                )
         except SourceError as error:
             report = _unreadable(name, Level(level), error)
+        except FormatError as error:  # of a record named with --signature; a fault of FILE is a finding
+            raise UsageError(str(error), hint=error.hint) from error
         codes.append(report.exit_code(strict=strict))
         if form == "text":
             click.echo(report_text(report, color=sys.stdout.isatty()))

@@ -13,12 +13,15 @@ import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, combine_crcs, pieces
 from llamafile_format.source import ByteSource
+
+if TYPE_CHECKING:  # what hashes little needs no threads, and starts faster without them
+    from concurrent.futures import Future
 
 Progress = Callable[[int], None]
 """Called with the number of bytes done since the last call."""
@@ -67,6 +70,8 @@ def digest_range(
     """
     if length <= CHUNK_SIZE:
         return _digest_small(source, offset, length, sha512=sha512, sink=sink, progress=progress)
+    from concurrent.futures import ThreadPoolExecutor
+
     totals = [hashlib.sha256(), hashlib.sha512()] if sha512 else [hashlib.sha256()]
     if not whole:
         totals = []
@@ -179,6 +184,8 @@ def check_pieces(
     if second is None:  # a small file: starting threads would take longer than the work
         yield from _check_batch(source, first, buffers, progress)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(count) as pool:
         for batch in chain([first, second], batches):
             window.append(pool.submit(_check_batch, source, batch, buffers, progress))

@@ -18,6 +18,7 @@ from llamafile_format.manifest.reader import MAX_TEXT
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAPPED_ROLES, MODEL_ROLES
 from llamafile_format.operations.assemble import Content, Labels, PrefixContent
 from llamafile_format.operations.carry import Carried, CarriedEngine, without_second_digest
+from llamafile_format.operations.created import created_text
 from llamafile_format.operations.history import Change, kept_signatures, removed_before
 from llamafile_format.operations.inputs import Include, check_alignment, check_name, choose_default, content_of
 from llamafile_format.operations.migrate_arguments import (
@@ -28,7 +29,7 @@ from llamafile_format.operations.migrate_arguments import (
     new_arguments,
     sha256_of,
 )
-from llamafile_format.operations.pack import PROFILES, Args, created_text, prefix_content_of, prefix_of
+from llamafile_format.operations.pack import PROFILES, Args, prefix_content_of, prefix_of
 from llamafile_format.operations.pack import asset_of as asset_digests
 from llamafile_format.operations.readme import readme_text
 from llamafile_format.operations.runtime_changes import exchanged, new_launcher, new_misfits

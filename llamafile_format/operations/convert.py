@@ -13,24 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamafile_format.container import Container, open_container
-from llamafile_format.errors import FormatError, SourceError, UsageError
-from llamafile_format.operations.journal import Intent, Journal, JournalWriter, Record, RecordKind
+from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.operations.patching import PROBE, Amendment, Patch, patch_in_place
 from llamafile_format.operations.publish import output
-from llamafile_format.operations.shift import Shift
-from llamafile_format.operations.surgery import finish, locked, roll_back
+from llamafile_format.operations.surgery import locked
 from llamafile_format.operations.transfer import copy, write_at
 from llamafile_format.prefix.bootstrap import HEADER_SIZE, LAUNCHER_SIZES, SLOT_FORMS, Form, slot
 from llamafile_format.prefix.facts import PrefixKind
 from llamafile_format.prefix.launcher_index import read_index
 from llamafile_format.prefix.reverted import HEAD
 from llamafile_format.source import FileSource
-from llamafile_format.source.pending import journal_path
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
 
 FORMS = tuple(form.value for form in SLOT_FORMS)
-_PROBE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,34 +121,6 @@ def _write_new(path: Path, target: Path, form: Form, *, force: bool, progress: P
 
 def _exchange(path: Path, source: FileSource, container: Container, header: bytes) -> None:
     """Write ``header`` at byte 0. One sector is written at once or not at all; the journal is for everything else."""
-    writer = JournalWriter(path)
     manifest = hashlib.sha256(container.manifest_bytes).digest()
-    try:
-        for offset in (HEADER_SIZE, source.size - _PROBE):  # does this journal belong to this file?
-            digest = hashlib.sha256(source.read_at(offset, _PROBE)).digest()
-            writer.add(Record(RecordKind.PROBE, offset, digest, length=_PROBE))
-        writer.add(Record(RecordKind.PATCH, 0, source.read_at(0, HEADER_SIZE), header))
-        writer.publish(Intent(Shift(), source.size, source.size, manifest, manifest))
-    except OSError as error:
-        raise error if isinstance(error, SourceError) else _failed(path, error) from error
-    finally:
-        writer.close()
-    journal = Journal(journal_path(path))
-    try:
-        finish(source.fd, journal)
-        journal.remove()
-    except OSError as error:
-        try:
-            roll_back(source.fd, journal)
-            journal.remove()
-        except OSError as worse:
-            raise SourceError(
-                f"{path} may be half converted: {worse.strerror}", hint=f"run: llamafile-format recover {path}"
-            ) from error
-        raise _failed(path, error) from error
-    finally:
-        journal.close()
-
-
-def _failed(path: Path, error: OSError) -> SourceError:
-    return SourceError(f"cannot convert {path}: {error.strerror}; it is as it was", hint="write a new file with -o OUT")
+    probes = (HEADER_SIZE, source.size - PROBE)  # does this journal belong to this file?
+    patch_in_place(path, source, Amendment([Patch(0, header)], source.size, manifest, probes), "convert")

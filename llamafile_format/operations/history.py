@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from llamafile_format.errors import FormatError
 from llamafile_format.manifest.model import HISTORY_FOLDER
 from llamafile_format.operations.assemble import Content
 from llamafile_format.operations.carry import Carried
@@ -45,6 +47,18 @@ def kept_signatures(carried: Carried) -> list[Content]:
     folder = f"{HISTORY_FOLDER}{carried.manifest_sha256}/"
     old = [("manifest.json", carried.manifest_bytes), *carried.signatures]
     return [text_content(folder + name, "history", data) for name, data in old]
+
+
+def claimed_signers(signatures: Iterable[tuple[str, bytes]]) -> tuple[str, ...]:
+    """Ids of the keys that records, as (name, bytes), name as theirs, each once. Nobody has checked any of it."""
+    from llamafile_format.signing.envelope import read_bundle
+
+    found: dict[str, None] = {}
+    for name, data in signatures:
+        with contextlib.suppress(FormatError):  # time stamps, and what no verifier would take
+            if name.endswith(".json") and (keyid := read_bundle(data).keyid):
+                found[keyid] = None
+    return tuple(found)
 
 
 def removed_before(history: Iterable[Mapping[str, Any]], path: str) -> bool:

@@ -29,6 +29,7 @@ from llamafile_format.operations.inspection import (
     MemberView,
     ModelView,
     PrefixView,
+    RecordView,
     StatementsView,
     default_model,
 )
@@ -263,10 +264,17 @@ def _statements(container: Container) -> StatementsView:
     def paths(role: str) -> tuple[str, ...]:
         return tuple(member.path for member in container.members if member.role == role)
 
+    signatures = tuple(entry.path for entry in signature_entries(container.archive))
+    records: tuple[RecordView, ...] = ()
+    if signatures:
+        from llamafile_format.operations.inspect_records import record_views
+
+        records = record_views(container, signatures)
     return StatementsView(
-        signature_records=tuple(entry.path for entry in signature_entries(container.archive)),
+        signature_records=signatures,
         publisher_signatures=paths("publisher-signature"),
         behaviour=paths("behaviour"),
+        records=records,
     )
 
 

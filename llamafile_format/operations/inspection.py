@@ -200,13 +200,31 @@ class ArgumentsView(NamedTuple):
     size: int
 
 
+class RecordView(NamedTuple):
+    """A signature record, unchecked: ``kind`` is oms, sig, att, cnt, tsr, vm, or empty for none of these.
+
+    Claims, empty where it makes none: ``method`` is key, certificate or sigstore, ``claimed_key_id`` that of the key,
+    ``claimed_time`` like ``2026-11-21T14:00:00Z``.
+    """
+
+    path: str
+    kind: str
+    method: str = ""
+    claimed_key_id: str = ""
+    claimed_time: str = ""
+
+
 class StatementsView(NamedTuple):
-    """Signatures and recorded behaviour that are in the file; ``inspect`` counts them and checks none."""
+    """Signatures and recorded behaviour that are in the file; ``inspect`` counts them and checks none.
+
+    ``records`` say of ``signature_records``, one by one, what they claim to be.
+    """
 
     signature_records: tuple[str, ...] = ()
     publisher_signatures: tuple[str, ...] = ()
     behaviour: tuple[str, ...] = ()
     checked: bool = False
+    records: tuple[RecordView, ...] = ()
 
 
 class Inspection(NamedTuple):

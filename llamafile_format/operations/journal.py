@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,7 +80,7 @@ class JournalWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = journal_path(path)
-        self._temporary = self.path.with_name(f".{self.path.name[:80]}.{secrets.token_hex(6)}.partial")
+        self._temporary = self.path.with_name(f".{self.path.name[:80]}.{os.urandom(6).hex()}.partial")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         self._fd = os.open(self._temporary, flags, 0o600)
         self._size = HEADER.size

@@ -6,7 +6,6 @@ and the only time in the file is the one that the user asked for.
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from llamafile_format.errors import UsageError
 from llamafile_format.manifest.model import README_PATH, EngineAsset, EngineDirectory
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
 from llamafile_format.operations.assemble import Assembled, Content, Labels, PrefixContent, assemble
+from llamafile_format.operations.created import created_text
 from llamafile_format.operations.inputs import (
     Include,
     check_alignment,
@@ -205,27 +205,6 @@ def notes_about(prefix: PrefixContent) -> tuple[str, ...]:
         return (f"the ZIP inside the engine was not carried over: {prefix.opaque}",)
     dropped = prefix.directory.dropped if prefix.directory else ()
     return tuple(f"the engine's own {path} was not carried over ({reason})" for path, reason in dropped)
-
-
-def created_text(wanted: str) -> str:
-    """The manifest's ``created``: what was asked for, ``now``, ``SOURCE_DATE_EPOCH``, or nothing."""
-    form = "%Y-%m-%dT%H:%M:%SZ"
-    if not wanted:
-        wanted = os.environ.get("SOURCE_DATE_EPOCH", "")
-        if not wanted:
-            return ""
-        if not wanted.isascii() or not wanted.isdigit() or len(wanted) > 11:
-            raise UsageError(f"SOURCE_DATE_EPOCH is {wanted!r}, not a number of seconds")
-        return dt.datetime.fromtimestamp(int(wanted), dt.UTC).strftime(form)
-    if wanted == "now":
-        return dt.datetime.now(dt.UTC).strftime(form)
-    try:
-        moment = dt.datetime.fromisoformat(wanted)
-    except ValueError:
-        raise UsageError(f"{wanted!r} is not a time", hint="write it as 2026-11-20T00:00:00Z, or now") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return moment.astimezone(dt.UTC).strftime(form)
 
 
 def _target(order: _Order, out: str | os.PathLike[str]) -> Path:

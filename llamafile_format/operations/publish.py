@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def output(path: Path, *, force: bool = False, mode: int = 0o644) -> Iterator[in
     if not force and os.path.lexists(path):
         raise UsageError(f"{path} exists", hint="add --force to replace it, or choose another name with -o")
     folder = path.parent
-    temporary = folder / f".{path.name[:80]}.{secrets.token_hex(6)}.partial"
+    temporary = folder / f".{path.name[:80]}.{os.urandom(6).hex()}.partial"
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(temporary, flags, mode)

@@ -26,20 +26,116 @@ _DATA = """and what belongs to it. It is an ordinary ZIP archive in which
 nothing is compressed; an engine can be put in front of it at any time."""
 
 _CHECK = """
-HOW TO CHECK IT BY HAND
+HOW TO SEE WHETHER IT IS DAMAGED
 You need sh, unzip, sed, tail, head and sha256sum (or openssl). Set F first.
 
 1. The chunk list is the one that the manifest names (compare the two lines):
-   unzip -p "$F" META-LLAMAFILE/chunks.txt | sha256sum
-   unzip -p "$F" META-LLAMAFILE/manifest.json | sed -n '/chunks.txt/,/"size"/s/.*"sha256": "//p'
+    unzip -p "$F" META-LLAMAFILE/chunks.txt | sha256sum
+    unzip -p "$F" META-LLAMAFILE/manifest.json |
+      sed -n '/chunks.txt/,/"size"/s/.*"sha256": "//p'
 2. Every byte in front of the chunk list (a line is printed for each damage):
-   unzip -p "$F" META-LLAMAFILE/chunks.txt | while read -r s o n p; do
-     t=$(tail -c +$((o+1)) "$F" | head -c "$n" | sha256sum); t=${{t%% *}}
-     [ "$t" = "$s" ] || echo "damaged: $n bytes at $o ($p)"
-   done
-3. Whoever gave you this file should tell you, by another way, the SHA-256 of
-   its manifest. Compare it; it vouches for all the rest:
-   unzip -p "$F" META-LLAMAFILE/manifest.json | sha256sum
+    unzip -p "$F" META-LLAMAFILE/chunks.txt | while read -r s o n p; do
+      t=$(tail -c +$((o+1)) "$F" | head -c "$n" | sha256sum); t=${t%% *}
+      [ "$t" = "$s" ] || echo "damaged: $n bytes at $o ($p)"
+    done
+3. Somebody you trust should tell you, by another way than with this file, the
+   SHA-256 of its manifest. Compare it; it vouches for all the rest. Or check
+   a signature, as below.
+    unzip -p "$F" META-LLAMAFILE/manifest.json | sha256sum
+"""
+
+_SIGNATURE = r"""
+HOW TO CHECK A SIGNATURE
+The file is signed if unzip -l lists META-LLAMAFILE/signatures/0001.oms.json,
+0002.sig.json or the like: records of kind oms or sig are signatures. You need
+sh, unzip, sed, base64, sha256sum, openssl, and the signer's public key (PEM)
+in a file of its own, one key in it. Take the key from somebody you trust, not
+from where this file came from: whoever alters a file can sign it again with
+another key. Start sh in an empty folder, and paste one step after the other.
+
+1. Set the full paths of this file and of the key, and the record's number:
+    F=/path/to/FILE
+    K=/path/to/KEY.pub
+    R=0001
+    B=; no() { B=$B.; printf 'NO: %s\n' "$1"; }
+2. Take the record apart. What was signed is the statement in it, behind its
+   type and its length in bytes:
+    unzip -p "$F" "META-LLAMAFILE/signatures/$R.*" >record
+    P=$(sed -n 's/.*"payload": "\([^"]*\)".*/\1/p' record)
+    sed -n 's/.*"sig": "\([^"]*\)".*/\1/p' record | base64 -d >sig
+    printf %s "$P" | base64 -d >statement
+    N=$((${#P} / 4 * 3))
+    case $P in *==) N=$((N - 2));; *=) N=$((N - 1));; esac
+    printf 'DSSEv1 28 application/vnd.in-toto+json %d ' "$N" >signed
+    printf %s "$P" | base64 -d >>signed
+   (A record may also lie in a file of its own, NAME.0001.oms.json. Then copy
+   that file to record, in place of the first line.)
+3. Did this key sign this statement? The key decides which digest is used, the
+   file has no say. (Keys of type ML-DSA need openssl 3.5 or later.)
+    T=$(openssl pkey -pubin -in "$K" -noout -text) || no "cannot read $K"
+    case $T in
+    *P-256*) H=sha256;; *P-384*) H=sha384;; *P-521*) H=sha512;; *) H=;;
+    esac
+    if [ "$H" ]; then
+      openssl dgst -"$H" -verify "$K" -signature sig signed
+    else
+      openssl pkeyutl -verify -rawin -pubin -inkey "$K" -sigfile sig -in signed
+    fi || no "no signature of this key over this statement"
+4. Does it speak of the members of a file, and of this one's manifest? (What
+   other OMS tools sign has no manifest_sha256: they leave it to step 5.)
+    t=$(sed -n 's/^ *"predicateType": //p' statement)
+    [ "$t" = '"https://model_signing/signature/v1.0",' ] || no "another type $t"
+    M=$(sed -n 's/^ *"manifest_sha256": "\([0-9a-f]*\)".*/\1/p' statement)
+    t=$(unzip -p "$F" META-LLAMAFILE/manifest.json | sha256sum)
+    [ "$M" = "${t%% *}" ] || no "signed was a file with another manifest"
+5. Is every member that it names here, with the digest that it names? (Where
+   sha256sum is slow, openssl dgst -sha256 -r does the same.)
+    sed -n '/"resources": \[/,/^ *\]/p' statement | sed -n '/^ *{/h; /^ *"/H
+      /^ *}/{ g; s/.*"digest": "\([^"]*\)".*/\1/p
+      g; s/.*"name": "\([^"]*\)".*/\1/p; }' >names
+    A=; I=0
+    while IFS= read -r d && IFS= read -r n; do
+      p=$(printf '%s\n' "$n" | sed 's/\[/[[]/g; s/^-/[-]/')
+      t=$(unzip -p "$F" "$p" | sha256sum)
+      [ "${t%% *}" = "$d" ] && unzip -l "$F" "$p" >list || no "changed: $n"
+      A="$A\"$n\""; I=$((I + 1))
+    done <names
+6. Is anything else in the file, but for records? (An unzip that lists names
+   beyond ASCII as ??? makes this say NO.)
+    unzip -l "$F" | sed -n \
+      's/^ *[0-9]*  *[0-9/-][0-9/-]* [0-9:][0-9:]*   //p' >list
+    S='META-LLAMAFILE/signatures/[0-9][0-9][0-9][0-9]'
+    while IFS= read -r n; do
+      case $A in *"\"$n\""*) I=$((I - 1)); continue;; esac
+      case $n in $S.???.json | $S.vm.json | $S.tsr.der) continue;; esac
+      no "not signed: $n"
+    done <list
+    [ "$I" = 0 ] || no "other members than those that were signed"
+7. Bytes between members, and the program in front, are in the chunk list,
+   which step 5 found to be signed. This step needs tail and head too:
+    unzip -p "$F" META-LLAMAFILE/chunks.txt >chunks
+    while read -r s o n p; do
+      t=$(tail -c +$((o + 1)) "$F" | head -c "$n" | sha256sum)
+      [ "${t%% *}" = "$s" ] || no "damaged: $n bytes at $o ($p)"
+    done <chunks
+8. The answer:
+    [ -z "$B" ] && echo "YES: signed with $K, and nothing was changed since"
+
+YES says that whoever has the private key signed this, not who that is and not
+when. It does not cover other records and the list of members at the end of
+the file; llamafile-format verify compares these too, byte by byte. What the
+signer adds, such as a revision, and cosigners, the keys that were to sign as
+well:
+    sed -n '/"annotations"/,$p' statement
+A record of kind tsr is a time stamp of an earlier record. If you trust the
+authority whose root certificates are in C, it proves that this record was
+there at the time that the last line prints:
+    C=/path/to/ROOTS.pem
+    unzip -p "$F" META-LLAMAFILE/signatures/0002.tsr.der >stamp
+    openssl ts -verify -in stamp -data record -CAfile "$C"
+    openssl ts -reply -in stamp -text
+With llamafile-format at hand, its command explain prints all this for the
+file that it is given, with the commands for each of its records.
 """
 
 _RUN_ENGINE = """
@@ -81,4 +177,4 @@ def readme_text(name: str, *, engine: bool, launcher: bool = False) -> bytes:
     run = _RUN_LAUNCHER if launcher else _RUN_ENGINE if engine else _RUN_NONE
     title = f"{name or 'A language model'} (llamafile)"
     head = _HEAD.format(title=title, rule="=" * min(len(title), 78), kind=_PROGRAM if engine or launcher else _DATA)
-    return (head + _CHECK.format() + run + _END).encode("utf-8")
+    return (head + _CHECK + _SIGNATURE + run + _END).encode("utf-8")

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llamafile_format.checks.canonical import signature_entries
 from llamafile_format.checks.verdict import Kind
@@ -43,6 +44,10 @@ from llamafile_format.runtimes.prompts import Prompts, default_prompts, read_pro
 from llamafile_format.runtimes.trace import TIMEOUT, Prompt, Request, RuntimeFailure, Trace, trace
 from llamafile_format.weights.tokenizer_digest import template_digest, tokenizer_digest
 
+if TYPE_CHECKING:
+    from llamafile_format.operations.sign import SignResult
+    from llamafile_format.signing.keys import Signer
+
 SHORT = 8  # steps of a run with another number of threads (15.7.3)
 Progress = Callable[[int, int], None]
 """Called with (runs done, runs in all)."""
@@ -50,12 +55,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class RecordResult:
-    """What ``record`` did: the record, the member that holds it, and the repack that put it there."""
+    """What ``record`` did: the record, the member that holds it, and the repack that put it there.
+
+    An attested record is called ``attested/NNNN`` by its number; then nothing was repacked, ``repacked`` tells what
+    became of the file, and ``signed`` who vouches for the record.
+    """
 
     record: Record
     member: str
     data: bytes
     repacked: RepackResult
+    signed: SignResult | None = None
 
 
 def record(
@@ -67,6 +77,7 @@ def record(
     name: str = "",
     wanted: Wanted | None = None,
     threads: int | None = None,
+    attest: Sequence[Signer] = (),
     force: bool = False,
     timeout: float = TIMEOUT,
     progress: Progress | None = None,
@@ -74,8 +85,9 @@ def record(
     """Record the behaviour of the container at ``what`` and write it, with the record, as ``out`` or in place.
 
     ``prompts`` is a prompts file (15.7) or None for the default questions; ``name`` names the record (default: the
-    flavour of the build). ``force`` replaces an existing ``out``, and is needed for a signed file. ``timeout`` is
-    seconds for each run.
+    flavour of the build). ``force`` replaces an existing ``out``, and is needed for a signed file, unless ``attest``
+    names signers: then the record becomes an attestation of theirs in the signature tail, and manifest and signatures
+    stay as they are. ``timeout`` is seconds for each run.
 
     Raises UsageError for contradictions, FormatError if weights or build are damaged, RuntimeFailure if the build does
     not do its work.
@@ -85,8 +97,14 @@ def record(
         raise UsageError(f"{name!r} cannot name a record", hint="use small letters, digits and hyphens")
     if in_place == bool(out):
         raise UsageError("say where to write: -o OUT or --in-place")
+    if attest and name:
+        raise UsageError("an attested record has no name of its own", hint="it gets the number of its signature record")
     with open_container(what) as container:
-        _check(container, force=force)
+        _check(container, force=force or bool(attest))
+        if attest:  # better said before the model has run three times
+            from llamafile_format.operations.tail import open_checked
+
+            open_checked(container)
         subject = _subject(container)
         asked = asked or default_prompts(chat=bool(subject[2]))
         chosen = choose_runtime(container, wanted or Wanted())
@@ -94,6 +112,8 @@ def record(
     data = record_bytes(made)
     if (reading := read_record(data)).record != made:  # what cannot be read again must not be written
         raise RuntimeFailure(f"the record cannot be read back: {reading.reason or reading.faults[:1]}")
+    if attest:
+        return _attest(what, out, made, data, attest, force=force)
     member = member_of(name or chosen.runtime.flavour)
     with tempfile.TemporaryDirectory(prefix="llamafile-record-") as folder:
         path = Path(folder) / "record.yaml"
@@ -101,6 +121,27 @@ def record(
         include = Include(path, member, "behaviour")
         result = repack(what, out, in_place=in_place, include=[include], force=force)
     return RecordResult(made, member, data, result)
+
+
+def _attest(
+    what: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None,
+    made: Record,
+    data: bytes,
+    signers: Sequence[Signer],
+    *,
+    force: bool,
+) -> RecordResult:
+    """Append the record, signed, to the tail; nothing in front of it changes."""
+    from llamafile_format.operations.attested import attestation_of
+    from llamafile_format.operations.sign import sign
+
+    signed = sign(what, signers, out, attest=attestation_of(data), force=force)
+    told = [*signed.records, *signed.already][0]
+    number = told.rpartition("/")[2].partition(".")[0]
+    method, changed = signed.method, bool(signed.records)
+    repacked = RepackResult(signed.path, signed.size, signed.manifest_sha256, changed, method=method)
+    return RecordResult(made, f"attested/{number}", data, repacked, signed)
 
 
 def _check(container: Container, *, force: bool) -> None:

@@ -20,7 +20,7 @@ from llamafile_format.operations.assemble import Assembled, Content, PrefixConte
 from llamafile_format.operations.carry import Carried, carry
 from llamafile_format.operations.changes import Order, Plan, plan_changes
 from llamafile_format.operations.from_legacy import carry_legacy
-from llamafile_format.operations.history import entry, legacy_order
+from llamafile_format.operations.history import claimed_signers, entry, legacy_order
 from llamafile_format.operations.inputs import Include
 from llamafile_format.operations.pack import Args, notes_about
 from llamafile_format.operations.publish import output
@@ -40,8 +40,8 @@ class RepackResult:
     ``changed`` is False if the new file has the old one's bytes. ``manifest_sha256`` is empty for a legacy file.
     ``shared`` counts data bytes that share disk blocks with the input, or stayed on theirs. ``method`` is ``new file``,
     ``in place``, ``replaced`` (a new file took the old one's name) or ``nothing to do``. ``unsigned`` names the
-    signature records that no longer sign the file. ``changes`` and ``notes`` are sentences; ``extra`` are files
-    written beside ``path``.
+    signature records that no longer sign the file, ``claimed_keys`` the ids of the keys that these records name, which
+    nobody has checked. ``changes`` and ``notes`` are sentences; ``extra`` are files written beside ``path``.
     """
 
     path: Path
@@ -54,6 +54,7 @@ class RepackResult:
     changes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     extra: tuple[Path, ...] = ()
+    claimed_keys: tuple[str, ...] = ()
 
 
 def repack(
@@ -267,6 +268,7 @@ class _Job:
             manifest_sha256=self.carried.manifest_sha256,
             changed=False,
             unsigned=(),
+            claimed_keys=(),
         )
         if self.in_place:
             return base
@@ -306,6 +308,7 @@ class _Job:
             changed=True,
             method=method,
             unsigned=tuple(name for name, _ in self.carried.signatures),
+            claimed_keys=claimed_signers(self.carried.signatures),
             changes=sentences(self.plan.changes),
             notes=self.plan.notes,
         )

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from llamafile_format.checks.behaviour import replay_findings, too_large
@@ -89,7 +90,7 @@ def replay(
     timeout: float = TIMEOUT,
     progress: Progress | None = None,
 ) -> Replay:
-    """Replay the records of the container at ``what``: all, or those named (by name or member path).
+    """Replay the records of the container at ``what``: all, or those named (by name, member path, or attested/NNNN).
 
     ``wanted`` picks the build, ``threads`` replaces the recorded number, ``timeout`` is seconds for each record.
     Raises UsageError for names that are not there, NotALlamafile and SourceError as ``open`` does. What a replay finds
@@ -99,7 +100,13 @@ def replay(
         if container.kind is not Kind.CONTAINER or container.manifest is None:
             raise UsageError(f"{what} is not a 1.0 container", hint="`llamafile-format repack` makes one of it")
         return replay_container(
-            container, records=records, wanted=wanted or Wanted(), threads=threads, timeout=timeout, progress=progress
+            container,
+            records=records,
+            wanted=wanted or Wanted(),
+            threads=threads,
+            timeout=timeout,
+            attested=True,
+            progress=progress,
         )
 
 
@@ -111,10 +118,15 @@ def replay_container(
     threads: int | None = None,
     timeout: float = TIMEOUT,
     known: bool = False,
+    attested: bool = False,
     progress: Progress | None = None,
 ) -> Replay:
-    """:func:`replay` for a container that is open. With ``known`` no build runs that this installation does not pin."""
-    members = _named(container, records)
+    """:func:`replay` for a container that is open. With ``known`` no build runs that this installation does not pin.
+
+    Records in the signature tail are replayed only if they are ``attested``: anybody can append one, and the verdict on
+    a file is not for anybody to turn.
+    """
+    members = _named(container, records, attested=attested)
     findings: list[Finding] = []
     if not members:
         findings.append(Finding("LF9118"))
@@ -129,41 +141,62 @@ def replay_container(
     return Replay(container.name, container.size, digest, tuple(done), tuple(findings))
 
 
-def _named(container: Container, names: Sequence[str]) -> list[MemberFacts]:
-    members = [member for member in container.members if member.role == "behaviour"]
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a record comes from: its name, and how to read its bytes. FormatError if there are none to be had."""
+
+    name: str
+    read: Callable[[], bytes]
+
+
+def _named(container: Container, names: Sequence[str], *, attested: bool) -> list[_Source]:
+    there = {item.name: item for item in _sources(container, attested=attested)}
     if not names:
-        return members
-    by_name = {member.path: member for member in members}
-    missing = [name for name in names if name not in by_name and member_of(name) not in by_name]
+        return list(there.values())
+    missing = [name for name in names if name not in there and member_of(name) not in there]
     if missing:
-        there = ", ".join(by_name) or "none"
-        raise UsageError(f"there is no behaviour record {missing[0]}", hint=f"records: {there}")
-    return [by_name[name] if name in by_name else by_name[member_of(name)] for name in names]
+        raise UsageError(f"there is no behaviour record {missing[0]}", hint=f"records: {', '.join(there) or 'none'}")
+    return [there[name] if name in there else there[member_of(name)] for name in names]
+
+
+def _sources(container: Container, *, attested: bool) -> Iterator[_Source]:
+    for member in container.members:
+        if member.role == "behaviour":
+            yield _Source(member.path, partial(_read, container, member))
+    if attested:
+        from llamafile_format.operations.attested import attested_records
+
+        for name, data in attested_records(container).items():
+            yield _Source(name, partial(bytes, data))
+
+
+def _read(container: Container, member: MemberFacts) -> bytes:
+    if too_large(member.size):
+        raise FormatError(f"it has {member.size} bytes, which no record has")
+    return container.read(member.path)
 
 
 def _replay(  # noqa: PLR0917 (one record with all that was asked for)
-    container: Container, member: MemberFacts, wanted: Wanted, threads: int | None, timeout: float, known: bool
+    container: Container, source: _Source, wanted: Wanted, threads: int | None, timeout: float, known: bool
 ) -> RecordReplay:
-    if too_large(member.size):
-        return RecordReplay(member.path, None, error=f"it has {member.size} bytes, which no record has")
     try:
-        reading = read_record(container.read(member.path))
+        reading = read_record(source.read())
     except FormatError as error:
-        return RecordReplay(member.path, None, error=error.message)
+        return RecordReplay(source.name, None, error=error.message)
     faults = [*reading.faults, *reading.contradictions]
     if reading.record is None or faults:
         reason = reading.reason or f"{faults[0][0]}: {faults[0][1]}"
-        return RecordReplay(member.path, None, error=f"the record is faulty: {reason}")
+        return RecordReplay(source.name, None, error=f"the record is faulty: {reason}")
     record = reading.record
     try:
         chosen = choose_runtime(container, wanted, like=record.subject.runtime, known=known)
         answer = run_trace(container, chosen, record, threads=threads, timeout=timeout)
     except (RuntimeFailure, FormatError) as error:
         hint = f" ({error.hint})" if error.hint else ""
-        return RecordReplay(member.path, record, error=f"{error.message}{hint}")
+        return RecordReplay(source.name, record, error=f"{error.message}{hint}")
     comparison = compare(record, answer)
     demanded = demanded_of(record, chosen)
-    result = RecordReplay(member.path, record, chosen, answer.identity, demanded, comparison)
+    result = RecordReplay(source.name, record, chosen, answer.identity, demanded, comparison)
     return result if result.agrees else replace(result, notes=_why(container, record.subject))
 
 

@@ -1,7 +1,8 @@
 """Starting what is in a file, on behalf of its user: verified first, weights in place (spec/1.0, 14.3).
 
-The file is looked at as ``verify --level quick`` does; the build that will run is read and hashed whole. Then a copy of
-it in the private cache is started on the file. No shell takes part.
+The file is looked at as ``verify --level quick`` does, and under a policy as ``verify --policy`` does, every byte; the
+build that will run is read and hashed whole. Then a copy of it in the private cache is started on the file. No shell
+takes part.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.checks.verdict import Kind, Level, Verdict
 from llamafile_format.container import Container, MemberFacts, open_container
-from llamafile_format.errors import FormatError, SourceError, UsageError
+from llamafile_format.errors import FormatError, NotAuthentic, SourceError, UsageError
 from llamafile_format.manifest.model import MAX_MANIFEST
 from llamafile_format.operations.runtime_members import DEFAULT_RUNTIME
+from llamafile_format.operations.trust import Trust
 from llamafile_format.operations.verify import examine
 from llamafile_format.rules import Layer, Severity, rule
 from llamafile_format.runtimes.members import RuntimeName, parse_runtime_path
@@ -28,6 +30,7 @@ from llamafile_format.source import FileSource, Window
 if TYPE_CHECKING:
     from llamafile_format.manifest.model import Manifest, Member
     from llamafile_format.runtimes.pin import Pin
+    from llamafile_format.signing.policy import Policy
 
 BUNDLE = "/zip/"
 _OURS = ("LFF_CONTAINER", "LFF_WEIGHTS_OFFSET", "LFF_WEIGHTS_SIZE", "LFF_WEBUI")
@@ -68,21 +71,39 @@ class _Program:
     pin: Pin | None = None
 
 
-def prepare(what: str | os.PathLike[str], arguments: Sequence[str] = (), wanted: Selection | None = None) -> Start:
+def prepare(
+    what: str | os.PathLike[str],
+    arguments: Sequence[str] = (),
+    wanted: Selection | None = None,
+    *,
+    policy: Policy | None = None,
+) -> Start:
     """Verify the file ``what`` (a container, a legacy llamafile or a plain GGUF) and get its runtime ready.
 
-    Raises FormatError with the rule that is broken, UsageError if there is no fitting build, SourceError.
+    With ``policy`` every byte is read, and what the policy refuses is not started (clause 16.9.4).
+
+    Raises FormatError with the rule that is broken, NotAuthentic if nobody vouches whom ``policy`` trusts, UsageError
+    if there is no fitting build, SourceError.
     """
     path, wanted = Path(what), _settled(wanted or Selection())
     with FileSource(path) as source:
         magic = source.read_at(0, min(4, source.size))
     if magic == b"GGUF":
+        if policy is not None:
+            raise NotAuthentic(
+                f"{path} was not started: a plain GGUF has nobody who vouches for it",
+                hint="pack it into a container and sign that, or start it without a policy",
+            )
         return _plain(path, arguments, wanted)
     with open_container(path) as container:
         _refuse_compressed(container)
-        _verified(container)
-        if container.manifest is not None and container.manifest.prefix.sibling is not None:
-            return prepare(_sibling(container, path), arguments, wanted)
+        sibling = container.manifest is not None and container.manifest.prefix.sibling is not None
+        if policy is None or sibling:  # the small program only names the container that will run
+            _verified(container)
+        if sibling:
+            return prepare(_sibling(container, path), arguments, wanted, policy=policy)
+        if policy is not None:
+            _accepted(container, policy)
         program = _embedded(container, wanted) or _installed(container, wanted)
         return _on_container(container, path, program, arguments)
 
@@ -143,6 +164,24 @@ def _verified(container: Container) -> None:
                 clause=finding.rule,
                 hint="llamafile-format verify lists every fault",
             )
+
+
+def _accepted(container: Container, policy: Policy) -> None:
+    """NotAuthentic, FormatError or SourceError unless ``container`` passes a full verification under ``policy``."""
+    report = examine(container, level=Level.FULL, trust=Trust(policy))
+    code = report.exit_code()
+    if not code:
+        return
+    if not report.complete:
+        raise SourceError(f"{container.name}: {report.error}")
+    grave = [(rule(finding.rule), finding) for finding in report.findings]
+    reasons = [(row, finding) for row, finding in grave if report.severity(row.id) is Severity.ERROR]
+    reasons.sort(key=lambda reason: (reason[0].layer is Layer.AUTHENTIC) is not (code == NotAuthentic.exit_code))
+    text = reasons[0][0].render(reasons[0][1]) if reasons else "not all that it takes could be checked"
+    message, hint = f"{container.name} was not started: {text}", "llamafile-format verify --policy tells everything"
+    if code == NotAuthentic.exit_code:
+        raise NotAuthentic(message, hint=hint)
+    raise FormatError(message, clause=reasons[0][1].rule if reasons else "16.9", hint=hint)
 
 
 def _sibling(container: Container, path: Path) -> Path:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -59,7 +57,9 @@ def can_shift(folder: Path) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
-        with tempfile.TemporaryFile(dir=folder) as file:
+        from tempfile import TemporaryFile
+
+        with TemporaryFile(dir=folder) as file:
             os.pwrite(file.fileno(), bytes(3 * UNIT), 0)
             Shift(Kind.INSERT, UNIT, UNIT).apply(file.fileno())
             Shift(Kind.COLLAPSE, UNIT, UNIT).apply(file.fileno())
@@ -71,6 +71,8 @@ def can_shift(folder: Path) -> bool:
 def _fallocate(fd: int, mode: int, offset: int, length: int) -> None:
     if not sys.platform.startswith("linux"):
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+    import ctypes
+
     library = ctypes.CDLL(None, use_errno=True)
     call = getattr(library, "fallocate64", None) or library.fallocate
     call.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]

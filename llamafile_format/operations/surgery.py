@@ -10,23 +10,25 @@ import contextlib
 import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llamafile_format.container import Container
 from llamafile_format.errors import SourceError
 from llamafile_format.manifest.layout import Layout, plan
 from llamafile_format.manifest.roles import file_order
-from llamafile_format.operations.assemble import Assembled, Content, PrefixContent, assemble
-from llamafile_format.operations.carry import Carried
-from llamafile_format.operations.changes import Plan
 from llamafile_format.operations.journal import PIECE, Intent, Journal, JournalWriter, Record, RecordKind
 from llamafile_format.operations.shift import UNIT, Kind, Shift, can_shift
 from llamafile_format.operations.transfer import file_range, write_at
 from llamafile_format.source import ByteSource, FileSource, Window
 from llamafile_format.source.pending import journal_path, refuse_pending
+
+if TYPE_CHECKING:  # commands that only append need none of what assembles a file
+    from llamafile_format.operations.assemble import Assembled, Content, PrefixContent
+    from llamafile_format.operations.carry import Carried
+    from llamafile_format.operations.changes import Plan
 
 HELD_MINIMUM = 1 << 20  # bytes; smaller members are written anew, larger ones stay on their blocks
 MAX_WRITTEN = 512 << 20  # bytes that a change in place may write twice (journal and file)
@@ -275,7 +277,11 @@ def _shadow(
     folder: Path, source: FileSource, plan_: Plan, held: Sequence[_Held], *, progress: Callable[[int], None]
 ) -> Iterator[tuple[FileSource, Assembled]]:
     """The new file in a nameless sparse file; what is held is a hole in it. Nothing held is read or written."""
-    with tempfile.TemporaryFile(dir=folder) as hole, tempfile.TemporaryFile(dir=folder) as file:
+    from tempfile import TemporaryFile
+
+    from llamafile_format.operations.assemble import assemble
+
+    with TemporaryFile(dir=folder) as hole, TemporaryFile(dir=folder) as file:
         os.ftruncate(hole.fileno(), max((item.length for item in held), default=0))
         nothing = FileSource.from_descriptor(hole.fileno(), "<held>")
         kept = {item.old: item for item in held}

@@ -9,7 +9,6 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from llamafile_format.errors import SourceError
 from llamafile_format.manifest.hashing import Progress, cores
@@ -146,6 +145,8 @@ def copy(source: ByteSource, offset: int, length: int, out: int, at: int, *, pro
 
 def in_parallel(move: Callable[[tuple[int, int]], None], items: Iterable[tuple[int, int]]) -> None:
     """Call ``move`` on every item from as many threads as there are cores; items are taken one by one, never listed."""
+    from concurrent.futures import ThreadPoolExecutor
+
     source = iter(items)
     lock = threading.Lock()
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from llamafile_format.checks.canonical import check_padding, check_structure, signature_entries
 from llamafile_format.checks.manifest import check_manifest
@@ -18,27 +20,49 @@ from llamafile_format.container import CUT_OFF, Container, Openable
 from llamafile_format.errors import SourceError
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.merkle import CHUNK_SIZE
+from llamafile_format.operations.trust import Trust, detached_records, unestablished
 from llamafile_format.rules import Layer
 from llamafile_format.source import FileSource, open_source
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.zip.writer import MARK
 
+if TYPE_CHECKING:
+    from llamafile_format.operations.verify_signatures import Judged
+    from llamafile_format.signing.policy import Policy
+
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
 
 
-def verify(what: Openable, *, level: Level | str = Level.FULL, progress: Progress | None = None) -> Report:
+def verify(
+    what: Openable,
+    *,
+    level: Level | str = Level.FULL,
+    policy: Policy | None = None,
+    as_of: datetime | None = None,
+    require_signature: bool = False,
+    signatures: Sequence[str | os.PathLike[str]] = (),
+    progress: Progress | None = None,
+) -> Report:
     """Verify ``what`` and return verdicts and findings; nothing in it is rendered or trusted.
 
     ``level``: quick reads structure only (at most 1 MiB beyond tail, directory, manifest, local headers and GGUF
     headers), full every chunk and every canonical byte, exhaustive also whole-member digests and CRCs, behaviour also
     replays the records by a build that this installation pins: that level alone runs something of the file.
-    Raises SourceError only if ``what`` cannot be opened at all, or has an unfinished change (clause 8.5.5).
+
+    ``policy`` says whom to trust, and asks for the layers authentic and policy; ``require_signature`` asks for
+    authentic whatever the policy makes of unsigned files. ``as_of`` (aware; default: now) is the moment that
+    everything is judged by. ``signatures`` are detached records (clause 13.10), which count as if they stood behind
+    the embedded ones.
+
+    Raises SourceError only if ``what`` cannot be opened at all, or has an unfinished change (clause 8.5.5), FormatError
+    for a detached record whose name is none.
     """
+    trust = Trust(policy, as_of or datetime.now(UTC), require_signature, detached_records(signatures))
     if isinstance(what, str | os.PathLike):
         refuse_pending(what)
     source = open_source(what)
-    run = _Run(Level(level), progress)
+    run = _Run(Level(level), progress, trust)
     try:
         container = Container(source, owned=source is not what)
     except SourceError as error:
@@ -48,9 +72,11 @@ def verify(what: Openable, *, level: Level | str = Level.FULL, progress: Progres
         return _examine(container, run)
 
 
-def examine(container: Container, *, level: Level | str, progress: Progress | None = None) -> Report:
+def examine(
+    container: Container, *, level: Level | str, trust: Trust | None = None, progress: Progress | None = None
+) -> Report:
     """:func:`verify` for a container that is open already, so that what it has parsed is not parsed again."""
-    return _examine(container, _Run(Level(level), progress))
+    return _examine(container, _Run(Level(level), progress, trust or Trust()))
 
 
 def _examine(container: Container, run: _Run) -> Report:
@@ -66,12 +92,19 @@ def _examine(container: Container, run: _Run) -> Report:
 class _Run:
     level: Level
     callback: Progress | None
+    trust: Trust = field(default_factory=Trust)
     findings: list[Finding] = field(default_factory=list)
     kind: Kind = Kind.OTHER
     total: int = 0
     done: int = 0
     error: str = ""
     replayed: bool = False
+    judged: Judged | None = None
+
+    @property
+    def whole(self) -> bool:
+        """True if whole digests are recomputed: by the level, or because a publisher is demanded (clause 13.5.2)."""
+        return self.level.whole or (self.trust.wants_publisher and self.level is not Level.QUICK)
 
     def advance(self, count: int) -> None:
         self.done += count
@@ -142,12 +175,19 @@ def _container(container: Container, run: _Run) -> Iterator[Finding]:
         yield from _digests(container, run)
     # (6) Contents.
     yield from _contents(container, run)
-    # (7) Signatures.
-    if count := len(signature_entries(container.archive)):
-        yield Finding("LF9005", args={"count": count})
+    # (7) Signatures: what they say, and whether anybody vouches whom the user trusts.
+    if run.trust.asked or run.trust.detached or signature_entries(container.archive) or _publishers(container):
+        from llamafile_format.operations.verify_signatures import check_signatures
+
+        run.judged = check_signatures(container, run.trust, level=run.level, whole=run.whole, progress=run.callback)
+        yield from run.judged.findings
     # (9) Behaviour, if it was asked for and there is no fault so far.
     if run.level is Level.BEHAVIOUR:
         yield from _behaviour(container, run)
+
+
+def _publishers(container: Container) -> bool:
+    return container.manifest is not None and bool(container.manifest.with_role("publisher-signature", "history"))
 
 
 def _behaviour(container: Container, run: _Run) -> Iterator[Finding]:
@@ -217,7 +257,7 @@ def _digests(container: Container, run: _Run) -> Iterator[Finding]:
     from llamafile_format.checks.chunks import check_chunks, check_prefix_digests
 
     run.total = claims.layout.chunks.gap_offset + manifest.prefix.engine_size
-    exhaustive = run.level.whole
+    exhaustive = run.whole
     yield from check_chunks(container.source, claims, exhaustive=exhaustive, progress=run.advance)
     large = [member.path for member in manifest.members if member.size > CHUNK_SIZE or member.sha512]
     small_prefix = manifest.prefix.engine_size <= CHUNK_SIZE
@@ -288,9 +328,16 @@ def _contents(container: Container, run: _Run) -> Iterator[Finding]:
 def _report(name: str, size: int, container: Container | None, run: _Run) -> Report:
     complete = not run.error
     verdicts: dict[Layer, Verdict] = {}
+    policy = run.trust.policy
+    severities = policy.severities if policy else {}
     if run.kind is not Kind.OTHER:
-        for layer in (Layer.WELL_FORMED, Layer.VALID):
-            verdicts[layer] = judge(run.findings, layer, looked=complete)
+        asked = [Layer.WELL_FORMED, Layer.VALID]
+        if run.trust.asked:
+            run.findings += unestablished(run.findings, run.trust, run.judged)
+            asked += [Layer.AUTHENTIC] if run.judged is None or run.judged.asked else []
+            asked += [Layer.POLICY] if policy and policy.sha256 else []
+        for layer in asked:
+            verdicts[layer] = judge(run.findings, layer, looked=complete, severities=severities)
         if run.level is Level.BEHAVIOUR:
             verdicts[Layer.BEHAVIOUR] = judge(run.findings, Layer.BEHAVIOUR, looked=complete and run.replayed)
     digest = hashlib.sha256(container.manifest_bytes).hexdigest() if container and container.manifest_bytes else ""
@@ -305,6 +352,11 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
         error=run.error,
         manifest_sha256=digest,
         checked_bytes=run.done,
+        signatures=run.judged.signatures if run.judged else (),
+        publishers=run.judged.publishers if run.judged else (),
+        policy=policy.name if policy else "",
+        policy_sha256=policy.sha256 if policy else "",
+        severities=severities,
     )
 
 

@@ -1,4 +1,4 @@
-"""Commands with which anybody can check a file with what every Unix system has (spec/1.0, 6.6)."""
+"""Commands with which anybody can check a file with what every Unix system has (spec/1.0, 5.8 and 13.11)."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ def checks(inspection: Inspection) -> list[Check]:
         result.append((text, f"unzip -p {name} META-LLAMAFILE/README.txt", ""))
     else:
         result.append(("The checksums of all members:", f"unzip -t {name}", "It prints OK for each member."))
+    if inspection.statements.signature_records or inspection.statements.publisher_signatures:
+        text = "The signatures, with openssl: this prints the commands for each of them."
+        result.append((text, f"llamafile-format explain {name}", ""))
     result.append(("All of it, with this software:", f"llamafile-format verify {name}", ""))
     return result
 

@@ -281,6 +281,7 @@ def provenance(inspection: Inspection) -> Markup:
         ("Importance matrix", _imatrix(view)),
         ("Address", said.url if said else ""),
         ("Signatures and behaviour", words.statements_text(inspection) if inspection.file.kind != "gguf" else ""),
+        ("Signatures by", words.claims_text(inspection)),
     ]
     rows += [
         ("Made from", _list([base.organization, base.name, base.version, base.url]))

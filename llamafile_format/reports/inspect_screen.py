@@ -71,6 +71,8 @@ def _lines(inspection: Inspection, glyphs: Glyphs, members_shown: int) -> list[L
         lines += _memory(model)
     if inspection.file.kind != "gguf":
         lines += _row("signatures", [(words.statements_text(inspection), "")])
+        if claims := words.claims_text(inspection):
+            lines += _row("", [(claims, "dim")])
         lines += _arguments(inspection)
     return lines
 

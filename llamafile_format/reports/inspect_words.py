@@ -6,6 +6,7 @@ Texts that come from the file are escaped for a terminal here (:func:`printable`
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from llamafile_format.findings import Finding
 from llamafile_format.operations.inspection import (
@@ -14,6 +15,7 @@ from llamafile_format.operations.inspection import (
     LicenceView,
     ModelView,
     PrefixView,
+    RecordView,
     TemplateView,
 )
 from llamafile_format.reports.escape import printable
@@ -258,12 +260,24 @@ def arguments_text(arguments: ArgumentsView) -> list[str]:
     return words
 
 
+_RECORDS = (
+    (("oms", "sig"), "signature"),
+    (("cnt",), "countersignature"),
+    (("att",), "attestation"),
+    (("tsr",), "time stamp"),
+    (("vm",), "record of certificates"),
+    (("",), "record of no known kind"),
+)
+_KEYS_SHOWN = 2
+
+
 def statements_text(inspection: Inspection) -> str:
-    """Signatures and behaviour records: how many there are, and that nobody looked."""
+    """Signatures and behaviour records: how many of which kind there are, and that nobody looked."""
     statements = inspection.statements
     parts = []
-    if statements.signature_records:
-        parts.append(plural(len(statements.signature_records), "signature"))
+    for kinds, word in _RECORDS:
+        if count := sum(record.kind in kinds for record in statements.records):
+            parts.append(f"{count} records{word[6:]}" if count > 1 and "record" in word else plural(count, word))
     if statements.publisher_signatures:
         parts.append(plural(len(statements.publisher_signatures), "publisher signature"))
     if statements.behaviour:
@@ -271,3 +285,18 @@ def statements_text(inspection: Inspection) -> str:
     if parts:
         return ", ".join(parts) + "; not checked here"
     return "none in the file; no record of behaviour either"
+
+
+def claims_text(inspection: Inspection) -> str:
+    """``claimed, not checked: keys 3f2a9c41be07, 77aabbcc0102``: what signatures say of their makers, if anything."""
+    records = [record for record in inspection.statements.records if record.method]
+    keys = list(dict.fromkeys(record.claimed_key_id[:12] for record in records if record.claimed_key_id))
+    named = ["key" + "s" * (len(keys) > 1) + " " + ", ".join(keys[:_KEYS_SHOWN])] if keys else []
+    if len(keys) > _KEYS_SHOWN:
+        named.append(f"{len(keys) - _KEYS_SHOWN} more")
+    named += [f"a {method}" for method in ("certificate", "sigstore identity") if _claimed(records, method.split()[0])]
+    return f"claimed, not checked: {' and '.join(named)}" if named else ""
+
+
+def _claimed(records: Sequence[RecordView], method: str) -> bool:
+    return any(record.method == method for record in records)

@@ -110,6 +110,7 @@ def record_json(result: RecordResult) -> str:
         "changed": repacked.changed,
         "method": repacked.method,
         "unsigned": list(repacked.unsigned),
+        "attested_by": list(result.signed.keys) if result.signed else [],
         "member": result.member,
         "class": record.agreement.value,
         "runtime": _runtime(record.subject.runtime),

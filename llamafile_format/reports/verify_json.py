@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llamafile_format import __version__
 from llamafile_format.checks.verdict import Report
 from llamafile_format.findings import Finding
 from llamafile_format.rules import rule
 from llamafile_format.specdata import spec_dir
+
+if TYPE_CHECKING:
+    from llamafile_format.checks.publisher import PublisherFact
+    from llamafile_format.signing.evidence import SignatureFact
 
 SCHEMA = "urn:llamafile-format:schema:1.0:report"
 
@@ -29,12 +33,56 @@ def report_value(report: Report) -> dict[str, Any]:
         "manifest_sha256": report.manifest_sha256,
         "checked_bytes": report.checked_bytes,
         "verdicts": {layer.value: verdict.value for layer, verdict in report.verdicts.items()},
-        "findings": [finding_value(finding) for finding in report.findings],
+        "findings": [finding_value(finding, report) for finding in report.findings],
+        "signatures": [_signature(fact) for fact in report.signatures],
+        "publishers": [_publisher(fact) for fact in report.publishers],
+        "policy": {
+            "name": report.policy,
+            "sha256": report.policy_sha256,
+            "severities": {name: severity.value for name, severity in report.severities.items()},
+        },
     }
 
 
-def finding_value(finding: Finding) -> dict[str, Any]:
-    """The JSON object of one finding; ``where`` holds only what is known."""
+def _signature(fact: SignatureFact) -> dict[str, Any]:
+    """One signature record. ``claims`` and ``declared_time`` are the record's own words and prove nothing."""
+    return {
+        "record": fact.record,
+        "kind": fact.kind.value,
+        "standing": fact.standing.value,
+        "method": fact.method,
+        "algorithm": fact.algorithm,
+        "key_id": fact.key_id,
+        "signer": fact.signer,
+        "roles": list(fact.roles),
+        "time": fact.time,
+        "time_by": fact.time_by,
+        "declared_time": fact.declared_time,
+        "level": fact.level,
+        "because": fact.because,
+        "claims": fact.claims,
+    }
+
+
+def _publisher(fact: PublisherFact) -> dict[str, Any]:
+    """One publisher signature, with both names of each file that was found again."""
+    return {
+        "member": fact.member,
+        "standing": fact.standing.value,
+        "method": fact.method,
+        "signer": fact.signer,
+        "matched": [{"theirs": theirs, "ours": ours} for theirs, ours in fact.matched],
+        "total": fact.total,
+        "time": fact.time,
+        "because": fact.because,
+    }
+
+
+def finding_value(finding: Finding, report: Report | None = None) -> dict[str, Any]:
+    """The JSON object of one finding; ``where`` holds only what is known.
+
+    ``severity`` is how the finding counts in ``report``; ``severity_of_rule`` what the rule table says.
+    """
     row = rule(finding.rule)
     where = finding.where
     place: dict[str, Any] = {}
@@ -49,7 +97,8 @@ def finding_value(finding: Finding) -> dict[str, Any]:
     return {
         "rule": row.id,
         "layer": row.layer.value,
-        "severity": row.severity.value,
+        "severity": (report.severity(row.id) if report is not None else row.severity).value,
+        "severity_of_rule": row.severity.value,
         "undetermined": row.undetermined,
         "clause": row.clause,
         "title": row.title,

@@ -7,42 +7,50 @@ import textwrap
 from llamafile_format.checks.verdict import Kind, Level, Report, Verdict
 from llamafile_format.findings import Finding
 from llamafile_format.reports.escape import printable
-from llamafile_format.rules import Severity, rule
+from llamafile_format.reports.signatures_text import signature_lines
+from llamafile_format.rules import Layer, Severity, rule
 
 _COLORS = {"yes": "32", "no": "31", "undetermined": "33", "error": "31", "warning": "33", "info": "36"}
+_NOT_ALL = "  no fault found; not all was looked at (below)"
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
 def report_text(report: Report, *, color: bool = False) -> str:
-    """Name, verdicts, then every finding with its place and remedy."""
+    """Name, verdicts, signatures, then every finding with its place and remedy."""
     lines = [paint(printable(report.name), "1", color)]
     if report.kind is Kind.OTHER:
         lines.append(f"  {report.kind.value}" if report.complete else "  could not be read")
     for layer, verdict in report.verdicts.items():
-        lines.append(f"  {layer.value:<12} {paint(verdict.value, _COLORS[verdict.value], color)}{_reason(verdict)}")
+        answer = paint(verdict.value, _COLORS[verdict.value], color)
+        lines.append(f"  {layer.value:<12} {answer}{_reason(report, layer, verdict)}")
     if report.error:
         lines.append(f"  {paint('incomplete', '31', color)}   {printable(report.error)}")
-    for finding in sorted(report.findings, key=_grave):
-        lines += finding_lines(finding, color)
+    lines += signature_lines(report)
+    for finding in sorted(report.findings, key=lambda finding: _grave(report, finding)):
+        lines += finding_lines(finding, color, report)
     lines.append(f"  {_summary(report)}")
     return "\n".join(lines)
 
 
-def _reason(verdict: Verdict) -> str:
+def _reason(report: Report, layer: Layer, verdict: Verdict) -> str:
     if verdict is Verdict.UNDETERMINED:
-        return "  no fault found; not all was looked at (below)"
+        return "  not established (below)" if layer is Layer.AUTHENTIC else _NOT_ALL
+    if layer is Layer.POLICY:
+        return f"  {printable(report.policy)}" if len(report.policy) <= 60 else ""
     return ""
 
 
-def _grave(finding: Finding) -> tuple[int, int, str]:
-    return _ORDER[rule(finding.rule).severity], finding.where.offset or 0, finding.rule
+def _grave(report: Report, finding: Finding) -> tuple[int, int, str]:
+    return _ORDER[report.severity(finding.rule)], finding.where.offset or 0, finding.rule
 
 
-def finding_lines(finding: Finding, color: bool) -> list[str]:
-    """A finding and its remedy, indented and wrapped."""
+def finding_lines(finding: Finding, color: bool, report: Report | None = None) -> list[str]:
+    """A finding and its remedy, indented and wrapped; it weighs as the policy of ``report`` has it."""
     row = rule(finding.rule)
-    severity = row.severity.value
-    head = f"{finding.rule} {severity}: "
+    effective = report.severity(finding.rule) if report is not None else row.severity
+    severity = effective.value
+    changed = "" if effective is row.severity else f" ({changed_by_policy(row.severity, effective)} by the policy)"
+    head = f"{finding.rule} {severity}{changed}: "
     text = printable(row.render(finding))
     if finding.where.member and finding.where.member not in text:
         text = f"{printable(finding.where.member)}: {text}"
@@ -50,15 +58,22 @@ def finding_lines(finding: Finding, color: bool) -> list[str]:
         text += f" (byte {finding.where.offset})"
     body = textwrap.wrap(head + text, 78, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     body[0] = body[0].replace(severity, paint(severity, _COLORS[severity], color), 1)
-    if row.severity is not Severity.INFO or row.undetermined:
+    if effective is not Severity.INFO or row.undetermined:
         body += textwrap.wrap(f"-> {row.remedy}", 78, initial_indent="    ", subsequent_indent="       ")
     return body
+
+
+def changed_by_policy(usual: Severity, here: Severity) -> str:
+    """``raised`` or ``lowered``, or empty where the policy left a rule alone."""
+    if usual is here:
+        return ""
+    return "raised" if _ORDER[here] < _ORDER[usual] else "lowered"
 
 
 def _summary(report: Report) -> str:
     counts = dict.fromkeys(Severity, 0)
     for finding in report.findings:
-        counts[rule(finding.rule).severity] += 1
+        counts[report.severity(finding.rule)] += 1
     faults = ", ".join(
         f"{count} {severity.value}{'s' if count != 1 else ''}" for severity, count in counts.items() if count
     )

@@ -30,7 +30,6 @@ from llamafile_format.runtimes.behaviour import (
     tokens_digest,
 )
 from llamafile_format.runtimes.behaviour_yaml import decimal
-from llamafile_format.runtimes.strict_yaml import Faults, Fields, parse
 from llamafile_format.runtimes.trace import (
     MAX_CONTEXT,
     MAX_PROMPTS,
@@ -47,6 +46,7 @@ from llamafile_format.runtimes.trace import (
     logit_value,
 )
 from llamafile_format.runtimes.trace_reader import ENDS, MAX_PIECE, MAX_RENDERED, MAX_VOCABULARY
+from llamafile_format.strict_yaml import Faults, Fields, parse
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+@:/()-]{0,99}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from llamafile_format.errors import FormatError
-from llamafile_format.runtimes.fields import Fields
 from llamafile_format.runtimes.pin import (
     FORMAT,
     Build,
@@ -22,6 +21,7 @@ from llamafile_format.runtimes.pin import (
     Upstream,
 )
 from llamafile_format.specdata import load_yaml
+from llamafile_format.strict_fields import Fields
 
 CLAUSE = "14.5"
 WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._+-]*[A-Za-z0-9])?"

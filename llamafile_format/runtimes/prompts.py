@@ -8,7 +8,6 @@ from pathlib import Path
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.runtimes.behaviour import Tolerance, texts
 from llamafile_format.runtimes.behaviour_reader import MAX_TOLERANCE, read_question
-from llamafile_format.runtimes.strict_yaml import Faults, Fields, parse
 from llamafile_format.runtimes.trace import (
     MAX_CONTEXT,
     MAX_PROMPTS,
@@ -18,6 +17,7 @@ from llamafile_format.runtimes.trace import (
     Message,
     Prompt,
 )
+from llamafile_format.strict_yaml import Faults, Fields, parse
 
 FORMAT = "llamafile-prompts/1"
 MAX_FILE = 1 << 20

@@ -18,7 +18,10 @@ from spec.vectors.generate.load import Vector
 Maker = Callable[[], bytes]
 
 ROOT = Path(__file__).resolve().parents[1]
-WELL_FORMED_LAYERS = {"prefix", "archive", "manifest", "chunks", "legacy"}
+WELL_FORMED_LAYERS = {"prefix", "archive", "manifest", "chunks", "legacy", "signatures"}
+VALID_LAYERS = {"weights", "content"}
+AS_OF = "2027-01-01"
+"""The day of verification of vectors that name somebody to trust, unless they say another."""
 
 _registry: dict[str, tuple[Vector, Maker]] = {}
 
@@ -34,16 +37,26 @@ def vector(
     well_formed: str = "",
     valid: str = "",
     encoding: str = "raw",
+    trust: str = "",
+    as_of: str = "",
+    authentic: str = "",
+    policy: str = "",
 ) -> Callable[[Maker], Maker]:
     """Register the decorated function as the maker of vector ``name``.
 
     ``rules`` and ``near`` are rule ids separated by blanks. Where the verdicts are not given they follow from
-    ``layer``: a layer of bytes means not well-formed, one of content not valid, ``none`` a good vector.
+    ``layer``: a layer of bytes means not well-formed, one of content not valid, ``none`` a good vector. ``trust`` is
+    the name of a policy (``trust.py``), and asks for the verdicts authentic and policy too; ``-`` for one of them says
+    that it is not given.
     """
     verdict = {
         "well_formed": well_formed or ("no" if layer in WELL_FORMED_LAYERS else "yes"),
-        "valid": valid or ("yes" if layer == "none" else "no"),
+        "valid": valid or ("no" if layer in VALID_LAYERS | WELL_FORMED_LAYERS - {"signatures"} else "yes"),
     }
+    if trust:
+        verdict["authentic"] = authentic or ("yes" if layer in ("none", "policy") else "no")
+        verdict["policy"] = policy or ("no" if layer == "policy" else "yes")
+        verdict = {name: "" if value == "-" else value for name, value in verdict.items()}
 
     def register(maker: Maker) -> Maker:
         module = sys.modules[maker.__module__]
@@ -54,14 +67,15 @@ def vector(
         head = Vector(
             name=path,
             kind=kind,
-            well_formed=verdict["well_formed"],
-            valid=verdict["valid"],
+            **verdict,
             layer=layer,
             rules=tuple(sorted(rules.split())),
             near=tuple(sorted(near.split())),
             encoding=encoding,
             comment=comment,
             payload=b"",
+            trust=trust,
+            as_of=(as_of or AS_OF) if trust else "",
         )
         _registry[path] = (head, maker)
         return maker

@@ -265,18 +265,22 @@ def mark_with_manifest() -> bytes:
     return good()
 
 
-def _record(number: int, name: str = "") -> Part:
-    return Part(f"{FOLDER}signatures/{name or f'{number:04d}.oms.json'}", b"{}\n", "")
+def _record(name: str) -> Part:
+    """A record in form, by a key that nobody knows, under another name."""
+    from spec.vectors.generate.signatures_forge import Tail
+    from spec.vectors.generate.signatures_keys import STRANGER
+
+    return Part(f"{FOLDER}signatures/{name}", Tail(good()).oms(STRANGER).records[0].data, "")
 
 
 @vector(
     "signature-record",
     rules="LF9005",
     near="LF3104",
-    comment="A signature record in form; this version does not check signatures.",
+    comment="A signature record in form, and nobody to trust is named.",
 )
 def signature_record() -> bytes:
-    return good(behind=[_record(1)])
+    return good(behind=[_record("0001.oms.json")])
 
 
 @vector("no-signature-record", near="LF9005", comment="No signature record.")
@@ -286,24 +290,24 @@ def no_signature_record() -> bytes:
 
 @vector(
     "signature-numbering",
-    rules="LF3104 LF3102 LF3103 LF3106 LF9005",
+    rules="LF3104 LF3102 LF3103 LF3106",
     valid="yes",
     layer="manifest",
     comment="The first record has number 2: one was taken out.",
 )
 def signature_numbering() -> bytes:
-    return good(behind=[_record(2)])
+    return good(behind=[_record("0002.oms.json")])
 
 
 @vector(
     "signature-name",
-    rules="LF3104 LF3102 LF3103 LF3106 LF9005",
+    rules="LF3104 LF3102 LF3103 LF3106",
     valid="yes",
     layer="manifest",
     comment="A record of a kind that there is not.",
 )
 def signature_name() -> bytes:
-    return good(behind=[_record(1, "0001.zip.bin")])
+    return good(behind=[_record("0001.zip.bin")])
 
 
 @vector(

@@ -38,6 +38,10 @@ class Fields:
         path = f"{self._where}.{name}" if self._where and name else name or self._where or "the document"
         return FormatError(f"{path} is wrong", found=f"{found!r:.80}", allowed=allowed, clause=self._clause)
 
+    def has(self, name: str) -> bool:
+        """True if the field is there, and was not asked for yet."""
+        return name in self._left
+
     def take(self, name: str) -> Any:
         """The value of a field that must be there."""
         if name not in self._left:

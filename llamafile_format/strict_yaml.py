@@ -64,6 +64,8 @@ def _surprise(events: Iterator[Any]) -> str:
         elif kind in ("MappingStartEvent", "SequenceStartEvent", "ScalarEvent"):
             if open_ and (twice := open_[-1].meet(getattr(event, "value", None))):
                 return f"it has the key {twice!r} twice"
+            if open_ and open_[-1].merges(event):  # keys that come from elsewhere are not counted above
+                return "it has a merge key"
             if kind != "ScalarEvent":
                 open_.append(_Open(mapping=kind == "MappingStartEvent"))
             if len(open_) > MAX_DEPTH:
@@ -90,6 +92,11 @@ class _Open:
             return text[:80]
         self.keys.add(text)
         return ""
+
+    def merges(self, event: Any) -> bool:
+        """True if ``event``, counted last, is the key that takes over another mapping's keys."""
+        plain = not getattr(event, "style", '"')  # of a plain scalar the style is empty; of anything else, a character
+        return self.mapping and not self.key_due and plain and getattr(event, "value", None) == "<<"
 
 
 class Fields:

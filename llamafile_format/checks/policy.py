@@ -1,0 +1,129 @@
+"""What a policy says about contents: denied digests, pins, licences, engines, prefixes (spec/1.0, 16.6 and 16.7).
+
+Whom a policy believes is decided elsewhere (``signing.trust``); here it is compared with what is in the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from llamafile_format.findings import Finding, Where
+from llamafile_format.runtimes.members import parse_runtime_path
+from llamafile_format.signing.licenses import license_allowed
+
+if TYPE_CHECKING:
+    from llamafile_format.container import Container
+    from llamafile_format.manifest.model import Manifest
+    from llamafile_format.signing.policy import Pin, Policy
+
+_NO_ENGINE = ("none", "launcher")
+
+
+def check_policy(container: Container, policy: Policy, *, at: datetime, revisions: Sequence[int] = ()) -> list[Finding]:
+    """What ``policy`` refuses in ``container``, which has a manifest, as of ``at``.
+
+    ``revisions`` are those that established statements about this manifest say: nothing else counts against a pin.
+    """
+    manifest = container.manifest
+    assert manifest is not None
+    return [
+        *_denied(manifest, container.manifest_bytes, policy, at),
+        *_pinned(manifest, container.manifest_bytes, policy, revisions),
+        *_licensed(manifest, policy),
+        *_engines(container, manifest, policy),
+        *_prefix(container, policy),
+    ]
+
+
+def _denied(manifest: Manifest, data: bytes, policy: Policy, at: datetime) -> Iterator[Finding]:
+    denied = {entry.value: entry for entry in policy.denied_digests if entry.since is None or entry.since <= at}
+    if not denied:
+        return
+    for what, where, digests in _digests(manifest, data):
+        found = next((denied[digest] for digest in digests if digest in denied), None)
+        if found is not None:
+            reason = f": {found.reason}" if found.reason else ""
+            yield Finding("LF8401", where, {"what": what, "digest": found.value, "reason": reason})
+
+
+def _digests(manifest: Manifest, data: bytes) -> Iterator[tuple[str, Where, tuple[str, ...]]]:
+    """Everything in the file that has a digest: its name, its place, and the digests that it goes by."""
+    yield "the manifest", Where(), (hashlib.sha256(data).hexdigest(),)
+    prefix = manifest.prefix
+    if prefix.size:
+        yield "the prefix", Where(offset=0, length=prefix.size), (prefix.sha256, prefix.engine_sha256)
+    for member in manifest.members:
+        where = Where(offset=member.offset, length=member.size, member=member.path)
+        yield member.path, where, (member.sha256, member.chunk_root)
+    for asset in prefix.directory.assets if prefix.directory else ():
+        yield asset.path, Where(member=asset.path), (asset.sha256,)
+
+
+def _pinned(manifest: Manifest, data: bytes, policy: Policy, revisions: Sequence[int]) -> Iterator[Finding]:
+    for pin in policy.pins:
+        if pin.model == manifest.name and (reason := _rolled_back(data, pin, revisions)):
+            yield Finding("LF8402", Where(field="name"), {"model": pin.model, "reason": reason})
+
+
+def _rolled_back(data: bytes, pin: Pin, revisions: Sequence[int]) -> str:
+    if pin.manifests and hashlib.sha256(data).hexdigest() not in pin.manifests:
+        return "its manifest is not one of those allowed"
+    if max(revisions, default=0) < pin.minimum_revision:
+        said = f"revision {max(revisions)}" if revisions else "no revision"
+        return f"trusted statements say {said}, and {pin.minimum_revision} is the least"
+    return ""
+
+
+def _licensed(manifest: Manifest, policy: Policy) -> Iterator[Finding]:
+    if policy.licenses is None:
+        return
+    expression = manifest.license
+    allowed = license_allowed(expression, policy.licenses)
+    if not allowed:
+        named = f"{expression!r} is not an SPDX expression" if allowed is None else f"{expression} is not allowed here"
+        reason = named if expression else "the file names no licence"
+        yield Finding("LF8403", Where(field="license"), {"reason": reason})
+
+
+def _engines(container: Container, manifest: Manifest, policy: Policy) -> Iterator[Finding]:
+    if policy.engines is None:
+        return
+    for what, where, name, digest in _programs(container, manifest):
+        if not any(_is_engine(entry, name, digest) for entry in policy.engines):
+            yield Finding("LF8404", where, {"what": what, "engine": name or "a program without a name"})
+
+
+def _programs(container: Container, manifest: Manifest) -> Iterator[tuple[str, Where, str, str]]:
+    """Every engine in the file: what it is, its place, its name such as ``llamafile@0.10.7`` or empty, its SHA-256."""
+    if container.prefix.kind.value not in _NO_ENGINE:
+        engine = container.engine
+        name = f"{engine.family}@{engine.version_text}".rstrip("@") if engine else ""
+        yield "the prefix", Where(offset=0, length=container.engine_size), name, manifest.prefix.engine_sha256
+    for member in manifest.with_role("runtime"):
+        runtime = parse_runtime_path(member.path)
+        where = Where(offset=member.offset, length=member.size, member=member.path)
+        yield member.path, where, runtime.key if runtime else "", member.sha256
+
+
+def _is_engine(entry: str, name: str, digest: str) -> bool:
+    if entry.startswith("sha256:"):
+        return entry == f"sha256:{digest}"
+    family, _, version = entry.partition("@")
+    found, _, actual = name.partition("@")
+    return bool(found) and family == found and (not version or _fits(version, actual))
+
+
+def _fits(pattern: str, text: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
+
+
+def _prefix(container: Container, policy: Policy) -> Iterator[Finding]:
+    kind = container.prefix.kind.value
+    if policy.prefixes is not None and kind not in policy.prefixes:
+        yield Finding(
+            "LF8405", Where(offset=0), {"kind": kind, "allowed": ", ".join(policy.prefixes) or "none of them"}
+        )

@@ -1,0 +1,254 @@
+"""The signature records: is each what its kind demands, and does it speak about this very file? (spec/1.0, 13.2, 13.3)
+
+None of this needs a key. What comes out is evidence; whether anybody is to be believed is decided by a policy, in
+``signing.trust``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from llamafile_format.checks.canonical import signature_entries
+from llamafile_format.errors import FormatError
+from llamafile_format.findings import Finding, Value, Where
+from llamafile_format.manifest.layout import Layout
+from llamafile_format.manifest.model import Manifest
+from llamafile_format.signing.envelope import Bundle, Method, read_bundle
+from llamafile_format.signing.evidence import Evidence, Stamp, Vouching
+from llamafile_format.signing.material import Material, read_material
+from llamafile_format.signing.records import MAX_RECORD, MAX_RECORDS, Record, RecordKind, parse_record_path
+from llamafile_format.signing.statement import (
+    COUNTERSIGNATURE,
+    OMS_PREDICATE,
+    Resource,
+    Signed,
+    Statement,
+    covered_resources,
+    read_statement,
+)
+
+if TYPE_CHECKING:
+    from llamafile_format.signing.timestamps import Token
+    from llamafile_format.source import ByteSource
+    from llamafile_format.zip.reader import Archive
+
+_PREDICATES = {RecordKind.OMS: OMS_PREDICATE, RecordKind.SIG: OMS_PREDICATE, RecordKind.CNT: COUNTERSIGNATURE}
+_NAMED = 3  # differing resources named one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What records of a container must speak about: its manifest, and the layout that follows from it."""
+
+    manifest: Manifest
+    data: bytes
+    layout: Layout
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the manifest."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def covered(self) -> int:
+        """``N``: bytes in front of the first record (clause 5.1.3)."""
+        return self.layout.manifest(len(self.data)).end
+
+
+@dataclass(slots=True)
+class Collected:
+    """Evidence in the making, and what is wrong with the records. ``renewals`` maps indices to (length, digest id) of
+    what must be hashed before a renewal can be judged."""
+
+    evidence: Evidence
+    findings: list[Finding] = field(default_factory=list)
+    renewals: dict[int, tuple[int, str]] = field(default_factory=dict)
+
+    def renewed(self, digests: Mapping[int, bytes]) -> Collected:
+        """With the digests that were asked for, by index: a stamp of something else is of nothing here."""
+        stamps, findings = dict(self.evidence.stamps), list(self.findings)
+        for index, digest in digests.items():
+            stamp = stamps[index]
+            stamps[index] = replace(stamp, renewed=stamp.token.imprint == digest)
+            if stamp.token.imprint != digest:
+                findings.append(_finding("LF8021", self.evidence.records[index]))
+        return Collected(replace(self.evidence, stamps=stamps), findings, {})
+
+
+def read_records(source: ByteSource, archive: Archive) -> tuple[Record, ...]:
+    """The records of ``archive`` in order, up to the first that is out of form (LF3104 tells of it)."""
+    found = []
+    for number, entry in enumerate(signature_entries(archive), 1):
+        parsed = parse_record_path(entry.path)
+        fits = entry.located and entry.size <= MAX_RECORD and entry.data_offset + entry.size <= source.size
+        if parsed is None or parsed[0] != number or number > MAX_RECORDS or not fits:
+            break
+        data = source.read_at(entry.data_offset, entry.size)
+        found.append(Record(number, parsed[1], entry.path, entry.header_offset, entry.data_offset, data))
+    return tuple(found)
+
+
+def collect(subject: Subject, records: Sequence[Record]) -> Collected:
+    """Read ``records`` (embedded ones in order, then detached ones) and compare what they say with ``subject``."""
+    work = _Work(subject, tuple(records))
+    for index in range(len(work.records)):
+        work.read(index)
+    evidence = Evidence(
+        model=subject.manifest.name,
+        manifest_sha256=subject.sha256,
+        records=work.records,
+        vouching=work.vouching,
+        stamps=work.stamps,
+        broken=frozenset(work.broken),
+        certificates=tuple(piece for material in work.material for piece in material.certificates),
+        revocations=tuple(piece for material in work.material for piece in material.revocations),
+        runtimes=frozenset(member.sha256 for member in subject.manifest.with_role("runtime")),
+    )
+    return Collected(evidence, work.findings, work.renewals)
+
+
+class _Work:
+    def __init__(self, subject: Subject, records: tuple[Record, ...]) -> None:
+        self.subject = subject
+        self.records = records
+        self.resources = covered_resources(subject.manifest, subject.data)
+        self.vouching: dict[int, Vouching] = {}
+        self.stamps: dict[int, Stamp] = {}
+        self.material: list[Material] = []
+        self.renewals: dict[int, tuple[int, str]] = {}
+        self.digests: dict[str, list[bytes]] = {}
+        self.broken: set[int] = set()
+        self.findings: list[Finding] = []
+
+    def read(self, index: int) -> None:
+        record = self.records[index]
+        if record.kind is RecordKind.TSR:
+            faults = list(self._stamp(index, record))
+        elif record.kind is RecordKind.VM:
+            faults = list(self._validation(record))
+        else:
+            faults = list(self._bundle(index, record))
+        if faults:
+            self.broken.add(index)
+            self.findings += faults
+
+    def _bundle(self, index: int, record: Record) -> Iterable[Finding]:
+        try:
+            bundle = read_bundle(record.data)
+            statement = read_statement(bundle.payload)
+        except FormatError as error:
+            yield _finding("LF8001", record, reason=str(error))
+            return
+        due = _PREDICATES.get(record.kind)
+        if (due or statement.predicate_type) != statement.predicate_type or (
+            due is None and statement.predicate_type in _PREDICATES.values()
+        ):
+            reason = f"a record of kind {record.kind} has the predicate type {statement.predicate_type[:100]}"
+            yield _finding("LF8001", record, reason=reason)
+            return
+        faults = [*_own_certificate(bundle, record), *self._about(index, record, statement)]
+        yield from faults
+        if not faults:
+            self.vouching[index] = Vouching(bundle, statement)
+
+    def _about(self, index: int, record: Record, statement: Statement) -> Iterable[Finding]:
+        """Does the statement speak about this file? A genuine signature of another file is none of this one."""
+        subject, annotations = self.subject, statement.annotations
+        if record.kind in (RecordKind.OMS, RecordKind.SIG):
+            if reason := self._resources_differ(index, statement.resources):
+                yield _finding("LF8002", record, reason=reason)
+        elif record.kind is RecordKind.CNT:
+            if reason := self._records_differ(index, statement):
+                yield _finding("LF8004", record, reason=reason)
+        else:
+            digests = {subject.sha256, *(member.sha256 for member in subject.manifest.members)}
+            if statement.subject_sha256 not in digests:
+                yield _finding("LF8005", record, sha256=statement.subject_sha256)
+        if annotations is None:
+            return
+        for name, found, allowed in (
+            ("manifest_sha256", annotations.manifest_sha256, subject.sha256),
+            ("covered", str(annotations.covered), str(subject.covered)),
+        ):
+            if found != allowed:
+                yield _finding("LF8003", record, field=name, found=found, allowed=allowed)
+
+    def _resources_differ(self, index: int, found: Sequence[Resource]) -> str:
+        """In what the statement and the file differ. Records that stood there when it was made may be named too: who
+        signs an unpacked folder signs them with it."""
+        named = {resource.name: resource.sha256 for resource in found}
+        earlier = {record.path: record.sha256 for record in self.records[:index]}
+        due = {resource.name: resource.sha256 for resource in self.resources}
+        other = sorted(name for name in due.keys() & named.keys() if due[name] != named[name])
+        absent = sorted(due.keys() - named.keys())
+        surplus = sorted(name for name in named.keys() - due.keys() if earlier.get(name) != named[name])
+        parts = (("has another digest for", other), ("does not name", absent), ("names what is not there:", surplus))
+        return "; ".join(f"it {what} {_few(names)}" for what, names in parts if names)
+
+    def _records_differ(self, index: int, statement: Statement) -> str:
+        if statement.subject_sha256 != self.subject.sha256:
+            return "its subject is another manifest"
+        due = tuple(Signed(record.path, record.sha256, len(record.data)) for record in self.records[:index])
+        if statement.records == due:
+            return ""
+        return f"it lists {len(statement.records)} records, and {len(due)} stand in front of it; or they differ"
+
+    def _stamp(self, index: int, record: Record) -> Iterable[Finding]:
+        from llamafile_format.signing.timestamps import read_response
+
+        try:
+            token: Token = read_response(record.data)
+        except FormatError as error:
+            yield _finding("LF8020", record, reason=str(error))
+            return
+        target = self._stamped(token.imprint_algorithm, token.imprint, index)
+        if target is not None:
+            self.stamps[index] = Stamp(token, target)
+        elif record.detached:  # a renewal stands behind what it covers, or it covers nothing that can be named
+            yield _finding("LF8021", record)
+        else:
+            self.stamps[index] = Stamp(token, None)
+            self.renewals[index] = (record.header_offset, token.imprint_algorithm)
+
+    def _stamped(self, algorithm: str, imprint: bytes, own: int) -> int | None:
+        """Index of the earlier record with this digest. Each is hashed once, however many stamps there are."""
+        from llamafile_format.signing.cms_algorithms import digest
+
+        known = self.digests.setdefault(algorithm, [])
+        known += [digest(algorithm, record.data) for record in self.records[len(known) : own]]
+        return next((index for index, found in enumerate(known[:own]) if found == imprint), None)
+
+    def _validation(self, record: Record) -> Iterable[Finding]:
+        try:
+            self.material.append(read_material(record.data))
+        except FormatError as error:
+            yield _finding("LF8022", record, reason=str(error))
+
+
+def _own_certificate(bundle: Bundle, record: Record) -> Iterable[Finding]:
+    """A bundle with certificates must at least hold under its own; whether they are to be trusted is another matter."""
+    if bundle.method is Method.KEY:
+        return
+    from llamafile_format.signing.certificates import check_own_chain, public_key
+
+    try:
+        key = public_key(bundle.certificates[0])
+        check_own_chain(bundle.certificates)
+    except FormatError as error:
+        yield _finding("LF8001", record, reason=str(error))
+        return
+    if not key.verify(bundle.signature, bundle.signed) or not bundle.speaks_of(key):
+        yield _finding("LF8006", record)
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(name[:100] for name in names[:_NAMED]) + more
+
+
+def _finding(rule: str, record: Record, **args: Value) -> Finding:
+    where = Where(offset=None if record.detached else record.data_offset, length=len(record.data), member=record.path)
+    return Finding(rule, where, {"path": record.path, **args})

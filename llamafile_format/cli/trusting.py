@@ -1,0 +1,126 @@
+"""The options that say whom to trust, of ``verify`` and of the commands that start a file (spec/1.0, 16.9.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from llamafile_format.errors import FormatError, SourceError, UsageError
+
+if TYPE_CHECKING:
+    from llamafile_format.signing.keys import PublicKey
+    from llamafile_format.signing.policy import Authority, Policy
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def trusting(function: _F) -> _F:
+    """``--policy`` and ``--key``."""
+    for decorate in (
+        click.option("--key", "keys", multiple=True, metavar="PUB", help="Trust who signed with this public key."),
+        click.option("--policy", metavar="P.yaml", default=None, help="Whom to trust, and what else to demand."),
+    ):
+        function = decorate(function)
+    return function
+
+
+def chosen_policy(
+    policy: str | None,
+    keys: Sequence[str] = (),
+    *,
+    trusted_root: str | None = None,
+    identity: str | None = None,
+    issuer: str | None = None,
+    authorities: Sequence[str] = (),
+) -> Policy | None:
+    """The policy that the options mean together; None if they name nobody. UsageError before any container is read.
+
+    ``keys``, ``trusted_root`` and ``authorities`` are files.
+    """
+    if bool(identity) != bool(trusted_root) or bool(issuer) != bool(trusted_root):
+        raise UsageError(
+            "--trusted-root, --identity and --issuer go together",
+            hint="a trusted root vouches for everybody who has an account: say who it must be, and by whose word",
+        )
+    try:
+        if policy is not None:
+            return _from_file(policy, alone=not (keys or trusted_root or authorities))
+        return _from_options(keys, trusted_root, identity or "", issuer or "", authorities)
+    except FormatError as error:
+        raise UsageError(str(error), hint=error.hint) from error
+    except SourceError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+
+
+def _from_file(path: str, *, alone: bool) -> Policy:
+    from llamafile_format.signing.policy_reader import read_policy
+
+    if not alone:
+        raise UsageError(
+            "--policy says whom to trust, and goes with neither --key nor --trusted-root nor --tsa",
+            hint="add the key, the root or the authority to the policy",
+        )
+    return read_policy(path)
+
+
+def _from_options(
+    keys: Sequence[str], trusted_root: str | None, identity: str, issuer: str, authorities: Sequence[str]
+) -> Policy | None:
+    from llamafile_format.signing.policy import key_policy, root_policy
+    from llamafile_format.signing.policy_values import read_bounded
+
+    if authorities and not (keys or trusted_root):
+        raise UsageError("--tsa proves times, and nobody is named whose", hint="name a signer: --key or --trusted-root")
+    clocks = [_authority(name) for name in authorities]
+    found: list[Policy] = []
+    if keys:
+        found.append(key_policy(_named(keys), authorities=clocks))
+    if trusted_root:
+        found.append(root_policy(read_bounded(Path(trusted_root)), identity, issuer, authorities=clocks))
+    if not found:
+        return None
+    return replace(
+        found[0], name=" and ".join(each.name for each in found), signers=tuple(s for p in found for s in p.signers)
+    )
+
+
+def _named(paths: Sequence[str]) -> dict[str, tuple[PublicKey, ...]]:
+    """The keys of each file by its name; a key that is named twice belongs to the first file."""
+    from llamafile_format.signing.key_files import read_public
+
+    named: dict[str, tuple[PublicKey, ...]] = {}
+    seen: set[str] = set()
+    for path in paths:
+        try:
+            keys = tuple(key for key in read_public(path) if key.key_id not in seen)
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+        seen.update(key.key_id for key in keys)
+        if keys:
+            named[path] = keys
+    return named
+
+
+def _authority(path: str) -> Authority:
+    from llamafile_format.signing.certificates import read_certificates
+    from llamafile_format.signing.policy import Authority
+    from llamafile_format.signing.policy_values import read_bounded
+
+    return Authority(path, read_certificates(read_bounded(Path(path)), path))
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """``--as-of`` as a moment in UTC. UsageError."""
+    if text is None:
+        return None
+    from llamafile_format.signing.policy_values import parse_moment
+
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise UsageError(f"--as-of {text} is no date", hint="such as 2026-01-31, or 2026-01-31T12:00:00Z") from error

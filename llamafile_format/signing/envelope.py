@@ -1,0 +1,178 @@
+"""The envelope of a signature: a sigstore bundle around a DSSE envelope around a statement (spec/1.0, 13.3).
+
+Everything in a bundle that its signature does not cover is either fixed to one spelling or compared with the key that
+verifies, so that no byte of it is free: an unsigned corner would be a place for unsigned contents.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from llamafile_format.errors import FormatError
+from llamafile_format.manifest.canonical import decode, encode
+
+if TYPE_CHECKING:
+    from llamafile_format.signing.keys import PublicKey
+
+BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"  # sigstore protobuf-specs, bundle v0.3
+PAYLOAD_TYPE = "application/vnd.in-toto+json"  # in-toto attestation framework
+MAX_CERTIFICATES = 10  # clause 13.9: a longer chain is no chain that anybody runs
+CLAUSE = "13.3.4"
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
+class Method(Enum):
+    """How a bundle says who signed it."""
+
+    KEY = "key"
+    CERTIFICATE = "certificate"
+    SIGSTORE = "sigstore"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle that was read strictly. Nothing in it is believed: ``keyid`` and ``hint`` (64 hex digits, or empty)
+    only help to choose among keys that the verifier has, ``certificates`` (DER, leaf first) only to build chains."""
+
+    data: bytes
+    payload: bytes
+    signature: bytes
+    method: Method
+    keyid: str = ""
+    hint: str = ""
+    certificates: tuple[bytes, ...] = ()
+
+    @property
+    def signed(self) -> bytes:
+        """The bytes that the signature covers."""
+        return pae(self.payload)
+
+    def speaks_of(self, key: PublicKey) -> bool:
+        """True unless the bundle names another key than ``key``."""
+        return self.keyid in ("", key.key_id) and self.hint in ("", key.hint)
+
+
+def pae(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
+    """DSSE's pre-authentication encoding: what is signed, with the type of the payload in it (DSSE v1)."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def encode_bundle(
+    payload: bytes, signature: bytes, *, public: PublicKey, certificates: tuple[bytes, ...] = ()
+) -> bytes:
+    """The one spelling of a bundle by the key ``public``, or by the chain ``certificates`` (DER, leaf first)."""
+    material: dict[str, Any] = {"publicKey": {"hint": public.hint}}
+    if certificates:
+        chain = [{"rawBytes": _text(certificate)} for certificate in certificates]
+        material = {"x509CertificateChain": {"certificates": chain}}
+    return encode(
+        {
+            "dsseEnvelope": {
+                "payload": _text(payload),
+                "payloadType": PAYLOAD_TYPE,
+                "signatures": [{"keyid": public.key_id, "sig": _text(signature)}],
+            },
+            "mediaType": BUNDLE_TYPE,
+            "verificationMaterial": material,
+        }
+    )
+
+
+def read_bundle(data: bytes, *, canonical: bool = True) -> Bundle:
+    """The bundle in ``data``; FormatError that names the field that is at fault.
+
+    ``canonical`` refuses any spelling but the one of clause 5.2, which is what records have; publisher signatures are
+    kept as their makers wrote them.
+    """
+    value = _object(decode(data, exact=canonical), "the bundle", {"dsseEnvelope", "mediaType", "verificationMaterial"})
+    if value["mediaType"] != BUNDLE_TYPE:
+        raise _wrong("mediaType", value["mediaType"], BUNDLE_TYPE)
+    envelope = _object(value["dsseEnvelope"], "dsseEnvelope", {"payload", "payloadType", "signatures"})
+    if envelope["payloadType"] != PAYLOAD_TYPE:  # another type would be read by other rules than those it was signed by
+        raise _wrong("payloadType", envelope["payloadType"], PAYLOAD_TYPE)
+    signatures = envelope["signatures"]
+    if not isinstance(signatures, list) or len(signatures) != 1:  # tools differ in which of several they check
+        raise _wrong("signatures", "another number", "exactly one")
+    signature = _object(signatures[0], "signatures[0]", {"sig"}, {"keyid"})
+    method, hint, certificates = _material(value["verificationMaterial"])
+    return Bundle(
+        data=data,
+        payload=_bytes(envelope["payload"], "payload"),
+        signature=_bytes(signature["sig"], "sig"),
+        method=method,
+        keyid=_identifier(signature.get("keyid", ""), "keyid"),
+        hint=hint,
+        certificates=certificates,
+    )
+
+
+def respelt(data: bytes) -> bytes:
+    """``data``, a bundle that somebody else wrote, in the one spelling that a record has; the payload is untouched."""
+    read_bundle(data, canonical=False)
+    return encode(decode(data, exact=False))
+
+
+def _material(value: Any) -> tuple[Method, str, tuple[bytes, ...]]:
+    """Method, hint and certificates. What a method does not use must not be there: nothing would check it."""
+    fields = {"publicKey", "x509CertificateChain", "certificate"}
+    value = _object(value, "verificationMaterial", set(), fields | {"tlogEntries", "timestampVerificationData"})
+    named = fields & value.keys()
+    if len(named) != 1:
+        raise _wrong("verificationMaterial", f"{len(named)} of {', '.join(sorted(fields))}", "exactly one")
+    if "certificate" in named:
+        leaf = _object(value["certificate"], "certificate", {"rawBytes"})
+        return Method.SIGSTORE, "", (_bytes(leaf["rawBytes"], "rawBytes"),)
+    for name in ("tlogEntries", "timestampVerificationData"):
+        if value.get(name):
+            raise _wrong(f"verificationMaterial.{name}", "entries", "none: this method does not check them")
+    if "publicKey" in named:
+        hint = _object(value["publicKey"], "publicKey", set(), {"hint"}).get("hint", "")
+        return Method.KEY, _identifier(hint, "hint"), ()
+    chain = _object(value["x509CertificateChain"], "x509CertificateChain", {"certificates"})["certificates"]
+    if not isinstance(chain, list) or not 1 <= len(chain) <= MAX_CERTIFICATES:
+        raise _wrong("certificates", "another number", f"1 to {MAX_CERTIFICATES}")
+    raw = tuple(_bytes(_object(item, "certificates[]", {"rawBytes"})["rawBytes"], "rawBytes") for item in chain)
+    if len(set(raw)) != len(raw):
+        raise _wrong("certificates", "one twice", "each once")
+    return Method.CERTIFICATE, "", raw
+
+
+def _object(value: Any, name: str, needed: set[str], optional: set[str] | None = None) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _wrong(name, f"{value!r:.40}", "an object")
+    if missing := needed - value.keys():
+        raise _wrong(f"{name}.{min(missing)}", "nothing", "a value")
+    if surplus := value.keys() - needed - (optional or set()):
+        raise _wrong(f"{name}.{min(surplus)!r:.60}", "a field that is not known here", "none")
+    return value
+
+
+def _bytes(value: Any, name: str) -> bytes:
+    """Strict base64: the one text for these bytes, so that no bit of it is free."""
+    try:
+        data = base64.b64decode(value.encode("ascii"), validate=True) if isinstance(value, str) else b""
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise _wrong(name, "no base64", "base64 with padding") from error
+    if not data or _text(data) != value:
+        raise _wrong(name, "base64 that is empty or has more than one spelling", "base64 with padding")
+    return data
+
+
+def _identifier(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not (value == "" or _ID.fullmatch(value)):
+        raise _wrong(name, f"{value!r:.80}", "64 lower-case hexadecimal digits")
+    return value
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _wrong(name: str, found: object, allowed: str) -> FormatError:
+    return FormatError(f"{name} is wrong", found=found, allowed=allowed, clause=CLAUSE)
