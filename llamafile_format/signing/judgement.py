@@ -84,6 +84,8 @@ def judge_bundle(
 
 
 def _by_key(bundle: Bundle, signer: SignerRule, policy: Policy, search: _Search) -> Judgement | None:
+    if bundle.method is not Method.KEY:
+        return None  # nothing but a chain to a root would hold the certificates in place: they would be free to change
     for key in signer.keys:
         if key.verify(bundle.signature, bundle.signed):
             if bundle.speaks_of(key):
@@ -93,7 +95,7 @@ def _by_key(bundle: Bundle, signer: SignerRule, policy: Policy, search: _Search)
             search.say("LF8114", key=key.key_id)
             reason = "it names another key than the one that made it"
             return Judgement(Standing.BAD, reason, None, key, tuple(search.findings))
-        if key.key_id == bundle.keyid or (bundle.method is Method.KEY and key.hint == bundle.hint):
+        if key.key_id == bundle.keyid or key.hint == bundle.hint:
             search.say("LF8102", signer=signer.id, key=key.key_id)
             reason = f"it claims a key of {signer.id} and does not hold"
             return Judgement(Standing.BAD, reason, None, key, tuple(search.findings))

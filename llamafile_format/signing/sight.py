@@ -51,7 +51,7 @@ class Sights:
         return found.stamp.token.time if found else None
 
     def whole_file(self) -> datetime:
-        """The moment by which what stands in front of all records is judged: each that speaks about the file names it."""
+        """The moment by which what stands in front of all records is judged: each that speaks of the file names it."""
         return min((self.sight(index) for index in self.evidence.vouching), default=self.at)
 
     def sight(self, index: int) -> datetime:
