@@ -11,6 +11,11 @@
 #include <cstdio>
 #include <thread>
 
+#if !defined(_WIN32)
+#  include <csignal>
+#  include <unistd.h>
+#endif
+
 int llama_server(int argc, char ** argv);  // upstream's tools/server
 
 namespace lff {
@@ -94,6 +99,25 @@ void announce(const std::string & host, bool browser, const std::atomic<bool> & 
     }
 }
 
+// Upstream's handler of interrupts takes the mutex of its queue. Run on the thread that takes the same mutex for every
+// token, it would sooner or later wait for itself, and the server for ever. So from here on this thread, and all that it
+// starts, leave interrupts to one that holds nothing and does nothing else.
+void leave_interrupts_to_a_thread_of_their_own() {
+#if !defined(_WIN32)
+    static sigset_t interrupts;
+    sigemptyset(&interrupts);
+    sigaddset(&interrupts, SIGINT);
+    sigaddset(&interrupts, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &interrupts, nullptr);
+    std::thread([] {
+        pthread_sigmask(SIG_UNBLOCK, &interrupts, nullptr);
+        for (;;) {
+            pause();
+        }
+    }).detach();
+#endif
+}
+
 }
 
 bool is_foreign(const std::string & host, const std::string & origin, bool any_origin) {
@@ -125,6 +149,7 @@ int serve(const contents & found, std::vector<std::string> user) {
 
     std::atomic<bool> stopped{ false };
     std::thread       announcer(announce, host.empty() ? "127.0.0.1" : host, browser, std::cref(stopped));
+    leave_interrupts_to_a_thread_of_their_own();  // after the announcer: a browser that it opens must not inherit this
     const int         result = llama_server((int) arguments.size(), pointers.data());
     stopped = true;
     announcer.join();
