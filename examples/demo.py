@@ -3,8 +3,9 @@
     python examples/demo.py [FOLDER]
 
 Packs a small language model and what runs it into one file, looks at it, verifies it, damages a copy and sees the
-damage located, takes the runtime out and puts another prefix in front, takes the model out and compares digests. Last,
-the packed file is started. Leaves everything in FOLDER (default: demo/).
+damage located, takes the runtime out and puts another prefix in front, takes the model out and compares digests. Then
+it makes a key, signs the packed file, verifies who signed, and shows how openssl does the same. Last, the file is
+started. Leaves everything in FOLDER (default: demo/).
 """
 
 from __future__ import annotations
@@ -51,12 +52,27 @@ def damage(path: Path, copy: Path) -> int:
     return at
 
 
+def sign(packed: str) -> None:
+    """Vouch for the file, see who does, and how to see it without this software."""
+    say("Vouch for every byte of it. No weights are read, and nothing moves.")
+    run("keygen", "--no-passphrase", "-o", "museum.key")
+    run("sign", packed, "--key", "museum.key")
+    say("Who vouches for it? Whom to trust is for you to say: name a key.")
+    run("verify", packed, "--key", "museum.key.pub", "--level", "exhaustive")
+    say("In thirty years, with nothing but openssl? The file says how, and so does this, with its own digests.")
+    print(f"\n$ llamafile-format explain {packed} | sed -n '/^6/,/^7/{{/^7/!p;}}'", flush=True)
+    command = [sys.executable, "-m", "llamafile_format", "explain", packed]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    first, last = (next(i for i, line in enumerate(shown) if line.startswith(f"{number}. ")) for number in (6, 7))
+    print("\n".join(shown[first:last]).rstrip())
+
+
 def main() -> None:
     """Run the demo."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    for old in Path().glob("exhibit*.llamafile"):
+    for old in (*Path().glob("exhibit*.llamafile"), *Path().glob("museum.key*")):
         old.unlink()
     shutil.rmtree("out", ignore_errors=True)
     packed, again = "exhibit.llamafile", "exhibit-with-cover.llamafile"
@@ -84,6 +100,7 @@ def main() -> None:
     print(f"{before}  examples/exhibit/exhibit-f16.gguf")
     if before != after:
         sys.exit("demo: the model changed on its way")
+    sign(packed)
     say("A record for the catalogue, to look at in a browser.")
     run("inspect", again, "--html", "exhibit.html", "--force")
     say("Run it: nothing is installed, nothing is copied but the program, into a private cache.")

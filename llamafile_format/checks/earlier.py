@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -44,11 +44,16 @@ class _Earlier:
     records: list[tuple[RecordKind, MemberFacts]] = field(default_factory=list)
 
 
-def check_earlier(container: Container, policy: Policy | None, *, at: datetime, agility: Agility) -> list[Finding]:
-    """Findings (LF8310, LF8311) about signatures of earlier files, by signers whom ``policy`` names."""
+def check_earlier(
+    container: Container, policy: Policy | None, *, at: datetime, agility: Agility, looked: bool = True
+) -> list[Finding]:
+    """Findings (LF8310, LF8311) about signatures of earlier files, by signers whom ``policy`` names.
+
+    ``looked`` says that this run computes the chunk roots of the weights: before that, a manifest can claim any.
+    """
     findings: list[Finding] = []
     for earlier in _earlier_files(container.members):
-        findings += _check(container, earlier, policy, at, agility)
+        findings += _check(container, earlier, policy, at, agility, looked=looked)
     return findings
 
 
@@ -70,7 +75,7 @@ def _earlier_files(members: Iterable[MemberFacts]) -> list[_Earlier]:
 
 
 def _check(
-    container: Container, earlier: _Earlier, policy: Policy | None, at: datetime, agility: Agility
+    container: Container, earlier: _Earlier, policy: Policy | None, at: datetime, agility: Agility, *, looked: bool
 ) -> Iterator[Finding]:
     signed = [member for kind, member in earlier.records if kind.vouches]
     if not signed:
@@ -81,7 +86,9 @@ def _check(
         yield _unreadable(earlier.manifest or signed[0], str(error))
         return
     same = _weights(manifest) == _weights(container.manifest)
-    weights = "equal those of this one" if same else "differ from those of this one"
+    weights = "differ from those of this one"
+    if same:
+        weights = "equal those of this one" if looked else "were not compared at this level"
     told: set[str] = set()
     for member in signed:
         try:
@@ -134,12 +141,13 @@ def _about(statement: Statement, digest: str) -> None:
         raise FormatError("it is about another manifest than the one kept beside it", allowed=digest)
 
 
-def _weights(manifest: Manifest | None) -> Counter[tuple[str, str]]:
-    """Role and digest of every member that holds weights: names are free to change."""
-    members: Sequence[tuple[str, str]] = (
-        [(member.role, member.sha256) for member in manifest.members if member.role in MODEL_ROLES] if manifest else []
-    )
-    return Counter(members)
+def _weights(manifest: Manifest | None) -> Counter[tuple[str, str, str]]:
+    """Role and digests of every member that holds weights: names are free to change.
+
+    The chunk root too: of large members, level full recomputes nothing else.
+    """
+    members = manifest.members if manifest else ()
+    return Counter((member.role, member.sha256, member.chunk_root) for member in members if member.role in MODEL_ROLES)
 
 
 def _unreadable(member: MemberFacts, reason: str) -> Finding:

@@ -6,7 +6,6 @@ Whom a policy believes is decided elsewhere (``signing.trust``); here it is comp
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from llamafile_format.findings import Finding, Where
 from llamafile_format.runtimes.members import parse_runtime_path
 from llamafile_format.signing.licenses import license_allowed
+from llamafile_format.signing.wildcards import fits
 
 if TYPE_CHECKING:
     from llamafile_format.container import Container
@@ -114,11 +114,7 @@ def _is_engine(entry: str, name: str, digest: str) -> bool:
         return entry == f"sha256:{digest}"
     family, _, version = entry.partition("@")
     found, _, actual = name.partition("@")
-    return bool(found) and family == found and (not version or _fits(version, actual))
-
-
-def _fits(pattern: str, text: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
+    return bool(found) and family == found and (not version or fits(actual, version))
 
 
 def _prefix(container: Container, policy: Policy) -> Iterator[Finding]:

@@ -18,8 +18,8 @@ from llamafile_format.manifest.layout import Layout
 from llamafile_format.manifest.model import Manifest
 from llamafile_format.signing.envelope import Bundle, Method, read_bundle
 from llamafile_format.signing.evidence import Evidence, Stamp, Vouching
-from llamafile_format.signing.material import Material, read_material
-from llamafile_format.signing.records import MAX_RECORD, MAX_RECORDS, Record, RecordKind, parse_record_path
+from llamafile_format.signing.material import MAX_IN_ALL, read_material
+from llamafile_format.signing.records import MAX_RECORD, MAX_RECORDS, MAX_TAIL, Record, RecordKind, parse_record_path
 from llamafile_format.signing.statement import (
     COUNTERSIGNATURE,
     OMS_PREDICATE,
@@ -80,10 +80,13 @@ class Collected:
 
 def read_records(source: ByteSource, archive: Archive) -> tuple[Record, ...]:
     """The records of ``archive`` in order, up to the first that is out of form (LF3104 tells of it)."""
-    found = []
+    found: list[Record] = []
+    total = 0
     for number, entry in enumerate(signature_entries(archive), 1):
         parsed = parse_record_path(entry.path)
+        total += entry.size  # entries can share their bytes, so the size of the file bounds nothing
         fits = entry.located and entry.size <= MAX_RECORD and entry.data_offset + entry.size <= source.size
+        fits = fits and total <= MAX_TAIL
         if parsed is None or parsed[0] != number or number > MAX_RECORDS or not fits:
             break
         data = source.read_at(entry.data_offset, entry.size)
@@ -98,26 +101,30 @@ def collect(subject: Subject, records: Sequence[Record]) -> Collected:
         work.read(index)
     evidence = Evidence(
         model=subject.manifest.name,
-        manifest_sha256=subject.sha256,
+        manifest_sha256=work.manifest_sha256,
         records=work.records,
         vouching=work.vouching,
         stamps=work.stamps,
         broken=frozenset(work.broken),
-        certificates=tuple(piece for material in work.material for piece in material.certificates),
-        revocations=tuple(piece for material in work.material for piece in material.revocations),
-        runtimes=frozenset(member.sha256 for member in subject.manifest.with_role("runtime")),
+        certificates=tuple(work.certificates),
+        revocations=tuple(work.revocations),
     )
     return Collected(evidence, work.findings, work.renewals)
 
 
 class _Work:
     def __init__(self, subject: Subject, records: tuple[Record, ...]) -> None:
-        self.subject = subject
         self.records = records
-        self.resources = covered_resources(subject.manifest, subject.data)
+        # What every record is compared with is computed once: there may be a thousand of them, and as many members.
+        self.covered = subject.covered
+        self.manifest_sha256 = subject.sha256
+        self.digests_here = {self.manifest_sha256, *(member.sha256 for member in subject.manifest.members)}
+        self.due = {each.name: each.sha256 for each in covered_resources(subject.manifest, subject.data)}
+        self.signed = tuple(Signed(record.path, record.sha256, len(record.data)) for record in records)
         self.vouching: dict[int, Vouching] = {}
         self.stamps: dict[int, Stamp] = {}
-        self.material: list[Material] = []
+        self.certificates: dict[bytes, None] = {}  # each once, in order
+        self.revocations: dict[bytes, None] = {}
         self.renewals: dict[int, tuple[int, str]] = {}
         self.digests: dict[str, list[bytes]] = {}
         self.broken: set[int] = set()
@@ -156,22 +163,20 @@ class _Work:
 
     def _about(self, index: int, record: Record, statement: Statement) -> Iterable[Finding]:
         """Does the statement speak about this file? A genuine signature of another file is none of this one."""
-        subject, annotations = self.subject, statement.annotations
+        annotations = statement.annotations
         if record.kind in (RecordKind.OMS, RecordKind.SIG):
             if reason := self._resources_differ(index, statement.resources):
                 yield _finding("LF8002", record, reason=reason)
         elif record.kind is RecordKind.CNT:
             if reason := self._records_differ(index, statement):
                 yield _finding("LF8004", record, reason=reason)
-        else:
-            digests = {subject.sha256, *(member.sha256 for member in subject.manifest.members)}
-            if statement.subject_sha256 not in digests:
-                yield _finding("LF8005", record, sha256=statement.subject_sha256)
+        elif statement.subject_sha256 not in self.digests_here:
+            yield _finding("LF8005", record, sha256=statement.subject_sha256)
         if annotations is None:
             return
         for name, found, allowed in (
-            ("manifest_sha256", annotations.manifest_sha256, subject.sha256),
-            ("covered", str(annotations.covered), str(subject.covered)),
+            ("manifest_sha256", annotations.manifest_sha256, self.manifest_sha256),
+            ("covered", str(annotations.covered), str(self.covered)),
         ):
             if found != allowed:
                 yield _finding("LF8003", record, field=name, found=found, allowed=allowed)
@@ -180,21 +185,23 @@ class _Work:
         """In what the statement and the file differ. Records that stood there when it was made may be named too: who
         signs an unpacked folder signs them with it."""
         named = {resource.name: resource.sha256 for resource in found}
-        earlier = {record.path: record.sha256 for record in self.records[:index]}
-        due = {resource.name: resource.sha256 for resource in self.resources}
+        due = self.due
         other = sorted(name for name in due.keys() & named.keys() if due[name] != named[name])
         absent = sorted(due.keys() - named.keys())
-        surplus = sorted(name for name in named.keys() - due.keys() if earlier.get(name) != named[name])
-        parts = (("has another digest for", other), ("does not name", absent), ("names what is not there:", surplus))
+        surplus = named.keys() - due.keys()
+        if surplus:
+            earlier = {signed.path: signed.sha256 for signed in self.signed[:index]}
+            surplus = {name for name in surplus if earlier.get(name) != named[name]}
+        strange = sorted(surplus)
+        parts = (("has another digest for", other), ("does not name", absent), ("names what is not there:", strange))
         return "; ".join(f"it {what} {_few(names)}" for what, names in parts if names)
 
     def _records_differ(self, index: int, statement: Statement) -> str:
-        if statement.subject_sha256 != self.subject.sha256:
+        if statement.subject_sha256 != self.manifest_sha256:
             return "its subject is another manifest"
-        due = tuple(Signed(record.path, record.sha256, len(record.data)) for record in self.records[:index])
-        if statement.records == due:
+        if statement.records == self.signed[:index]:
             return ""
-        return f"it lists {len(statement.records)} records, and {len(due)} stand in front of it; or they differ"
+        return f"it lists {len(statement.records)} records, and {index} stand in front of it; or they differ"
 
     def _stamp(self, index: int, record: Record) -> Iterable[Finding]:
         from llamafile_format.signing.timestamps import read_response
@@ -223,9 +230,16 @@ class _Work:
 
     def _validation(self, record: Record) -> Iterable[Finding]:
         try:
-            self.material.append(read_material(record.data))
+            material = read_material(record.data)
         except FormatError as error:
             yield _finding("LF8022", record, reason=str(error))
+            return
+        certificates = self.certificates | dict.fromkeys(material.certificates)
+        revocations = self.revocations | dict.fromkeys(material.revocations)
+        if max(len(certificates), len(revocations)) > MAX_IN_ALL:
+            yield _finding("LF8022", record, reason=f"with it there are more than {MAX_IN_ALL} pieces of a sort in all")
+            return
+        self.certificates, self.revocations = certificates, revocations
 
 
 def _own_certificate(bundle: Bundle, record: Record) -> Iterable[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from llamafile_format.operations.oms import export_oms, verify_command
@@ -26,7 +28,8 @@ def command(file: str, record: int | None, out: str, force: bool, as_json: bool)
     The command that does so is printed on standard error.
     """
     result = export_oms(file, out, number=record, force=force)
-    click.echo(f"verify: unzip -q {printable(file)} -d FOLDER && {printable(verify_command(result))}", err=True)
+    commands = f"unzip -q {shlex.quote(file)} -d FOLDER && {verify_command(result)}"
+    click.echo(f"verify: {printable(commands)}", err=True)
     if as_json:
         import json
 

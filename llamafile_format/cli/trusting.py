@@ -42,10 +42,10 @@ def chosen_policy(
 
     ``keys``, ``trusted_root`` and ``authorities`` are files.
     """
-    if bool(identity) != bool(trusted_root) or bool(issuer) != bool(trusted_root):
+    if bool(identity) != bool(trusted_root) or (issuer and not trusted_root):
         raise UsageError(
-            "--trusted-root, --identity and --issuer go together",
-            hint="a trusted root vouches for everybody who has an account: say who it must be, and by whose word",
+            "--trusted-root and --identity go together",
+            hint="a trusted root vouches for everybody who has a certificate: say who it must be",
         )
     try:
         if policy is not None:
@@ -71,7 +71,7 @@ def _from_file(path: str, *, alone: bool) -> Policy:
 def _from_options(
     keys: Sequence[str], trusted_root: str | None, identity: str, issuer: str, authorities: Sequence[str]
 ) -> Policy | None:
-    from llamafile_format.signing.policy import key_policy, root_policy
+    from llamafile_format.signing.policy import is_certificates, key_policy, root_policy
     from llamafile_format.signing.policy_values import read_bounded
 
     if authorities and not (keys or trusted_root):
@@ -81,7 +81,13 @@ def _from_options(
     if keys:
         found.append(key_policy(_named(keys), authorities=clocks))
     if trusted_root:
-        found.append(root_policy(read_bounded(Path(trusted_root)), identity, issuer, authorities=clocks))
+        data = read_bounded(Path(trusted_root))
+        if bool(issuer) == is_certificates(data):
+            raise UsageError(
+                "--issuer says by whose word, with a trusted root of Sigstore, and only there",
+                hint=f"{trusted_root} holds {'X.509 certificates' if is_certificates(data) else 'no certificates'}",
+            )
+        found.append(root_policy(data, identity, issuer, authorities=clocks))
     if not found:
         return None
     return replace(

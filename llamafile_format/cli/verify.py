@@ -29,9 +29,9 @@ _WORST_FIRST = (4, 1, 5, 6, 3, 0)
 )
 @click.option("--strict", is_flag=True, help="Fail also on warnings and on verdicts that stay undetermined.")
 @trusting
-@click.option("--trusted-root", metavar="FILE", default=None, help="Trust a Sigstore identity under this root.")
+@click.option("--trusted-root", metavar="FILE", default=None, help="Trust an identity under these roots.")
 @click.option("--identity", metavar="ID", default=None, help="Whom a certificate under --trusted-root must name.")
-@click.option("--issuer", metavar="URL", default=None, help="By whose word: the issuer that it must name.")
+@click.option("--issuer", metavar="URL", default=None, help="With Sigstore: by whose word.")
 @click.option(
     "--tsa", "authorities", multiple=True, metavar="ROOTS", help="Trust time stamps under these certificates."
 )

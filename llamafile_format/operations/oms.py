@@ -7,6 +7,7 @@ must speak about this very file, completely.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,4 +179,5 @@ def verify_command(result: ExportResult) -> str:
     }
     method, options = material[Method(result.method)]
     all_files = " --no-ignore-git-paths" if result.git_names else ""
-    return f"model_signing verify {method} FOLDER --signature {result.path} {options}{all_files}"
+    path = shlex.quote(os.fspath(result.path))
+    return f"model_signing verify {method} FOLDER --signature {path} {options}{all_files}"

@@ -44,26 +44,30 @@ def prefix_digests(
 ) -> list[bytes]:
     """Digests of the first so many bytes of ``source``, by registered functions, in one pass over it.
 
-    ``wanted`` are (bytes, id of the function); the result is in its order.
+    ``wanted`` are (bytes, id of the function); the result is in its order. Each function sees each byte once, however
+    many digests are wanted: anybody can append a thousand stamps that look like renewals.
     """
-    hashers = [hashlib.new(hash_name(name)) for _, name in wanted]
-    lengths = [length for length, _ in wanted]
-    borders, total, at = sorted(set(lengths)), max(lengths, default=0), 0
+    last = {name: max(length for length, other in wanted if other == name) for _, name in wanted}
+    hashers = {name: hashlib.new(hash_name(name)) for name in last}
+    borders, total, at = sorted({length for length, _ in wanted}), max(last.values(), default=0), 0
+    found: dict[tuple[int, str], bytes] = {}
     buffer = bytearray(min(_PIECE, total))
     with ThreadPoolExecutor(max(1, len(hashers))) as pool:
-        while at < total:
-            end = min(at + _PIECE, next(border for border in borders if border > at))
-            piece = memoryview(buffer)[: end - at]
-            source.read_into(at, piece)
-            due = [hasher for hasher, length in zip(hashers, lengths, strict=True) if length > at]
-            if len(due) == 1:
-                due[0].update(piece)
-            else:  # hashing lets go of the interpreter, so two functions take as long as the slower one
-                list(pool.map(lambda hasher, data=piece: hasher.update(data), due))
-            at = end
-            if progress:
-                progress(at, total)
-    return [hasher.digest() for hasher in hashers]
+        for border in borders:
+            while at < border:
+                end = min(at + _PIECE, border)
+                piece = memoryview(buffer)[: end - at]
+                source.read_into(at, piece)
+                due = [hasher for name, hasher in hashers.items() if last[name] > at]
+                if len(due) == 1:
+                    due[0].update(piece)
+                else:  # hashing lets go of the interpreter, so two functions take as long as the slower one
+                    list(pool.map(lambda hasher, data=piece: hasher.update(data), due))
+                at = end
+                if progress:
+                    progress(at, total)
+            found |= {(border, name): hashers[name].digest() for length, name in wanted if length == border}
+    return [found[each] for each in wanted]
 
 
 def renewal_request(

@@ -6,6 +6,7 @@ Whatever a signature says, it comes into a file here: the weights stay where the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import zlib
@@ -269,7 +270,7 @@ def records_beside(file: str | os.PathLike[str]) -> tuple[Record, ...]:
 
 
 def write_detached(file: str | os.PathLike[str], make: Made | Maker) -> AppendResult:
-    """Write records beside ``file`` instead of into it, each whole or not at all; nothing is ever replaced (13.10).
+    """Write records beside ``file`` instead of into it, all or none; nothing is ever replaced (13.10).
 
     The records of the result have the paths of their files. Errors are those of :func:`append_records`.
     """
@@ -282,8 +283,11 @@ def write_detached(file: str | os.PathLike[str], make: Made | Maker) -> AppendRe
         new = []
         for at, (kind, data) in enumerate(made, number):
             _check_limits(at, kind, len(data), len(data))
-            target = detached_path(path, at, kind)
-            with output(target, mode=0o666) as descriptor:
-                write_at(descriptor, 0, data)
-            new.append(Record(at, kind, str(target), 0, 0, data, detached=True))
+            new.append(Record(at, kind, str(detached_path(path, at, kind)), 0, 0, data, detached=True))
+        with contextlib.ExitStack() as written:  # half of a pair would look as if somebody had taken the other away
+            for record in new:
+                with output(Path(record.path), mode=0o666) as descriptor:
+                    write_at(descriptor, 0, record.data)
+                written.callback(Path(record.path).unlink, missing_ok=True)
+            written.pop_all()
         return AppendResult(path, container.size, manifest, tuple(new), "detached" if new else "nothing to do")

@@ -35,9 +35,13 @@ class Trust:
         return self.required or self.policy is not None
 
     @property
-    def wants_publisher(self) -> bool:
-        """True if the policy demands a publisher, whose word counts only for weights that this run hashed whole."""
-        return self.policy is not None and any(each.role.value == "publisher" for each in self.policy.requirements)
+    def wants_whole(self) -> bool:
+        """True if the policy rests on whole digests, which a manifest can claim of any bytes: it demands a publisher,
+        whose word is about them (13.5.2), or allows an engine by its digest (16.7.3)."""
+        if self.policy is None:
+            return False
+        publisher = any(each.role.value == "publisher" for each in self.policy.requirements)
+        return publisher or any(each.startswith("sha256:") for each in self.policy.engines or ())
 
 
 def detached_records(paths: Sequence[str | os.PathLike[str]]) -> tuple[Record, ...]:
@@ -57,7 +61,8 @@ def unestablished(findings: Iterable[Finding], trust: Trust, judged: Judged | No
     """Why nobody's word can count, whatever the records say: a file that is not what its manifest says, or no answer to
     the question whom to trust."""
     more = []
-    damaged = judge(findings, Layer.WELL_FORMED) is Verdict.NO
+    severities = trust.policy.severities if trust.policy is not None else {}
+    damaged = judge(findings, Layer.WELL_FORMED, severities=severities) is Verdict.NO
     if trust.policy is None:
         more.append(Finding("LF8115"))
     elif judged is None and not damaged and (trust.required or trust.policy.unsigned.value == "refuse"):

@@ -21,7 +21,7 @@ from llamafile_format.errors import SourceError
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.merkle import CHUNK_SIZE
 from llamafile_format.operations.trust import Trust, detached_records, unestablished
-from llamafile_format.rules import Layer
+from llamafile_format.rules import Layer, rule
 from llamafile_format.source import FileSource, open_source
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.zip.writer import MARK
@@ -103,8 +103,8 @@ class _Run:
 
     @property
     def whole(self) -> bool:
-        """True if whole digests are recomputed: by the level, or because a publisher is demanded (clause 13.5.2)."""
-        return self.level.whole or (self.trust.wants_publisher and self.level is not Level.QUICK)
+        """True if whole digests are recomputed: by the level, or because the policy rests on them."""
+        return self.level.whole or (self.trust.wants_whole and self.level is not Level.QUICK)
 
     def advance(self, count: int) -> None:
         self.done += count
@@ -333,8 +333,11 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
     if run.kind is not Kind.OTHER:
         asked = [Layer.WELL_FORMED, Layer.VALID]
         if run.trust.asked:
-            run.findings += unestablished(run.findings, run.trust, run.judged)
-            asked += [Layer.AUTHENTIC] if run.judged is None or run.judged.asked else []
+            reasons = unestablished(run.findings, run.trust, run.judged)
+            run.findings += reasons
+            # Where no record could be looked at, the layer has a verdict only if there is a reason for *no*.
+            doubted = any(rule(finding.rule).layer is Layer.AUTHENTIC for finding in reasons)
+            asked += [Layer.AUTHENTIC] if (run.judged.asked if run.judged else doubted) else []
             asked += [Layer.POLICY] if policy and policy.sha256 else []
         for layer in asked:
             verdicts[layer] = judge(run.findings, layer, looked=complete, severities=severities)

@@ -49,7 +49,8 @@ def check_signatures(
     seen = sights(collected.evidence, policy.authorities if policy else (), agility, trust.at)
     findings, publishers = check_publishers(container, policy, recomputed=whole, at=seen.whole_file(), agility=agility)
     findings = [*collected.findings, *findings]
-    findings += check_earlier(container, policy, at=trust.at, agility=agility)
+    looked = level is not Level.QUICK
+    findings += check_earlier(container, policy, at=trust.at, agility=agility, looked=looked)
     if policy is None:
         if records:
             findings.append(Finding("LF9005", args={"count": len(records)}))

@@ -295,6 +295,8 @@ def _above(leaf: x509.Certificate, known: Sequence[x509.Certificate]) -> list[x5
     found: list[x509.Certificate] = []
     wanted = {leaf.issuer}
     for _ in range(MAX_DEPTH):
+        if not wanted:
+            break
         found += (step := [one for one in known if one.subject in wanted and one not in found])
         wanted = {one.issuer for one in step}
     return found[:MAX_CERTIFICATES]
@@ -361,9 +363,9 @@ def _no_path(
     """Why there is no path, in words: the library only says that its candidates are exhausted."""
     known = [*roots, *helpers]
     current, walked = leaf, {leaf}
-    while True:
-        above = [one for one in known if one.subject == current.issuer and _issued_by(current, one)]
-        step = next((one for one in above if one not in walked), None)
+    for _ in range(MAX_DEPTH + 1):  # helpers come from anybody: the explanation must not cost more than the search
+        above = (one for one in known if one.subject == current.issuer and one not in walked)
+        step = next((one for one in above if _issued_by(current, one)), None)
         if step is None:
             break
         if not step.not_valid_before_utc <= at <= step.not_valid_after_utc:

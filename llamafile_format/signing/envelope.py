@@ -7,14 +7,14 @@ verifies, so that no byte of it is free: an unsigned corner would be a place for
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llamafile_format.errors import FormatError
 from llamafile_format.manifest.canonical import decode, encode
+from llamafile_format.signing.strict_json import bytes_of, fields_of, wrong
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys import PublicKey
@@ -24,6 +24,9 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"  # in-toto attestation framework
 MAX_CERTIFICATES = 10  # clause 13.9: a longer chain is no chain that anybody runs
 CLAUSE = "13.3.4"
 _ID = re.compile(r"[0-9a-f]{64}")
+_object = partial(fields_of, clause=CLAUSE)
+_bytes = partial(bytes_of, clause=CLAUSE)
+_wrong = partial(wrong, clause=CLAUSE)
 
 
 class Method(Enum):
@@ -143,27 +146,6 @@ def _material(value: Any) -> tuple[Method, str, tuple[bytes, ...]]:
     return Method.CERTIFICATE, "", raw
 
 
-def _object(value: Any, name: str, needed: set[str], optional: set[str] | None = None) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _wrong(name, f"{value!r:.40}", "an object")
-    if missing := needed - value.keys():
-        raise _wrong(f"{name}.{min(missing)}", "nothing", "a value")
-    if surplus := value.keys() - needed - (optional or set()):
-        raise _wrong(f"{name}.{min(surplus)!r:.60}", "a field that is not known here", "none")
-    return value
-
-
-def _bytes(value: Any, name: str) -> bytes:
-    """Strict base64: the one text for these bytes, so that no bit of it is free."""
-    try:
-        data = base64.b64decode(value.encode("ascii"), validate=True) if isinstance(value, str) else b""
-    except (binascii.Error, UnicodeEncodeError) as error:
-        raise _wrong(name, "no base64", "base64 with padding") from error
-    if not data or _text(data) != value:
-        raise _wrong(name, "base64 that is empty or has more than one spelling", "base64 with padding")
-    return data
-
-
 def _identifier(value: Any, name: str) -> str:
     if not isinstance(value, str) or not (value == "" or _ID.fullmatch(value)):
         raise _wrong(name, f"{value!r:.80}", "64 lower-case hexadecimal digits")
@@ -172,7 +154,3 @@ def _identifier(value: Any, name: str) -> str:
 
 def _text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
-
-
-def _wrong(name: str, found: object, allowed: str) -> FormatError:
-    return FormatError(f"{name} is wrong", found=found, allowed=allowed, clause=CLAUSE)

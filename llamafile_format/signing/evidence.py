@@ -60,7 +60,6 @@ class Evidence:
     """All records of a file in order, those in files of their own behind the embedded ones; indices count from 0.
 
     ``certificates`` and ``revocations`` are DER, from the file: helpers for building chains, never a reason to trust.
-    ``runtimes`` are the digests of the engines' builds.
     """
 
     model: str
@@ -71,7 +70,6 @@ class Evidence:
     broken: frozenset[int] = frozenset()
     certificates: tuple[bytes, ...] = ()
     revocations: tuple[bytes, ...] = ()
-    runtimes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

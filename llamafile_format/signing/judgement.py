@@ -5,7 +5,6 @@ The key decides the algorithm, and keys come from the policy: what a bundle says
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,8 +14,9 @@ from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.signing.envelope import Bundle, Method
 from llamafile_format.signing.evidence import Standing, moment
-from llamafile_format.signing.policy import CertificateRule, Policy, Role, SignerRule, SigstoreRule
+from llamafile_format.signing.policy import Policy, Role, SignerRule
 from llamafile_format.signing.sight import within
+from llamafile_format.signing.wildcards import fits, fits_identity
 
 if TYPE_CHECKING:
     from llamafile_format.signing.algorithms import Agility
@@ -107,6 +107,7 @@ def _by_certificate(bundle: Bundle, signer: SignerRule, where: Circumstances, se
     if bundle.method is not Method.CERTIFICATE or rule is None:
         return None
     from llamafile_format.signing.certificates import Purpose, identities, public_key, verify_chain
+    from llamafile_format.signing.cms_certificates import self_issued
 
     leaf, *rest = bundle.certificates
     try:
@@ -120,11 +121,13 @@ def _by_certificate(bundle: Bundle, signer: SignerRule, where: Circumstances, se
             revocations=where.revocations,
             agility=where.agility,
         )
+        if bundle.certificates[-1] not in chain and not self_issued(bundle.certificates[-1]):
+            raise FormatError("the record brings a certificate that nothing on the path to the root has signed")
+        named = identities(leaf)
     except FormatError as error:
         search.say("LF8110", signer=signer.id, reason=str(error))
         return None
-    named = identities(leaf)
-    if not any(_matches(name, rule) for name in named):
+    if not any(fits_identity(name, rule.identity) for name in named):
         search.say("LF8111", signer=signer.id, found=", ".join(named) or "nobody", allowed=rule.identity)
         return None
     if not key.verify(bundle.signature, bundle.signed):
@@ -165,12 +168,13 @@ def _counts(found: Judgement, signer: SignerRule, policy: Policy, where: Circums
         return _refused(found, search, "LF8107", f"{signer.id} was not believed at {moment(seen)}", time=moment(seen))
     for denied in policy.denied_keys:
         if denied.value == key.key_id and (denied.since is None or seen >= denied.since):
-            return _refused(found, search, "LF8108", f"the key is denied: {denied.reason}", reason=denied.reason)
+            reason = denied.reason or "no reason is given"
+            return _refused(found, search, "LF8108", f"the key is denied: {reason}", reason=reason)
     for algorithm, when in ((name, seen), (key.algorithm.digest, seen), ("sha256", where.contents)):
         if algorithm and where.agility.broken(algorithm, when):
             reason = f"{algorithm} was broken by {moment(when)}"
             return _refused(found, search, "LF8109", reason, algorithm=algorithm, at=moment(when))
-    if signer.models and not any(like(where.model, pattern) for pattern in signer.models):
+    if signer.models and not any(fits(where.model, pattern) for pattern in signer.models):
         reason = f"{signer.id} is not believed about this model"
         return _refused(found, search, "LF8118", reason, model=where.model)
     if where.agility.retired(name, seen):
@@ -184,17 +188,6 @@ def _refused(found: Judgement, search: _Search, rule: str, because: str, **args:
     assert found.signer is not None
     search.say(rule, signer=found.signer.id, **args)
     return Judgement(Standing.REFUSED, because, found.signer, found.public, tuple(search.findings), time=found.time)
-
-
-def _matches(name: str, rule: CertificateRule | SigstoreRule) -> bool:
-    """True if ``name`` is the identity that is pinned; ``*`` stands for a run without ``/`` and ``@``."""
-    parts = (re.escape(part) for part in rule.identity.split("*"))
-    return re.fullmatch("[^/@]*".join(parts), name) is not None
-
-
-def like(text: str, pattern: str) -> bool:
-    """True if ``text`` fits ``pattern``, in which ``*`` stands for any run of characters."""
-    return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), text, re.DOTALL) is not None
 
 
 def _claim(bundle: Bundle) -> str:

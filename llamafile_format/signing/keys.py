@@ -188,7 +188,7 @@ def _ecdsa(algorithm: Algorithm) -> ECDSA:
     return ec.ECDSA(digests[algorithm.digest], deterministic_signing=True)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _loaded(spki: bytes) -> Any:
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 

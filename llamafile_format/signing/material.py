@@ -18,6 +18,7 @@ from llamafile_format.signing.cms_certificates import names
 FORMAT = "llamafile-validation-material/1.0"
 CLAUSE = "13.6.7"
 MAX_PIECES = 100  # of each sort: chains are short, and each piece costs a signature check
+MAX_IN_ALL = 200  # of each sort in all records of a file: each signature looks through all of them
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ A policy always comes from outside the file. These are its parts as values; ``po
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
@@ -71,6 +71,7 @@ class SigstoreRule:
 class SignerRule:
     """One who is believed in ``roles``: by any of ``keys`` (a pair has two), by certificate, or by Sigstore identity.
 
+    ``halves`` are the ids of those keys that are the classical half of a pair: none of them counts alone.
     ``valid_from`` (inclusive) and ``valid_until`` (exclusive) bound when a signature may have been made; ``models``
     are names of models (``*`` for any run of characters), and none means all.
     """
@@ -83,6 +84,7 @@ class SignerRule:
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     models: tuple[str, ...] = ()
+    halves: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +156,39 @@ class Policy:
     sha256: str = ""
 
 
+def halves_of(keys: Sequence[PublicKey]) -> frozenset[str]:
+    """The id of the classical one of ``keys``, which stand in one file, if they are a pair (13.8.5)."""
+    pair = {key.algorithm.post_quantum for key in keys} == {False, True}
+    return frozenset(key.key_id for key in keys if pair and not key.algorithm.post_quantum)
+
+
 def key_policy(
     keys: Iterable[PublicKey] | Mapping[str, Iterable[PublicKey]], *, authorities: Iterable[Authority] = ()
 ) -> Policy:
     """What ``--key`` means: one signature of any of ``keys``, or of the signers that a mapping names by their keys."""
     if not isinstance(keys, Mapping):
         keys = {f"key {key.key_id[:16]}": (key,) for key in keys}
-    signers = tuple(SignerRule(name, frozenset(Role), keys=tuple(held)) for name, held in keys.items())
+    held = {name: tuple(theirs) for name, theirs in keys.items()}
+    signers = tuple(SignerRule(name, frozenset(Role), keys=own, halves=halves_of(own)) for name, own in held.items())
     return Policy("--key", signers, authorities=tuple(authorities))
 
 
-def root_policy(data: bytes, identity: str, issuer: str, *, authorities: Iterable[Authority] = ()) -> Policy:
-    """What ``--trusted-root`` means: one signature of ``identity``, as ``issuer`` vouched for it in that instance."""
-    signer = SignerRule(identity, frozenset(Role), sigstore=SigstoreRule(data, identity, issuer))
+def is_certificates(data: bytes) -> bool:
+    """True if ``data`` is a trusted root of X.509 (PEM), False if it must be one of Sigstore (JSON)."""
+    return data.lstrip().startswith(b"-----BEGIN CERTIFICATE-----")
+
+
+def root_policy(data: bytes, identity: str, issuer: str = "", *, authorities: Iterable[Authority] = ()) -> Policy:
+    """What ``--trusted-root`` means: one signature of ``identity``.
+
+    By a certificate below the roots in ``data`` (PEM), or as ``issuer`` vouched for it in the Sigstore instance that
+    ``data`` (JSON) pins. FormatError.
+    """
+    if is_certificates(data):
+        from llamafile_format.signing.certificates import read_certificates
+
+        roots = CertificateRule(read_certificates(data, "--trusted-root"), identity)
+        signer = SignerRule(identity, frozenset(Role), certificate=roots)
+    else:
+        signer = SignerRule(identity, frozenset(Role), sigstore=SigstoreRule(data, identity, issuer))
     return Policy("--trusted-root", (signer,), authorities=tuple(authorities))

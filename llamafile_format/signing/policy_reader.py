@@ -30,6 +30,7 @@ from llamafile_format.signing.policy import (
     SigstoreRule,
     StampLevel,
     Unsigned,
+    halves_of,
 )
 from llamafile_format.signing.policy_values import (
     MAX_FILE,
@@ -108,11 +109,11 @@ def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
 
 
 def _signer(fields: Fields, folder: Path) -> SignerRule:
-    keys: list[PublicKey] = []
+    files: list[tuple[PublicKey, ...]] = []
     for index, name in enumerate(fields.texts("keys")):
-        keys += public_keys(fields, f"keys[{index}]", beside(fields, f"keys[{index}]", name, folder))
+        files.append(public_keys(fields, f"keys[{index}]", beside(fields, f"keys[{index}]", name, folder)))
     if fields.has("public_key"):
-        keys += public_keys(fields, "public_key", fields.text("public_key").encode())
+        files.append(public_keys(fields, "public_key", fields.text("public_key").encode()))
     roles = [word(fields, f"roles[{index}]", role, Role) for index, role in enumerate(fields.texts("roles"))]
     if not roles:
         raise fields.wrong("roles", [], f"at least one of {', '.join(Role)}")
@@ -120,7 +121,8 @@ def _signer(fields: Fields, folder: Path) -> SignerRule:
     signer = SignerRule(
         id=fields.text("id"),
         roles=frozenset(map(Role, roles)),
-        keys=tuple(keys),
+        keys=tuple(key for keys in files for key in keys),
+        halves=frozenset[str]().union(*map(halves_of, files)),
         certificate=fields.optional("certificate", lambda inner: _certificate(inner, folder)),
         sigstore=fields.optional("sigstore", lambda inner: _sigstore(inner, folder)),
         valid_from=first,

@@ -103,8 +103,8 @@ def read_bounded(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte in it
+        raise SourceError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     if len(data) > MAX_FILE:
         raise FormatError(f"{path} is too long", found=f"more than {MAX_FILE} bytes", clause="16.2.2")
     return data

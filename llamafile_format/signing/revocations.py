@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,7 @@ def _revoked_since(revocation: x509.CertificateRevocationList, serial: int) -> d
         return since
 
 
+@lru_cache(maxsize=256)  # each is looked at for every signature and stamp of a file, which has 200 at most
 def _load(data: bytes) -> x509.CertificateRevocationList | None:
     from cryptography import x509
 

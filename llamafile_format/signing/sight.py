@@ -51,8 +51,16 @@ class Sights:
         return found.stamp.token.time if found else None
 
     def whole_file(self) -> datetime:
-        """The moment by which what stands in front of all records is judged: each that speaks of the file names it."""
-        return min((self.sight(index) for index in self.evidence.vouching), default=self.at)
+        """The moment by which what stands in front of all records is judged: the first sight of one that names it.
+
+        An attestation about a member may be older than the file around it.
+        """
+        return min(map(self.sight, filter(self._names_the_manifest, self.evidence.vouching)), default=self.at)
+
+    def _names_the_manifest(self, index: int) -> bool:
+        statement = self.evidence.vouching[index].statement
+        about_it = statement.subject_sha256 == self.evidence.manifest_sha256 or statement.annotations is not None
+        return about_it or self.evidence.records[index].kind.vouches
 
     def sight(self, index: int) -> datetime:
         """The moment that the record at ``index`` is judged by."""

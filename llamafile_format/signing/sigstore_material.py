@@ -6,15 +6,14 @@ them has one spelling and one value, so that nobody can change a byte of a recor
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from llamafile_format.errors import FormatError
 from llamafile_format.manifest.canonical import decode
+from llamafile_format.signing.strict_json import bytes_of, fields_of, wrong
 
 CLAUSE = "13.9.10"
 MAX_STAMPS = 8  # a bundle has one; each costs signature checks
@@ -23,6 +22,9 @@ _CHECKPOINT = re.compile(
     r"(?P<origin>[^\n]+)\n(?P<size>0|[1-9][0-9]{0,18})\n(?P<root>[A-Za-z0-9+/]+={0,2})\n(?:[^\n]+\n)*"
     r"\n— (?P<name>\S+) (?P<signature>[A-Za-z0-9+/]+={0,2})\n"
 )
+_fields = partial(fields_of, clause=CLAUSE)
+_bytes = partial(bytes_of, clause=CLAUSE)
+_wrong = partial(wrong, clause=CLAUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +128,6 @@ def _inclusion(value: Any, index: int, *, promised: bool) -> None:
         raise _wrong("logIndex", index, str(here))
 
 
-def _fields(value: Any, name: str, needed: set[str], optional: set[str] | None = None) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _wrong(name, f"{value!r:.40}", "an object")
-    if missing := needed - value.keys():
-        raise _wrong(f"{name}.{min(missing)}", "nothing", "a value")
-    if surplus := value.keys() - needed - (optional or set()):
-        raise _wrong(f"{name}.{min(surplus)!r:.60}", "a field that is not known here", "none")
-    return value
-
-
 def _list(value: Any, name: str, least: int, most: int) -> Sequence[Any]:
     if not isinstance(value, list) or not least <= len(value) <= most:
         raise _wrong(name, "another number", f"{least} to {most}" if least != most else str(least))
@@ -147,17 +139,3 @@ def _number(value: Any, name: str) -> int:
     if not isinstance(value, str) or not _NUMBER.fullmatch(value):
         raise _wrong(name, f"{value!r:.40}", "a whole number as text")
     return int(value)
-
-
-def _bytes(value: Any, name: str) -> bytes:
-    try:
-        data = base64.b64decode(value.encode("ascii"), validate=True) if isinstance(value, str) else b""
-    except (binascii.Error, UnicodeEncodeError) as error:
-        raise _wrong(name, "no base64", "base64 with padding") from error
-    if not data or base64.b64encode(data).decode("ascii") != value:
-        raise _wrong(name, "base64 that is empty or has more than one spelling", "base64 with padding")
-    return data
-
-
-def _wrong(name: str, found: object, allowed: str) -> FormatError:
-    return FormatError(f"{name} is wrong", found=found, allowed=allowed, clause=CLAUSE)

@@ -6,11 +6,14 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from llamafile_format.errors import FormatError
 from llamafile_format.manifest.canonical import decode, encode
 from llamafile_format.manifest.model import MANIFEST_PATH, SIGNATURES_FOLDER, Manifest
+from llamafile_format.signing.strict_json import fields_of, wrong
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 OMS_PREDICATE = "https://model_signing/signature/v1.0"  # OpenSSF Model Signing v1.0
@@ -22,6 +25,8 @@ MAX_REVISION = (1 << 63) - 1
 CLAUSE = "13.3.5"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
+_mapping = partial(fields_of, clause=CLAUSE)
+_wrong = partial(wrong, clause=CLAUSE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -208,7 +213,7 @@ def _annotations(value: Any) -> Annotations | None:
     if not isinstance(cosigners, list) or cosigners != sorted({str(each) for each in cosigners}):
         raise _wrong("cosigners", f"{cosigners!r:.80}", "key ids, sorted, each once")
     declared = value.get("declared_time", "")
-    if declared and not (isinstance(declared, str) and _TIME.fullmatch(declared)):
+    if declared and not (isinstance(declared, str) and _is_time(declared)):
         raise _wrong("declared_time", f"{declared!r:.40}", "a time such as 2026-11-21T14:00:00Z")
     return Annotations(
         manifest_sha256=_digest(value["manifest_sha256"], "manifest_sha256"),
@@ -219,14 +224,11 @@ def _annotations(value: Any) -> Annotations | None:
     )
 
 
-def _mapping(value: Any, name: str, needed: set[str], optional: set[str] | None = None) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _wrong(name, f"{value!r:.40}", "an object")
-    if missing := needed - value.keys():
-        raise _wrong(f"{name}.{min(missing)}", "nothing", "a value")
-    if surplus := value.keys() - needed - (optional or set()):
-        raise _wrong(f"{name}.{min(surplus)!r:.60}", "a field that is not known here", "none")
-    return value
+def _is_time(text: str) -> bool:
+    try:
+        return bool(_TIME.fullmatch(text) and datetime.fromisoformat(text))
+    except ValueError:  # such as the 30th of February
+        return False
 
 
 def _digest(value: Any, name: str) -> str:
@@ -245,7 +247,3 @@ def _number(value: Any, name: str) -> int:
     if type(value) is not int or not 0 <= value <= MAX_REVISION:
         raise _wrong(name, f"{value!r:.40}", "a whole number from 0")
     return value
-
-
-def _wrong(name: str, found: object, allowed: str) -> FormatError:
-    return FormatError(f"{name} is wrong", found=found, allowed=allowed, clause=CLAUSE)

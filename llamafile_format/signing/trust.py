@@ -57,7 +57,7 @@ def evaluate(
     known = any(found.signer is not None or found.standing is Standing.BAD for found in judged.values())
     asked = known or required or policy.unsigned is Unsigned.REFUSE
     if asked:
-        by_role = _by_role(evidence, judged, signers, publishers)
+        by_role = _by_role(signers, publishers)
         missing = list(_requirements(evidence, policy, by_role, judged.values(), unsure=unsure))
         # A renewal that was not computed may be all that is missing; if nothing is, it does not matter.
         findings += waiting if waiting and {finding.rule for finding in missing} == {"LF8104"} else missing
@@ -102,9 +102,10 @@ def _counted(
         else:
             findings.append(finding)
     for signer in {signer.id: signer for signer in counted.values()}.values():
-        if _wants_post_quantum(evidence, counted, signer, policy) and not _has_post_quantum(judged, counted, signer):
+        own = [index for index, other in counted.items() if other.id == signer.id]
+        if _lacks_post_quantum(evidence, judged, own, signer, policy):
             findings.append(Finding("LF8106", args={"signer": signer.id}))
-            counted = {index: other for index, other in counted.items() if other.id != signer.id}
+            counted = {index: other for index, other in counted.items() if index not in own}
     return counted
 
 
@@ -131,17 +132,22 @@ def _made(evidence: Evidence, index: int, found: Judgement, seen: Sights) -> dat
     return found.time or seen.proven(index) or (datetime.fromisoformat(declared) if declared else None)
 
 
-def _wants_post_quantum(evidence: Evidence, counted: dict[int, SignerRule], signer: SignerRule, policy: Policy) -> bool:
-    if policy.post_quantum is not PostQuantum.WHEN_DECLARED:
-        return policy.post_quantum is PostQuantum.ALWAYS
+def _lacks_post_quantum(
+    evidence: Evidence, judged: dict[int, Judgement], indices: Sequence[int], signer: SignerRule, policy: Policy
+) -> bool:
+    """True if ``signer``, whose records these are, needs a post-quantum half and has none.
+
+    It is due by the policy, by his own word, or because his key is half of a pair in the policy: whoever forges the
+    classical half declares nothing.
+    """
+    keys = [public for index in indices if (public := judged[index].public) is not None]
+    if policy.post_quantum is PostQuantum.NEVER or any(key.algorithm.post_quantum for key in keys):
+        return False
+    if policy.post_quantum is PostQuantum.ALWAYS or any(key.key_id in signer.halves for key in keys):
+        return True
     own = {key.key_id for key in signer.keys if key.algorithm.post_quantum}
-    declared = (evidence.vouching[index].statement.annotations for index, other in counted.items() if other is signer)
+    declared = (evidence.vouching[index].statement.annotations for index in indices)
     return any(own & set(annotations.cosigners) for annotations in declared if annotations is not None)
-
-
-def _has_post_quantum(judged: dict[int, Judgement], counted: dict[int, SignerRule], signer: SignerRule) -> bool:
-    keys = (judged[index].public for index, other in counted.items() if other.id == signer.id)
-    return any(key.algorithm.post_quantum for key in keys if key is not None)
 
 
 def _cosigners(
@@ -150,10 +156,10 @@ def _cosigners(
     """Those who were meant to sign too, by the word of somebody trusted: a record that is gone leaves this gap."""
     if not policy.cosigners:
         return
-    held = {found.public.key_id for found in judged.values() if found.public and found.standing is Standing.TRUSTED}
-    claimed = {
-        vouching.bundle.keyid for index, vouching in evidence.vouching.items() if evidence.records[index].kind.vouches
-    }
+    vouching = [index for index in evidence.vouching if evidence.records[index].kind.vouches]
+    # Holding is enough: the classical half of a pair is still there when its algorithm has been broken.
+    held = {found.public.key_id for index in vouching if (found := judged[index]).public and found.signer}
+    claimed = {evidence.vouching[index].bundle.keyid for index in vouching}
     due: dict[str, str] = {}
     for index in counted:
         annotations = evidence.vouching[index].statement.annotations
@@ -168,19 +174,12 @@ def _cosigners(
         yield Finding(rule, Where(member=path), {"path": path, "key": cosigner})
 
 
-def _by_role(
-    evidence: Evidence, judged: dict[int, Judgement], signers: dict[str, SignerRule], publishers: Sequence[str]
-) -> dict[Role | None, set[str]]:
+def _by_role(signers: dict[str, SignerRule], publishers: Sequence[str]) -> dict[Role | None, set[str]]:
     """Ids of the signers that count, by role; under None those who vouch for the whole file."""
     found: dict[Role | None, set[str]] = {None: set(signers)}
     for role in Role:
         found[role] = {name for name, signer in signers.items() if role in signer.roles}
     found[Role.PUBLISHER] |= set(publishers)
-    for index, judgement in judged.items():  # whoever built an engine speaks of it alone
-        attests = evidence.records[index].kind is RecordKind.ATT and judgement.standing is Standing.TRUSTED
-        about = evidence.vouching[index].statement.subject_sha256
-        if attests and about in evidence.runtimes and judgement.signer and Role.RUNTIME in judgement.signer.roles:
-            found[Role.RUNTIME].add(judgement.signer.id)
     return found
 
 

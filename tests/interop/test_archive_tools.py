@@ -153,7 +153,8 @@ def test_manifest_names_the_list_digest_by_hand(tool: Tool, packed: Path) -> Non
     text = subprocess.run(
         ["unzip", "-p", packed, "META-LLAMAFILE/README.txt"], capture_output=True, text=True, check=True
     )
-    lines = [line.strip() for line in text.stdout.splitlines() if line.startswith("   unzip -p")]
+    printed = text.stdout.replace("|\n", "| ").splitlines()
+    lines = [line.strip() for line in printed if line.startswith("    unzip -p")]
     shown = [
         subprocess.run(
             ["sh", "-c", line], env={**os.environ, "F": str(packed)}, capture_output=True, text=True, check=True

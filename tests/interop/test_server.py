@@ -296,7 +296,8 @@ def test_a_signal_right_after_the_address_is_not_lost(exhibit: Path) -> None:
             assert server.process.wait(PATIENCE) == 0
 
 
-def test_it_ends_in_the_middle_of_an_answer(exhibit: Path) -> None:
+@pytest.mark.parametrize("_", range(3))  # the moment decides: upstream would hang about one time in ten
+def test_it_ends_in_the_middle_of_an_answer(exhibit: Path, _: int) -> None:
     with served(exhibit) as server:
         asker = subprocess.Popen(
             [sys.executable, "-c", ASK, server.address], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -27,7 +27,7 @@ def tiny_gguf(name: str = "tiny", values: int = 32) -> bytes:
 
 
 def small_container(folder: Path, **options: object) -> Path:
-    """A packed container of less than 8 KiB with a model and a licence."""
+    """A packed container of less than 12 KiB with a model and a licence."""
     model, licence = folder / "tiny.gguf", folder / "LICENSE.txt"
     model.write_bytes(tiny_gguf())
     licence.write_bytes(b"CC0-1.0\n")

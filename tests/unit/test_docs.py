@@ -21,6 +21,7 @@ from spec.vectors.generate.forge import gguf
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+RUNTIMES = ROOT / "runtimes" / "README.md"
 CHAPTER_8 = ROOT / "spec" / "1.0" / "08-repacking.md"
 CHAPTER_10 = ROOT / "spec" / "1.0" / "10-verification.md"
 CHAPTER_14 = ROOT / "spec" / "1.0" / "14-runtimes.md"
@@ -46,13 +47,15 @@ def command(name: str) -> click.Command:
 
 @functools.cache
 def flags(name: str) -> frozenset[str]:
-    """Every option of a command, long and short, help aside."""
-    return frozenset(
-        flag
-        for parameter in command(name).params
-        if isinstance(parameter, click.Option)
-        for flag in (*parameter.opts, *parameter.secondary_opts)
-    )
+    """Every option of a command and of its subcommands, long and short, help aside."""
+    return frozenset(flag for option in options_of(name) for flag in (*option.opts, *option.secondary_opts))
+
+
+def options_of(name: str) -> list[click.Option]:
+    """The options of a command, or of all commands of a group."""
+    found = command(name)
+    each = [found, *(found.commands.values() if isinstance(found, click.Group) else ())]
+    return [parameter for one in each for parameter in one.params if isinstance(parameter, click.Option)]
 
 
 @functools.cache
@@ -88,12 +91,7 @@ def usages(text: str) -> list[list[str]]:
 
 def options(words: list[str]) -> list[str]:
     """The options among the words of a call; what follows an option that takes a value is not one."""
-    takes = {
-        flag
-        for parameter in command(words[0]).params
-        if isinstance(parameter, click.Option) and not parameter.is_flag
-        for flag in parameter.opts
-    }
+    takes = {flag for option in options_of(words[0]) if not option.is_flag for flag in option.opts}
     found: list[str] = []
     value = False
     for word in words[1:]:
@@ -136,7 +134,7 @@ def test_texts_use_options_that_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_is_documented(name: str) -> None:
-    texts = [text_of(path) for path in TEXTS]
+    texts = [text_of(path) for path in (*TEXTS, *([RUNTIMES] if name == "runtimes" else []))]
     assert any(re.search(rf"`{name}\b|llamafile-format {name}\b", text) for text in texts)
     named = {flag for text in texts for flag in re.findall(r"(?<![\w-])(-[a-zA-Z]|--[a-z][a-z0-9-]*)(?![\w])", text)}
     assert not sorted(flags(name) - named)
@@ -159,7 +157,8 @@ def tabled() -> dict[str, set[str]]:
 
 
 def test_commands_that_read_have_the_options_of_the_table() -> None:
-    elsewhere = {"pack", "repack", "recover", "runtimes", "convert", "record"}
+    elsewhere = {"pack", "repack", "recover", "runtimes", "convert", "record", "keygen", "timestamp", "renew"}
+    elsewhere |= {"sign", "import-oms", "export-oms"}
     assert set(tabled()) == set(COMMANDS) - elsewhere
     for name, named in tabled().items():
         assert named == flags(name), name

@@ -27,6 +27,16 @@ def test_archivist(tmp_path: Path) -> None:
     assert "sha256:" in _run("archivist_pack.py", model, tmp_path / "m.llamafile")
 
 
+def test_archivist_signs(tmp_path: Path) -> None:
+    from llamafile_format.signing.key_files import generate, write_keys
+
+    write_keys(tmp_path / "key", generate("p384"), passphrase=None)
+    shown = _run("archivist_sign.py", small_container(tmp_path), tmp_path / "key", tmp_path / "key.pub")
+    assert "0001.oms.json" in shown
+    assert "authentic: yes" in shown
+    assert "trusted, because you named this key" in shown
+
+
 def test_curator(tmp_path: Path) -> None:
     path = small_container(tmp_path)
     size = path.stat().st_size

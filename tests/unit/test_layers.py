@@ -9,12 +9,13 @@ import llamafile_format
 
 PACKAGE = Path(llamafile_format.__file__).parent
 FLOORS = [
-    {"errors", "spans", "findings", "specdata", "plain_yaml", "rules"},
+    {"errors", "spans", "findings", "specdata", "plain_yaml", "rules", "strict_yaml", "strict_fields"},
     {"source"},
     {"zip"},
     {"prefix"},
     {"weights"},
     {"manifest"},
+    {"signing"},
     {"runtimes"},
     {"checks", "container", "legacy"},
     {"operations"},

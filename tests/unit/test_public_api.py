@@ -24,7 +24,7 @@ def test_changelog_names_every_public_name() -> None:
 def test_signatures_stand_in_the_changelog() -> None:
     """Parameters of public functions, so that a renamed or dropped one cannot slip through."""
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
-    functions = "open pack inspect verify repack extract diff recover convert record replay"
+    functions = "open pack inspect verify repack extract diff recover convert record replay sign import_oms export_oms"
     for name in functions.split():
         parameters = ", ".join(inspect.signature(getattr(lf, name)).parameters)
         assert f"`{name}({parameters})`" in text, f"{name}({parameters})"

@@ -83,11 +83,55 @@ def test_flavour_and_target_are_the_users_to_choose(folder: Path, run_cli: CliRu
 
 
 @pytest.mark.parametrize("command", ["run", "serve"])
-def test_a_policy_is_refused_and_never_ignored(folder: Path, run_cli: CliRunner, command: str) -> None:
-    refused = run_cli(command, folder / "a.llamafile", "--policy", "hub.yaml")
-    assert refused.returncode == 2
-    assert "signatures" in refused.stderr
+def test_a_policy_is_read_before_the_file_and_never_ignored(folder: Path, run_cli: CliRunner, command: str) -> None:
+    for policy in ("nothing.yaml", __file__):
+        refused = run_cli(command, folder / "a.llamafile", "--policy", policy)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("error: ")
+        assert refused.stdout == ""
+
+
+def test_what_nobody_trusted_signed_is_not_started(folder: Path, run_cli: CliRunner) -> None:
+    path, key, other = folder / "a.llamafile", folder / "KEY", folder / "OTHER"
+    for name in (key, other):
+        assert run_cli("keygen", "--type", "p256", "--no-passphrase", "-o", name).returncode == 0
+    refused = run_cli("run", path, "--key", f"{key}.pub")
+    assert refused.returncode == 5
+    assert "was not started" in refused.stderr
     assert refused.stdout == ""
+    assert run_cli("sign", path, "--key", key).returncode == 0
+    assert run_cli("run", path, "--key", f"{other}.pub").returncode == 5
+    for command in (("run",), ("serve",), ("complete", "-p", "x")):
+        started = run_cli(command[0], path, *command[1:], "--key", f"{key}.pub")
+        assert started.returncode == 0, started.stderr
+        assert started.stdout.startswith("flavour=native")
+    assert run_cli("run", folder / "model.gguf", "--key", f"{key}.pub").returncode == 5
+
+
+def test_what_a_policy_refuses_is_not_started(folder: Path, run_cli: CliRunner) -> None:
+    path, policy = folder / "a.llamafile", folder / "p.yaml"
+    policy.write_text("policy: 1\nname: mine\nunsigned: allow\nallow: {engines: [llama.cpp]}\n", encoding="utf-8")
+    assert run_cli("run", path, "--policy", policy).returncode == 0
+    policy.write_text("policy: 1\nname: mine\nunsigned: allow\nallow: {engines: [other]}\n", encoding="utf-8")
+    refused = run_cli("run", path, "--policy", policy)
+    assert refused.returncode == 1
+    assert "LF8404" in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_under_a_policy_every_byte_is_looked_at(folder: Path, run_cli: CliRunner) -> None:
+    path = folder / "a.llamafile"
+    assert run_cli("keygen", "--type", "p256", "--no-passphrase", "-o", folder / "KEY").returncode == 0
+    assert run_cli("sign", path, "--key", folder / "KEY").returncode == 0
+    offset, size = place_of(path, "model.gguf")
+    data = bytearray(path.read_bytes())
+    data[offset + size - 1] ^= 1
+    path.write_bytes(data)
+    assert run_cli("run", path).returncode == 0  # a quick look sees no weights
+    refused = run_cli("run", path, "--key", folder / "KEY.pub")
+    assert refused.returncode == 1
+    assert "was not started" in refused.stderr
+    assert "LF4" in refused.stderr
 
 
 def test_the_exit_status_is_the_runtimes(folder: Path, run_cli: CliRunner) -> None:

@@ -24,9 +24,10 @@ from llamafile_format.specdata import load_yaml, spec_dir
 from spec.vectors.generate import ROOT as VECTORS
 from spec.vectors.generate.forge import gguf
 from spec.vectors.generate.load import Vector, read_vector, vector_files
+from tests.unit.test_vectors_container import trust
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("behaviour", "inspect", "manifest", "prompts", "recipe", "replay", "report", "runtime")
+NAMES = ("behaviour", "explain", "inspect", "manifest", "policy", "prompts", "recipe", "replay", "report", "runtime")
 Path_ = tuple[str | int, ...]
 Json = dict[str, Any]
 
@@ -108,12 +109,21 @@ def test_reports_about_every_vector_are_valid() -> None:
     check = validator("report")
     finding_fields = schema("report")["$defs"]["finding"]["properties"].keys()
     for vector in container_vectors():
-        text = report_json(llamafile_format.verify(vector.payload, level="full"))
+        text = report_json(llamafile_format.verify(vector.payload, level="full", **trust(vector)))
         assert text.isascii(), vector.name
         value = json.loads(text)
         errors = [error.message for error in check.iter_errors(value)]
         assert not errors, (vector.name, errors[:3])
         assert all(finding.keys() == finding_fields for finding in value["findings"]), vector.name
+
+
+def test_policies_of_the_vectors_are_valid() -> None:
+    check = validator("policy")
+    for path in sorted((VECTORS / "trust").glob("*.yaml")):
+        value = load_yaml(path.read_text(encoding="utf-8"))
+        value = json.loads(json.dumps(value, default=str))  # YAML has dates, JSON their text
+        errors = [error.message for error in check.iter_errors(value)]
+        assert not errors, (path.name, errors[:3])
 
 
 def test_report_of_a_source_that_fails_is_valid() -> None:

@@ -35,9 +35,11 @@ _CITED_IN_CODE = re.compile(rf"(?:clauses? |clause=\"|spec/1\.0, )({_NUMBER}(?:(
 
 ELSEWHERE = {
     "LF1014": "tests/unit/test_prefix_checks.py",
+    "LF8112": "tests/unit/test_sigstore_records.py",
     **dict.fromkeys((f"LF{number}" for number in range(9110, 9119)), "tests/unit/test_replay.py"),
 }
-"""Rules that no vector can break, and the test that breaks them: LF1014 needs a file of 4 GiB, a replay a runtime."""
+"""Rules that no vector can break, and the test that breaks them: LF1014 needs a file of 4 GiB, LF8112 an installation
+without an extra, a replay a runtime."""
 
 
 @functools.cache
@@ -70,7 +72,7 @@ def rules() -> list[Rule]:
 
 
 def test_chapters_are_complete() -> None:
-    assert [chapter.name[:2] for chapter in CHAPTERS] == [f"{number:02}" for number in range(1, 16)]
+    assert [chapter.name[:2] for chapter in CHAPTERS] == [f"{number:02}" for number in range(1, 17)]
     contents = (ROOT / "spec" / "1.0" / "README.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\((\d\d-[a-z]+\.md)\)", contents)
     assert links == [chapter.name for chapter in CHAPTERS]
@@ -227,9 +229,14 @@ def test_threats_of_the_security_page() -> None:
     table = (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("## Threats")[2]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
     assert len(rows) > 12
-    for _, _, cited, named in rows[2:]:
+    known = {vector.name for vector in vectors()}
+    for _, _, cited, named, shown in rows[2:]:
         assert all(number in clauses() for number in re.findall(r"\d+(?:\.\d+)*", cited)), cited
         assert all(rule in all_rules() for rule in _RULE.findall(named)), named
+        chosen, tests = re.findall(r"`([\w/-]+)`", shown), re.findall(r"tests/[\w/]+\.py", shown)
+        assert chosen or tests, shown
+        assert set(chosen) <= known, shown
+        assert all((ROOT / test).is_file() for test in tests), shown
 
 
 # Decisions
@@ -302,6 +309,22 @@ def test_example_byte_map() -> None:
         ]
     assert llamafile_format.verify(data, level="exhaustive").findings == ()
     assert written.size == len(data)
+
+
+def test_example_signed(tmp_path: Path) -> None:
+    from tests.by_hand_samples import append_record
+
+    data, _ = example()
+    signed = tmp_path / "signed"
+    signed.write_bytes(data)
+    append_record(signed, "oms", b"s" * 1000)
+    rows = re.findall(r"^(\d+)( \+ s)? {2,}", blocks("6.6.6")[0], re.MULTILINE)
+    places = [int(at) + (1000 if behind else 0) for at, behind in rows]
+    with llamafile_format.open(signed) as container:
+        assert [span.offset for span in container.spans][-3:] == [places[0], *places[2:]]
+        assert container.entry("META-LLAMAFILE/signatures/0001.oms.json").data_offset == places[1]
+        assert container.size == places[-1] + 40
+    assert signed.read_bytes()[:2679] == data[:2679]
 
 
 def test_chunk_roots_of_the_table() -> None:

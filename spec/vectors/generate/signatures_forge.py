@@ -106,7 +106,12 @@ class Tail:
         """The statement of kinds oms and sig."""
         resources = self.resources()
         root = hashlib.sha256(b"".join(bytes.fromhex(resource["digest"]) for resource in resources)).hexdigest()
-        serialization = {"allow_symlinks": False, "hash_type": "sha256", "ignore_paths": IGNORED, "method": "files"}
+        serialization = {
+            "allow_symlinks": False,
+            "hash_type": "sha256",
+            "ignore_paths": list(IGNORED),
+            "method": "files",
+        }
         predicate = {"resources": resources, "serialization": serialization}
         return self._statement(OMS, predicate, root, self.annotations(cosigners, time))
 

@@ -207,6 +207,22 @@ def good_post_quantum_always() -> bytes:
 
 
 @vector(
+    "post-quantum-half-never-declared",
+    rules="LF8104 LF8106",
+    layer="trust",
+    trust="pair",
+    comment="The policy names a pair, and one half has signed alone: whoever forges it declares nothing.",
+)
+def half_never_declared() -> bytes:
+    return signed().done()
+
+
+@vector("good-pair-of-the-policy", near="LF8106", trust="pair", comment="Both halves of the policy's pair.")
+def pair_of_the_policy() -> bytes:
+    return pair().done()
+
+
+@vector(
     "cosigner-unknown",
     rules="LF8103 LF8119",
     trust="curator",

@@ -164,8 +164,8 @@ def renewal_under_a_removed_record() -> bytes:
     rules="LF8023 LF8204 LF9001 LF9006",
     well_formed="undetermined",
     valid="undetermined",
+    authentic="undetermined",
     trust="level-lta",
-    layer="trust",
     comment="A renewal that level quick does not recompute (verified at level quick).",
 )
 def renewal_at_a_glance() -> bytes:

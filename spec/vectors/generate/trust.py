@@ -15,8 +15,9 @@ from spec.vectors.generate.signatures_keys import ARCHIVE, CURATOR, CURATOR_PQ, 
 
 FOLDER = "trust"
 KEYS = {
-    "curator": (CURATOR, CURATOR_PQ),
-    "curator-ec": (CURATOR,),
+    "curator": (CURATOR,),
+    "curator-pq": (CURATOR_PQ,),
+    "curator-pair": (CURATOR, CURATOR_PQ),
     "second": (SECOND,),
     "archive": (ARCHIVE,),
     "old": (OLD,),
@@ -25,18 +26,15 @@ KEYS = {
 ROOTS = {"root": ROOT, "stamp-root": STAMP_ROOT, "later-root": LATER_ROOT}
 
 
-def signer(name: str, roles: str = "assembler", keys: str = "", more: Sequence[str] = ()) -> str:
+def signer(name: str, roles: str = "assembler", keys: Sequence[str] = (), more: Sequence[str] = ()) -> str:
     """A signer by the keys in ``keys/NAME.pub``."""
-    lines = [
-        f"- id: {name}",
-        f"  roles: [{roles}]",
-        f"  keys: [keys/{keys or name}.pub]",
-        *(f"  {line}" for line in more),
-    ]
+    files = ", ".join(f"keys/{key}.pub" for key in keys or [name])
+    lines = [f"- id: {name}", f"  roles: [{roles}]", f"  keys: [{files}]", *(f"  {line}" for line in more)]
     return "\n".join(lines) + "\n"
 
 
-CURATOR_RULE = signer("curator")
+CURATOR_RULE = signer("curator", keys=["curator", "curator-pq"])
+PAIR_RULE = signer("curator", keys=["curator-pair"])
 ARCHIVE_RULE = signer("archive", "archive")
 SECOND_RULE = signer("second")
 OLD_RULE = signer("old", more=["valid_until: 2026-06-01"])
@@ -72,6 +70,7 @@ def level(least: str) -> str:
 _ALL = CURATOR_RULE + ARCHIVE_RULE + OLD_RULE
 POLICIES = {
     "curator": policy("the curator", _ALL, f"time:\n{AUTHORITIES}"),
+    "pair": policy("a pair", PAIR_RULE),
     "second": policy("another assembler", SECOND_RULE),
     "archive": policy("an archive alone", ARCHIVE_RULE),
     "two": policy("two assemblers", CURATOR_RULE + SECOND_RULE, "require:\n- {role: assembler, threshold: 2}\n"),
