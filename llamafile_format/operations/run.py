@@ -178,7 +178,8 @@ def _accepted(container: Container, policy: Policy) -> None:
     reasons = [(row, finding) for row, finding in grave if report.severity(row.id) is Severity.ERROR]
     reasons.sort(key=lambda reason: (reason[0].layer is Layer.AUTHENTIC) is not (code == NotAuthentic.exit_code))
     text = reasons[0][0].render(reasons[0][1]) if reasons else "not all that it takes could be checked"
-    message, hint = f"{container.name} was not started: {text}", "llamafile-format verify --policy tells everything"
+    message = f"{container.name} was not started: {text}"
+    hint = "`llamafile-format verify`, with the same --policy or --key, tells everything"
     if code == NotAuthentic.exit_code:
         raise NotAuthentic(message, hint=hint)
     raise FormatError(message, clause=reasons[0][1].rule if reasons else "16.9", hint=hint)

@@ -10,6 +10,11 @@ import llamafile_format
 
 def tiny_gguf(name: str = "tiny", values: int = 32) -> bytes:
     """A whole little-endian GGUF of version 3 with one F32 tensor of ``values`` numbers."""
+    return gguf_head(name, values) + b"".join(struct.pack("<f", index / 7) for index in range(values))
+
+
+def gguf_head(name: str, values: int) -> bytes:
+    """What stands in front of the numbers."""
 
     def text(value: str) -> bytes:
         raw = value.encode()
@@ -22,8 +27,7 @@ def tiny_gguf(name: str = "tiny", values: int = 32) -> bytes:
         b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + string("general.architecture", "llama") + string("general.name", name)
     )
     head += text("token_embd.weight") + struct.pack("<IQIQ", 1, values, 0, 0)
-    head += bytes(-len(head) % 32)
-    return head + b"".join(struct.pack("<f", index / 7) for index in range(values))
+    return head + bytes(-len(head) % 32)
 
 
 def small_container(folder: Path, **options: object) -> Path:

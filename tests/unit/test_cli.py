@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.laws.containers import small_container, tiny_gguf
+from tests.laws.containers import gguf_head, small_container, tiny_gguf
 
 CLI = [sys.executable, "-m", "llamafile_format"]
 
@@ -123,7 +123,7 @@ def test_disk_full_leaves_nothing(tmp_path: Path) -> None:
 def test_kill_leaves_nothing_under_the_name(tmp_path: Path) -> None:
     model = tmp_path / "m.gguf"
     with model.open("wb") as file:
-        file.write(tiny_gguf(values=(300 << 20) // 4)[:4096])
+        file.write(gguf_head("tiny", (300 << 20) // 4))
         for _ in range(300):
             file.write(os.urandom(1 << 20))
     out = tmp_path / "m.llamafile"
