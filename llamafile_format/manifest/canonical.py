@@ -22,11 +22,11 @@ def encode(value: Any) -> bytes:
     return text.encode("utf-8") + b"\n"
 
 
-def decode(data: bytes, *, exact: bool = True) -> Any:
+def decode(data: bytes, *, exact: bool = True, nulls: bool = False) -> Any:
     """The value of ``data``; FormatError unless ``data`` is exactly what :func:`encode` writes for it.
 
     Without ``exact``, blanks, order and escapes are free, as in JSON that others wrote; two meanings are not: no key
-    twice, no fractions, no null (clause 13.3.4).
+    twice, no fractions, no null (clause 13.3.4), unless ``nulls`` says that the caller knows what each means.
     """
     _check_depth(data)
     try:
@@ -45,7 +45,8 @@ def decode(data: bytes, *, exact: bool = True) -> Any:
         raise FormatError(f"not JSON: {error.msg}", offset=error.pos, clause="5.2.1") from error
     except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}", clause="5.2.1") from error
-    _refuse_null(value)
+    if not nulls:
+        _refuse_null(value)
     try:
         again = encode(value)
     except UnicodeEncodeError as error:  # a lone surrogate can be escaped in JSON but has no UTF-8

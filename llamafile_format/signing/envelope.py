@@ -7,6 +7,7 @@ verifies, so that no byte of it is free: an unsigned corner would be a place for
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -93,7 +94,28 @@ def read_bundle(data: bytes, *, canonical: bool = True) -> Bundle:
     ``canonical`` refuses any spelling but the one of clause 5.2, which is what records have; publisher signatures are
     kept as their makers wrote them.
     """
-    value = _object(decode(data, exact=canonical), "the bundle", {"dsseEnvelope", "mediaType", "verificationMaterial"})
+    return _read(data, decode(data) if canonical else _decode_others(data))
+
+
+def respelt(data: bytes) -> bytes:
+    """``data``, a bundle that somebody else wrote, in the one spelling that a record has; the payload is untouched."""
+    value = _decode_others(data)
+    _read(data, value)
+    return encode(value)
+
+
+def _decode_others(data: bytes) -> Any:
+    """What somebody else wrote: a key id of null is one that is absent (OMS 1.0), and no other null means anything."""
+    value = decode(data, exact=False, nulls=True)
+    with contextlib.suppress(AttributeError, KeyError, IndexError, TypeError):
+        signature = value["dsseEnvelope"]["signatures"][0]
+        if signature["keyid"] is None:
+            del signature["keyid"]
+    return decode(encode(value))
+
+
+def _read(data: bytes, value: Any) -> Bundle:
+    value = _object(value, "the bundle", {"dsseEnvelope", "mediaType", "verificationMaterial"})
     if value["mediaType"] != BUNDLE_TYPE:
         raise _wrong("mediaType", value["mediaType"], BUNDLE_TYPE)
     envelope = _object(value["dsseEnvelope"], "dsseEnvelope", {"payload", "payloadType", "signatures"})
@@ -115,12 +137,6 @@ def read_bundle(data: bytes, *, canonical: bool = True) -> Bundle:
     )
 
 
-def respelt(data: bytes) -> bytes:
-    """``data``, a bundle that somebody else wrote, in the one spelling that a record has; the payload is untouched."""
-    read_bundle(data, canonical=False)
-    return encode(decode(data, exact=False))
-
-
 def _material(value: Any) -> tuple[Method, str, tuple[bytes, ...]]:
     """Method, hint and certificates. What a method does not use must not be there: nothing would check it."""
     fields = {"publicKey", "x509CertificateChain", "certificate"}
@@ -131,8 +147,8 @@ def _material(value: Any) -> tuple[Method, str, tuple[bytes, ...]]:
     if "certificate" in named:
         leaf = _object(value["certificate"], "certificate", {"rawBytes"})
         return Method.SIGSTORE, "", (_bytes(leaf["rawBytes"], "rawBytes"),)
-    for name in ("tlogEntries", "timestampVerificationData"):
-        if value.get(name):
+    for name, empty in (("tlogEntries", []), ("timestampVerificationData", {})):
+        if value.get(name, empty) != empty:
             raise _wrong(f"verificationMaterial.{name}", "entries", "none: this method does not check them")
     if "publicKey" in named:
         hint = _object(value["publicKey"], "publicKey", set(), {"hint"}).get("hint", "")
