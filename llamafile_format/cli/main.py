@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from importlib import import_module
 
 import click
@@ -78,6 +79,8 @@ def cli() -> None:
 
 def run() -> int:
     """Run the command line; the exit code. stdout carries data only, everything else goes to stderr."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # a library's words about a stranger's certificate are no message of ours
     try:
         result = cli.main(standalone_mode=False)
     except LlamafileError as error:
