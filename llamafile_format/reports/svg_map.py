@@ -148,8 +148,8 @@ def _layer(layer: Stratum, size: int, scale: tuple[float, float], log: tuple[flo
         f"M{right} {y0:.2f}C{middle} {y0:.2f} {middle} {l0:.2f} {_LOG_X} {l0:.2f}"
         f"V{l1:.2f}C{middle} {l1:.2f} {middle} {y1:.2f} {right} {y1:.2f}Z"
     )
-    share = percent(layer.length / size)
-    spoken = f"{layer.text}: {grouped(layer.length)} bytes from {grouped(layer.offset)}, {share}"
+    share, offset = percent(layer.length / size), grouped(layer.offset)
+    spoken = f"{layer.text}: {grouped(layer.length)} bytes from {offset}, {share}"
     baseline = (l0 + l1) / 2 + 4
     return el(
         "g",
@@ -158,8 +158,8 @@ def _layer(layer: Stratum, size: int, scale: tuple[float, float], log: tuple[flo
         el("path", d=path, class_=f"k-{layer.look} flow"),
         el("rect", x=_LOG_X, y=l0, width=_LOG_W, height=l1 - l0, class_=f"k-{layer.look} stratum"),
         el("line", x1=_LOG_X + _LOG_W, x2=WIDTH, y1=l1, y2=l1, class_="hair"),
-        el("text", clip_middle(layer.text, 29), x=_TEXT_X, y=baseline, class_="name"),
-        el("text", grouped(layer.offset), x=WIDTH - 146, y=baseline, class_="num dim wide", text_anchor="end"),
+        el("text", clip_middle(layer.text, min(29, 35 - len(offset))), x=_TEXT_X, y=baseline, class_="name"),
+        el("text", offset, x=WIDTH - 146, y=baseline, class_="num dim wide", text_anchor="end"),
         el("text", grouped(layer.length), x=WIDTH - 58, y=baseline, class_="num", text_anchor="end"),
         el("text", share, x=WIDTH, y=baseline, class_="num dim", text_anchor="end"),
     )
