@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -75,7 +76,10 @@ def _bytes_read(pid: int) -> int:
 
 def _files(pid: int) -> set[str]:
     """Every file with a name that a process has open or mapped."""
-    opened = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    opened = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a connection that was closed meanwhile
+            opened.add(str(link.readlink()))
     mapped = {
         fields[5]
         for fields in (line.split(maxsplit=5) for line in Path(f"/proc/{pid}/maps").read_text().splitlines())
