@@ -195,6 +195,15 @@ def _address(process: subprocess.Popen[bytes], log: Path, wait: float) -> str:
     raise AssertionError(f"no address; exit code {process.poll()}; it said:\n{log.read_text('utf-8', 'replace')}")
 
 
+def open_links(pid: int) -> set[str]:
+    """What the open descriptors of a process lead to; one that is closed while they are listed is not open."""
+    found = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(str(link.readlink()))
+    return found
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads a session of its own, and whatever it left in that session."""
     if process.poll() is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import subprocess
@@ -25,7 +24,7 @@ from llamafile_format.runtimes import store
 from llamafile_format.source import FileSource
 from tests.benchmarks.random_model import write as write_noise
 from tests.laws.sparse import known_digests
-from tests.runtime_server import EXHIBIT, Server, cache_of, environment, native_build, pack, run, served
+from tests.runtime_server import EXHIBIT, Server, cache_of, environment, native_build, open_links, pack, run, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
@@ -76,16 +75,12 @@ def _bytes_read(pid: int) -> int:
 
 def _files(pid: int) -> set[str]:
     """Every file with a name that a process has open or mapped."""
-    opened = set()
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # a connection that was closed meanwhile
-            opened.add(str(link.readlink()))
     mapped = {
         fields[5]
         for fields in (line.split(maxsplit=5) for line in Path(f"/proc/{pid}/maps").read_text().splitlines())
         if len(fields) == 6
     }
-    return {name for name in opened | mapped if name.startswith("/") and not name.startswith("/dev/")}
+    return {name for name in open_links(pid) | mapped if name.startswith("/") and not name.startswith("/dev/")}
 
 
 def _members(file: Path) -> dict[str, tuple[int, int]]:

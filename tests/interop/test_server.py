@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import note
-from tests.runtime_server import Server, cache_of, end, environment, native_build, pack, run, served, typed
+from tests.runtime_server import Server, cache_of, end, environment, native_build, open_links, pack, run, served, typed
 
 PATIENCE = 120  # seconds: the engine's threads wait by spinning, and a busy machine makes each of their steps slow
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
@@ -44,7 +44,7 @@ def server(exhibit: Path) -> Iterator[Server]:
 
 def _listening(pid: int) -> list[tuple[str, int]]:
     """Address (hexadecimal, as the kernel writes it) and port of every TCP socket on which a process listens."""
-    own = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    own = open_links(pid)
     found = []
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:

@@ -18,7 +18,7 @@ import pytest
 
 import llamafile_format
 from tests.conftest import note
-from tests.runtime_server import EXHIBIT, ROOT, Server, pack, run, served
+from tests.runtime_server import EXHIBIT, ROOT, Server, open_links, pack, run, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
@@ -123,7 +123,7 @@ def test_both_are_read_where_they_lie(server: Server, seeing: Path) -> None:
     mapped = [line.split() for line in Path(f"/proc/{server.pid}/maps").read_text().splitlines() if str(seeing) in line]
     assert mapped
     assert all(weights.offset <= int(fields[2], 16) <= weights.offset + weights.size for fields in mapped)
-    links = {str(link.readlink()) for link in Path(f"/proc/{server.pid}/fd").iterdir()}
+    links = open_links(server.pid)
     assert {name for name in links if name.endswith((".gguf", "(deleted)"))} == set()
     assert not list(seeing.parent.rglob("cache/**/*.gguf"))
 
