@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import signal
 import struct
 import zipfile
 import zlib
@@ -121,3 +123,24 @@ def steps_of(change: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> l
         patch.setattr(surgery, "checkpoint", steps.append)
         change()
     return steps
+
+
+def kill_at(number: int, change: Callable[[], object]) -> None:
+    """Run ``change`` in a process that is killed, as by kill -9, at its checkpoint ``number``."""
+    child = os.fork()
+    if not child:
+        passed = 0
+
+        def checkpoint(step: str) -> None:
+            nonlocal passed
+            if passed == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            passed += 1
+
+        try:
+            surgery.checkpoint = checkpoint
+            change()
+        finally:
+            os._exit(99)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), status

@@ -8,9 +8,6 @@ copy the policies, and put your own keys in their place.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import sys
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from cryptography.x509 import RFC822Name  # noqa: E402
 
 from spec.vectors.generate.signatures_certificates import CODE, STAMPING, Certificate  # noqa: E402
 from spec.vectors.generate.signatures_keys import Key, private  # noqa: E402
+from spec.vectors.generate.trust import sigstore_root  # noqa: E402
 
 ALICE = (Key("p384", "example alice"), Key("ml-dsa-65", "example alice"))
 BORIS = (Key("ed25519", "example boris"), Key("ml-dsa-65", "example boris"))
@@ -48,36 +46,6 @@ def ssh(key: Key, comment: str) -> str:
     return f"{line} {comment}\n"
 
 
-def trusted_root() -> str:
-    """The trusted root of a Sigstore instance that nobody runs: an authority for identities, and an empty log."""
-    log = Key("p256", "example log")
-    since = {"start": "2026-01-01T00:00:00Z"}
-    entry = {
-        "baseUrl": "https://log.example",
-        "hashAlgorithm": "SHA2_256",
-        "publicKey": {"rawBytes": _b64(log.spki), "keyDetails": "PKIX_ECDSA_P256_SHA_256", "validFor": since},
-        "logId": {"keyId": _b64(hashlib.sha256(log.spki).digest())},
-    }
-    authority = {
-        "subject": {"organization": "example", "commonName": IDENTITIES.name},
-        "uri": "https://identities.example",
-        "certChain": {"certificates": [{"rawBytes": _b64(IDENTITIES.der)}]},
-        "validFor": since,
-    }
-    value = {
-        "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-        "tlogs": [entry],
-        "certificateAuthorities": [authority],
-        "ctlogs": [entry],
-        "timestampAuthorities": [],
-    }
-    return json.dumps(value, indent=1) + "\n"
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def files() -> dict[str, str]:
     """What the policies name, by path."""
     return {
@@ -87,7 +55,7 @@ def files() -> dict[str, str]:
         "keys/leaked.pub": pem(*LEAKED),
         "roots/clock.pem": CLOCK_ROOT.pem,
         "roots/hub.pem": HUB_ROOT.pem,
-        "roots/sigstore.json": trusted_root(),
+        "roots/sigstore.json": sigstore_root(Key("p256", "example log"), IDENTITIES, "example", "identities.example"),
     }
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import signal
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from llamafile_format.errors import FormatError, SourceError
 from llamafile_format.operations import surgery
 from llamafile_format.operations.journal import HEADER, Journal, journal_path, pending
 from llamafile_format.operations.shift import Shift, can_shift
-from tests.repack_samples import engine, gguf, sound, steps_of, write
+from tests.repack_samples import engine, gguf, kill_at, sound, steps_of, write
 
 MODEL = gguf("m", 1 << 21)
 CHANGES: dict[str, Mapping[str, Any]] = {
@@ -284,27 +283,6 @@ def test_a_foreign_file_named_journal_is_not_ours(sample: Path) -> None:
     with pytest.raises(SourceError, match="in the way"):
         lf.repack(sample, in_place=True, prefix="long")
     assert journal_path(sample).read_bytes() == b"somebody's diary"
-
-
-def kill_at(number: int, change: Callable[[], object]) -> None:
-    """Run ``change`` in a process that is killed, as by kill -9, at its checkpoint ``number``."""
-    child = os.fork()
-    if not child:
-        passed = 0
-
-        def checkpoint(step: str) -> None:
-            nonlocal passed
-            if passed == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            passed += 1
-
-        try:
-            surgery.checkpoint = checkpoint
-            change()
-        finally:
-            os._exit(99)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), status
 
 
 def fail_at(patch: pytest.MonkeyPatch, step: str, code: int, also: str = "") -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,7 @@ from llamafile_format.operations.sign import sign
 from llamafile_format.operations.tail import append_records, detached_path, records_beside, write_detached
 from llamafile_format.signing.records import MAX_RECORD, MAX_RECORDS, Record, RecordKind
 from llamafile_format.source.pending import MAGIC, journal_path, pending
-from tests.repack_samples import legacy, steps_of, write
+from tests.repack_samples import kill_at, legacy, steps_of, write
 from tests.signing_samples import TIME, container, keys
 
 
@@ -309,27 +307,6 @@ def _long(record: bytes) -> bytes:
     payload = attestation("urn:example:1", {"long": "x" * 100_000}, annotations)
     (key,) = keys()
     return encode_bundle(payload, key.sign(pae(payload)), public=key.public)
-
-
-def kill_at(number: int, change: Callable[[], object]) -> None:
-    """Run ``change`` in a process that is killed, as by kill -9, at its checkpoint ``number``."""
-    child = os.fork()
-    if not child:
-        passed = 0
-
-        def checkpoint(step: str) -> None:
-            nonlocal passed
-            if passed == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            passed += 1
-
-        try:
-            surgery.checkpoint = checkpoint
-            change()
-        finally:
-            os._exit(99)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), status
 
 
 def _fail_at(patch: pytest.MonkeyPatch, *steps: str) -> None:

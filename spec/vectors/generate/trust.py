@@ -117,27 +117,29 @@ def key_file(keys: Sequence[Key]) -> str:
     return "".join(key.pem for key in keys)
 
 
-def sigstore_root() -> str:
-    """A Sigstore instance that nobody runs: an authority, and a log that has no entries."""
-    log = Key("p256", "log")
+def sigstore_root(log: Key, root: Certificate, organization: str, authority: str) -> str:
+    """The trusted root of a Sigstore instance that nobody runs: an authority, and a log that has no entries.
+
+    The log's host is ``log.`` at the domain ``organization``; ``authority`` is the host that gives out certificates.
+    """
     validity = {"start": "2026-01-01T00:00:00Z"}
     public = {"rawBytes": _text(log.spki), "keyDetails": "PKIX_ECDSA_P256_SHA_256", "validFor": validity}
     entry = {
-        "baseUrl": "https://log.example.org",
+        "baseUrl": f"https://log.{organization}",
         "hashAlgorithm": "SHA2_256",
         "publicKey": public,
         "logId": {"keyId": _text(hashlib.sha256(log.spki).digest())},
     }
-    authority = {
-        "subject": {"organization": "example.org", "commonName": "Vectors Root"},
-        "uri": "https://authority.example.org",
-        "certChain": {"certificates": [{"rawBytes": _text(ROOT.der)}]},
+    issuing = {
+        "subject": {"organization": organization, "commonName": root.name},
+        "uri": f"https://{authority}",
+        "certChain": {"certificates": [{"rawBytes": _text(root.der)}]},
         "validFor": validity,
     }
     value = {
         "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
         "tlogs": [entry],
-        "certificateAuthorities": [authority],
+        "certificateAuthorities": [issuing],
         "ctlogs": [entry],
         "timestampAuthorities": [],
     }
@@ -152,7 +154,7 @@ def files() -> dict[str, bytes]:
     """Every file of the folder ``trust`` by its path in it."""
     made = {f"keys/{name}.pub": key_file(keys) for name, keys in KEYS.items()}
     made |= {f"keys/{name}.pem": _certificate(root) for name, root in ROOTS.items()}
-    made["keys/sigstore.json"] = sigstore_root()
+    made["keys/sigstore.json"] = sigstore_root(Key("p256", "log"), ROOT, "example.org", "authority.example.org")
     made |= {f"{name}.yaml": text for name, text in POLICIES.items()}
     return {path: text.encode() for path, text in sorted(made.items())}
 
