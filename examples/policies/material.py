@@ -46,6 +46,11 @@ def ssh(key: Key, comment: str) -> str:
     return f"{line} {comment}\n"
 
 
+def trusted_root() -> str:
+    """The trusted root of a Sigstore instance that nobody runs."""
+    return sigstore_root(Key("p256", "example log"), IDENTITIES, "example", "identities.example")
+
+
 def files() -> dict[str, str]:
     """What the policies name, by path."""
     return {
@@ -55,7 +60,7 @@ def files() -> dict[str, str]:
         "keys/leaked.pub": pem(*LEAKED),
         "roots/clock.pem": CLOCK_ROOT.pem,
         "roots/hub.pem": HUB_ROOT.pem,
-        "roots/sigstore.json": sigstore_root(Key("p256", "example log"), IDENTITIES, "example", "identities.example"),
+        "roots/sigstore.json": trusted_root(),
     }
 
 
