@@ -64,8 +64,9 @@ $(DEMO)/.ready: pyproject.toml
 
 $(DEV)/.ready: pyproject.toml requirements-dev.lock
 	$(call new_venv,$(DEV))
-	$(DEV)/bin/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+	$(DEV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-dev.lock
 	$(DEV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(DEV)/bin/python -m pip check --quiet
 	touch $@
 
 $(TRAINING)/.ready: examples/exhibit/requirements-train.txt
