@@ -20,38 +20,38 @@ _PUBLIC = {
     "open": ("llamafile_format.container", "open_container"),
     "Container": ("llamafile_format.container", "Container"),
     "MemberFacts": ("llamafile_format.container", "MemberFacts"),
-    "convert": ("llamafile_format.operations.convert", "convert"),
-    "ConvertResult": ("llamafile_format.operations.convert", "ConvertResult"),
-    "pack": ("llamafile_format.operations.pack", "pack"),
-    "PackResult": ("llamafile_format.operations.pack", "PackResult"),
-    "Include": ("llamafile_format.operations.inputs", "Include"),
-    "Inspection": ("llamafile_format.operations.inspection", "Inspection"),
-    "inspect": ("llamafile_format.operations.inspect", "inspect"),
-    "verify": ("llamafile_format.operations.verify", "verify"),
+    "convert": ("llamafile_format.changing.convert", "convert"),
+    "ConvertResult": ("llamafile_format.changing.convert", "ConvertResult"),
+    "pack": ("llamafile_format.packing.pack", "pack"),
+    "PackResult": ("llamafile_format.packing.pack", "PackResult"),
+    "Include": ("llamafile_format.packing.inputs", "Include"),
+    "Inspection": ("llamafile_format.examining.inspection", "Inspection"),
+    "inspect": ("llamafile_format.examining.inspect", "inspect"),
+    "verify": ("llamafile_format.examining.verify", "verify"),
     "Report": ("llamafile_format.checks.verdict", "Report"),
     "Verdict": ("llamafile_format.checks.verdict", "Verdict"),
     "Level": ("llamafile_format.checks.verdict", "Level"),
     "Kind": ("llamafile_format.checks.verdict", "Kind"),
-    "repack": ("llamafile_format.operations.repack", "repack"),
-    "RepackResult": ("llamafile_format.operations.repack", "RepackResult"),
-    "RecoverResult": ("llamafile_format.operations.recover", "RecoverResult"),
-    "recover": ("llamafile_format.operations.recover", "recover"),
-    "Extracted": ("llamafile_format.operations.extract", "Extracted"),
-    "extract": ("llamafile_format.operations.extract", "extract"),
-    "record": ("llamafile_format.operations.record", "record"),
-    "RecordResult": ("llamafile_format.operations.record", "RecordResult"),
-    "replay": ("llamafile_format.operations.replay", "replay"),
-    "Replay": ("llamafile_format.operations.replay", "Replay"),
-    "Wanted": ("llamafile_format.operations.choose_runtime", "Wanted"),
-    "sign": ("llamafile_format.operations.sign", "sign"),
-    "SignResult": ("llamafile_format.operations.sign", "SignResult"),
-    "Attestation": ("llamafile_format.operations.sign", "Attestation"),
-    "import_oms": ("llamafile_format.operations.oms", "import_oms"),
-    "AppendResult": ("llamafile_format.operations.tail", "AppendResult"),
-    "export_oms": ("llamafile_format.operations.oms", "export_oms"),
-    "ExportResult": ("llamafile_format.operations.oms", "ExportResult"),
-    "diff": ("llamafile_format.operations.diff", "diff"),
-    "Difference": ("llamafile_format.operations.diff", "Difference"),
+    "repack": ("llamafile_format.changing.repack", "repack"),
+    "RepackResult": ("llamafile_format.changing.repack", "RepackResult"),
+    "RecoverResult": ("llamafile_format.changing.recover", "RecoverResult"),
+    "recover": ("llamafile_format.changing.recover", "recover"),
+    "Extracted": ("llamafile_format.examining.extract", "Extracted"),
+    "extract": ("llamafile_format.examining.extract", "extract"),
+    "record": ("llamafile_format.running.record", "record"),
+    "RecordResult": ("llamafile_format.running.record", "RecordResult"),
+    "replay": ("llamafile_format.running.replay", "replay"),
+    "Replay": ("llamafile_format.running.replay", "Replay"),
+    "Wanted": ("llamafile_format.running.choose_runtime", "Wanted"),
+    "sign": ("llamafile_format.vouching.sign", "sign"),
+    "SignResult": ("llamafile_format.vouching.sign", "SignResult"),
+    "Attestation": ("llamafile_format.vouching.sign", "Attestation"),
+    "import_oms": ("llamafile_format.vouching.oms", "import_oms"),
+    "AppendResult": ("llamafile_format.vouching.tail", "AppendResult"),
+    "export_oms": ("llamafile_format.vouching.oms", "export_oms"),
+    "ExportResult": ("llamafile_format.vouching.oms", "ExportResult"),
+    "diff": ("llamafile_format.examining.diff", "diff"),
+    "Difference": ("llamafile_format.examining.diff", "Difference"),
     "ByteSource": ("llamafile_format.source", "ByteSource"),
     "FileSource": ("llamafile_format.source", "FileSource"),
     "BytesSource": ("llamafile_format.source", "BytesSource"),
@@ -69,10 +69,10 @@ _PUBLIC = {
     "LimitExceeded": ("llamafile_format.errors", "LimitExceeded"),
     "UsageError": ("llamafile_format.errors", "UsageError"),
     "NotAuthentic": ("llamafile_format.errors", "NotAuthentic"),
-    "Policy": ("llamafile_format.signing.policy", "Policy"),
-    "key_policy": ("llamafile_format.signing.policy", "key_policy"),
-    "read_policy": ("llamafile_format.signing.policy_reader", "read_policy"),
-    "read_public": ("llamafile_format.signing.key_files", "read_public"),
+    "Policy": ("llamafile_format.signing.trust.policy", "Policy"),
+    "key_policy": ("llamafile_format.signing.trust.policy", "key_policy"),
+    "read_policy": ("llamafile_format.signing.trust.policy_reader", "read_policy"),
+    "read_public": ("llamafile_format.signing.keys.key_files", "read_public"),
 }
 
 __all__ = [
@@ -136,6 +136,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from llamafile_format.changing.convert import ConvertResult, convert
+    from llamafile_format.changing.recover import RecoverResult, recover
+    from llamafile_format.changing.repack import RepackResult, repack
     from llamafile_format.checks.verdict import Kind, Level, Report, Verdict
     from llamafile_format.container import Container, MemberFacts
     from llamafile_format.container import open_container as open  # noqa: A004
@@ -148,28 +151,25 @@ if TYPE_CHECKING:
         SourceError,
         UsageError,
     )
+    from llamafile_format.examining.diff import Difference, diff
+    from llamafile_format.examining.extract import Extracted, extract
+    from llamafile_format.examining.inspect import inspect
+    from llamafile_format.examining.inspection import Inspection
+    from llamafile_format.examining.verify import verify
     from llamafile_format.findings import Finding, Where
-    from llamafile_format.operations.choose_runtime import Wanted
-    from llamafile_format.operations.convert import ConvertResult, convert
-    from llamafile_format.operations.diff import Difference, diff
-    from llamafile_format.operations.extract import Extracted, extract
-    from llamafile_format.operations.inputs import Include
-    from llamafile_format.operations.inspect import inspect
-    from llamafile_format.operations.inspection import Inspection
-    from llamafile_format.operations.oms import ExportResult, export_oms, import_oms
-    from llamafile_format.operations.pack import PackResult, pack
-    from llamafile_format.operations.record import RecordResult, record
-    from llamafile_format.operations.recover import RecoverResult, recover
-    from llamafile_format.operations.repack import RepackResult, repack
-    from llamafile_format.operations.replay import Replay, replay
-    from llamafile_format.operations.sign import Attestation, SignResult, sign
-    from llamafile_format.operations.tail import AppendResult
-    from llamafile_format.operations.verify import verify
+    from llamafile_format.packing.inputs import Include
+    from llamafile_format.packing.pack import PackResult, pack
     from llamafile_format.rules import Layer, Rule, Severity, rule
-    from llamafile_format.signing.key_files import read_public
-    from llamafile_format.signing.policy import Policy, key_policy
-    from llamafile_format.signing.policy_reader import read_policy
+    from llamafile_format.running.choose_runtime import Wanted
+    from llamafile_format.running.record import RecordResult, record
+    from llamafile_format.running.replay import Replay, replay
+    from llamafile_format.signing.keys.key_files import read_public
+    from llamafile_format.signing.trust.policy import Policy, key_policy
+    from llamafile_format.signing.trust.policy_reader import read_policy
     from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
+    from llamafile_format.vouching.oms import ExportResult, export_oms, import_oms
+    from llamafile_format.vouching.sign import Attestation, SignResult, sign
+    from llamafile_format.vouching.tail import AppendResult
 
 
 def __getattr__(name: str) -> Any:

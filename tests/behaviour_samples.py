@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import llamafile_format as lf
-from llamafile_format.runtimes.host import host_target
+from llamafile_format.engines.host import host_target
 from spec.vectors.generate.gguf_builder import STRING, V3, model, vocabulary
 
 ENGINE, VERSION, VOCABULARY = "llama.cpp", "9.9.9", 16

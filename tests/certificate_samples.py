@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from llamafile_format.signing.envelope import encode_bundle, pae
-from llamafile_format.signing.keys import PublicKey
+from llamafile_format.signing.keys.key import PublicKey
+from llamafile_format.signing.records.envelope import encode_bundle, pae
 
 CODE_SIGNING = ExtendedKeyUsageOID.CODE_SIGNING
 TIME_STAMPING = ExtendedKeyUsageOID.TIME_STAMPING

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.changing import surgery
 from llamafile_format.checks.verdict import Verdict
-from llamafile_format.operations import surgery
 
 
 def noise(label: str, size: int) -> bytes:

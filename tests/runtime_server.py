@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import pytest
 
 import llamafile_format
-from llamafile_format.runtimes import host, store
-from llamafile_format.runtimes.pin import Build, Flavour, Pin
+from llamafile_format.engines import host, store
+from llamafile_format.engines.pin import Build, Flavour, Pin
 
 ROOT = Path(__file__).resolve().parent.parent
 EXHIBIT = ROOT / "examples" / "exhibit" / "exhibit-f16.gguf"

@@ -10,8 +10,8 @@ from typing import Any
 import llamafile_format
 from llamafile_format import Layer, Verdict
 from llamafile_format.checks.verdict import Report
-from llamafile_format.signing.policy import Policy
-from llamafile_format.signing.policy_reader import read_policy
+from llamafile_format.signing.trust.policy import Policy
+from llamafile_format.signing.trust.policy_reader import read_policy
 from spec.vectors.generate import ROOT as VECTORS
 from spec.vectors.generate.forge import Part, Spec, container, parts
 from spec.vectors.generate.signatures import PAIR, PROVENANCE

@@ -6,12 +6,12 @@ import os
 from functools import cache
 from pathlib import Path
 
-from llamafile_format.operations.assemble import Content, Labels, PrefixContent, assemble
-from llamafile_format.operations.inputs import text_content
-from llamafile_format.operations.readme import readme_text
-from llamafile_format.operations.runtime_members import launcher_prefix
-from llamafile_format.signing.key_files import generate
-from llamafile_format.signing.keys import PrivateKey
+from llamafile_format.packing.assemble import Content, Labels, PrefixContent, assemble
+from llamafile_format.packing.inputs import text_content
+from llamafile_format.packing.readme import readme_text
+from llamafile_format.packing.runtime_members import launcher_prefix
+from llamafile_format.signing.keys.key import PrivateKey
+from llamafile_format.signing.keys.key_files import generate
 from llamafile_format.source import BytesSource
 from tests.launcher_samples import HOST, runtime
 from tests.laws.containers import tiny_gguf

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from llamafile_format.signing.envelope import BUNDLE_TYPE, PAYLOAD_TYPE, pae
+from llamafile_format.signing.records.envelope import BUNDLE_TYPE, PAYLOAD_TYPE, pae
 from tests.authorities import Authority, make_token
 from tests.certificate_samples import CODE_SIGNING, Issued, issue, p256, spki
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from llamafile_format.engines.behaviour import MAX_RECORD, Agreement, Record
+from llamafile_format.engines.behaviour_compare import DIFFERS, EQUAL, Comparison, LikelihoodResult, PromptResult
+from llamafile_format.engines.behaviour_reader import Reading, read_record
 from llamafile_format.findings import Finding, Value, Where
-from llamafile_format.runtimes.behaviour import MAX_RECORD, Agreement, Record
-from llamafile_format.runtimes.behaviour_compare import DIFFERS, EQUAL, Comparison, LikelihoodResult, PromptResult
-from llamafile_format.runtimes.behaviour_reader import Reading, read_record
 
 MAX_FAULTS = 16  # clause 10.2.2: of one record
 

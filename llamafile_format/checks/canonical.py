@@ -14,7 +14,7 @@ from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.layout import Layout
 from llamafile_format.manifest.model import SIGNATURES_FOLDER, Manifest
 from llamafile_format.manifest.roles import unix_mode
-from llamafile_format.signing.records import MAX_RECORD, MAX_RECORDS, MAX_TAIL, parse_record_path
+from llamafile_format.signing.records.record import MAX_RECORD, MAX_RECORDS, MAX_TAIL, parse_record_path
 from llamafile_format.source import ByteSource
 from llamafile_format.zip.reader import Archive, Entry
 from llamafile_format.zip.writer import Placed, directory_record, end_records, local_header, place

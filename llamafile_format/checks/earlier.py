@@ -19,16 +19,16 @@ from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.model import HISTORY_FOLDER, MANIFEST_PATH, MAX_MANIFEST, Manifest
 from llamafile_format.manifest.reader import read_manifest
 from llamafile_format.manifest.roles import MODEL_ROLES
-from llamafile_format.signing.envelope import Bundle, read_bundle
-from llamafile_format.signing.evidence import Standing
-from llamafile_format.signing.judgement import Circumstances, judge_bundle
-from llamafile_format.signing.policy import Policy
-from llamafile_format.signing.records import MAX_RECORD, RecordKind, parse_record_path
-from llamafile_format.signing.statement import Statement, read_statement
+from llamafile_format.signing.records.envelope import Bundle, read_bundle
+from llamafile_format.signing.records.evidence import Standing
+from llamafile_format.signing.records.record import MAX_RECORD, RecordKind, parse_record_path
+from llamafile_format.signing.records.statement import Statement, read_statement
+from llamafile_format.signing.trust.judgement import Circumstances, judge_bundle
+from llamafile_format.signing.trust.policy import Policy
 
 if TYPE_CHECKING:
     from llamafile_format.container import Container, MemberFacts
-    from llamafile_format.signing.algorithms import Agility
+    from llamafile_format.signing.keys.algorithms import Agility
 
 MAX_RECORDS_READ = 1024  # clause 13.2.3, of all earlier files together: old records shall not cost more than new ones
 _KEPT = re.compile(re.escape(HISTORY_FOLDER) + r"(?P<digest>[0-9a-f]{64})/(?P<name>[^/]+)\Z")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from llamafile_format.checks.manifest import SPLIT_NAME
+from llamafile_format.engines.pin import Pin
 from llamafile_format.findings import Finding, Where
-from llamafile_format.runtimes.pin import Pin
 from llamafile_format.weights.gguf_model import Gguf
 from llamafile_format.weights.tensor_types import type_name
 

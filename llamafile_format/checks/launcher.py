@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from llamafile_format.engines.implied import implied_launcher
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.prefix.bootstrap import INDEX_OFFSET, LAUNCHER_SIZES, Form
 from llamafile_format.prefix.launcher import regions
 from llamafile_format.prefix.launcher_index import INDEX_SIZE, LauncherBuild, read_index
-from llamafile_format.runtimes.implied import implied_launcher
 
 if TYPE_CHECKING:
     from llamafile_format.container import Container

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from llamafile_format.engines.members import parse_runtime_path
 from llamafile_format.findings import Finding, Where
-from llamafile_format.runtimes.members import parse_runtime_path
-from llamafile_format.signing.licenses import license_allowed
-from llamafile_format.signing.wildcards import fits
+from llamafile_format.signing.trust.licenses import license_allowed
+from llamafile_format.signing.trust.wildcards import fits
 
 if TYPE_CHECKING:
     from llamafile_format.container import Container
     from llamafile_format.manifest.model import Manifest
-    from llamafile_format.signing.policy import Pin, Policy
+    from llamafile_format.signing.trust.policy import Pin, Policy
 
 _NO_ENGINE = ("none", "launcher")
 

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.roles import MODEL_ROLES
-from llamafile_format.signing.envelope import Bundle, read_bundle
-from llamafile_format.signing.evidence import Standing, moment
-from llamafile_format.signing.judgement import Circumstances, Judgement, judge_bundle
-from llamafile_format.signing.policy import Policy, Role
-from llamafile_format.signing.records import MAX_RECORD
-from llamafile_format.signing.statement import OMS_PREDICATE, Resource, Statement, read_statement
+from llamafile_format.signing.records.envelope import Bundle, read_bundle
+from llamafile_format.signing.records.evidence import Standing, moment
+from llamafile_format.signing.records.record import MAX_RECORD
+from llamafile_format.signing.records.statement import OMS_PREDICATE, Resource, Statement, read_statement
+from llamafile_format.signing.trust.judgement import Circumstances, Judgement, judge_bundle
+from llamafile_format.signing.trust.policy import Policy, Role
 
 if TYPE_CHECKING:
     from llamafile_format.container import Container, MemberFacts
-    from llamafile_format.signing.algorithms import Agility
+    from llamafile_format.signing.keys.algorithms import Agility
 
 PUBLISHER_ROLE = "publisher-signature"
 _STRUCTURAL = frozenset({"readme", "chunks", "manifest", "engine-asset", "signature-record", "history", PUBLISHER_ROLE})

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, foreign
+from llamafile_format.engines.members import RuntimeName, parse_runtime_path
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.roles import MODEL_ROLES
-from llamafile_format.runtimes.members import RuntimeName, parse_runtime_path
 
 if TYPE_CHECKING:
     from llamafile_format.container import Container
+    from llamafile_format.engines.pin import Pin
     from llamafile_format.manifest.model import Manifest, Member
-    from llamafile_format.runtimes.pin import Pin
 
 GGUF_TYPE = "application/x-gguf"
 
@@ -54,7 +54,7 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
 
 def _pin(container: Container, manifest: Manifest, path: str) -> Pin | Finding:
     """The pin in the member ``path``, or why it cannot be had."""
-    from llamafile_format.runtimes.embedded import MAX_PIN, read_embedded
+    from llamafile_format.engines.embedded import MAX_PIN, read_embedded
 
     member = manifest.member(path)
     if member is None:

@@ -16,11 +16,17 @@ from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.layout import Layout
 from llamafile_format.manifest.model import Manifest
-from llamafile_format.signing.envelope import Bundle, Method, read_bundle
-from llamafile_format.signing.evidence import Evidence, Stamp, Vouching
-from llamafile_format.signing.material import MAX_IN_ALL, read_material
-from llamafile_format.signing.records import MAX_RECORD, MAX_RECORDS, MAX_TAIL, Record, RecordKind, parse_record_path
-from llamafile_format.signing.statement import (
+from llamafile_format.signing.records.envelope import Bundle, Method, read_bundle
+from llamafile_format.signing.records.evidence import Evidence, Stamp, Vouching
+from llamafile_format.signing.records.record import (
+    MAX_RECORD,
+    MAX_RECORDS,
+    MAX_TAIL,
+    Record,
+    RecordKind,
+    parse_record_path,
+)
+from llamafile_format.signing.records.statement import (
     COUNTERSIGNATURE,
     OMS_PREDICATE,
     Resource,
@@ -29,9 +35,10 @@ from llamafile_format.signing.statement import (
     covered_resources,
     read_statement,
 )
+from llamafile_format.signing.trust.material import MAX_IN_ALL, read_material
 
 if TYPE_CHECKING:
-    from llamafile_format.signing.timestamps import Token
+    from llamafile_format.signing.time.timestamps import Token
     from llamafile_format.source import ByteSource
     from llamafile_format.zip.reader import Archive
 
@@ -204,7 +211,7 @@ class _Work:
         return f"it lists {len(statement.records)} records, and {index} stand in front of it; or they differ"
 
     def _stamp(self, index: int, record: Record) -> Iterable[Finding]:
-        from llamafile_format.signing.timestamps import read_response
+        from llamafile_format.signing.time.timestamps import read_response
 
         try:
             token: Token = read_response(record.data)
@@ -222,7 +229,7 @@ class _Work:
 
     def _stamped(self, algorithm: str, imprint: bytes, own: int) -> int | None:
         """Index of the earlier record with this digest. Each is hashed once, however many stamps there are."""
-        from llamafile_format.signing.cms_algorithms import digest
+        from llamafile_format.signing.x509.cms_algorithms import digest
 
         known = self.digests.setdefault(algorithm, [])
         known += [digest(algorithm, record.data) for record in self.records[len(known) : own]]
@@ -246,7 +253,7 @@ def _own_certificate(bundle: Bundle, record: Record) -> Iterable[Finding]:
     """A bundle with certificates must at least hold under its own; whether they are to be trusted is another matter."""
     if bundle.method is Method.KEY:
         return
-    from llamafile_format.signing.certificates import check_own_chain, public_key
+    from llamafile_format.signing.x509.certificates import check_own_chain, public_key
 
     try:
         key = public_key(bundle.certificates[0])

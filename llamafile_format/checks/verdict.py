@@ -12,7 +12,7 @@ from llamafile_format.rules import Layer, Severity, rule
 
 if TYPE_CHECKING:
     from llamafile_format.checks.publisher import PublisherFact
-    from llamafile_format.signing.evidence import SignatureFact
+    from llamafile_format.signing.records.evidence import SignatureFact
 
 
 class Verdict(Enum):

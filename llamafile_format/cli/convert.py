@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from llamafile_format.changing.convert import FORMS, convert
 from llamafile_format.cli.terminal import progress
-from llamafile_format.operations.convert import FORMS, convert
 from llamafile_format.reports.escape import printable
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from llamafile_format.operations.diff import diff
+from llamafile_format.examining.diff import diff
 from llamafile_format.reports.escape import printable
 
 

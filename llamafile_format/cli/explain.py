@@ -17,7 +17,7 @@ def command(file: str, as_json: bool) -> None:
     One step for each signature, time stamp and digest in the file, with what it proves and what it does not. Nothing
     is checked by this command; the general procedure is in the file's own META-LLAMAFILE/README.txt.
     """
-    from llamafile_format.operations.explain import explain
+    from llamafile_format.examining.explain import explain
     from llamafile_format.reports.explain import explain_json, explain_text
 
     facts = explain(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from llamafile_format.cli.terminal import progress
-from llamafile_format.operations.extract import extract
+from llamafile_format.examining.extract import extract
 from llamafile_format.reports.escape import printable
 
 

@@ -14,7 +14,7 @@ from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.source.pending import refuse_pending
 
 if TYPE_CHECKING:
-    from llamafile_format.operations.inspection import Inspection
+    from llamafile_format.examining.inspection import Inspection
 
 
 @click.command("inspect")
@@ -74,7 +74,7 @@ def command(
 
 
 def _inspect(file: str, tensors: bool, kv: bool) -> Inspection:
-    from llamafile_format.operations.inspect import inspect
+    from llamafile_format.examining.inspect import inspect
 
     return inspect(file, tensors=tensors, kv=kv)
 
@@ -140,7 +140,7 @@ def _write(lines: Iterable[str]) -> None:
 
 
 def _page(inspection: Inspection, out: Path, force: bool) -> None:
-    from llamafile_format.operations.publish import output
+    from llamafile_format.output.publish import output
     from llamafile_format.reports.html import page
 
     data = page(inspection).encode()

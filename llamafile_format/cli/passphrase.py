@@ -19,7 +19,7 @@ from llamafile_format.errors import UsageError
 from llamafile_format.reports.escape import printable
 
 if TYPE_CHECKING:
-    from llamafile_format.signing.keys import PrivateKey
+    from llamafile_format.signing.keys.key import PrivateKey
 
 _MAX_FILE = 4096  # bytes
 
@@ -47,7 +47,7 @@ def passphrase_for(path: str, file: str | None) -> Callable[[], bytes]:
 
 def private_keys(path: str, passphrase_file: str | None) -> tuple[PrivateKey, ...]:
     """The private keys in ``path``; a warning on standard error if others than the owner can read them."""
-    from llamafile_format.signing.key_files import read_private
+    from llamafile_format.signing.keys.key_files import read_private
 
     keys = read_private(path, passphrase_for(path, passphrase_file))
     if os.name == "posix" and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:

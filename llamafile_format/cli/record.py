@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from llamafile_format.cli.terminal import steps
+from llamafile_format.engines.launch import parse_via
+from llamafile_format.engines.trace import MAX_THREADS, TIMEOUT
 from llamafile_format.errors import UsageError
-from llamafile_format.operations.choose_runtime import FLAVOURS, Wanted
 from llamafile_format.reports.escape import printable
-from llamafile_format.runtimes.launch import parse_via
-from llamafile_format.runtimes.trace import MAX_THREADS, TIMEOUT
+from llamafile_format.running.choose_runtime import FLAVOURS, Wanted
 
 if TYPE_CHECKING:
-    from llamafile_format.signing.keys import Signer
+    from llamafile_format.signing.keys.key import Signer
 
 
 @click.command("record")
@@ -66,8 +66,8 @@ def command(
     llamafile-format record model.llamafile --prompts prompts.yaml -o recorded.llamafile
     llamafile-format record signed.llamafile --in-place --attest --key KEY
     """
-    from llamafile_format.operations.record import record
     from llamafile_format.reports.replay_text import record_text
+    from llamafile_format.running.record import record
 
     signers = _signers(attest, key, passphrase_file)
     with steps() as callback:

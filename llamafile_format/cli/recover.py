@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from llamafile_format.operations.recover import recover
+from llamafile_format.changing.recover import recover
 from llamafile_format.reports.escape import printable
 
 

@@ -7,9 +7,9 @@ import sys
 import click
 
 from llamafile_format.cli.terminal import steps
-from llamafile_format.operations.choose_runtime import FLAVOURS, Wanted
-from llamafile_format.runtimes.launch import parse_via
-from llamafile_format.runtimes.trace import MAX_THREADS, TIMEOUT
+from llamafile_format.engines.launch import parse_via
+from llamafile_format.engines.trace import MAX_THREADS, TIMEOUT
+from llamafile_format.running.choose_runtime import FLAVOURS, Wanted
 
 
 @click.command("replay")
@@ -43,7 +43,7 @@ def command(
     llamafile-format replay model.llamafile --via qemu --target linux-riscv64
     llamafile-format replay model.llamafile --flavour native
     """
-    from llamafile_format.operations.replay import replay
+    from llamafile_format.running.replay import replay
 
     with steps() as callback:
         result = replay(

@@ -14,9 +14,9 @@ from llamafile_format.cli.terminal import size_text, steps
 from llamafile_format.errors import UsageError
 
 if TYPE_CHECKING:
-    from llamafile_format.runtimes.pin import Flavour, Pin
-    from llamafile_format.runtimes.sources import Step
-    from llamafile_format.runtimes.work import Workshop
+    from llamafile_format.engines.pin import Flavour, Pin
+    from llamafile_format.engines.sources import Step
+    from llamafile_format.engines.work import Workshop
 
 Command = Callable[..., Any]
 
@@ -51,7 +51,7 @@ def command() -> None:
 @JSON
 def list_command(as_json: bool) -> None:
     """List the engines and what is here of each."""
-    from llamafile_format.runtimes.store import is_here, pins
+    from llamafile_format.engines.store import is_here, pins
 
     rows = []
     for pin in pins():
@@ -76,7 +76,7 @@ def list_command(as_json: bool) -> None:
 @JSON
 def show_command(name: str, as_json: bool) -> None:
     """Show what an engine is made of, what it knows, and the digests of its builds."""
-    from llamafile_format.runtimes.store import find_pin, is_here
+    from llamafile_format.engines.store import find_pin, is_here
 
     pin = find_pin(name)
     if as_json:
@@ -104,7 +104,7 @@ def show_command(name: str, as_json: bool) -> None:
 
 
 def _facts(pin: Pin) -> dict[str, Any]:
-    from llamafile_format.runtimes.store import is_here
+    from llamafile_format.engines.store import is_here
 
     return {
         "name": pin.name,
@@ -161,10 +161,10 @@ def build_command(
     llamafile-format runtimes build llama.cpp --flavour reference -o runtime
     llamafile-format runtimes build llama.cpp --target all --flavour both --from VAULT -o DIR
     """
-    from llamafile_format.runtimes.build import build
-    from llamafile_format.runtimes.page import build_page
-    from llamafile_format.runtimes.recording import record_build, record_page, record_sources
-    from llamafile_format.runtimes.store import find_pin
+    from llamafile_format.engines.build import build
+    from llamafile_format.engines.page import build_page
+    from llamafile_format.engines.recording import record_build, record_page, record_sources
+    from llamafile_format.engines.store import find_pin
 
     pin = find_pin(name)
     wanted = _selected(pin, targets, flavour, webui)
@@ -206,13 +206,13 @@ def verify_command(
     Exit code 0 if they are equal, 1 if not. With --static nothing is built: the builds that are here are compared with
     their digests, and what they need from the system with what the pin allows (default: all of them).
     """
-    from llamafile_format.runtimes.store import find_pin
+    from llamafile_format.engines.store import find_pin
 
     pin = find_pin(name)
     if static:
         return _verify_static(pin, targets, flavour)
-    from llamafile_format.runtimes.build import build
-    from llamafile_format.runtimes.page import build_page
+    from llamafile_format.engines.build import build
+    from llamafile_format.engines.page import build_page
 
     different = False
     with steps() as step:
@@ -242,9 +242,9 @@ def vault_command(name: str, folder: Path, origin: str, work: str) -> None:
     Sources, compiler, tools, the packages of the chat page, our own sources, the pin and its builds, and how to use
     them with nothing else at hand.
     """
-    from llamafile_format.runtimes.page import fetch_packages
-    from llamafile_format.runtimes.store import find_pin
-    from llamafile_format.runtimes.vault import fill_vault
+    from llamafile_format.engines.page import fetch_packages
+    from llamafile_format.engines.store import find_pin
+    from llamafile_format.engines.vault import fill_vault
 
     pin = find_pin(name)
     with steps() as step:
@@ -257,8 +257,8 @@ def vault_command(name: str, folder: Path, origin: str, work: str) -> None:
 
 def _selected(pin: Pin, targets: tuple[str, ...], flavour: str | None, webui: bool) -> list[tuple[str, Flavour]]:
     """The builds that the options name."""
-    from llamafile_format.runtimes.host import host_target
-    from llamafile_format.runtimes.pin import Flavour
+    from llamafile_format.engines.host import host_target
+    from llamafile_format.engines.pin import Flavour
 
     if webui and not targets and flavour is None:
         return []
@@ -269,8 +269,8 @@ def _selected(pin: Pin, targets: tuple[str, ...], flavour: str | None, webui: bo
 
 
 def _workshop(pin: Pin, origin: str, work: str, step: Step, jobs: int = 0) -> Workshop:
-    from llamafile_format.runtimes.cache import work_folder
-    from llamafile_format.runtimes.work import Workshop
+    from llamafile_format.engines.cache import work_folder
+    from llamafile_format.engines.work import Workshop
 
     folder = Path(work).resolve() if work else work_folder("build", f"{pin.name}-{pin.version}")
     return Workshop(folder, work_folder("inputs"), Path(origin) if origin else None, jobs, step)
@@ -305,9 +305,9 @@ def _say_if_changed(pin: Pin, as_pinned: bool) -> None:
 
 
 def _verify_static(pin: Pin, targets: tuple[str, ...], flavour: str | None) -> int:
+    from llamafile_format.engines.needs import objections
+    from llamafile_format.engines.store import is_here, read_build
     from llamafile_format.errors import FormatError
-    from llamafile_format.runtimes.needs import objections
-    from llamafile_format.runtimes.store import is_here, read_build
 
     failed = False
     for build in pin.builds:

@@ -13,7 +13,7 @@ from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.reports.escape import printable
 
 if TYPE_CHECKING:
-    from llamafile_format.operations.timestamp import Request, StampResult, Trusting
+    from llamafile_format.vouching.timestamp import Request, StampResult, Trusting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MAX_FILE = 1 << 20  # bytes; no record holds more
@@ -56,9 +56,9 @@ def writing(function: _F) -> _F:
 
 def trusting_of(roots: Sequence[str], chain: Sequence[str], lists: Sequence[str]) -> Trusting:
     """What the options of :func:`believing` name."""
-    from llamafile_format.operations.timestamp import Trusting
-    from llamafile_format.signing.certificates import read_certificates
-    from llamafile_format.signing.cms_certificates import read_revocation_lists
+    from llamafile_format.signing.x509.certificates import read_certificates
+    from llamafile_format.signing.x509.cms_certificates import read_revocation_lists
+    from llamafile_format.vouching.timestamp import Trusting
 
     return Trusting(
         roots=tuple(one for path in roots for one in read_certificates(_read(path), path)),
@@ -85,8 +85,8 @@ def _read(path: str) -> bytes:
 
 def write_request(request: Request, out: str, force: bool, as_json: bool) -> None:
     """Write the request to ``out`` and say what to do with it."""
-    from llamafile_format.operations.publish import output
-    from llamafile_format.operations.transfer import write_at
+    from llamafile_format.output.publish import output
+    from llamafile_format.output.transfer import write_at
 
     with output(Path(out), force=force, mode=0o666) as file:
         write_at(file, 0, request.query.data)

@@ -13,8 +13,8 @@ import click
 from llamafile_format.errors import FormatError, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from llamafile_format.signing.keys import PublicKey
-    from llamafile_format.signing.policy import Authority, Policy
+    from llamafile_format.signing.keys.key import PublicKey
+    from llamafile_format.signing.trust.policy import Authority, Policy
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -58,7 +58,7 @@ def chosen_policy(
 
 
 def _from_file(path: str, *, alone: bool) -> Policy:
-    from llamafile_format.signing.policy_reader import read_policy
+    from llamafile_format.signing.trust.policy_reader import read_policy
 
     if not alone:
         raise UsageError(
@@ -71,8 +71,8 @@ def _from_file(path: str, *, alone: bool) -> Policy:
 def _from_options(
     keys: Sequence[str], trusted_root: str | None, identity: str, issuer: str, authorities: Sequence[str]
 ) -> Policy | None:
-    from llamafile_format.signing.policy import is_certificates, key_policy, root_policy
-    from llamafile_format.signing.policy_values import read_bounded
+    from llamafile_format.signing.trust.policy import is_certificates, key_policy, root_policy
+    from llamafile_format.signing.trust.policy_values import read_bounded
 
     if authorities and not (keys or trusted_root):
         raise UsageError("--tsa proves times, and nobody is named whose", hint="name a signer: --key or --trusted-root")
@@ -97,7 +97,7 @@ def _from_options(
 
 def _named(paths: Sequence[str]) -> dict[str, tuple[PublicKey, ...]]:
     """The keys of each file by its name; a key that is named twice belongs to the first file."""
-    from llamafile_format.signing.key_files import read_public
+    from llamafile_format.signing.keys.key_files import read_public
 
     named: dict[str, tuple[PublicKey, ...]] = {}
     seen: set[str] = set()
@@ -113,9 +113,9 @@ def _named(paths: Sequence[str]) -> dict[str, tuple[PublicKey, ...]]:
 
 
 def _authority(path: str) -> Authority:
-    from llamafile_format.signing.certificates import read_certificates
-    from llamafile_format.signing.policy import Authority
-    from llamafile_format.signing.policy_values import read_bounded
+    from llamafile_format.signing.trust.policy import Authority
+    from llamafile_format.signing.trust.policy_values import read_bounded
+    from llamafile_format.signing.x509.certificates import read_certificates
 
     return Authority(path, read_certificates(read_bounded(Path(path)), path))
 
@@ -124,7 +124,7 @@ def moment_of(text: str | None) -> datetime | None:
     """``--as-of`` as a moment in UTC. UsageError."""
     if text is None:
         return None
-    from llamafile_format.signing.policy_values import parse_moment
+    from llamafile_format.signing.trust.policy_values import parse_moment
 
     try:
         return parse_moment(text)

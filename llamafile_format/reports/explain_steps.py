@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from llamafile_format.checks.verdict import Kind
-from llamafile_format.operations.explain import Facts, Piece, RecordFacts, Signed, Stamped
+from llamafile_format.examining.explain import Facts, Piece, RecordFacts, Signed, Stamped
 from llamafile_format.prefix.bootstrap import HEADER_SIZE, SLOTS_OFFSET
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.numbers import plural
-from llamafile_format.signing.algorithms import Algorithm
-from llamafile_format.signing.envelope import Method
-from llamafile_format.signing.records import RecordKind
-from llamafile_format.signing.statement import COUNTERSIGNATURE, OMS_PREDICATE
+from llamafile_format.signing.keys.algorithms import Algorithm
+from llamafile_format.signing.records.envelope import Method
+from llamafile_format.signing.records.record import RecordKind
+from llamafile_format.signing.records.statement import COUNTERSIGNATURE, OMS_PREDICATE
 
 _EC = {Algorithm.ECDSA_P256: "P-256", Algorithm.ECDSA_P384: "P-384", Algorithm.ECDSA_P521: "P-521"}
 _OTHER = {Algorithm.ED25519: "Ed25519", Algorithm.ML_DSA_65: "ML-DSA-65", Algorithm.ML_DSA_87: "ML-DSA-87"}

@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from llamafile_format.findings import Finding
-from llamafile_format.operations.inspection import (
+from llamafile_format.examining.inspection import (
     ArgumentsView,
     Inspection,
     LicenceView,
@@ -18,6 +17,7 @@ from llamafile_format.operations.inspection import (
     RecordView,
     TemplateView,
 )
+from llamafile_format.findings import Finding
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.numbers import grouped, in_words, plural, size_text, span_of
 from llamafile_format.rules import Severity, rule

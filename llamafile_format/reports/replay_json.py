@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from llamafile_format import __version__
-from llamafile_format.operations.record import RecordResult
-from llamafile_format.operations.replay import RecordReplay, Replay
+from llamafile_format.engines.behaviour import Runtime
+from llamafile_format.engines.behaviour_compare import Difference, LikelihoodResult, PromptResult
 from llamafile_format.reports.verify_json import finding_value, ruleset_digest
-from llamafile_format.runtimes.behaviour import Runtime
-from llamafile_format.runtimes.behaviour_compare import Difference, LikelihoodResult, PromptResult
+from llamafile_format.running.record import RecordResult
+from llamafile_format.running.replay import RecordReplay, Replay
 
 SCHEMA = "urn:llamafile-format:schema:1.0:replay"
 

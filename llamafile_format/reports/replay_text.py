@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import textwrap
 
-from llamafile_format.operations.record import RecordResult
-from llamafile_format.operations.replay import RecordReplay, Replay
+from llamafile_format.engines.behaviour import Agreement, Record, Runtime
+from llamafile_format.engines.behaviour_compare import DIFFERS, EQUAL, LikelihoodResult, PromptResult
 from llamafile_format.reports.columns import clip, clip_middle, pad
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.verify_text import finding_lines, paint
-from llamafile_format.runtimes.behaviour import Agreement, Record, Runtime
-from llamafile_format.runtimes.behaviour_compare import DIFFERS, EQUAL, LikelihoodResult, PromptResult
+from llamafile_format.running.record import RecordResult
+from llamafile_format.running.replay import RecordReplay, Replay
 
 WIDTH = 78
 _MEANING = {

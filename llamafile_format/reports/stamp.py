@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llamafile_format.reports.escape import printable
 
 if TYPE_CHECKING:
-    from llamafile_format.operations.timestamp import StampResult
+    from llamafile_format.vouching.timestamp import StampResult
 
 
 def stamp_lines(result: StampResult) -> Iterator[str]:
@@ -57,7 +57,7 @@ def _time(result: StampResult) -> str:
 
 
 def _name(certificate: bytes) -> str:
-    from llamafile_format.signing.cms_certificates import load
+    from llamafile_format.signing.x509.cms_certificates import load
 
     return load(certificate).subject.rfc4514_string() or "a certificate without a name"
 

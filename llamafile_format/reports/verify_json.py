@@ -15,7 +15,7 @@ from llamafile_format.specdata import spec_dir
 
 if TYPE_CHECKING:
     from llamafile_format.checks.publisher import PublisherFact
-    from llamafile_format.signing.evidence import SignatureFact
+    from llamafile_format.signing.records.evidence import SignatureFact
 
 SCHEMA = "urn:llamafile-format:schema:1.0:report"
 

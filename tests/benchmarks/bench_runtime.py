@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import llamafile_format
-from llamafile_format.runtimes import host, store
-from llamafile_format.runtimes.pin import Flavour
+from llamafile_format.engines import host, store
+from llamafile_format.engines.pin import Flavour
 from tests.benchmarks.measure import in_turns, row, timed
 from tests.benchmarks.random_model import write
 

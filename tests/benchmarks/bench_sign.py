@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from llamafile_format.signing.key_files import generate, write_keys
+from llamafile_format.signing.keys.key_files import generate, write_keys
 from tests.benchmarks.bench_verify import packed
 from tests.benchmarks.measure import CLI, PYTHON, in_turns, row, timed
 from tests.laws.sparse import sparse_container
@@ -19,7 +19,7 @@ OMS = Path(PYTHON).with_name("model_signing")
 GB = 10**9
 _OURS = """
 import sys, time
-from llamafile_format.operations.sign import sign
+from llamafile_format.vouching.sign import sign
 start = time.perf_counter()
 sign(sys.argv[1], sys.argv[2], force=True)
 print(time.perf_counter() - start)

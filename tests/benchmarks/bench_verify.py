@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llamafile_format.operations.assemble import Content, Labels, PrefixContent
-from llamafile_format.operations.inputs import text_content
-from llamafile_format.operations.pack import write_container
-from llamafile_format.operations.readme import readme_text
+from llamafile_format.packing.assemble import Content, Labels, PrefixContent
+from llamafile_format.packing.inputs import text_content
+from llamafile_format.packing.pack import write_container
+from llamafile_format.packing.readme import readme_text
 from llamafile_format.source import BytesSource, FileSource
 from tests.benchmarks.measure import CLI, in_turns, peak_kib, random_file, row, timed
 

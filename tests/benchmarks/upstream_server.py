@@ -14,10 +14,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from llamafile_format.runtimes import store
-from llamafile_format.runtimes.build import build
-from llamafile_format.runtimes.pin import Flavour, Pin
-from llamafile_format.runtimes.work import Workshop
+from llamafile_format.engines import store
+from llamafile_format.engines.build import build
+from llamafile_format.engines.pin import Flavour, Pin
+from llamafile_format.engines.work import Workshop
 
 TARGET = "linux-x86_64"
 OFF = (

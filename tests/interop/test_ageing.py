@@ -15,13 +15,13 @@ import pytest
 
 import llamafile_format as lf
 from llamafile_format.checks.verdict import Report
-from llamafile_format.operations.renew import renew
-from llamafile_format.operations.sign import sign
-from llamafile_format.operations.timestamp import Trusting, attach, request
 from llamafile_format.rules import Layer
-from llamafile_format.signing.policy import Authority as Trusted
-from llamafile_format.signing.policy import Policy, StampLevel, key_policy
-from llamafile_format.signing.records import RecordKind
+from llamafile_format.signing.records.record import RecordKind
+from llamafile_format.signing.trust.policy import Authority as Trusted
+from llamafile_format.signing.trust.policy import Policy, StampLevel, key_policy
+from llamafile_format.vouching.renew import renew
+from llamafile_format.vouching.sign import sign
+from llamafile_format.vouching.timestamp import Trusting, attach, request
 from tests.authorities import Authority
 from tests.interop.openssl_authority import OpensslAuthority
 from tests.signing_samples import container, keys

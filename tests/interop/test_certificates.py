@@ -17,15 +17,15 @@ import llamafile_format as lf
 from llamafile_format.checks.signatures import read_records
 from llamafile_format.checks.verdict import Verdict
 from llamafile_format.errors import FormatError
-from llamafile_format.operations.inputs import Include
-from llamafile_format.operations.oms import import_oms
-from llamafile_format.operations.sign import sign
+from llamafile_format.packing.inputs import Include
 from llamafile_format.rules import Layer
-from llamafile_format.signing.algorithms import Agility
-from llamafile_format.signing.certificates import Purpose, verify_chain
-from llamafile_format.signing.envelope import Method, read_bundle
-from llamafile_format.signing.keys import PrivateKey
-from llamafile_format.signing.policy import CertificateRule, Policy, Requirement, Role, SignerRule
+from llamafile_format.signing.keys.algorithms import Agility
+from llamafile_format.signing.keys.key import PrivateKey
+from llamafile_format.signing.records.envelope import Method, read_bundle
+from llamafile_format.signing.trust.policy import CertificateRule, Policy, Requirement, Role, SignerRule
+from llamafile_format.signing.x509.certificates import Purpose, verify_chain
+from llamafile_format.vouching.oms import import_oms
+from llamafile_format.vouching.sign import sign
 from tests.certificate_samples import (
     CODE_SIGNING,
     SERVER_AUTH,

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 import llamafile_format
-from llamafile_format.operations.assemble import Content, Labels
-from llamafile_format.operations.inputs import text_content
-from llamafile_format.operations.pack import write_container
-from llamafile_format.operations.readme import readme_text
-from llamafile_format.operations.runtime_members import choose, launcher_prefix, runtime_contents
-from llamafile_format.runtimes import store
+from llamafile_format.engines import store
+from llamafile_format.packing.assemble import Content, Labels
+from llamafile_format.packing.inputs import text_content
+from llamafile_format.packing.pack import write_container
+from llamafile_format.packing.readme import readme_text
+from llamafile_format.packing.runtime_members import choose, launcher_prefix, runtime_contents
 from llamafile_format.source import FileSource
 from tests.benchmarks.random_model import write as write_noise
 from tests.laws.sparse import known_digests

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llamafile_format.runtimes.pin import Flavour
-from llamafile_format.runtimes.store import find_pin, is_here, unpacked
+from llamafile_format.engines.pin import Flavour
+from llamafile_format.engines.store import find_pin, is_here, unpacked
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = [("Nehalem", "v1", "f32"), ("Nehalem", "v1", "f16"), ("Nehalem", "v1", "q8_0"), ("Haswell", "v3", "q8_0")]

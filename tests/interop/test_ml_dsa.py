@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from llamafile_format.signing.key_files import generate, read_private, write_keys
-from llamafile_format.signing.keys import PublicKey
+from llamafile_format.signing.keys.key import PublicKey
+from llamafile_format.signing.keys.key_files import generate, read_private, write_keys
 
 pytestmark = pytest.mark.interop
 DATA = b"DSSEv1 28 application/vnd.in-toto+json 20 {'name': 'a model'}\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from llamafile_format.errors import SourceError, UsageError
-from llamafile_format.signing.external import CommandSigner
-from llamafile_format.signing.key_files import generate, read_private, read_public, write_keys
+from llamafile_format.signing.keys.external import CommandSigner
+from llamafile_format.signing.keys.key_files import generate, read_private, read_public, write_keys
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.interop

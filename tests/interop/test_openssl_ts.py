@@ -13,17 +13,17 @@ import pytest
 import llamafile_format as lf
 from llamafile_format.checks.signatures import read_records
 from llamafile_format.errors import FormatError, SourceError, UsageError
-from llamafile_format.operations.renew import fetch_renewal, renew, renewal_request
-from llamafile_format.operations.sign import sign
-from llamafile_format.operations.timestamp import Trusting, attach, fetch, request
 from llamafile_format.rules import Layer
-from llamafile_format.signing.algorithms import Agility
-from llamafile_format.signing.material import read_material
-from llamafile_format.signing.policy import Authority as Trusted
-from llamafile_format.signing.policy import StampLevel, key_policy
-from llamafile_format.signing.records import Record, RecordKind
-from llamafile_format.signing.timestamp_request import accept_response, build_query
-from llamafile_format.signing.timestamps import read_response, trusted_chain
+from llamafile_format.signing.keys.algorithms import Agility
+from llamafile_format.signing.records.record import Record, RecordKind
+from llamafile_format.signing.time.timestamp_request import accept_response, build_query
+from llamafile_format.signing.time.timestamps import read_response, trusted_chain
+from llamafile_format.signing.trust.material import read_material
+from llamafile_format.signing.trust.policy import Authority as Trusted
+from llamafile_format.signing.trust.policy import StampLevel, key_policy
+from llamafile_format.vouching.renew import fetch_renewal, renew, renewal_request
+from llamafile_format.vouching.sign import sign
+from llamafile_format.vouching.timestamp import Trusting, attach, fetch, request
 from tests.authorities import Authority
 from tests.interop.openssl_authority import OpensslAuthority, served
 from tests.signing_samples import container, keys

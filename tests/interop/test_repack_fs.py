@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.changing.journal import pending
 from llamafile_format.errors import SourceError
-from llamafile_format.operations.journal import pending
 from tests.repack_samples import engine, gguf, sound, write
 from tests.unit.test_repack_in_place import kill_at
 

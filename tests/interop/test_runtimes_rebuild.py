@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from llamafile_format.engines import facts
+from llamafile_format.engines.build import build
+from llamafile_format.engines.cache import work_folder
+from llamafile_format.engines.host import host_target
+from llamafile_format.engines.page import build_page
+from llamafile_format.engines.pin import Flavour, Pin
+from llamafile_format.engines.recording import check_upstream
+from llamafile_format.engines.store import find_pin
+from llamafile_format.engines.toolchain import fill
+from llamafile_format.engines.work import Workshop
 from llamafile_format.errors import LlamafileError, SourceError
-from llamafile_format.runtimes import facts
-from llamafile_format.runtimes.build import build
-from llamafile_format.runtimes.cache import work_folder
-from llamafile_format.runtimes.host import host_target
-from llamafile_format.runtimes.page import build_page
-from llamafile_format.runtimes.pin import Flavour, Pin
-from llamafile_format.runtimes.recording import check_upstream
-from llamafile_format.runtimes.store import find_pin
-from llamafile_format.runtimes.toolchain import fill
-from llamafile_format.runtimes.work import Workshop
 
 pytestmark = [
     pytest.mark.slow,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import llamafile_format as lf
-from llamafile_format.signing.key_files import write_keys
+from llamafile_format.signing.keys.key_files import write_keys
 from tests.laws.sparse import sparse_container
 from tests.signing_samples import container, keys
 
@@ -19,7 +19,7 @@ MOST = 8 << 20  # bytes that signing may read
 _PROGRAM = """
 import sys, time
 from pathlib import Path
-from llamafile_format.operations.sign import sign
+from llamafile_format.vouching.sign import sign
 
 def read():
     lines = Path("/proc/self/io").read_text().splitlines()

@@ -82,7 +82,7 @@ def test_pins_from_the_wheel(installed: Path, tmp_path: Path) -> None:
         [script, "runtimes", "list"], cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=True
     )
     assert shown.stdout.startswith("llama.cpp@")
-    program = "from llamafile_format.runtimes.store import find_pin; print(find_pin('llama.cpp').folder)"
+    program = "from llamafile_format.engines.store import find_pin; print(find_pin('llama.cpp').folder)"
     shown = subprocess.run(
         [installed, "-c", program], cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=True
     )

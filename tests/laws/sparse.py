@@ -10,9 +10,9 @@ from pathlib import Path
 
 from llamafile_format.manifest.hashing import Digests, digest_range, pieces
 from llamafile_format.manifest.merkle import CHUNK_SIZE, combine_crcs
-from llamafile_format.operations.assemble import Content, Labels, PrefixContent, assemble
-from llamafile_format.operations.inputs import text_content
-from llamafile_format.operations.readme import readme_text
+from llamafile_format.packing.assemble import Content, Labels, PrefixContent, assemble
+from llamafile_format.packing.inputs import text_content
+from llamafile_format.packing.readme import readme_text
 from llamafile_format.source import BytesSource, FileSource
 
 ROW = 1 << 16

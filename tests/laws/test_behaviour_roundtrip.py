@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llamafile_format.runtimes.behaviour import (
+from llamafile_format.engines.behaviour import (
     Agreement,
     Environment,
     Part,
@@ -20,10 +20,10 @@ from llamafile_format.runtimes.behaviour import (
     Subject,
     Tolerance,
 )
-from llamafile_format.runtimes.behaviour_compare import compare
-from llamafile_format.runtimes.behaviour_reader import read_record
-from llamafile_format.runtimes.behaviour_yaml import record_bytes
-from llamafile_format.runtimes.trace import (
+from llamafile_format.engines.behaviour_compare import compare
+from llamafile_format.engines.behaviour_reader import read_record
+from llamafile_format.engines.behaviour_yaml import record_bytes
+from llamafile_format.engines.trace import (
     Identity,
     Likelihood,
     Message,

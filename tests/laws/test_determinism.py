@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import llamafile_format
-from llamafile_format.operations.inputs import Include
+from llamafile_format.packing.inputs import Include
 from tests.laws.containers import tiny_gguf
 
 PROGRAM = """

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from llamafile_format.signing import timestamps
+from llamafile_format.signing.time import timestamps
 from spec.vectors.generate.signatures_forge import Tail
 from tests.signed_samples import certified, countersigned, is_authentic, renewed, verify
 

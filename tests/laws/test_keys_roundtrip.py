@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamafile_format.errors import FormatError, UsageError
-from llamafile_format.signing.key_files import KINDS, generate, parse_public, read_private
-from llamafile_format.signing.keys import PrivateKey, PublicKey
+from llamafile_format.signing.keys.key import PrivateKey, PublicKey
+from llamafile_format.signing.keys.key_files import KINDS, generate, parse_public, read_private
 
 SINGLE = [kind for kind in KINDS if "+" not in kind]
 

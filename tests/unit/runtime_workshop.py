@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from llamafile_format.runtimes.pin import Pin, load_pin
-from llamafile_format.runtimes.swhid import of_path
+from llamafile_format.engines.pin import Pin, load_pin
+from llamafile_format.engines.swhid import of_path
 
 CMAKE = """#!/bin/sh
 # "configures": notes the command line and the environment in the build folder

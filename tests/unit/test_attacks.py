@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from llamafile_format import Layer, Verdict
-from llamafile_format.signing.policy import Requirement, Role
+from llamafile_format.signing.trust.policy import Requirement, Role
 from spec.vectors.generate.chunks import SCRIPT
 from spec.vectors.generate.forge import (
     FOLDER,
@@ -433,7 +433,7 @@ def test_records_that_overlap_are_not_read_a_thousand_times() -> None:
 
 def test_strange_stamps_do_not_multiply_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each token of nothing here could be a renewal; the file is hashed once for each function, not for each token."""
-    from llamafile_format.operations import renew
+    from llamafile_format.vouching import renew
 
     made, hashers = signed(), []
     for number in range(40):

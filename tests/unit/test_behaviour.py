@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from llamafile_format.runtimes.behaviour import (
+from llamafile_format.engines.behaviour import (
     MAX_RECORD,
     Agreement,
     Record,
@@ -23,10 +23,10 @@ from llamafile_format.runtimes.behaviour import (
     tokens_digest,
     worst,
 )
-from llamafile_format.runtimes.behaviour_compare import compare_prompt, ordered
-from llamafile_format.runtimes.behaviour_reader import Reading, read_record
-from llamafile_format.runtimes.behaviour_yaml import decimal, quoted, record_bytes
-from llamafile_format.runtimes.trace import Message, Prompt, PromptTrace, Step
+from llamafile_format.engines.behaviour_compare import compare_prompt, ordered
+from llamafile_format.engines.behaviour_reader import Reading, read_record
+from llamafile_format.engines.behaviour_yaml import decimal, quoted, record_bytes
+from llamafile_format.engines.trace import Message, Prompt, PromptTrace, Step
 from llamafile_format.source import BytesSource
 from llamafile_format.specdata import spec_yaml
 from llamafile_format.weights.gguf import read_gguf

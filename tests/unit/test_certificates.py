@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from llamafile_format.errors import FormatError
-from llamafile_format.signing.algorithms import Agility, Algorithm
-from llamafile_format.signing.certificates import (
+from llamafile_format.signing.keys.algorithms import Agility, Algorithm
+from llamafile_format.signing.x509.certificates import (
     Purpose,
     check_own_chain,
     identities,
@@ -24,7 +24,7 @@ from llamafile_format.signing.certificates import (
     signed_with,
     verify_chain,
 )
-from llamafile_format.signing.revocations import all_listed
+from llamafile_format.signing.x509.revocations import all_listed
 from tests.certificate_samples import (
     ANY_USAGE,
     CODE_SIGNING,

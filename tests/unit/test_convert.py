@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.changing import surgery
+from llamafile_format.changing.convert import FORMS, convert
+from llamafile_format.changing.recover import recover
 from llamafile_format.checks.verdict import Verdict
 from llamafile_format.container import open_container
 from llamafile_format.errors import FormatError, SourceError, UsageError
-from llamafile_format.operations import surgery
-from llamafile_format.operations.assemble import Content, Labels, assemble
-from llamafile_format.operations.convert import FORMS, convert
-from llamafile_format.operations.recover import recover
-from llamafile_format.operations.runtime_members import launcher_prefix
+from llamafile_format.packing.assemble import Content, Labels, assemble
+from llamafile_format.packing.runtime_members import launcher_prefix
 from llamafile_format.prefix.bootstrap import INDEX_OFFSET, SLOTS_OFFSET, Form
 from llamafile_format.source import BytesSource, FileSource
 from llamafile_format.source.pending import MAGIC, journal_path

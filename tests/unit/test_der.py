@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamafile_format.errors import FormatError
-from llamafile_format.signing import der
-from llamafile_format.signing.der import Fields, parse
+from llamafile_format.signing.x509 import der
+from llamafile_format.signing.x509.der import Fields, parse
 
 WRONG = {
     "nothing": "",

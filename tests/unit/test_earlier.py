@@ -11,11 +11,11 @@ import llamafile_format as lf
 from llamafile_format.checks.earlier import check_earlier
 from llamafile_format.checks.verdict import Verdict
 from llamafile_format.findings import Finding
-from llamafile_format.operations.inputs import Include, text_content
-from llamafile_format.operations.sign import sign
+from llamafile_format.packing.inputs import Include, text_content
 from llamafile_format.rules import Layer
-from llamafile_format.signing.algorithms import Agility
-from llamafile_format.signing.policy import Policy, Role, SignerRule
+from llamafile_format.signing.keys.algorithms import Agility
+from llamafile_format.signing.trust.policy import Policy, Role, SignerRule
+from llamafile_format.vouching.sign import sign
 from tests.certificate_samples import when
 from tests.laws.containers import tiny_gguf
 from tests.signing_samples import container, keys
@@ -98,7 +98,7 @@ def history(folder: Path, new: Path, files: dict[str, bytes]) -> Path:
     """A container whose history is ``files`` by name: what a hostile packer could arrange."""
     import os
 
-    from llamafile_format.operations.assemble import Content, Labels, PrefixContent, assemble
+    from llamafile_format.packing.assemble import Content, Labels, PrefixContent, assemble
     from llamafile_format.source import BytesSource
 
     contents = [Content("tiny.gguf", "weights", "application/x-gguf", BytesSource(tiny_gguf()), 65536)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from llamafile_format.engines.embedded import MAX_PIN, is_pin_path, read_embedded
 from llamafile_format.errors import FormatError
-from llamafile_format.runtimes.embedded import MAX_PIN, is_pin_path, read_embedded
 from tests.runtime_samples import REAL
 
 PATH = "runtimes/llama.cpp/0.3.36/runtime.yaml"

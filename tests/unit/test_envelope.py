@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llamafile_format.errors import FormatError
-from llamafile_format.signing.envelope import encode_bundle, pae, read_bundle, respelt
+from llamafile_format.signing.records.envelope import encode_bundle, pae, read_bundle, respelt
 from tests import signing_samples
 
 (KEY,) = signing_samples.keys("p256")

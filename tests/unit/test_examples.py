@@ -28,7 +28,7 @@ def test_archivist(tmp_path: Path) -> None:
 
 
 def test_archivist_signs(tmp_path: Path) -> None:
-    from llamafile_format.signing.key_files import generate, write_keys
+    from llamafile_format.signing.keys.key_files import generate, write_keys
 
     write_keys(tmp_path / "key", generate("p384"), passphrase=None)
     shown = _run("archivist_sign.py", small_container(tmp_path), tmp_path / "key", tmp_path / "key.pub")

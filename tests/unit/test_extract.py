@@ -116,7 +116,7 @@ def test_a_source_that_changes_while_it_is_packed_is_refused(tmp_path: Path, mon
     """Digest and bytes must be of the same moment: a model that a download still writes to is no model."""
     import os
 
-    from llamafile_format.operations import assemble
+    from llamafile_format.packing import assemble
 
     model = tmp_path / "m.gguf"
     model.write_bytes(tiny_gguf(values=100_000))

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from llamafile_format.errors import NotALlamafile, SourceError, UsageError
-from llamafile_format.operations.inspect import inspect
+from llamafile_format.examining.inspect import inspect
 from llamafile_format.reports.inspect_json import find_field, inspection_json, inspection_value
 from llamafile_format.source import BytesSource
 from llamafile_format.spans import covers

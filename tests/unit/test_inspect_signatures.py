@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 import llamafile_format
 from llamafile_format.cli.main import cli
-from llamafile_format.operations import inspect_records
+from llamafile_format.examining import inspect_records
 from llamafile_format.specdata import spec_dir
 from tests import by_hand_samples as samples
 from tests.laws.containers import small_container

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from llamafile_format.errors import NotALlamafile, SourceError
-from llamafile_format.operations.inspect import inspect
-from llamafile_format.operations.inspection import Inspection
+from llamafile_format.examining.inspect import inspect
+from llamafile_format.examining.inspection import Inspection
 from llamafile_format.reports.columns import width
 from llamafile_format.reports.html import page
 from llamafile_format.reports.inspect_json import inspection_json

@@ -18,9 +18,9 @@ import pytest
 
 from llamafile_format.cli.passphrase import from_file, new_passphrase, passphrase_for, private_keys
 from llamafile_format.errors import SourceError, UsageError
-from llamafile_format.signing.external import MAX_SIGNATURE, CommandSigner
-from llamafile_format.signing.key_files import KINDS, generate, read_private, read_public, write_keys
-from llamafile_format.signing.keys import PrivateKey
+from llamafile_format.signing.keys.external import MAX_SIGNATURE, CommandSigner
+from llamafile_format.signing.keys.key import PrivateKey
+from llamafile_format.signing.keys.key_files import KINDS, generate, read_private, read_public, write_keys
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -225,7 +225,7 @@ def test_warning_of_a_key_that_others_read(tmp_path: Path, capsys: pytest.Captur
 
 SIGN = """
 import sys
-from llamafile_format.signing.key_files import read_private
+from llamafile_format.signing.keys.key_files import read_private
 data = sys.stdin.buffer.read()
 sys.stdout.buffer.write(read_private(sys.argv[1])[0].sign(data))
 """

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from llamafile_format.errors import FormatError, UsageError
-from llamafile_format.signing.algorithms import Agility, Algorithm, AlgorithmKind, Status, registry
-from llamafile_format.signing.key_files import (
+from llamafile_format.signing.keys.algorithms import Agility, Algorithm, AlgorithmKind, Status, registry
+from llamafile_format.signing.keys.key import PrivateKey, PublicKey, pem_text
+from llamafile_format.signing.keys.key_files import (
     DEFAULT_KIND,
     KINDS,
     MAX_FILE,
@@ -31,7 +32,6 @@ from llamafile_format.signing.key_files import (
     read_public,
     write_keys,
 )
-from llamafile_format.signing.keys import PrivateKey, PublicKey, pem_text
 from tests.conftest import ROOT
 
 SINGLE = [kind for kind in KINDS if "+" not in kind]

@@ -16,9 +16,10 @@ FLOORS = [
     {"weights"},
     {"manifest"},
     {"signing"},
-    {"runtimes"},
+    {"engines"},
     {"checks", "container", "legacy"},
-    {"operations"},
+    {"output"},
+    {"examining", "packing", "changing", "vouching", "running"},
     {"reports"},
     {"cli"},
 ]

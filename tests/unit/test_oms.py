@@ -13,11 +13,11 @@ import pytest
 import llamafile_format as lf
 from llamafile_format.checks.signatures import read_records
 from llamafile_format.errors import FormatError, UsageError
-from llamafile_format.operations.oms import MAX_BUNDLE, export_oms, import_oms
-from llamafile_format.operations.sign import Attestation, sign
-from llamafile_format.signing.envelope import read_bundle
-from llamafile_format.signing.policy import key_policy
-from llamafile_format.signing.records import Record
+from llamafile_format.signing.records.envelope import read_bundle
+from llamafile_format.signing.records.record import Record
+from llamafile_format.signing.trust.policy import key_policy
+from llamafile_format.vouching.oms import MAX_BUNDLE, export_oms, import_oms
+from llamafile_format.vouching.sign import Attestation, sign
 from tests.signing_samples import TIME, container, keys
 
 Cli = Callable[..., "CompletedProcess[str]"]

@@ -12,9 +12,9 @@ import yaml
 import llamafile_format as lf
 from llamafile_format.checks.prefix import WINDOWS_MAX
 from llamafile_format.manifest.model import Manifest
-from llamafile_format.operations import windows
-from llamafile_format.operations.run import Selection, prepare
+from llamafile_format.packing import windows
 from llamafile_format.prefix.launcher import LAUNCHER_SIZE, read_index
+from llamafile_format.running.run import Selection, prepare
 from tests.conftest import CliRunner
 from tests.laws.sparse import sparse_container
 from tests.repack_samples import engine, gguf, legacy, sound, write

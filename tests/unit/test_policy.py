@@ -17,8 +17,8 @@ from llamafile_format.container import open_container
 from llamafile_format.errors import FormatError, SourceError
 from llamafile_format.findings import Finding
 from llamafile_format.rules import Layer, Severity, all_rules
-from llamafile_format.signing.licenses import MAX_DEPTH, is_license, license_allowed
-from llamafile_format.signing.policy import (
+from llamafile_format.signing.trust.licenses import MAX_DEPTH, is_license, license_allowed
+from llamafile_format.signing.trust.policy import (
     Denied,
     Pin,
     Policy,
@@ -29,7 +29,7 @@ from llamafile_format.signing.policy import (
     key_policy,
     root_policy,
 )
-from llamafile_format.signing.policy_reader import read_policy
+from llamafile_format.signing.trust.policy_reader import read_policy
 from llamafile_format.specdata import load_yaml, spec_dir
 from tests.laws.containers import small_container
 from tests.unit.test_policy_examples import material, plain
@@ -261,7 +261,7 @@ def test_the_policy_itself_is_bounded_and_must_be_there(folder: Path) -> None:
 
 def test_only_rules_about_contents_and_legacy_habits_are_lowered() -> None:
     """Every rule of the table: either it may be lowered, or clause 16.8.3 says why not."""
-    from llamafile_format.signing.policy_reader import _may_be_lowered
+    from llamafile_format.signing.trust.policy_reader import _may_be_lowered
 
     for row in all_rules().values():
         if _may_be_lowered(row):

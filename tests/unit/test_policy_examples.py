@@ -15,14 +15,14 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from llamafile_format.checks.verdict import Report, Verdict
-from llamafile_format.operations.sign import sign
-from llamafile_format.operations.tail import append_records
-from llamafile_format.operations.verify import verify
+from llamafile_format.examining.verify import verify
 from llamafile_format.rules import Layer
-from llamafile_format.signing.keys import PublicKey
-from llamafile_format.signing.policy_reader import read_policy
-from llamafile_format.signing.records import RecordKind
+from llamafile_format.signing.keys.key import PublicKey
+from llamafile_format.signing.records.record import RecordKind
+from llamafile_format.signing.trust.policy_reader import read_policy
 from llamafile_format.specdata import load_yaml, spec_dir
+from llamafile_format.vouching.sign import sign
+from llamafile_format.vouching.tail import append_records
 from spec.vectors.generate.signatures_keys import Key
 from spec.vectors.generate.timestamps_forge import Stamp
 from tests.laws.containers import small_container

@@ -42,7 +42,7 @@ def test_relative_links_lead_somewhere() -> None:
 
 @pytest.mark.usefixtures("tiny_runtimes")
 def test_python_block_runs(tmp_path: Path) -> None:
-    from llamafile_format.signing.key_files import generate, write_keys
+    from llamafile_format.signing.keys.key_files import generate, write_keys
     from tests.laws.containers import tiny_gguf
 
     (tmp_path / "model.gguf").write_bytes(tiny_gguf())

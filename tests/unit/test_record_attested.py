@@ -12,18 +12,18 @@ import pytest
 import llamafile_format as lf
 from llamafile_format.checks.signatures import read_records
 from llamafile_format.checks.verdict import Verdict
+from llamafile_format.engines.prompts import Prompts
+from llamafile_format.engines.trace import Prompt
 from llamafile_format.errors import FormatError, UsageError
-from llamafile_format.operations import choose_runtime
-from llamafile_format.operations.attested import BEHAVIOUR, attestation_of
-from llamafile_format.operations.record import RecordResult, record
-from llamafile_format.operations.replay import replay
-from llamafile_format.operations.sign import Attestation, sign
 from llamafile_format.rules import Layer
-from llamafile_format.runtimes.prompts import Prompts
-from llamafile_format.runtimes.trace import Prompt
-from llamafile_format.signing.envelope import read_bundle
-from llamafile_format.signing.key_files import write_keys
-from llamafile_format.signing.records import RecordKind
+from llamafile_format.running import choose_runtime
+from llamafile_format.running.record import RecordResult, record
+from llamafile_format.running.replay import replay
+from llamafile_format.signing.keys.key_files import write_keys
+from llamafile_format.signing.records.envelope import read_bundle
+from llamafile_format.signing.records.record import RecordKind
+from llamafile_format.vouching.attested import BEHAVIOUR, attestation_of
+from llamafile_format.vouching.sign import Attestation, sign
 from tests.behaviour_samples import Fake, pack
 from tests.signing_samples import keys
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.changing import surgery
+from llamafile_format.changing.journal import HEADER, Journal, journal_path, pending
+from llamafile_format.changing.shift import Shift, can_shift
 from llamafile_format.errors import FormatError, SourceError
-from llamafile_format.operations import surgery
-from llamafile_format.operations.journal import HEADER, Journal, journal_path, pending
-from llamafile_format.operations.shift import Shift, can_shift
 from tests.repack_samples import engine, gguf, kill_at, sound, steps_of, write
 
 MODEL = gguf("m", 1 << 21)

@@ -324,9 +324,9 @@ def with_field(path: Path) -> bytes:
     import tempfile
     from dataclasses import replace
 
-    from llamafile_format.operations.assemble import assemble
-    from llamafile_format.operations.carry import carry
-    from llamafile_format.operations.changes import Order, plan_changes
+    from llamafile_format.changing.carry import carry
+    from llamafile_format.changing.changes import Order, plan_changes
+    from llamafile_format.packing.assemble import assemble
 
     with lf.open(path) as container, tempfile.TemporaryFile() as file:
         plan = plan_changes(carry(container), Order())

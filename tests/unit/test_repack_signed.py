@@ -10,9 +10,9 @@ from subprocess import CompletedProcess
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.changing.history import claimed_signers
 from llamafile_format.checks.signatures import read_records
-from llamafile_format.operations.history import claimed_signers
-from llamafile_format.signing.policy import key_policy
+from llamafile_format.signing.trust.policy import key_policy
 from tests.signing_samples import container, keys
 
 Cli = Callable[..., "CompletedProcess[str]"]

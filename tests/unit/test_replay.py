@@ -15,14 +15,14 @@ from jsonschema import Draft202012Validator
 import llamafile_format as lf
 from llamafile_format.checks.verdict import Verdict
 from llamafile_format.cli.main import cli
-from llamafile_format.operations import choose_runtime
-from llamafile_format.operations.record import record
-from llamafile_format.operations.replay import Replay, replay
+from llamafile_format.engines.behaviour import Agreement
+from llamafile_format.engines.launch import Via
 from llamafile_format.reports.replay_json import replay_value
 from llamafile_format.reports.replay_text import replay_text
 from llamafile_format.rules import Layer
-from llamafile_format.runtimes.behaviour import Agreement
-from llamafile_format.runtimes.launch import Via
+from llamafile_format.running import choose_runtime
+from llamafile_format.running.record import record
+from llamafile_format.running.replay import Replay, replay
 from tests.behaviour_samples import TARGET, Fake, pack
 from tests.conftest import ROOT
 

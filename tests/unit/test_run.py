@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import llamafile_format as lf
-from llamafile_format.operations.run import Selection, prepare
-from llamafile_format.runtimes.host import host_target
+from llamafile_format.engines.host import host_target
+from llamafile_format.running.run import Selection, prepare
 from tests.conftest import CliRunner
 from tests.repack_samples import engine, gguf, legacy, write
 from tests.runtime_samples import program, use, write_pin

@@ -12,14 +12,14 @@ from click.testing import CliRunner
 
 from llamafile_format.cli.main import cli
 from llamafile_format.cli.terminal import steps
+from llamafile_format.engines import build as driver
+from llamafile_format.engines import work
+from llamafile_format.engines.build import build
+from llamafile_format.engines.host import host_target
+from llamafile_format.engines.pin import Flavour, Pin, load_pin
+from llamafile_format.engines.vault import check_vault, fill_vault
+from llamafile_format.engines.work import BuildFailed, Workshop
 from llamafile_format.errors import FormatError, LlamafileError, UsageError
-from llamafile_format.runtimes import build as driver
-from llamafile_format.runtimes import work
-from llamafile_format.runtimes.build import build
-from llamafile_format.runtimes.host import host_target
-from llamafile_format.runtimes.pin import Flavour, Pin, load_pin
-from llamafile_format.runtimes.vault import check_vault, fill_vault
-from llamafile_format.runtimes.work import BuildFailed, Workshop
 from tests.unit.runtime_workshop import make_pin
 
 pytestmark = pytest.mark.skipif(host_target() != "linux-x86_64", reason="pins are built on linux-x86_64")
@@ -153,8 +153,8 @@ def test_what_cannot_be_built_is_said(pin: Pin, tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_archive_cannot_write_outside(pin: Pin, tmp_path: Path) -> None:
-    from llamafile_format.runtimes.pin import Input
-    from llamafile_format.runtimes.sources import unpack
+    from llamafile_format.engines.pin import Input
+    from llamafile_format.engines.sources import unpack
     from tests.unit.runtime_workshop import wheel
 
     archive = tmp_path / "bad-1.whl"
@@ -179,9 +179,9 @@ def call(pin: Pin, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[in
 
 
 def test_build_record_verify(pin: Pin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llamafile_format.runtimes.recording.check_upstream", lambda *_: None)
-    monkeypatch.setattr("llamafile_format.runtimes.facts.architectures", lambda _: ["llama", "no"])
-    monkeypatch.setattr("llamafile_format.runtimes.facts.tensor_types", lambda _: [0, 1])
+    monkeypatch.setattr("llamafile_format.engines.recording.check_upstream", lambda *_: None)
+    monkeypatch.setattr("llamafile_format.engines.facts.architectures", lambda _: ["llama", "no"])
+    monkeypatch.setattr("llamafile_format.engines.facts.tensor_types", lambda _: [0, 1])
     code, _ = call(pin, monkeypatch, "build", "engine", "--flavour", "both", "-o", str(tmp_path / "out"), "--record")
     assert code == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"native-{TARGET}", f"reference-{TARGET}"]
@@ -191,7 +191,7 @@ def test_build_record_verify(pin: Pin, tmp_path: Path, monkeypatch: pytest.Monke
         (Flavour.REFERENCE, TARGET, 10),
     ]
     assert recorded.architectures == {"llama", "no"}
-    from llamafile_format.runtimes import store
+    from llamafile_format.engines import store
 
     store._pins_in.cache_clear()
     code, text = call(recorded, monkeypatch, "verify", "engine", "--flavour", "both")

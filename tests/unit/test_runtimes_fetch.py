@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from llamafile_format.engines.fetch import fetch
+from llamafile_format.engines.index import PYPI, Settings, read_settings, without_secrets
+from llamafile_format.engines.pin import Input
+from llamafile_format.engines.sources import from_folder
 from llamafile_format.errors import FormatError, SourceError, UsageError
-from llamafile_format.runtimes.fetch import fetch
-from llamafile_format.runtimes.index import PYPI, Settings, read_settings, without_secrets
-from llamafile_format.runtimes.pin import Input
-from llamafile_format.runtimes.sources import from_folder
 
 DATA = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(DATA).hexdigest()

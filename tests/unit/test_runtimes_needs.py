@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from llamafile_format.engines.needs import needs, objections
+from llamafile_format.engines.pin import Flavour, Target
 from llamafile_format.errors import FormatError
-from llamafile_format.runtimes.needs import needs, objections
-from llamafile_format.runtimes.pin import Flavour, Target
 
 
 def elf(machine: int = 62, libraries: tuple[str, ...] = (), loader: str = "") -> bytes:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llamafile_format.errors import FormatError, UsageError
-from llamafile_format.runtimes.page import (
+from llamafile_format.engines.page import (
     Package,
     build_page,
     cached,
@@ -20,7 +19,8 @@ from llamafile_format.runtimes.page import (
     read_archive,
     write_archive,
 )
-from llamafile_format.runtimes.work import Workshop
+from llamafile_format.engines.work import Workshop
+from llamafile_format.errors import FormatError, UsageError
 from tests.unit.runtime_workshop import make_pin
 
 

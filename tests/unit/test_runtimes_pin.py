@@ -13,13 +13,13 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from llamafile_format.engines import store
+from llamafile_format.engines.needs import objections
+from llamafile_format.engines.page import read_archive
+from llamafile_format.engines.pin import Flavour, Pin, load_pin
+from llamafile_format.engines.pin_reader import read_pin
+from llamafile_format.engines.swhid import of_path
 from llamafile_format.errors import FormatError
-from llamafile_format.runtimes import store
-from llamafile_format.runtimes.needs import objections
-from llamafile_format.runtimes.page import read_archive
-from llamafile_format.runtimes.pin import Flavour, Pin, load_pin
-from llamafile_format.runtimes.pin_reader import read_pin
-from llamafile_format.runtimes.swhid import of_path
 from llamafile_format.specdata import load_yaml, spec_dir
 from llamafile_format.weights.tensor_types import TypeStatus, meanings
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from llamafile_format.engines import cache, store
+from llamafile_format.engines.cache import place
+from llamafile_format.engines.host import host_target
+from llamafile_format.engines.members import RuntimeName, companion_path, parse_runtime_path, runtime_path
+from llamafile_format.engines.packed import compress, pieces
+from llamafile_format.engines.pin import Flavour
 from llamafile_format.errors import FormatError, SourceError, UsageError
-from llamafile_format.runtimes import cache, store
-from llamafile_format.runtimes.cache import place
-from llamafile_format.runtimes.host import host_target
-from llamafile_format.runtimes.members import RuntimeName, companion_path, parse_runtime_path, runtime_path
-from llamafile_format.runtimes.packed import compress, pieces
-from llamafile_format.runtimes.pin import Flavour
 from tests.runtime_samples import program, use, write_pin
 
 DATA = b"#!/bin/sh\necho started\n" * 100
@@ -172,7 +172,7 @@ def test_no_folder_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def test_forty_first_starts_at_once(own_cache: Path) -> None:
     code = (
-        "import hashlib,sys;from llamafile_format.runtimes.cache import place;"
+        "import hashlib,sys;from llamafile_format.engines.cache import place;"
         "d=b'#!/bin/sh\\necho ok\\n'*5000;"
         "p=place(hashlib.sha256(d).hexdigest(),len(d),lambda:[d]);sys.exit(p.read_bytes()!=d)"
     )
@@ -186,7 +186,7 @@ def test_forty_first_starts_at_once(own_cache: Path) -> None:
 
 
 def test_member_paths(tmp_path: Path) -> None:
-    from llamafile_format.runtimes.pin import load_pin
+    from llamafile_format.engines.pin import load_pin
 
     pin = load_pin(write_pin(tmp_path))
     path = runtime_path(pin, Flavour.REFERENCE, "wasm32-wasi")

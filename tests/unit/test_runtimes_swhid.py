@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llamafile_format.runtimes.swhid import of_content, of_folder, of_path
+from llamafile_format.engines.swhid import of_content, of_folder, of_path
 
 EMPTY_TREE = "swh:1:dir:4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 EMPTY_BLOB = "swh:1:cnt:e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from llamafile_format.engines import facts, pin_writer
+from llamafile_format.engines.pin import Build, Flavour, Page, load_pin
+from llamafile_format.engines.pin_reader import read_pin
 from llamafile_format.errors import FormatError
-from llamafile_format.runtimes import facts, pin_writer
-from llamafile_format.runtimes.pin import Build, Flavour, Page, load_pin
-from llamafile_format.runtimes.pin_reader import read_pin
 
 FILE = Path(__file__).resolve().parents[2] / "runtimes" / "llama.cpp" / "0.3.36" / "runtime.yaml"
 TEXT = FILE.read_text(encoding="utf-8")

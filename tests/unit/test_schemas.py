@@ -17,7 +17,7 @@ import llamafile_format
 from llamafile_format.container import Container
 from llamafile_format.manifest.canonical import encode
 from llamafile_format.manifest.reader import read_manifest
-from llamafile_format.operations.inputs import _RECIPE_FIELDS, RECIPE_FORMAT
+from llamafile_format.packing.inputs import _RECIPE_FIELDS, RECIPE_FORMAT
 from llamafile_format.reports.verify_json import report_json, report_value
 from llamafile_format.source import BytesSource
 from llamafile_format.specdata import load_yaml, spec_dir

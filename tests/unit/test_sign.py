@@ -17,13 +17,13 @@ import llamafile_format as lf
 from llamafile_format.checks.signatures import read_records
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.manifest.canonical import decode, encode
-from llamafile_format.operations.sign import Attestation, sign
-from llamafile_format.operations.signers import key_ids, read_signers
-from llamafile_format.signing.envelope import read_bundle
-from llamafile_format.signing.key_files import write_keys
-from llamafile_format.signing.keys import PrivateKey, PublicKey
-from llamafile_format.signing.records import Record, RecordKind
-from llamafile_format.signing.statement import read_statement
+from llamafile_format.signing.keys.key import PrivateKey, PublicKey
+from llamafile_format.signing.keys.key_files import write_keys
+from llamafile_format.signing.records.envelope import read_bundle
+from llamafile_format.signing.records.record import Record, RecordKind
+from llamafile_format.signing.records.statement import read_statement
+from llamafile_format.vouching.sign import Attestation, sign
+from llamafile_format.vouching.signers import key_ids, read_signers
 from tests.signing_samples import TIME, certified, container, keys
 
 Cli = Callable[..., "CompletedProcess[str]"]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from llamafile_format.operations.sign import Attestation, sign
-from llamafile_format.signing.keys import PrivateKey
+from llamafile_format.signing.keys.key import PrivateKey
+from llamafile_format.vouching.sign import Attestation, sign
 from spec.vectors.generate.signatures import PROVENANCE, pair, signed, tail
 from spec.vectors.generate.signatures_certificates import LEAF, ROOT, STAMP_ROOT
 from spec.vectors.generate.signatures_forge import DECLARED, Tail, at, pae, unsigned

@@ -23,22 +23,19 @@ from llamafile_format.checks.signatures import Subject, collect, read_records
 from llamafile_format.checks.verdict import Verdict
 from llamafile_format.container import open_container
 from llamafile_format.errors import FormatError, SourceError
+from llamafile_format.examining.demands import Trust, unestablished
+from llamafile_format.examining.verify import verify
+from llamafile_format.examining.verify_signatures import Judged
 from llamafile_format.findings import Finding
-from llamafile_format.operations.renew import prefix_digests
-from llamafile_format.operations.sign import Attestation, sign
-from llamafile_format.operations.tail import Made, append_records
-from llamafile_format.operations.transfer import write_at
-from llamafile_format.operations.trust import Trust, unestablished
-from llamafile_format.operations.verify import verify
-from llamafile_format.operations.verify_signatures import Judged
+from llamafile_format.output.transfer import write_at
 from llamafile_format.rules import Layer, Severity
-from llamafile_format.signing import certificates
-from llamafile_format.signing.algorithms import Agility
-from llamafile_format.signing.certificates import Purpose, verify_chain
-from llamafile_format.signing.envelope import encode_bundle, pae, read_bundle
-from llamafile_format.signing.keys import PrivateKey
-from llamafile_format.signing.material import MAX_IN_ALL, Material, encode_material
-from llamafile_format.signing.policy import (
+from llamafile_format.signing.keys.algorithms import Agility
+from llamafile_format.signing.keys.key import PrivateKey
+from llamafile_format.signing.records.envelope import encode_bundle, pae, read_bundle
+from llamafile_format.signing.records.record import MAX_TAIL, Record, RecordKind, record_path
+from llamafile_format.signing.records.statement import Annotations, attestation, countersignature, read_statement
+from llamafile_format.signing.trust.material import MAX_IN_ALL, Material, encode_material
+from llamafile_format.signing.trust.policy import (
     Authority,
     CertificateRule,
     Policy,
@@ -50,12 +47,15 @@ from llamafile_format.signing.policy import (
     halves_of,
     key_policy,
 )
-from llamafile_format.signing.policy_reader import read_policy
-from llamafile_format.signing.records import MAX_TAIL, Record, RecordKind, record_path
-from llamafile_format.signing.sight import sights
-from llamafile_format.signing.statement import Annotations, attestation, countersignature, read_statement
-from llamafile_format.signing.wildcards import fits, fits_identity
+from llamafile_format.signing.trust.policy_reader import read_policy
+from llamafile_format.signing.trust.sight import sights
+from llamafile_format.signing.trust.wildcards import fits, fits_identity
+from llamafile_format.signing.x509 import certificates
+from llamafile_format.signing.x509.certificates import Purpose, verify_chain
 from llamafile_format.source import BytesSource
+from llamafile_format.vouching.renew import prefix_digests
+from llamafile_format.vouching.sign import Attestation, sign
+from llamafile_format.vouching.tail import Made, append_records
 from spec.vectors.generate.forge import Part, encode
 from spec.vectors.generate.load import read_vector
 from spec.vectors.generate.signatures_forge import unsigned
@@ -223,7 +223,7 @@ def test_detached_records_come_together_or_not_at_all(file: Path, monkeypatch: p
         done.append(descriptor)
         write_at(descriptor, at, data)
 
-    monkeypatch.setattr("llamafile_format.operations.tail.write_at", full)
+    monkeypatch.setattr("llamafile_format.vouching.tail.write_at", full)
     before = sorted(file.parent.iterdir())
     with pytest.raises(SourceError):
         sign(file, signing_samples.keys("p256+ml-dsa-65"), detached=True)

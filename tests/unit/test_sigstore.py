@@ -19,12 +19,12 @@ import pytest
 
 from llamafile_format.errors import FormatError
 from llamafile_format.manifest.canonical import encode
-from llamafile_format.signing.algorithms import Agility
-from llamafile_format.signing.envelope import Bundle, Method, encode_bundle, pae, read_bundle, respelt
-from llamafile_format.signing.policy import SigstoreRule
-from llamafile_format.signing.sigstore import Missing, SigstoreResult, verify_sigstore
-from llamafile_format.signing.sigstore_root import CONFIG_TYPE
-from llamafile_format.signing.statement import read_statement
+from llamafile_format.signing.keys.algorithms import Agility
+from llamafile_format.signing.records.envelope import Bundle, Method, encode_bundle, pae, read_bundle, respelt
+from llamafile_format.signing.records.statement import read_statement
+from llamafile_format.signing.trust.policy import SigstoreRule
+from llamafile_format.signing.trust.sigstore import Missing, SigstoreResult, verify_sigstore
+from llamafile_format.signing.trust.sigstore_root import CONFIG_TYPE
 from tests.conftest import ROOT
 from tests.signing_samples import keys
 

@@ -13,11 +13,11 @@ import pytest
 
 import llamafile_format as lf
 from llamafile_format.checks.verdict import Report, Verdict
-from llamafile_format.operations.inputs import Include
-from llamafile_format.operations.oms import import_oms
+from llamafile_format.packing.inputs import Include
 from llamafile_format.rules import Layer
-from llamafile_format.signing.policy import Policy, Requirement, Role, SignerRule, SigstoreRule, root_policy
-from llamafile_format.signing.statement import Annotations, covered_resources, oms_statement
+from llamafile_format.signing.records.statement import Annotations, covered_resources, oms_statement
+from llamafile_format.signing.trust.policy import Policy, Requirement, Role, SignerRule, SigstoreRule, root_policy
+from llamafile_format.vouching.oms import import_oms
 from tests.conftest import ROOT, CliRunner
 from tests.signing_samples import container
 

@@ -14,8 +14,8 @@ import pytest
 import llamafile_format
 from llamafile_format.manifest.merkle import chunk_root
 from llamafile_format.manifest.roles import Role, alignment_of, file_order, unix_mode
-from llamafile_format.operations.assemble import Assembled, Content, Labels, PrefixContent, assemble
-from llamafile_format.operations.inputs import text_content
+from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble
+from llamafile_format.packing.inputs import text_content
 from llamafile_format.rules import Rule, Severity, all_rules
 from llamafile_format.source import BytesSource
 from spec.vectors.generate.forge import gguf

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.changing import surgery
+from llamafile_format.changing.convert import convert
+from llamafile_format.changing.recover import recover
 from llamafile_format.checks.signatures import read_records
 from llamafile_format.container import Container
 from llamafile_format.errors import FormatError, SourceError, UsageError
-from llamafile_format.operations import surgery
-from llamafile_format.operations.convert import convert
-from llamafile_format.operations.recover import recover
-from llamafile_format.operations.sign import sign
-from llamafile_format.operations.tail import append_records, detached_path, records_beside, write_detached
-from llamafile_format.signing.records import MAX_RECORD, MAX_RECORDS, Record, RecordKind
+from llamafile_format.signing.records.record import MAX_RECORD, MAX_RECORDS, Record, RecordKind
 from llamafile_format.source.pending import MAGIC, journal_path, pending
+from llamafile_format.vouching.sign import sign
+from llamafile_format.vouching.tail import append_records, detached_path, records_beside, write_detached
 from tests.repack_samples import kill_at, legacy, steps_of, write
 from tests.signing_samples import TIME, container, keys
 
@@ -31,7 +31,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """An attestation about the sample; any number of them may stand in a file."""
-    from llamafile_format.operations.sign import Attestation
+    from llamafile_format.vouching.sign import Attestation
 
     path = container(tmp_path_factory.mktemp("tail") / "a")
     sign(path, keys(), attest=Attestation("urn:example:1", {"is": "so"}), declared_time=TIME)
@@ -299,8 +299,8 @@ def test_detached(file: Path, record: bytes) -> None:
 
 def _long(record: bytes) -> bytes:
     """An attestation of more than 64 KiB."""
-    from llamafile_format.signing.envelope import encode_bundle, pae, read_bundle
-    from llamafile_format.signing.statement import attestation, read_statement
+    from llamafile_format.signing.records.envelope import encode_bundle, pae, read_bundle
+    from llamafile_format.signing.records.statement import attestation, read_statement
 
     annotations = read_statement(read_bundle(record).payload).annotations
     assert annotations is not None

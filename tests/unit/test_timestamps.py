@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamafile_format.errors import FormatError, LimitExceeded
-from llamafile_format.signing import der
-from llamafile_format.signing.algorithms import Agility
-from llamafile_format.signing.material import Material, encode_material, read_material
-from llamafile_format.signing.records import Record, RecordKind
-from llamafile_format.signing.timestamp_request import accept_response, build_query
-from llamafile_format.signing.timestamps import Token, digest, read_response, stamped, trusted_chain
+from llamafile_format.signing.keys.algorithms import Agility
+from llamafile_format.signing.records.record import Record, RecordKind
+from llamafile_format.signing.time.timestamp_request import accept_response, build_query
+from llamafile_format.signing.time.timestamps import Token, digest, read_response, stamped, trusted_chain
+from llamafile_format.signing.trust.material import Material, encode_material, read_material
+from llamafile_format.signing.x509 import der
 from tests.authorities import EARLY, NULL, Authority, TokenParts, algorithm, attribute, make_token, stamp, token_parts
 
 TIME = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from llamafile_format.errors import UsageError
-from llamafile_format.runtimes.behaviour import texts
-from llamafile_format.runtimes.launch import HERE, Via, parse_via
-from llamafile_format.runtimes.trace import (
+from llamafile_format.engines.behaviour import texts
+from llamafile_format.engines.launch import HERE, Via, parse_via
+from llamafile_format.engines.trace import (
     Message,
     Prompt,
     Request,
@@ -25,7 +24,8 @@ from llamafile_format.runtimes.trace import (
     request_bytes,
     trace,
 )
-from llamafile_format.runtimes.trace_reader import read_trace
+from llamafile_format.engines.trace_reader import read_trace
+from llamafile_format.errors import UsageError
 from tests.behaviour_samples import Fake
 from tests.conftest import ROOT
 
@@ -195,7 +195,7 @@ def test_silence_is_not_waited_for(fake: Fake, tmp_path: Path) -> None:
 
 
 def test_flood(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llamafile_format.runtimes.launch.MAX_ANSWER", 1 << 20)
+    monkeypatch.setattr("llamafile_format.engines.launch.MAX_ANSWER", 1 << 20)
     fake.tell(flood_after="runtime")
     refused(fake, tmp_path, "is not JSON")
     fake.tell(flood_after="done")
@@ -216,7 +216,7 @@ def test_runtime_does_not_outlive_a_command_that_is_told_to_end(fake: Fake, tmp_
     seen = tmp_path / "seen.json"
     fake.tell(hang_after="step", environment=str(seen))
     code = (
-        "from pathlib import Path; from llamafile_format.runtimes.trace import *;"
+        "from pathlib import Path; from llamafile_format.engines.trace import *;"
         f"trace(Path({str(fake.program)!r}), Path({str(tmp_path)!r}), Request((Prompt('a', text='x'),)))"
     )
     command = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)

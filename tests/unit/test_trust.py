@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 from llamafile_format.checks.verdict import Report, Verdict
-from llamafile_format.operations.sign import sign
-from llamafile_format.operations.tail import append_records
-from llamafile_format.operations.verify import verify
+from llamafile_format.examining.verify import verify
 from llamafile_format.rules import Layer
-from llamafile_format.signing.evidence import Standing
-from llamafile_format.signing.keys import PrivateKey
-from llamafile_format.signing.policy import (
+from llamafile_format.signing.keys.key import PrivateKey
+from llamafile_format.signing.records.evidence import Standing
+from llamafile_format.signing.records.record import Record, RecordKind
+from llamafile_format.signing.trust.policy import (
     Authority,
     Denied,
     Policy,
@@ -29,7 +28,8 @@ from llamafile_format.signing.policy import (
     Unsigned,
     key_policy,
 )
-from llamafile_format.signing.records import Record, RecordKind
+from llamafile_format.vouching.sign import sign
+from llamafile_format.vouching.tail import append_records
 from tests import authorities, signing_samples
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -111,7 +111,7 @@ def test_damage_takes_authenticity_with_it(file: Path) -> None:
 
 
 def test_an_attestation_by_a_trusted_key_vouches_for_nothing(file: Path) -> None:
-    from llamafile_format.operations.sign import Attestation
+    from llamafile_format.vouching.sign import Attestation
 
     sign(file, [key()], attest=Attestation("urn:example:looked-at:1", {"result": "fine"}), declared_time="none")
     verdict, rules, _ = judged(file, key_policy([key().public]))

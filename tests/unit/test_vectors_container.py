@@ -13,7 +13,7 @@ import pytest
 import llamafile_format
 from llamafile_format.container import Container
 from llamafile_format.rules import Layer, all_rules
-from llamafile_format.signing.policy_reader import read_policy
+from llamafile_format.signing.trust.policy_reader import read_policy
 from llamafile_format.source import BytesSource
 from llamafile_format.spans import covers
 from spec.vectors.generate import ROOT

@@ -10,8 +10,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from llamafile_format.engines.implied import implied_launcher
 from llamafile_format.prefix.bootstrap import Form, slot
-from llamafile_format.runtimes.implied import implied_launcher
 from spec.vectors.generate import Maker, vector
 from spec.vectors.generate.forge import Spec, container, parts
 from spec.vectors.generate.runtimes import build, pin

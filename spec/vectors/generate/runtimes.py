@@ -7,7 +7,7 @@ import json
 import struct
 from collections.abc import Callable
 
-from llamafile_format.runtimes.implied import implied_launcher
+from llamafile_format.engines.implied import implied_launcher
 from spec.vectors.generate import vector
 from spec.vectors.generate.forge import Part, Spec, container, gguf, parts, weights
 

@@ -1,0 +1,1 @@
+"""Changing a container: repack, convert, recover, legacy both ways."""

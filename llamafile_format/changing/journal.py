@@ -1,0 +1,218 @@
+"""The journal of a change in place: everything that is needed to finish it or to undo it (spec/1.0, 8.5.3).
+
+It lies beside the file as ``FILE.journal``. It gets that name only when it is complete and on the medium, and loses it
+only when the changed file is; so as long as it is there, the file may be neither the old one nor the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from llamafile_format.changing.shift import UNIT, Kind, Shift
+from llamafile_format.errors import FormatError, SourceError
+from llamafile_format.output.publish import sync_folder
+from llamafile_format.output.transfer import write_at
+from llamafile_format.source import FileSource
+from llamafile_format.source.pending import MAGIC, journal_path, pending, refuse_pending
+
+__all__ = ["Intent", "Journal", "JournalWriter", "Record", "RecordKind", "journal_path", "pending", "refuse_pending"]
+
+VERSION = 1
+HEADER = struct.Struct("<8sIIQQQQQQ32s32s32s32s")  # 8.5.3, 192 bytes; the last field is the SHA-256 of the others
+RECORD = struct.Struct("<IIQII")  # 8.5.4, 24 bytes: kind, zero, offset, length of old bytes, length of new bytes
+SHIFTED = b"SHIFTED\n"
+PIECE = 65536  # bytes of a file in one record, at most
+_SUMMED = HEADER.size - 32
+
+
+class RecordKind(IntEnum):
+    """What a record holds."""
+
+    PROBE = 1  # SHA-256 of old bytes that stay: is this the file that the journal belongs to?
+    REMOVED = 2  # old bytes that the shift takes out
+    PATCH = 3  # bytes after the shift: old ones and new ones
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record. ``offset`` counts in the old file for probes and removed bytes, in the shifted one for patches.
+
+    A probe has the ``length`` of the bytes it covers and their digest as ``old``.
+    """
+
+    kind: RecordKind
+    offset: int
+    old: bytes
+    new: bytes = b""
+    length: int = 0
+
+    def pack(self) -> bytes:
+        """The record's bytes."""
+        size = self.length if self.kind is RecordKind.PROBE else len(self.old)
+        return RECORD.pack(self.kind, 0, self.offset, size, len(self.new)) + self.old + self.new
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The change as a whole. Sizes are bytes; digests are of the manifests, raw."""
+
+    shift: Shift
+    old_size: int
+    new_size: int
+    old_manifest: bytes
+    new_manifest: bytes
+
+    @property
+    def shifted_size(self) -> int:
+        """Size of the file after the shift and before anything else."""
+        return self.old_size + self.shift.delta
+
+
+class JournalWriter:
+    """Writes a journal under a temporary name and publishes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = journal_path(path)
+        self._temporary = self.path.with_name(f".{self.path.name[:80]}.{os.urandom(6).hex()}.partial")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        self._fd = os.open(self._temporary, flags, 0o600)
+        self._size = HEADER.size
+        self._digest = hashlib.sha256()
+
+    def add(self, record: Record) -> None:
+        """Append ``record``."""
+        data = record.pack()
+        write_at(self._fd, self._size, data)
+        self._digest.update(data)
+        self._size += len(data)
+
+    def publish(self, intent: Intent) -> None:
+        """Write the header, bring everything to the medium, and give the journal its name."""
+        shift = intent.shift
+        head = HEADER.pack(
+            MAGIC,
+            VERSION,
+            shift.kind,
+            intent.old_size,
+            intent.new_size,
+            shift.at,
+            shift.length,
+            self._size - HEADER.size,
+            0,
+            intent.old_manifest,
+            intent.new_manifest,
+            self._digest.digest(),
+            b"",
+        )[:_SUMMED]
+        write_at(self._fd, 0, head + hashlib.sha256(head).digest())
+        os.fsync(self._fd)
+        if os.path.lexists(self.path):
+            raise SourceError(f"{self.path} is in the way", hint="look at it, and move it away if it is not needed")
+        self._temporary.rename(self.path)
+        sync_folder(self.path.parent)
+
+    def close(self) -> None:
+        """Close the file, and remove it if it was not published."""
+        os.close(self._fd)
+        with contextlib.suppress(OSError):
+            self._temporary.unlink()
+
+
+class Journal:
+    """A published journal, read strictly: header, records and their digests are checked before anything is done."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the journal at ``path``. SourceError if it cannot be read, FormatError if it is damaged."""
+        self.path = path
+        self._source = FileSource(path)
+        self._noted: bool | None = None
+        try:
+            self.intent, self._length = self._header()
+            self._check_records()
+        except BaseException:
+            self._source.close()
+            raise
+
+    def _header(self) -> tuple[Intent, int]:
+        if self._source.size < HEADER.size:
+            raise self._damaged("it is cut off")
+        data = self._source.read_at(0, HEADER.size)
+        magic, version, kind, old, new, at, length, records, zero, before, after, _, check = HEADER.unpack(data)
+        if magic != MAGIC or hashlib.sha256(data[:_SUMMED]).digest() != check:
+            raise self._damaged("its header does not match its digest")
+        if version != VERSION:
+            raise FormatError(f"{self.path} has version {version}; this tool knows {VERSION}", clause="8.5.3")
+        fits = kind in Kind.__members__.values() and bool(kind) == bool(length) and not zero
+        if not fits or at % UNIT or length % UNIT or max(old, new, at + length) >= 1 << 62:
+            raise self._damaged("its shift makes no sense")
+        return Intent(Shift(Kind(kind), at, length), old, new, before, after), records
+
+    def _check_records(self) -> None:
+        end = HEADER.size + self._length
+        if not end <= self._source.size <= end + len(SHIFTED):
+            raise self._damaged("its length is not the one in its header")
+        digest = hashlib.sha256()
+        for at in range(HEADER.size, end, 1 << 20):
+            digest.update(self._source.read_at(at, min(1 << 20, end - at)))
+        if digest.digest() != HEADER.unpack(self._source.read_at(0, HEADER.size))[11]:
+            raise self._damaged("its records do not match their digest")
+
+    def _damaged(self, why: str) -> FormatError:
+        return FormatError(f"{self.path} is damaged: {why}", clause="8.5.3", hint="restore the file itself from a copy")
+
+    @property
+    def shifted(self) -> bool:
+        """True if the shift was noted as done. What follows the records is believed only if it is the whole note."""
+        if self._noted is None:
+            end = HEADER.size + self._length
+            whole = self._source.size == end + len(SHIFTED)
+            self._noted = whole and self._source.read_at(end, len(SHIFTED)) == SHIFTED
+        return self._noted
+
+    def note_shifted(self, done: bool = True) -> None:
+        """Note durably that the shift is done, or, on the way back, that it is about to be undone."""
+        fd = os.open(self.path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+        try:
+            if done:
+                write_at(fd, HEADER.size + self._length, SHIFTED)
+            else:
+                os.ftruncate(fd, HEADER.size + self._length)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        self._noted = done
+
+    def records(self, kind: RecordKind) -> Iterator[Record]:
+        """The records of one kind, in order, at most 64 KiB of old and new bytes at a time."""
+        at, end = HEADER.size, HEADER.size + self._length
+        while at < end:
+            if end - at < RECORD.size:
+                raise self._damaged("a record is cut off")
+            found, _, offset, old, new = RECORD.unpack(self._source.read_at(at, RECORD.size))
+            probe = found == RecordKind.PROBE
+            stored = 32 if probe else old
+            if found not in RecordKind.__members__.values() or max(old, new) > PIECE:
+                raise self._damaged("a record makes no sense")
+            if at + RECORD.size + stored + new > end:
+                raise self._damaged("a record is cut off")
+            if found == kind:
+                data = self._source.read_at(at + RECORD.size, stored + new)
+                yield Record(kind, offset, data[:stored], data[stored:], old if probe else 0)
+            at += RECORD.size + stored + new
+
+    def remove(self) -> None:
+        """The change is over: take the journal away."""
+        self._source.close()
+        self.path.unlink()
+        sync_folder(self.path.parent)
+
+    def close(self) -> None:
+        """Leave the journal where it is."""
+        self._source.close()

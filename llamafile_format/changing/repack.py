@@ -1,0 +1,408 @@
+"""``repack``: another engine, other members, another form, around weights that nobody touches (spec/1.0, 8.2).
+
+The order of work is that of the chapter: read what the old file hands over (8.3), apply what was asked for (8.2),
+remember what is lost (8.4), then write a new file, or change the old one in place under a journal (8.5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from llamafile_format.changing.carry import Carried, carry
+from llamafile_format.changing.changes import Order, Plan, plan_changes
+from llamafile_format.changing.from_legacy import carry_legacy
+from llamafile_format.changing.history import claimed_signers, entry, legacy_order
+from llamafile_format.checks.verdict import Kind
+from llamafile_format.container import Container, Openable, open_container
+from llamafile_format.errors import SourceError, UsageError
+from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
+from llamafile_format.output.publish import output
+from llamafile_format.output.transfer import copy
+from llamafile_format.packing.assemble import Assembled, Content, PrefixContent, assemble
+from llamafile_format.packing.inputs import Include
+from llamafile_format.packing.pack import Args, notes_about
+from llamafile_format.packing.runtime_members import LAUNCHER, is_of_runtime
+from llamafile_format.packing.windows import Companion
+from llamafile_format.source.pending import refuse_pending
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepackResult:
+    """What ``repack`` did. Sizes are bytes.
+
+    ``changed`` is False if the new file has the old one's bytes. ``manifest_sha256`` is empty for a legacy file.
+    ``shared`` counts data bytes that share disk blocks with the input, or stayed on theirs. ``method`` is ``new file``,
+    ``in place``, ``replaced`` (a new file took the old one's name) or ``nothing to do``. ``unsigned`` names the
+    signature records that no longer sign the file, ``claimed_keys`` the ids of the keys that these records name, which
+    nobody has checked. ``changes`` and ``notes`` are sentences; ``extra`` are files written beside ``path``.
+    """
+
+    path: Path
+    size: int
+    manifest_sha256: str
+    changed: bool
+    shared: int = 0
+    method: str = "new file"
+    unsigned: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    extra: tuple[Path, ...] = ()
+    claimed_keys: tuple[str, ...] = ()
+
+
+def repack(
+    what: Openable,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    in_place: bool = False,
+    prefix: str | os.PathLike[str] | None = None,
+    runtime: str | None = None,
+    flavour: str | None = None,
+    args: Args | None = None,
+    include: Sequence[Include] = (),
+    remove: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+    to: str = "1.0",
+    split_weights: bool = False,
+    profile: str | None = None,
+    default: str | None = None,
+    align: int | None = None,
+    name: str | None = None,
+    license: str | None = None,  # noqa: A002
+    source: str | None = None,
+    created: str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> RepackResult:
+    """Write ``what``, a container or a legacy llamafile, anew as ``out``, or change the file itself with ``in_place``.
+
+    ``prefix`` is the path of an engine, ``launcher``, ``none``, or None to keep the one there is. ``runtime`` takes the
+    place of all builds of the same engine, ``none`` takes out all builds. ``rename`` maps old member names to new ones.
+    ``to`` is ``1.0`` or ``legacy``. ``force`` replaces an existing ``out``, allows to change a signed file in place and
+    to bring in a runtime that does not know the model. Other options are those of ``pack``; None keeps what the file
+    says.
+
+    Weights are never encoded again, and their digests are reused. Raises UsageError for contradictions, FormatError
+    for a damaged input, SourceError when reading or writing fails: then the input is as it was, or, in place, its
+    journal says so and ``recover`` finishes the work.
+    """
+    order = Order(
+        prefix=None if prefix is None else os.fspath(prefix),
+        runtime=runtime,
+        flavour=flavour,
+        args=args,
+        include=tuple(include),
+        remove=tuple(remove),
+        rename=dict(rename or {}),
+        profile=profile,
+        default=default,
+        align=align,
+        name=name,
+        license=license,
+        source=source,
+        created=created,
+    )
+    if to not in ("1.0", "legacy"):
+        raise UsageError(f"unknown form {to!r}", hint="--to 1.0 or --to legacy")
+    target = _target(what, out, in_place=in_place, split=split_weights)
+    with _open(what, in_place=in_place) as container:
+        carried = _carry(container, order, target.parent)
+        plan = plan_changes(carried, order)
+        job = _Job(container, carried, plan, target, in_place=in_place, force=force, progress=progress)
+        if split_weights:
+            return job.split()
+        if to == "legacy":
+            return job.legacy()
+        return job.write()
+
+
+def _target(what: Openable, out: str | os.PathLike[str] | None, *, in_place: bool, split: bool) -> Path:
+    path = Path(what) if isinstance(what, str | os.PathLike) else None
+    if in_place:
+        if path is None or out is not None:
+            raise UsageError("--in-place changes a file that is named by its path, and has no other output")
+        if split:
+            raise UsageError("--split-weights writes new files", hint="say where with -o OUT")
+        return path.resolve()
+    if not out:
+        raise UsageError("no output name", hint="say where to write with -o OUT, or change the file with --in-place")
+    target = Path(out)
+    if path is not None and target.exists() and path.exists() and target.samefile(path):
+        raise UsageError(f"{target} is the input itself", hint="change it with --in-place, or choose another name")
+    return target
+
+
+@contextlib.contextmanager
+def _open(what: Openable, *, in_place: bool) -> Iterator[Container]:
+    if isinstance(what, str | os.PathLike):
+        refuse_pending(what)
+    if in_place and isinstance(what, str | os.PathLike):
+        from llamafile_format.changing.surgery import locked
+
+        with locked(Path(what).resolve()) as source, open_container(source) as container:
+            yield container
+        return
+    with open_container(what) as container:
+        yield container
+
+
+def _carry(container: Container, order: Order, folder: Path) -> Carried:
+    if container.kind is Kind.CONTAINER:
+        return carry(container)
+    align = order.align or DEFAULT_ALIGNMENT
+    return carry_legacy(container, rename=order.rename, remove=order.remove, align=align, folder=folder)
+
+
+class _Job:
+    """One repack on its way to disk."""
+
+    def __init__(
+        self,
+        container: Container,
+        carried: Carried,
+        plan: Plan,
+        target: Path,
+        *,
+        in_place: bool,
+        force: bool,
+        progress: Progress | None,
+    ) -> None:
+        self.container = container
+        self.carried = carried
+        self.plan = plan
+        self.target = target
+        self.in_place = in_place
+        self.force = force
+        self.progress = progress
+
+    @property
+    def companion(self) -> Companion:
+        """What the new file needs on Windows."""
+        return Companion(self.target, self.plan.contents if self.plan.prefix.kind == LAUNCHER else ())
+
+    def write(self) -> RepackResult:
+        """Write a 1.0 container."""
+        if not self.plan.changes and self.carried.origin is None:
+            return self._unchanged()
+        self._allow_in_place()
+        if self.plan.misfits and not self.force:
+            from llamafile_format.packing.fitting import refuse
+
+            refuse(self.plan.misfits, "the runtime inside")
+        self.companion.check(self.plan.prefix, self.plan.contents, force=self.force or self.in_place)
+        plan = self._with_history()
+        notes: tuple[str, ...] = ()
+        if self.in_place and self.carried.origin is None:
+            from llamafile_format.changing.surgery import Refusal, operate
+
+            done = operate(self.container, self.carried, plan, self.target, progress=self._advance(plan))
+            if not isinstance(done, Refusal):
+                return self._result(done, "in place")
+            notes = (f"not changed in place, because {done.reason}: a new file took its name",)
+        elif self.in_place:
+            notes = ("a legacy llamafile is written anew: a new file took its name",)
+        with self._output(plan.prefix.size > 0) as out:
+            written = assemble(out, plan.prefix, plan.contents, plan.labels, progress=self._advance(plan))
+            check_written(written, self.carried, plan)
+        return self._result(written, "replaced" if self.in_place else "new file", notes)
+
+    def legacy(self) -> RepackResult:
+        """Write a legacy llamafile: same members, no manifest, digests gone."""
+        from llamafile_format.changing.to_legacy import legacy_contents, write_legacy
+
+        if self.plan.prefix.kind == LAUNCHER:
+            raise UsageError(
+                "a launcher starts containers only, not legacy llamafiles", hint="add --prefix ENGINE, or --prefix none"
+            )
+
+        self._allow_in_place()
+        plan = self.plan
+        history = plan.labels.history
+        if self.carried.origin is not None:
+            history = (*history, entry(self.carried, plan.changes))
+        paths = [content.path for content in sorted_contents(plan)]
+        contents = legacy_contents(plan.contents, legacy_order(history, paths))
+        with self._output(plan.prefix.size > 0) as out:
+            size, shared, crcs = write_legacy(out, plan.prefix, contents, progress=self._advance(plan))
+            check_crcs(crcs, self.carried, plan)
+        notes = ("a legacy llamafile has no manifest: digests, history and signatures stay behind",)
+        return replace(self._base("replaced" if self.in_place else "new file"), size=size, shared=shared, notes=notes)
+
+    def split(self) -> RepackResult:
+        """Write a container without weights, and the weights beside it; if that fails, neither."""
+        from llamafile_format.changing.split_weights import loose_weights, split_plan, write_loose
+
+        loose = loose_weights(self.plan)
+        if os.path.lexists(self.target) and not self.force:
+            raise UsageError(f"{self.target} exists", hint="add --force to replace it, or choose another name with -o")
+        advance = self._advance(self.plan)
+        extra, digests = write_loose(self.target, loose, self.carried.crc32, force=self.force, progress=advance)
+        self.plan = split_plan(self.carried, self.plan, loose, digests)
+        try:
+            return replace(self.write(), extra=tuple(extra))
+        except BaseException:
+            for path in extra:
+                path.unlink(missing_ok=True)
+            raise
+
+    def _with_history(self) -> Plan:
+        plan = self.plan
+        from llamafile_format.packing.fitting import forced
+
+        step = entry(self.carried, plan.changes, plan.created, forced(plan.misfits))
+        history = (*plan.labels.history, step)
+        return replace(plan, labels=replace(plan.labels, history=history))
+
+    def _unchanged(self) -> RepackResult:
+        """The same bytes, signatures and all."""
+        base = replace(
+            self._base("nothing to do"),
+            size=self.container.size,
+            manifest_sha256=self.carried.manifest_sha256,
+            changed=False,
+            unsigned=(),
+            claimed_keys=(),
+        )
+        if self.in_place:
+            return base
+        source = self.container.source
+        total = source.size
+        with self._output(self.plan.prefix.size > 0) as out:
+            shared = copy(source, 0, total, out, 0, progress=_counter(self.progress, total))
+            os.ftruncate(out, total)
+        return replace(base, shared=shared, method="new file")
+
+    def _allow_in_place(self) -> None:
+        if self.in_place and self.carried.signatures and not self.force:
+            names = ", ".join(name for name, _ in self.carried.signatures)
+            raise UsageError(
+                f"{self.target} is signed ({names}), and the changed file would not be",
+                hint="keep it and write a new file with -o OUT, or add --force",
+            )
+
+    @contextlib.contextmanager
+    def _output(self, executable: bool) -> Iterator[int]:
+        mode = 0o777 if executable else 0o666
+        with output(self.target, force=self.force or self.in_place, mode=mode) as out:
+            if self.in_place:  # the new file takes the old one's place: its permissions stay
+                old = self.target.stat().st_mode & 0o7777
+                os.fchmod(out, old | ((old & 0o444) >> 2 if executable else 0))
+            yield out
+
+    def _advance(self, plan: Plan) -> Callable[[int], None]:
+        total = plan.prefix.engine.size + sum(content.source.size for content in plan.contents)
+        return _counter(self.progress, total)
+
+    def _base(self, method: str) -> RepackResult:
+        return RepackResult(
+            path=self.target,
+            size=0,
+            manifest_sha256="",
+            changed=True,
+            method=method,
+            unsigned=tuple(name for name, _ in self.carried.signatures),
+            claimed_keys=claimed_signers(self.carried.signatures),
+            changes=sentences(self.plan.changes),
+            notes=self.plan.notes,
+        )
+
+    def _result(self, written: Assembled, method: str, notes: tuple[str, ...] = ()) -> RepackResult:
+        new_prefix = any(change.get("what") == "prefix" for change in self.plan.changes)
+        about = notes_about(self.plan.prefix) if new_prefix else ()
+        beside = self.companion.write(written.size, force=self.force or self.in_place)
+        return replace(
+            self._base(method),
+            size=written.size,
+            manifest_sha256=written.manifest_sha256,
+            shared=written.shared,
+            notes=(*notes, *self.plan.notes, *about, *beside.get("notes", ())),
+            extra=beside.get("extra", ()),
+        )
+
+
+def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(min(done, total), total)
+
+    return advance
+
+
+def sorted_contents(plan: Plan) -> list[Content]:
+    """Contents in file order."""
+    from llamafile_format.manifest.roles import file_order
+
+    return sorted(plan.contents, key=lambda content: file_order(content.role, content.path))
+
+
+def check_written(written: Assembled, carried: Carried, plan: Plan) -> None:
+    """Digests that were computed in this pass against what was known before; raised before the file gets its name."""
+    check_crcs({member.path: int(member.crc32, 16) for member in written.manifest.members}, carried, plan)
+    old: PrefixContent = plan.prefix
+    if old.engine is carried.engine.source and carried.engine.known is not None:
+        digests, _ = carried.engine.known
+        if written.manifest.prefix.sha256 != digests.sha256.hex():
+            raise SourceError(
+                "the prefix is damaged: its bytes no longer have the recorded SHA-256",
+                hint="find an intact copy, or give the engine anew with --prefix",
+            )
+
+
+def check_crcs(found: Mapping[str, int], carried: Carried, plan: Plan) -> None:
+    """The CRC-32 of members that had no other digest must be the one that their old directory names."""
+    old = {content.path: content.source for content in carried.contents}
+    kept = {content.path for content in plan.contents if content.source is old.get(content.path)}
+    for path, crc in carried.crc32.items():
+        if path in kept and path in found and found[path] != crc:
+            raise UsageError(
+                f"{path} is damaged: its CRC-32 is {found[path]:08x}, the directory says {crc:08x}",
+                hint="find an intact copy; repacking would give the damage a valid digest",
+            )
+
+
+def sentences(changes: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    """``changes`` in plain words; what came or went with a runtime in one sentence."""
+    result: dict[str, int] = {}
+    for change in changes:
+        path, what = str(change.get("path", "")), str(change.get("what", ""))
+        if is_of_runtime(path) and what in ("remove", "include"):
+            verb = "removed" if what == "remove" else "replaced" if change.get("from") else "added"
+            text = f"{verb} {{}} in {'/'.join(path.split('/')[:3])}"
+        else:
+            text = sentence(change).replace("{", "{{").replace("}", "}}")
+        result[text] = result.get(text, 0) + 1
+    return tuple(text.format("1 member" if count == 1 else f"{count} members") for text, count in result.items())
+
+
+def sentence(change: Mapping[str, object]) -> str:
+    """``change`` in plain words. Values come from files: escape them on output."""
+    what = str(change.get("what", ""))
+    path, old, new = (str(change.get(key, "")) for key in ("path", "from", "to"))
+    texts = {
+        "prefix": f"prefix replaced: engine {old[:16]}… became {new[:16]}…",
+        "profile": f"profile changed from {old} to {new}",
+        "remove": f"removed {path}",
+        "rename": f"renamed {old} to {new}",
+        "align": f"aligned to {new}: {', '.join(_paths(change))}",
+        "include": f"{'replaced' if old else 'added'} {path} ({change.get('role', '')})",
+        "arguments": f"{'rewrote' if old else 'added'} {path}",
+        "readme": "wrote META-LLAMAFILE/README.txt anew",
+        "split-weights": f"took out {', '.join(_paths(change))}",
+    }
+    return texts.get(what, f"{what} changed from {old or 'nothing'} to {new or 'nothing'}")
+
+
+def _paths(change: Mapping[str, object]) -> list[str]:
+    paths = change.get("paths", ())
+    return [str(path) for path in paths] if isinstance(paths, list | tuple) else []

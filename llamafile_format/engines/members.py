@@ -1,0 +1,52 @@
+"""Names of runtime members: engine, version, flavour and target are read from the path (spec/1.0, 14.1)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from llamafile_format.engines.pin import Flavour, Pin
+
+ROOT = "runtimes"
+_WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._+-]*[A-Za-z0-9])?"
+_PATH = re.compile(
+    rf"{ROOT}/(?P<engine>{_WORD})/(?P<version>{_WORD})/(?P<flavour>[a-z]+)/(?P<target>[a-z0-9]+-[a-z0-9_]+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeName:
+    """What the path of a runtime member says."""
+
+    engine: str
+    version: str
+    flavour: Flavour
+    target: str
+
+    @property
+    def key(self) -> str:
+        """Engine and version as users write them: ``llama.cpp@0.3.36``."""
+        return f"{self.engine}@{self.version}"
+
+    @property
+    def path(self) -> str:
+        """The member path again."""
+        return f"{ROOT}/{self.engine}/{self.version}/{self.flavour}/{self.target}"
+
+
+def parse_runtime_path(path: str) -> RuntimeName | None:
+    """What ``path`` names, or None if it does not have the form of 14.1."""
+    match = _PATH.fullmatch(path)
+    if match is None or match["flavour"] not in tuple(Flavour):
+        return None
+    return RuntimeName(match["engine"], match["version"], Flavour(match["flavour"]), match["target"])
+
+
+def runtime_path(pin: Pin, flavour: Flavour, target: str) -> str:
+    """Member path of the build of ``pin`` for ``target``."""
+    return RuntimeName(pin.name, pin.version, flavour, target).path
+
+
+def companion_path(pin: Pin, name: str) -> str:
+    """Member path of what goes with the builds of ``pin``: ``webui.tar``, ``LICENCES.txt``, ``runtime.yaml``."""
+    return f"{ROOT}/{pin.name}/{pin.version}/{name}"

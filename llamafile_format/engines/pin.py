@@ -1,0 +1,218 @@
+"""The pin of an engine: everything that decides its bytes, by name and digest (spec/1.0, 14.5).
+
+A pin is data. Nothing about a target, a flag or an input is known to the code that builds from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from llamafile_format.errors import FormatError
+
+FORMAT = "llamafile-runtime/1"
+
+
+class Flavour(StrEnum):
+    """How a build computes: as fast as the processor allows, or the same bits everywhere."""
+
+    NATIVE = "native"
+    REFERENCE = "reference"
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A program that the pin reaches. ``size`` in bytes and ``sha256`` are those of the decompressed program.
+
+    ``file`` is where it lies compressed, relative to the pin's folder.
+    """
+
+    target: str
+    flavour: Flavour
+    sha256: str
+    size: int
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The chat page, an archive that is carried once. Sizes and digests are those of the decompressed archive."""
+
+    sha256: str
+    size: int
+    file: str
+    reproducible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file that a build starts from, as a package index serves it. ``size`` in bytes."""
+
+    id: str
+    name: str
+    version: str
+    file: str
+    sha256: str
+    size: int
+    parts: tuple[str, ...] = ()
+    """Paths inside the archive that are needed; the whole archive if empty."""
+    swhid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A file or folder of ours that goes into a build; ``path`` is relative to the pin's folder."""
+
+    id: str
+    path: str
+    swhid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """The licence of something that is in a build; ``text`` is a file relative to the pin's folder."""
+
+    component: str
+    spdx: str
+    text: str
+    targets: tuple[str, ...] = ()
+    """Targets whose builds contain it; all of them if empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to build: what :mod:`llamafile_format.engines.build` fills in and runs. ``uses`` names inputs and our own.
+
+    Strings may hold ``{ID}`` of an input or of something of ours (the folder or file it was put at), ``{work}``,
+    ``{toolchain}``, ``{target}``, ``{flavour}`` and ``{version}``.
+    """
+
+    version: int
+    host: str
+    uses: tuple[str, ...]
+    project: str
+    tools: Mapping[str, str]
+    definitions: Mapping[str, str]
+    toolchain: Mapping[str, str]
+    flags: tuple[str, ...]
+    link: tuple[str, ...]
+    goal: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageRecipe:
+    """How the chat page is built: from upstream's folder ``source`` and our own folder ``own``.
+
+    ``lock`` is the SHA-256 of upstream's ``package-lock.json``, which names every package by digest.
+    """
+
+    uses: tuple[str, ...]
+    source: str
+    lock: str
+    own: str
+    node: str
+    npm: str
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FlavourRecipe:
+    """What one flavour adds to the recipe; ``processor`` replaces the target's where it is not empty.
+
+    ``functions`` are those that its programs must not take from the system.
+    """
+
+    processor: str = ""
+    functions: tuple[str, ...] = ()
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A system and processor to build for, and what its programs may need from the system.
+
+    ``imports`` are patterns of library names, ``loader`` is the program that loads them, ``minimum`` the oldest
+    release of the system, ``tested`` what the programs have been run on; all but the first may be empty.
+    """
+
+    name: str
+    zig: str
+    system: str
+    processor: str
+    result: str
+    flavours: tuple[Flavour, ...]
+    flags: tuple[str, ...] = ()
+    link: tuple[str, ...] = ()
+    toolchain: Mapping[str, str] = field(default_factory=dict)
+    imports: tuple[str, ...] = ()
+    loader: str = ""
+    minimum: str = ""
+    tested: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where the engine's sources come from, and their identity outside of this repository.
+
+    ``tree`` is the SWHID of ``folder``, which is the tree that git keeps for ``commit``.
+    """
+
+    url: str
+    commit: str
+    release: str
+    folder: str
+    tree: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A pinned engine. ``folder`` is where ``runtime.yaml`` lies; everything else is what it says."""
+
+    name: str
+    version: str
+    title: str
+    folder: Path
+    upstream: Upstream
+    recipe: Recipe
+    page: PageRecipe | None
+    flavours: Mapping[Flavour, FlavourRecipe]
+    inputs: tuple[Input, ...]
+    own: tuple[Own, ...]
+    targets: tuple[Target, ...]
+    builds: tuple[Build, ...]
+    webui: Page | None
+    licences: tuple[Licence, ...]
+    architectures: frozenset[str]
+    tensor_types: frozenset[int]
+    type_registry: str
+
+    @property
+    def key(self) -> str:
+        """Name and version as users write them: ``llama.cpp@0.3.36``."""
+        return f"{self.name}@{self.version}"
+
+    def build(self, target: str, flavour: Flavour) -> Build | None:
+        """The checked-in build for ``target``, if there is one."""
+        for build in self.builds:
+            if (build.target, build.flavour) == (target, flavour):
+                return build
+        return None
+
+    def target(self, name: str) -> Target | None:
+        """What the pin says about the target ``name``."""
+        return next((target for target in self.targets if target.name == name), None)
+
+
+def load_pin(path: Path) -> Pin:
+    """The pin at ``path``, a ``runtime.yaml`` or its folder. Raises FormatError that names the field at fault."""
+    from llamafile_format.engines.pin_reader import read_pin
+
+    file = path / "runtime.yaml" if path.is_dir() else path
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{file} is not UTF-8", offset=error.start, clause="14.5") from error
+    return read_pin(text, file)

@@ -1,0 +1,215 @@
+"""Read ``runtime.yaml`` strictly: no field unknown, none missing, none of another kind (spec/1.0, 14.5.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from llamafile_format.engines.pin import (
+    FORMAT,
+    Build,
+    Flavour,
+    FlavourRecipe,
+    Input,
+    Licence,
+    Own,
+    Page,
+    PageRecipe,
+    Pin,
+    Recipe,
+    Target,
+    Upstream,
+)
+from llamafile_format.errors import FormatError
+from llamafile_format.specdata import load_yaml
+from llamafile_format.strict_fields import Fields
+
+CLAUSE = "14.5"
+WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._+-]*[A-Za-z0-9])?"
+TARGET = r"[a-z0-9]+-[a-z0-9_]+"
+
+
+def read_pin(text: str, path: Path) -> Pin:
+    """The pin that ``text`` holds; ``path`` is the file it came from. Raises FormatError that names the field."""
+    import yaml
+
+    try:
+        value = load_yaml(text)
+    except yaml.YAMLError as error:
+        raise FormatError(f"{path} is not YAML: {error}", clause=CLAUSE) from error
+    try:
+        with Fields(value, "", CLAUSE) as fields:
+            pin = _pin(fields, path.parent)
+        _agree(pin)
+    except FormatError as error:
+        error.message = f"{path}: {error.message}"
+        raise
+    return pin
+
+
+def _pin(fields: Fields, folder: Path) -> Pin:
+    found = fields.text("format")
+    if found != FORMAT:
+        raise fields.wrong("format", found, FORMAT)
+    return Pin(
+        name=fields.text("name", pattern=WORD),
+        version=fields.text("version", pattern=WORD),
+        title=fields.text("title"),
+        folder=folder,
+        upstream=fields.one("upstream", _upstream),
+        inputs=fields.many("inputs", _input),
+        own=fields.many("own", _own),
+        recipe=fields.one("recipe", _recipe),
+        page=fields.optional("page", _page_recipe),
+        flavours={_flavour(fields, name): value for name, value in fields.keyed("flavours", _of_flavour).items()},
+        targets=fields.many("targets", _target),
+        builds=fields.many("builds", _build),
+        webui=fields.optional("webui", _page),
+        licences=fields.many("licences", _licence),
+        type_registry=fields.text("type_registry", pattern=WORD),
+        tensor_types=frozenset(fields.numbers("tensor_types")),
+        architectures=frozenset(fields.texts("architectures")),
+    )
+
+
+def _upstream(fields: Fields) -> Upstream:
+    return Upstream(
+        url=fields.text("url"),
+        commit=fields.text("commit", pattern="[0-9a-f]{40}"),
+        release=fields.text("release"),
+        folder=fields.text("folder"),
+        tree=fields.text("tree", pattern="swh:1:dir:[0-9a-f]{40}"),
+    )
+
+
+def _input(fields: Fields) -> Input:
+    return Input(
+        id=fields.text("id", pattern=WORD),
+        name=fields.text("name", pattern=WORD),
+        version=fields.text("version", pattern=WORD),
+        file=fields.text("file", pattern=r"[^/\\]+"),
+        sha256=fields.digest("sha256"),
+        size=fields.number("size"),
+        parts=fields.texts("parts"),
+        swhid=fields.text("swhid", "", pattern="swh:1:cnt:[0-9a-f]{40}"),
+    )
+
+
+def _own(fields: Fields) -> Own:
+    return Own(
+        id=fields.text("id", pattern=WORD),
+        path=fields.text("path"),
+        swhid=fields.text("swhid", pattern="swh:1:(?:dir|cnt):[0-9a-f]{40}"),
+    )
+
+
+def _recipe(fields: Fields) -> Recipe:
+    return Recipe(
+        version=fields.number("version"),
+        host=fields.text("host", pattern=TARGET),
+        uses=fields.texts("uses"),
+        project=fields.text("project"),
+        goal=fields.text("goal"),
+        tools=fields.table("tools"),
+        definitions=fields.table("definitions"),
+        toolchain=fields.table("toolchain"),
+        flags=fields.texts("flags"),
+        link=fields.texts("link"),
+    )
+
+
+def _page_recipe(fields: Fields) -> PageRecipe:
+    return PageRecipe(
+        uses=fields.texts("uses"),
+        source=fields.text("source"),
+        lock=fields.digest("lock"),
+        own=fields.text("own"),
+        node=fields.text("node"),
+        npm=fields.text("npm"),
+        environment=fields.table("environment"),
+    )
+
+
+def _of_flavour(fields: Fields) -> FlavourRecipe:
+    return FlavourRecipe(
+        processor=fields.text("processor", ""),
+        functions=fields.texts("functions"),
+        definitions=fields.table("definitions"),
+        flags=fields.texts("flags"),
+    )
+
+
+def _target(fields: Fields) -> Target:
+    return Target(
+        name=fields.text("name", pattern=TARGET),
+        zig=fields.text("zig"),
+        system=fields.text("system"),
+        processor=fields.text("processor"),
+        result=fields.text("result"),
+        flavours=tuple(_flavour(fields, name) for name in fields.texts("flavours")),
+        flags=fields.texts("flags"),
+        link=fields.texts("link"),
+        toolchain=fields.table("toolchain"),
+        imports=fields.texts("imports"),
+        loader=fields.text("loader", ""),
+        minimum=fields.text("minimum", ""),
+        tested=fields.text("tested", ""),
+    )
+
+
+def _build(fields: Fields) -> Build:
+    return Build(
+        target=fields.text("target", pattern=TARGET),
+        flavour=_flavour(fields, fields.text("flavour")),
+        sha256=fields.digest("sha256"),
+        size=fields.number("size"),
+        file=_inside(fields, "file"),
+    )
+
+
+def _page(fields: Fields) -> Page:
+    return Page(
+        sha256=fields.digest("sha256"),
+        size=fields.number("size"),
+        file=_inside(fields, "file"),
+        reproducible=fields.flag("reproducible"),
+    )
+
+
+def _licence(fields: Fields) -> Licence:
+    return Licence(
+        component=fields.text("component"),
+        spdx=fields.text("spdx"),
+        text=_inside(fields, "text"),
+        targets=fields.texts("targets"),
+    )
+
+
+def _flavour(fields: Fields, name: str) -> Flavour:
+    if name not in tuple(Flavour):
+        raise fields.wrong("flavour", name, " or ".join(Flavour))
+    return Flavour(name)
+
+
+def _inside(fields: Fields, name: str) -> str:
+    """A path that does not leave the pin's folder."""
+    value = fields.text(name)
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\\" in value:
+        raise fields.wrong(name, value, "a path inside the pin's folder")
+    return value
+
+
+def _agree(pin: Pin) -> None:
+    """What one field says of another holds: every build has its target, no name comes twice."""
+    for kind, names in (
+        ("inputs", [source.id for source in pin.inputs] + [own.id for own in pin.own]),
+        ("targets", [target.name for target in pin.targets]),
+        ("builds", [f"{build.flavour}/{build.target}" for build in pin.builds]),
+    ):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise FormatError(f"{kind} names {twice[0]} twice", clause=CLAUSE)
+    for build in pin.builds:
+        target = pin.target(build.target)
+        if target is None or build.flavour not in target.flavours:
+            raise FormatError(f"builds has {build.flavour}/{build.target}, which targets does not", clause=CLAUSE)

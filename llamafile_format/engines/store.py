@@ -1,0 +1,104 @@
+"""The pins and builds that this installation has, and programs unpacked from them (spec/1.0, 14.5)."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from llamafile_format.engines.pin import Build, Page, Pin, load_pin
+from llamafile_format.errors import SourceError, UsageError
+from llamafile_format.specdata import runtimes_dir
+
+
+def pins_dir() -> Path:
+    """Folder of the pins: that of this installation, or the one that ``LFF_RUNTIMES`` names in its place."""
+    named = os.environ.get("LFF_RUNTIMES", "")
+    return Path(named) if named else runtimes_dir()
+
+
+def pins() -> tuple[Pin, ...]:
+    """Every pin of this installation, by name, newest version first."""
+    return _pins_in(pins_dir())
+
+
+@cache
+def _pins_in(folder: Path) -> tuple[Pin, ...]:
+    found = [load_pin(path) for path in sorted(folder.glob("*/*/runtime.yaml"))]
+    found.sort(key=lambda pin: version_key(pin.version), reverse=True)
+    return tuple(sorted(found, key=lambda pin: pin.name))
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """``version`` as numbers, so that 0.10 is newer than 0.9."""
+    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
+
+
+def find_pin(name: str) -> Pin:
+    """The pin ``NAME`` (its newest version) or ``NAME@VERSION``. UsageError that lists what there is."""
+    engine, _, version = name.partition("@")
+    for pin in pins():
+        if pin.name == engine and version in ("", pin.version):
+            return pin
+    there = ", ".join(pin.key for pin in pins()) or "none"
+    raise UsageError(f"there is no pinned runtime {name}", hint=f"there is: {there}")
+
+
+def is_here(pin: Pin, build: Build | Page) -> bool:
+    """Does this installation carry the build, or only its digest?"""
+    return (pin.folder / build.file).is_file()
+
+
+def read_build(pin: Pin, build: Build | Page) -> bytes:
+    """The decompressed bytes of a build or of the chat page, checked. FormatError if they are damaged."""
+    import hashlib
+
+    from llamafile_format.engines.packed import pieces
+    from llamafile_format.errors import FormatError
+
+    data = b"".join(pieces(_file(pin, build), build.size))
+    if len(data) != build.size or hashlib.sha256(data).hexdigest() != build.sha256:
+        raise FormatError(f"{pin.folder / build.file} is damaged", allowed=f"{build.sha256}, {build.size} bytes")
+    return data
+
+
+def unpacked(pin: Pin, build: Build) -> Path:
+    """The program of ``build``, decompressed and checked, in the private cache; ready to be started."""
+    return _cached(pin, build, "runtime")
+
+
+def webui(pin: Pin) -> Path:
+    """The archive of the chat page, decompressed and checked, in the private cache."""
+    if pin.webui is None:
+        raise UsageError(f"{pin.key} has no chat page")
+    return _cached(pin, pin.webui, "webui.tar")
+
+
+def licences(pin: Pin) -> bytes:
+    """The licences of everything in the builds of ``pin``: one text, for a member of role ``licence``."""
+    parts = [f"Licences of what is in the programs of {pin.key}\n"]
+    for licence in pin.licences:
+        where = f"in the programs for {', '.join(licence.targets)}" if licence.targets else "in every program"
+        text = (pin.folder / licence.text).read_text(encoding="utf-8").rstrip()
+        parts.append(f"{'=' * 78}\n{licence.component}\nSPDX-License-Identifier: {licence.spdx}\n({where})\n\n{text}\n")
+    return "\n".join(parts).encode()
+
+
+def document(pin: Pin) -> bytes:
+    """The pin as it is written, for a member of role ``document``."""
+    return (pin.folder / "runtime.yaml").read_bytes()
+
+
+def _cached(pin: Pin, build: Build | Page, name: str) -> Path:
+    from llamafile_format.engines.cache import place
+    from llamafile_format.engines.packed import pieces
+
+    file = _file(pin, build)
+    return place(build.sha256, build.size, lambda: pieces(file, build.size), name)
+
+
+def _file(pin: Pin, build: Build | Page) -> Path:
+    path = pin.folder / build.file
+    if not path.is_file():
+        raise SourceError(f"{path} is not here", hint=f"llamafile-format runtimes build {pin.key} makes it again")
+    return path

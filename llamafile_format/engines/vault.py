@@ -1,0 +1,178 @@
+"""Everything that a rebuild needs, in one folder for cold storage (spec/1.0, 14.5.10).
+
+It can be used without this package: for each build there are the toolchain's scripts and the command line, written
+out for a work folder that is called ``/work``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from posixpath import normpath
+
+from llamafile_format.engines.build import configure_command
+from llamafile_format.engines.page import LOCK, cached, fill_cache, packages
+from llamafile_format.engines.pin import Flavour, Pin, Target
+from llamafile_format.engines.sources import Step, file_digest
+from llamafile_format.engines.toolchain import fill, toolchain_files
+from llamafile_format.engines.work import Workshop
+from llamafile_format.errors import UsageError
+
+SUMS = "SHA256SUMS"
+_WORK = "/work"
+
+
+def fill_vault(pin: Pin, folder: Path, shop: Workshop) -> int:
+    """Put everything about ``pin`` into ``folder``; the bytes that it holds then. What is there already is checked.
+
+    The archives of the chat page's packages come from the vault that the workshop takes its inputs from, or else from
+    what a build of the page has left in its cache. Raises UsageError if there was none.
+    """
+    (folder / "inputs").mkdir(parents=True, exist_ok=True)
+    for source in pin.inputs:
+        _copy(shop.obtain(source), folder / "inputs" / source.file, shop.step)
+    _keep_packages(pin, folder / "npm", shop)
+    _keep_pin(pin, folder)
+    for target in pin.targets:
+        for flavour in target.flavours:
+            _write_by_hand(pin, target, flavour, folder / "by-hand" / f"{flavour}-{target.name}")
+    (folder / "README.md").write_text(_readme(pin), encoding="utf-8")
+    return _sum_up(folder, shop.step)
+
+
+def check_vault(folder: Path, step: Step) -> list[str]:
+    """Names of files in ``folder`` that are missing or differ from its list of digests."""
+    wrong = []
+    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    for index, line in enumerate(lines):
+        step("checking", index, len(lines))
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        if not path.is_file() or file_digest(path) != digest:
+            wrong.append(name)
+    return wrong
+
+
+def _keep_packages(pin: Pin, folder: Path, shop: Workshop) -> None:
+    """The archives of the chat page's packages, under names that people can read; each has the lock file's digest."""
+    if pin.page is None:
+        return
+    cache = shop.folder / "npm-cache"
+    if shop.origin is not None:
+        fill_cache(shop.origin / "npm", cache)
+    places = {source.id: str(shop.unpack(source)) for source in pin.inputs if source.id in pin.page.uses}
+    found = [(package, cached(cache, package)) for package in packages(Path(fill(pin.page.source, places)) / LOCK)]
+    found = [(package, path) for package, path in found if path.is_file()]
+    if not found:
+        raise UsageError(
+            "the packages of the chat page are not here", hint=f"fetch them: runtimes build {pin.key} --webui"
+        )
+    folder.mkdir(exist_ok=True)
+    for index, (package, path) in enumerate(found):
+        shop.step("collecting packages", index, len(found))
+        data = path.read_bytes()
+        if hashlib.sha512(data).hexdigest() == package.sha512:
+            (folder / package.file).write_bytes(data)
+
+
+def _keep_pin(pin: Pin, folder: Path) -> None:
+    """The pin, its builds and licences, and what is ours, lying to each other as they do here."""
+    home = folder / "runtimes" / pin.name
+    shutil.copytree(pin.folder, home / pin.version, dirs_exist_ok=True)
+    for own in pin.own:
+        path = pin.folder / own.path
+        if path.is_dir():
+            shutil.copytree(path, home / path.resolve().name, dirs_exist_ok=True)
+
+
+def _write_by_hand(pin: Pin, target: Target, flavour: Flavour, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    places = {name: f"{_WORK}/{name}" for name in (*(one.id for one in pin.inputs), *(one.id for one in pin.own))}
+    home = f"{_WORK}/{flavour}-{target.name}"
+    places |= {"work": _WORK, "version": pin.version, "target": target.name, "flavour": str(flavour)}
+    places |= {"toolchain": f"{home}/toolchain"}
+    for name, text in toolchain_files(pin, target, flavour, places).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    command = configure_command(pin, flavour, Path(home) / "build", places)
+    ninja = [fill(pin.recipe.tools["ninja"], places), "-C", f"{home}/build", pin.recipe.goal]
+    lines = [
+        "#!/bin/sh -e",
+        "# Inputs are unpacked below /work, the files beside this one are in:",
+        f"# {home}/toolchain",
+    ]
+    lines += [
+        "export LC_ALL=C TZ=UTC GIT_DIR=/nonexistent SOURCE_DATE_EPOCH=315532800",
+        f"export ZIG_GLOBAL_CACHE_DIR={_WORK}/zig-cache ZIG_LOCAL_CACHE_DIR={_WORK}/zig-cache",
+        shlex.join(command),
+        shlex.join(ninja),
+        f"sha256sum {home}/build/{target.result}",
+    ]
+    if build := pin.build(target.name, flavour):
+        lines.append(f"# {build.sha256}")
+    (folder / "build.sh").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _readme(pin: Pin) -> str:
+    unpacked = "\n".join(f"    /work/{one.id:<8} {one.file}" for one in pin.inputs if one.id in pin.recipe.uses)
+    ours = "\n".join(
+        f"    /work/{one.id:<8} runtimes/{normpath(f'{pin.name}/{pin.version}/{one.path}')}"
+        for one in pin.own
+        if one.id in pin.recipe.uses
+    )
+    return f"""# Vault of {pin.key}
+
+Everything that is needed to build {pin.title} again, bit for bit.
+
+| here | what it is |
+|---|---|
+| `inputs/` | sources, compiler and tools, as package indexes served them |
+| `npm/` | the packages of the chat page |
+| `runtimes/` | the pin (`runtime.yaml`), our own sources, the finished builds, licences |
+| `by-hand/` | for each build: the compiler's wrapper scripts and the commands, for a work folder `/work` |
+| `{SUMS}` | SHA-256 of every file: `sha256sum -c {SUMS}` |
+
+With the package llamafile-format, on {pin.recipe.host}:
+
+    llamafile-format runtimes verify {pin.key} --target all --flavour both --from .
+
+Without it, on {pin.recipe.host}: unpack the archives (wheels are ZIP files) and copy the folders, so that
+
+{unpacked}
+{ours}
+
+and for each build copy `by-hand/NAME/*` to `/work/NAME/toolchain/`, make the scripts executable, and run `build.sh`
+there. It prints the digest; its last line names the one that must come out.
+
+What cannot be kept in a folder: a processor and a kernel on which the pinned compiler runs ({pin.recipe.host}; an
+emulator such as qemu will do), and `/bin/sh`.
+"""
+
+
+def _sum_up(folder: Path, step: Step) -> int:
+    """Write the list of digests; the bytes of all files."""
+    total, lines = 0, []
+    files = sorted(_files(folder))
+    for index, name in enumerate(files):
+        step("checking", index, len(files))
+        total += (folder / name).stat().st_size
+        lines.append(f"{file_digest(folder / name)}  {name}\n")
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    return total
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != SUMS:
+            yield name
+
+
+def _copy(source: Path, copy: Path, step: Step) -> None:
+    if not copy.is_file() or copy.stat().st_size != source.stat().st_size:
+        step(f"copying {source.name}", 0, 0)
+        partial = copy.with_name(f"{copy.name}.part")
+        shutil.copyfile(source, partial)
+        partial.replace(copy)

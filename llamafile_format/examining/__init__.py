@@ -1,0 +1,1 @@
+"""What users look at: verify, inspect, diff, explain, extract."""

@@ -1,0 +1,74 @@
+"""What a verification is told about trust: a policy, a date, detached records (spec/1.0, 13.4 and 13.10)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llamafile_format.checks.verdict import Verdict, judge
+from llamafile_format.errors import SourceError
+from llamafile_format.findings import Finding
+from llamafile_format.rules import Layer
+from llamafile_format.signing.records.record import MAX_RECORD, Record, detached_record
+
+if TYPE_CHECKING:
+    from llamafile_format.examining.verify_signatures import Judged
+    from llamafile_format.signing.trust.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom to trust, as of when (``at``, aware), and the detached records that the user named."""
+
+    policy: Policy | None = None
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    required: bool = False
+    detached: tuple[Record, ...] = ()
+
+    @property
+    def asked(self) -> bool:
+        """True if the layer authentic was asked for."""
+        return self.required or self.policy is not None
+
+    @property
+    def wants_whole(self) -> bool:
+        """True if the policy rests on whole digests, which a manifest can claim of any bytes: it demands a publisher,
+        whose word is about them (13.5.2), or allows an engine by its digest (16.7.3)."""
+        if self.policy is None:
+            return False
+        publisher = any(each.role.value == "publisher" for each in self.policy.requirements)
+        return publisher or any(each.startswith("sha256:") for each in self.policy.engines or ())
+
+
+def detached_records(paths: Sequence[str | os.PathLike[str]]) -> tuple[Record, ...]:
+    """The detached records in the files ``paths``, in that order. SourceError, or FormatError for a wrong name."""
+    return tuple(detached_record(os.fspath(path), _read(Path(path))) for path in paths)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_RECORD + 1)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+
+
+def unestablished(findings: Iterable[Finding], trust: Trust, judged: Judged | None) -> list[Finding]:
+    """Why nobody's word can count, whatever the records say: a file that is not what its manifest says, or no answer to
+    the question whom to trust."""
+    more = []
+    severities = trust.policy.severities if trust.policy is not None else {}
+    damaged = judge(findings, Layer.WELL_FORMED, severities=severities) is Verdict.NO
+    if trust.policy is None:
+        more.append(Finding("LF8115"))
+    elif judged is None and not damaged and (trust.required or trust.policy.unsigned.value == "refuse"):
+        more.append(Finding("LF8101"))  # a legacy llamafile has no manifest that could be signed
+    if trust.policy is not None and trust.policy.sha256 and judged is None:
+        more.append(Finding("LF8406"))  # what is forbidden cannot be looked for without a manifest
+    if damaged:
+        more.append(Finding("LF8116"))
+    return more

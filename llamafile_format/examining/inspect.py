@@ -1,0 +1,284 @@
+"""``inspect``: everything worth knowing about a file, without running a byte of it (spec/1.0, 10.10).
+
+    inspection = inspect("model.llamafile")
+    print(inspection.model.facts.architecture, inspection.report.verdicts)
+
+Reads are bounded: structure, manifest, headers of weights, short texts, and at most 64 MiB of an engine for its
+version. Weights themselves are never read. Bad bytes never raise; they are findings of the quick verification.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from llamafile_format.checks.canonical import signature_entries
+from llamafile_format.checks.verdict import Kind, Level, Report
+from llamafile_format.container import CUT_OFF, Container, MemberFacts, Openable
+from llamafile_format.errors import FormatError, NotALlamafile, SourceError
+from llamafile_format.examining.inspect_model import RowBudget, bare_model, member_model, template_member
+from llamafile_format.examining.inspection import (
+    ArgumentsView,
+    EngineView,
+    ExecutableView,
+    FileIdentity,
+    Inspection,
+    LicenceView,
+    MemberView,
+    ModelView,
+    PrefixView,
+    RecordView,
+    StatementsView,
+    default_model,
+)
+from llamafile_format.examining.verify import examine
+from llamafile_format.manifest.model import MANIFEST_PATH
+from llamafile_format.manifest.roles import MODEL_ROLES
+from llamafile_format.packing.runtime_members import is_of_runtime
+from llamafile_format.source import ByteSource, open_source
+from llamafile_format.spans import Span, SpanKind
+from llamafile_format.zip.records import DEFLATED, STORED
+
+MAX_MODELS = 64  # models described; a file may hold thousands of headers of a megabyte each
+MAX_TEXT = 1 << 20  # clause 10.5.3: templates and arguments beyond this are not read
+MAX_BOUNDARY = 1 << 16
+_OWN_ROLES = frozenset({"readme", "chunks", "manifest", "signature-record", "engine-asset"})
+_GGUF = b"GGUF"
+
+
+def inspect(what: Openable, *, tensors: bool = False, kv: bool = False) -> Inspection:
+    """Look at ``what``: a container, a legacy llamafile, or a bare GGUF.
+
+    ``tensors`` and ``kv`` add the rows of every tensor table and every key. Raises NotALlamafile with a plain sentence
+    if it is something else, SourceError if it cannot be read.
+    """
+    source = open_source(what)
+    with Container(source, owned=source is not what) as container:
+        budget = RowBudget(tensors, kv)
+        if container.kind is Kind.OTHER:
+            return _bare(source, budget)
+        return _inspect(container, budget)
+
+
+def refuse_other(source: ByteSource) -> None:
+    """Raise the error that says what ``source`` is instead of a llamafile."""
+    from llamafile_format.prefix.impostors import recognise
+
+    impostor = recognise(source)
+    if impostor is None:
+        raise NotALlamafile(f"{source.name} is not a llamafile", hint="it has no archive with weights at its end")
+    error = SourceError if impostor.rule in CUT_OFF else NotALlamafile
+    raise error(f"{source.name}: {impostor.message}", hint=impostor.hint)
+
+
+def _bare(source: ByteSource, budget: RowBudget) -> Inspection:
+    """A GGUF without a container: no verdicts are given (10.1.2), but the model is worth a look."""
+    if source.size < 24 or source.read_at(0, 4) != _GGUF:
+        refuse_other(source)
+    model, findings = bare_model(source, budget)
+    identity = FileIdentity(source.name, source.size, "gguf", span_bytes={SpanKind.DATA.value: source.size})
+    return Inspection(
+        file=identity,
+        report=Report(source.name, source.size, Kind.OTHER, Level.QUICK, {}, findings),
+        prefix=PrefixView("none", 0, 0),
+        members=(),
+        models=(model,),
+        models_left_out=0,
+        templates=(),
+        licence=_licence("", model, ()),
+        arguments=(),
+        statements=StatementsView(),
+        history=(),
+        map=(Span(SpanKind.DATA, 0, source.size),),
+    )
+
+
+def _inspect(container: Container, budget: RowBudget) -> Inspection:
+    report = examine(container, level=Level.QUICK)
+    members = container.members
+    gguf_members = [member for member in members if _holds_gguf(container, member)]
+    models = tuple(member_model(container, member, report, budget) for member in gguf_members[:MAX_MODELS])
+    manifest = container.manifest
+    model = default_model(models, manifest.default if manifest else "")
+    return Inspection(
+        file=_identity(container),
+        report=report,
+        prefix=_prefix(container),
+        members=_members(container),
+        models=models,
+        models_left_out=len(gguf_members) - len(models),
+        templates=tuple(
+            template_member(container, member, report)
+            for member in members
+            if member.role == "template" and member.offset >= 0 and member.size <= MAX_TEXT
+        ),
+        licence=_licence(
+            manifest.license if manifest else "",
+            model,
+            tuple(member.path for member in members if member.role == "license" and not is_of_runtime(member.path)),
+        ),
+        arguments=tuple(_arguments(container, member) for member in members if member.role == "arguments"),
+        statements=_statements(container),
+        history=manifest.history if manifest else (),
+        map=container.spans,
+    )
+
+
+def manifest_sha256(container: Container) -> str:
+    """The digest of the manifest's bytes, the name of this very file (6.4.4); empty without a manifest."""
+    return hashlib.sha256(container.manifest_bytes).hexdigest() if container.manifest_bytes else ""
+
+
+def _holds_gguf(container: Container, member: MemberFacts) -> bool:
+    if member.role not in MODEL_ROLES and member.role != "tokenizer":
+        return False
+    if member.offset < 0 or member.method != STORED or not 24 <= member.size <= container.size - member.offset:
+        return False
+    return container.source.read_at(member.offset, 4) == _GGUF
+
+
+def _identity(container: Container) -> FileIdentity:
+    manifest = container.manifest
+    entry = container.archive.entry(MANIFEST_PATH)
+    counts: dict[str, int] = {}
+    for span in container.spans:
+        counts[span.kind.value] = counts.get(span.kind.value, 0) + span.length
+    mine = sum(member.stored_size for member in container.members if member.role not in _OWN_ROLES)
+    return FileIdentity(
+        name=container.name,
+        size=container.size,
+        kind=container.kind.value,
+        version=manifest.version if manifest else "",
+        profile=manifest.profile if manifest else "",
+        title=manifest.name if manifest else "",
+        created=manifest.created if manifest else "",
+        license=manifest.license if manifest else "",
+        source=manifest.source if manifest else "",
+        default=manifest.default if manifest else "",
+        critical=manifest.critical if manifest else (),
+        manifest_offset=entry.data_offset if entry and entry.located else None,
+        manifest_size=len(container.manifest_bytes),
+        manifest_sha256=manifest_sha256(container),
+        overhead=max(0, container.size - container.engine_size - mine),
+        span_bytes={kind.value: counts[kind.value] for kind in SpanKind if kind.value in counts},
+    )
+
+
+def _prefix(container: Container) -> PrefixView:
+    facts = container.prefix
+    recorded = container.manifest.prefix if container.manifest else None
+    directory = recorded.directory if recorded else None
+    return PrefixView(
+        kind=facts.kind.value,
+        size=recorded.size if recorded else container.engine_size,
+        engine_size=container.engine_size,
+        sha256=recorded.sha256 if recorded else "",
+        engine_sha256=recorded.engine_sha256 if recorded else "",
+        generation=facts.generation,
+        interpreter=facts.interpreter,
+        engine=_engine(container, recorded.engine_sha256 if recorded else ""),
+        runs_on=facts.runs_on,
+        executables=tuple(
+            ExecutableView(item.format.value, item.systems, item.machine, item.offset, item.size)
+            for item in facts.executables
+        ),
+        loaders=len(facts.loaders),
+        assets=sum(member.role == "engine-asset" for member in container.members),
+        dropped=tuple(path for path, _ in directory.dropped) if directory else (),
+        opaque=recorded.opaque if recorded else "",
+    )
+
+
+def _engine(container: Container, recorded_sha256: str) -> EngineView | None:
+    """The engine's name and version; None where there is no native code or nothing names one."""
+    if not container.engine_size or container.prefix.kind.value in ("none", "script", "launcher"):
+        return None
+    engine = container.engine
+    if engine is None:
+        return None
+    from llamafile_format.prefix.engine import known_engine
+
+    known = known_engine(recorded_sha256) if recorded_sha256 else None
+    return EngineView(
+        family=engine.family,
+        version=engine.version_text,
+        at_least=_dotted(engine.at_least),
+        at_most=_dotted(engine.at_most),
+        evidence=tuple(f"{item.what}: {item.says}" for item in engine.evidence[:8]),
+        complete=engine.complete,
+        release=f"{known.family} {known.version} ({known.variant})" if known else "",
+    )
+
+
+def _dotted(version: tuple[int, int, int] | None) -> str:
+    return ".".join(map(str, version)) if version else ""
+
+
+def _members(container: Container) -> tuple[MemberView, ...]:
+    """All members, with the digests that the manifest records, engine assets included."""
+    directory = container.manifest.prefix.directory if container.manifest else None
+    digests = {asset.path: asset.sha256 for asset in directory.assets} if directory else {}
+    digests[MANIFEST_PATH] = manifest_sha256(container)
+    methods: Mapping[int, str] = {STORED: "stored", DEFLATED: "deflated"}
+    return tuple(
+        MemberView(
+            path=member.path,
+            role=member.role,
+            media_type=member.media_type,
+            offset=member.offset,
+            size=member.size,
+            stored_size=member.stored_size,
+            method=methods.get(member.method, f"method {member.method}"),
+            alignment=member.alignment,
+            boundary=_boundary(member.offset),
+            crc32=f"{member.crc32:08x}",
+            sha256=member.sha256 or digests.get(member.path, ""),
+        )
+        for member in container.members
+    )
+
+
+def _boundary(offset: int) -> int:
+    """The largest power of two up to MAX_BOUNDARY that divides ``offset``; 0 if there is no offset."""
+    if offset <= 0:
+        return MAX_BOUNDARY if offset == 0 else 0
+    return min(offset & -offset, MAX_BOUNDARY)
+
+
+def _arguments(container: Container, member: MemberFacts) -> ArgumentsView:
+    from llamafile_format.prefix.arguments import dialect_of, parse
+
+    engine = container.engine if container.engine_size else None
+    dialect = dialect_of(engine, container.prefix.kind)
+    data = b""
+    if member.offset >= 0 and member.size <= MAX_TEXT:
+        try:
+            data = container.read(member.path)
+        except FormatError:
+            data = b""
+    parsed = parse(data, dialect)
+    return ArgumentsView(member.path, dialect.value, parsed.texts, parsed.rest, member.size)
+
+
+def _statements(container: Container) -> StatementsView:
+    def paths(role: str) -> tuple[str, ...]:
+        return tuple(member.path for member in container.members if member.role == role)
+
+    signatures = tuple(entry.path for entry in signature_entries(container.archive))
+    records: tuple[RecordView, ...] = ()
+    if signatures:
+        from llamafile_format.examining.inspect_records import record_views
+
+        records = record_views(container, signatures)
+    return StatementsView(
+        signature_records=signatures,
+        publisher_signatures=paths("publisher-signature"),
+        behaviour=paths("behaviour"),
+        records=records,
+    )
+
+
+def _licence(manifest: str, model: ModelView | None, texts: tuple[str, ...]) -> LicenceView:
+    facts = model.facts if model else None
+    said = [text for text in (facts.licence, facts.licence_name) if text] if facts else []
+    return LicenceView(manifest, " / ".join(dict.fromkeys(said)), (facts.licence_link or "") if facts else "", texts)

@@ -1,0 +1,81 @@
+"""Step (7) of a verification: the signature records, publisher signatures, and those of earlier files (10.6.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from llamafile_format.checks.earlier import check_earlier
+from llamafile_format.checks.publisher import PublisherFact, check_publishers
+from llamafile_format.checks.signatures import Collected, Subject, collect, read_records
+from llamafile_format.checks.verdict import Level
+from llamafile_format.container import Container
+from llamafile_format.examining.demands import Trust
+from llamafile_format.findings import Finding
+from llamafile_format.signing.keys.algorithms import Agility
+from llamafile_format.signing.records.evidence import SignatureFact, Standing
+from llamafile_format.signing.trust.evaluate import Outcome, evaluate, untrusted
+from llamafile_format.signing.trust.sight import sights
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the records say and who is believed. ``asked`` is False if the policy lets this unsigned file pass."""
+
+    findings: tuple[Finding, ...]
+    signatures: tuple[SignatureFact, ...] = ()
+    publishers: tuple[PublisherFact, ...] = ()
+    asked: bool = True
+
+
+def check_signatures(
+    container: Container, trust: Trust, *, level: Level, whole: bool, progress: Progress | None = None
+) -> Judged:
+    """Check the records of ``container``, whose manifest can be used; ``whole`` if this run recomputed whole digests.
+
+    Renewals are hashed at every level but quick: one more pass over everything in front of them.
+    """
+    claims = container.claims
+    assert claims is not None
+    subject = Subject(claims.manifest, claims.data, claims.layout)
+    records = (*read_records(container.source, container.archive), *trust.detached)
+    collected = collect(subject, records)
+    if collected.renewals and level is not Level.QUICK:
+        collected = collected.renewed(_digests(container, collected, progress))
+    policy = trust.policy
+    agility = Agility(policy.algorithms if policy else {})
+    seen = sights(collected.evidence, policy.authorities if policy else (), agility, trust.at)
+    findings, publishers = check_publishers(container, policy, recomputed=whole, at=seen.whole_file(), agility=agility)
+    findings = [*collected.findings, *findings]
+    looked = level is not Level.QUICK
+    findings += check_earlier(container, policy, at=trust.at, agility=agility, looked=looked)
+    if policy is None:
+        if records:
+            findings.append(Finding("LF9005", args={"count": len(records)}))
+        return Judged(tuple(findings), untrusted(seen), tuple(publishers))
+    outcome = evaluate(
+        seen,
+        policy,
+        required=trust.required,
+        publishers=[fact.signer for fact in publishers if fact.established],
+        unsure=any(fact.standing is Standing.UNCHECKED for fact in publishers),
+    )
+    findings += [*outcome.findings, *_policy(container, trust, outcome)]
+    return Judged(tuple(findings), outcome.facts, tuple(publishers), outcome.asked)
+
+
+def _policy(container: Container, trust: Trust, outcome: Outcome) -> Iterator[Finding]:
+    from llamafile_format.checks.policy import check_policy
+
+    assert trust.policy is not None
+    yield from check_policy(container, trust.policy, at=trust.at, revisions=outcome.revisions)
+
+
+def _digests(container: Container, collected: Collected, progress: Progress | None) -> dict[int, bytes]:
+    """What the renewals stamp, hashed in one pass."""
+    from llamafile_format.vouching.renew import prefix_digests
+
+    found = prefix_digests(container.source, list(collected.renewals.values()), progress=progress)
+    return dict(zip(collected.renewals, found, strict=True))

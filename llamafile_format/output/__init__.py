@@ -1,0 +1,1 @@
+"""How outputs reach the disk: written beside, synced, renamed; copied with their digests."""

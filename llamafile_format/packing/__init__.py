@@ -1,0 +1,1 @@
+"""Making a container: pack, and what it needs."""

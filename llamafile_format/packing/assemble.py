@@ -1,0 +1,373 @@
+"""The writer's engine: from a prefix and contents in file order to a complete container (spec/1.0, chapters 4 to 6).
+
+Every input byte is read once; copying and all digests come from that read. Digests that are already known are reused,
+never recomputed: hashing damaged bytes again would give the damage a fresh, valid manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llamafile_format.errors import LimitExceeded, UsageError
+from llamafile_format.manifest.hashing import Digests, Progress, digest_range
+from llamafile_format.manifest.layout import Layout, Tile, chunk_line, plan
+from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces
+from llamafile_format.manifest.model import CHUNKS_PATH, EngineDirectory, Manifest, Member, Prefix, Sibling
+from llamafile_format.manifest.reader import MAX_MEMBERS
+from llamafile_format.manifest.roles import file_order, unix_mode
+from llamafile_format.output.transfer import DirectWriter, clone, copy, data_ranges, refuse_changed, write_at
+from llamafile_format.source import ByteSource, BytesSource
+from llamafile_format.zip.writer import Placed, directory_record, end_records, local_header
+
+PREFIX_UNIT = 65536  # clause 3.2: in these steps a prefix can be replaced by sharing or inserting blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One member to be: its name, what it is, and where its bytes come from.
+
+    ``known`` are digests to reuse. ``expected`` is a SHA-256 in hex that the bytes must turn out to have.
+    """
+
+    path: str
+    role: str
+    media_type: str
+    source: ByteSource
+    alignment: int
+    known: Digests | None = None
+    expected: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixContent:
+    """The prefix to be: the engine's bytes without padding. ``known`` reuses (prefix digests, engine sha256 hex)."""
+
+    kind: str
+    engine: ByteSource
+    directory: EngineDirectory | None = None
+    records: tuple[bytes, ...] = ()  # carried directory records, verbatim
+    opaque: str = ""
+    known: tuple[Digests, str] | None = None
+    sibling: Sibling | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the prefix: the engine padded to the next 64 KiB."""
+        return -(-self.engine.size // PREFIX_UNIT) * PREFIX_UNIT
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the manifest says beyond the members: catalogue texts, default model, history."""
+
+    profile: str = "default"
+    created: str = ""
+    name: str = ""
+    license: str = ""
+    source: str = ""
+    default: str = ""
+    critical: tuple[str, ...] = ()
+    history: tuple[Mapping[str, Any], ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """What was written: manifest, its bytes, layout, and how many data bytes share blocks with their source."""
+
+    manifest: Manifest
+    manifest_sha256: str
+    layout: Layout
+    size: int
+    shared: int
+
+
+class _Padded:
+    """The engine followed by zeros up to ``size``, as a source."""
+
+    def __init__(self, engine: ByteSource, size: int) -> None:
+        self.name = engine.name
+        self.size = size
+        self._engine = engine
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        real = max(0, min(len(buffer), self._engine.size - offset))
+        if real:
+            self._engine.read_into(offset, buffer[:real])
+        buffer[real:] = bytes(len(buffer) - real)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        data = bytearray(length)
+        self.read_into(offset, memoryview(data))
+        return bytes(data)
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        return [self.read_at(offset, length) for offset, length in ranges]
+
+
+def assemble(
+    out: int,
+    prefix: PrefixContent,
+    contents: Sequence[Content],
+    labels: Labels,
+    *,
+    progress: Progress | None = None,
+) -> Assembled:
+    """Write a container to the empty file ``out``. Contents are put into file order here, whatever order they come in.
+
+    Raises UsageError for two contents of one path, LimitExceeded for too many, and SourceError on reads.
+    """
+    contents = sorted(contents, key=lambda content: file_order(content.role, content.path))
+    _check(prefix, contents)
+    sha512 = labels.profile == "archive"
+    sizes = [(content.path, content.source.size, content.alignment) for content in contents]
+    where = plan(prefix.size, sizes, sha512=sha512)
+    os.ftruncate(out, where.chunks.end)  # writes into a file of its final size need no lock among themselves
+    writer = _Writer(out, sha512, progress)
+    try:
+        writer.prefix(prefix)
+        for content, placed in zip(contents, where.members, strict=True):
+            writer.member(content, placed)
+        writer.chunks(where.chunks)
+    finally:
+        writer.direct.close()
+    manifest = Manifest(
+        prefix=writer.prefix_facts(prefix),
+        members=tuple(writer.members),
+        profile=labels.profile,
+        created=labels.created,
+        name=labels.name,
+        license=labels.license,
+        source=labels.source,
+        default=labels.default,
+        critical=labels.critical,
+        history=labels.history,
+        extra=labels.extra,
+    )
+    data = manifest.encode()
+    size = finish(out, manifest, data, where, prefix.records)
+    return Assembled(manifest, hashlib.sha256(data).hexdigest(), where, size, writer.shared)
+
+
+def finish(out: int, manifest: Manifest, data: bytes, where: Layout, records: Sequence[bytes]) -> int:
+    """Write manifest, central directory and end records behind the chunk list; the size of the file."""
+    placed = where.manifest(len(data))
+    write_at(out, placed.gap_offset, local_header(placed, zlib.crc32(data)) + data)
+    directory = directory_bytes(manifest, data, where, records)
+    count = len(records) + len(manifest.members) + 1
+    tail = directory + end_records(placed.end, len(directory), count)
+    write_at(out, placed.end, tail)
+    os.ftruncate(out, placed.end + len(tail))
+    return placed.end + len(tail)
+
+
+def directory_bytes(manifest: Manifest, data: bytes, where: Layout, records: Sequence[bytes]) -> bytes:
+    """The central directory of a container without signature records: engine records, members, manifest."""
+    placed = [*where.members, where.chunks]
+    ours = [
+        directory_record(place, int(member.crc32, 16), unix_mode(member.role))
+        for place, member in zip(placed, manifest.members, strict=True)
+    ]
+    last = directory_record(where.manifest(len(data)), zlib.crc32(data), unix_mode("manifest"))
+    return b"".join([*records, *ours, last])
+
+
+def _check(prefix: PrefixContent, contents: Sequence[Content]) -> None:
+    if len(contents) + len(prefix.records) + 2 > MAX_MEMBERS:
+        raise LimitExceeded(
+            "too many members", clause="4.6", found=len(contents) + len(prefix.records), allowed=f"{MAX_MEMBERS - 2}"
+        )
+    paths = [content.path for content in contents]
+    for first, second in zip(sorted(paths), sorted(paths)[1:], strict=False):
+        if first == second:
+            raise UsageError(
+                f"two members are named {first}", hint="give one of them another name: --include PATH=NAME"
+            )
+
+
+class _Writer:
+    """Writes spans in file order and gathers what the chunk list and the manifest need."""
+
+    def __init__(self, out: int, sha512: bool, progress: Progress | None) -> None:
+        self.out = out
+        self.sha512 = sha512
+        self.progress = progress
+        self.members: list[Member] = []
+        self.shared = 0
+        self.direct = DirectWriter(out)
+        self._spans: list[tuple[int, str, Digests]] = []
+        self._prefix: tuple[Digests, str] | None = None
+
+    def prefix(self, prefix: PrefixContent) -> None:
+        engine_sha256 = ""
+        if prefix.known is not None and (prefix.known[0].chunks512 or not self.sha512 or not prefix.size):
+            digests, engine_sha256 = prefix.known
+            copy(prefix.engine, 0, prefix.engine.size, self.out, 0, progress=self.progress)
+        else:
+            digests, engine_sha256 = self._hash_prefix(prefix)
+        self._prefix = (digests, engine_sha256)
+        if prefix.size:
+            self._spans.append((0, "-", digests))
+
+    def _hash_prefix(self, prefix: PrefixContent) -> tuple[Digests, str]:
+        """Copy and hash the engine once; the padded prefix's digest continues from the engine's state."""
+        engine = hashlib.sha256()
+        for at, count in pieces(0, prefix.engine.size):
+            engine.update(prefix.engine.read_at(at, count))
+        padded = _Padded(prefix.engine, prefix.size)
+        digests = digest_range(
+            padded, 0, prefix.size, sha512=self.sha512, sink=lambda at, view: write_at(self.out, at, view)
+        )
+        return digests, engine.hexdigest()
+
+    def prefix_facts(self, prefix: PrefixContent) -> Prefix:
+        """The manifest's prefix object."""
+        assert self._prefix is not None
+        digests, engine_sha256 = self._prefix
+        return Prefix(
+            kind=prefix.kind,
+            size=prefix.size,
+            sha256=digests.sha256.hex(),
+            engine_size=prefix.engine.size,
+            engine_sha256=engine_sha256,
+            directory=prefix.directory,
+            opaque=prefix.opaque,
+            sha512=digests.sha512.hex(),
+            sibling=prefix.sibling,
+            extra=prefix.extra,
+        )
+
+    def member(self, content: Content, placed: Placed) -> None:
+        digests = self._data(content, placed)
+        header = local_header(placed, digests.crc32)
+        write_at(self.out, placed.gap_offset, header)
+        self._structure(placed, header)
+        self._spans.append((placed.data_offset, content.path, digests))
+        self.members.append(_member(content, placed, digests))
+
+    def _data(self, content: Content, placed: Placed) -> Digests:
+        at, size = placed.data_offset, placed.size
+        known = content.known
+        if known is not None and (known.sha512 or not self.sha512):
+            self.shared += copy(content.source, 0, size, self.out, at, progress=self.progress)
+            return known
+        shared = clone(content.source, 0, size, self.out, at)
+        self.shared += shared
+        digests = digest_range(
+            content.source, 0, size, sha512=self.sha512, sink=self._sink(content, at, shared), progress=self.progress
+        )
+        refuse_changed(content.source)
+        if known is not None and known.sha256 != digests.sha256:
+            raise UsageError(
+                f"{content.path} is damaged: its bytes no longer have the recorded SHA-256",
+                hint="find an intact copy; packing would give the damage a valid digest",
+            )
+        if content.expected not in ("", digests.sha256.hex()):
+            raise UsageError(
+                f"{content.path} is not the build that its pin names: it has another SHA-256",
+                hint="clear the cache of runtimes, or set LFF_CACHE to another folder",
+            )
+        return digests
+
+    def _sink(self, content: Content, at: int, shared: int) -> Any:
+        """Write pieces that no block sharing brought over, and leave holes of the source as holes."""
+        holes_from = _first_hole(content.source)
+        direct = self.direct
+
+        def write(offset: int, view: memoryview) -> None:
+            if offset + len(view) <= shared:
+                return
+            if offset + len(view) <= holes_from:
+                direct.write(at + offset, view)
+                return
+            for low, count in data_ranges(content.source, offset, len(view)):
+                write_at(self.out, at + low, view[low - offset : low - offset + count])
+
+        return write
+
+    def _structure(self, placed: Placed, header: bytes) -> None:
+        parts = [header[at : at + CHUNK_SIZE] for at in range(0, len(header), CHUNK_SIZE)]
+        digests = Digests(
+            size=len(header),
+            crc32=0,
+            sha256=b"",
+            chunks=tuple(hashlib.sha256(part).digest() for part in parts),
+            chunks512=tuple(hashlib.sha512(part).digest() for part in parts) if self.sha512 else (),
+        )
+        self._spans.append((placed.gap_offset, "-", digests))
+
+    def lines(self) -> Iterator[bytes]:
+        """The chunk list, line by line."""
+        for offset, path, digests in self._spans:
+            large = digests.chunks512 if self.sha512 else (b"",) * len(digests.chunks)
+            for (at, count), small, second in zip(pieces(offset, digests.size), digests.chunks, large, strict=True):
+                yield chunk_line(Tile(at, count, path), small, second)
+
+    def chunks(self, placed: Placed) -> None:
+        """Write the chunk list as a member and enter it into the manifest."""
+        digests = _write_lines(self.out, placed.data_offset, self.lines(), self.sha512)
+        if digests.size != placed.size:
+            raise AssertionError("the chunk list is not as long as planned")
+        write_at(self.out, placed.gap_offset, local_header(placed, digests.crc32))
+        content = Content(CHUNKS_PATH, "chunks", "text/plain", BytesSource(b""), 1)
+        self.members.append(_member(content, placed, digests))
+
+
+def _first_hole(source: ByteSource) -> int:
+    """Offset of the first hole of ``source``: before it, no piece needs to ask the file system."""
+    first = next(iter(data_ranges(source, 0, source.size)), (0, 0))
+    return first[1] if first[0] == 0 else 0
+
+
+def _write_lines(out: int, at: int, lines: Iterator[bytes], sha512: bool) -> Digests:
+    """Write ``lines`` from ``at``, hashing on the way, one chunk of text in memory at a time."""
+    small, large, crc, size = hashlib.sha256(), hashlib.sha512(), 0, 0
+    chunks: list[bytes] = []
+    for text in _blocks(lines):
+        write_at(out, at + size, text)
+        small.update(text)
+        crc = zlib.crc32(text, crc)
+        if sha512:
+            large.update(text)
+        chunks.append(hashlib.sha256(text).digest())
+        size += len(text)
+    return Digests(size, crc, small.digest(), tuple(chunks), large.digest() if sha512 else b"")
+
+
+def _blocks(lines: Iterator[bytes]) -> Iterator[bytes]:
+    buffer = bytearray()
+    for line in lines:
+        buffer += line
+        if len(buffer) >= CHUNK_SIZE:
+            yield bytes(buffer[:CHUNK_SIZE])
+            del buffer[:CHUNK_SIZE]
+    if buffer:
+        yield bytes(buffer)
+
+
+def _member(content: Content, placed: Placed, digests: Digests) -> Member:
+    return Member(
+        path=content.path,
+        role=content.role,
+        media_type=content.media_type,
+        offset=placed.data_offset,
+        size=placed.size,
+        alignment=content.alignment,
+        crc32=f"{digests.crc32:08x}",
+        sha256=digests.sha256.hex(),
+        chunk_root=chunk_root(digests.chunks).hex(),
+        sha512=digests.sha512.hex(),
+        extra=content.extra,
+    )
+
+
+def with_extra(content: Content, **extra: Any) -> Content:
+    """``content`` with more fields in its manifest entry."""
+    return replace(content, extra={**content.extra, **extra})

@@ -1,0 +1,343 @@
+"""``pack``: from a model and its companions to one container (spec/1.0, 8.1).
+
+The same inputs give the same bytes: members are ordered by role and name, no clock, host, user or tool version enters,
+and the only time in the file is the one that the user asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from llamafile_format.errors import UsageError
+from llamafile_format.manifest.model import README_PATH, EngineAsset, EngineDirectory
+from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
+from llamafile_format.output.publish import output
+from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble
+from llamafile_format.packing.created import created_text
+from llamafile_format.packing.inputs import (
+    Include,
+    check_alignment,
+    choose_default,
+    content_of,
+    expand_splits,
+    read_recipe,
+    text_content,
+)
+from llamafile_format.packing.readme import readme_text
+from llamafile_format.packing.runtime_members import (
+    DEFAULT_RUNTIME,
+    LAUNCHER,
+    NONE,
+    Choice,
+    choose,
+    launcher_prefix,
+    runtime_contents,
+)
+from llamafile_format.packing.windows import Companion
+from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all)."""
+
+Args = str | Sequence[str]
+"""Default arguments: one text in the quoted grammar of clause 3.8, or a list of tokens."""
+
+PROFILES = ("default", "archive")
+
+
+@dataclass(frozen=True, slots=True)
+class PackResult:
+    """What ``pack`` wrote: where, how large, the SHA-256 of its manifest, and bytes shared with the inputs.
+
+    ``notes`` are sentences about what the user might not expect, such as engine files that were not carried over.
+    ``extra`` are files written beside ``path``.
+    """
+
+    path: Path
+    size: int
+    manifest_sha256: str
+    shared: int
+    notes: tuple[str, ...] = ()
+    extra: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Everything that was asked for, recipe and options together."""
+
+    includes: tuple[Include, ...]
+    prefix: str = ""
+    runtime: str = ""
+    flavour: str = ""
+    args: Args | None = None
+    labels: Labels = field(default_factory=Labels)
+    alignment: int = DEFAULT_ALIGNMENT
+    merge_splits: bool = False
+
+
+def pack(
+    files: Sequence[str | os.PathLike[str]] = (),
+    out: str | os.PathLike[str] = "",
+    *,
+    prefix: str | os.PathLike[str] = "",
+    runtime: str = "",
+    flavour: str = "",
+    args: Args | None = None,
+    include: Sequence[Include] = (),
+    recipe: str | os.PathLike[str] = "",
+    name: str = "",
+    license: str = "",  # noqa: A002
+    source: str = "",
+    created: str = "",
+    default: str = "",
+    align: int = 0,
+    profile: str = "",
+    merge_splits: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> PackResult:
+    """Pack ``files`` (GGUF models and anything that goes with them) into the container ``out``.
+
+    ``runtime`` is ``NAME[@VERSION][:TARGET,…]`` or ``none``, ``flavour`` ``native``, ``reference`` or ``both``.
+    ``prefix`` is ``launcher``, ``none`` or the path of an engine. Without both, the launcher goes in front of every
+    native build of llama.cpp that is at hand. A model that the runtime does not know is refused, or with ``force``
+    recorded. ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it ``SOURCE_DATE_EPOCH`` is used
+    if set. Options win over the recipe. Raises UsageError, FormatError and SourceError; nothing is left under ``out``
+    unless it is complete.
+    """
+    given = Labels(profile, created_text(created), name, license, source, default)
+    order = _Order(
+        includes=(*(Include(path) for path in expand_splits([Path(f) for f in files])), *include),
+        prefix=os.fspath(prefix),
+        runtime=runtime,
+        flavour=flavour,
+        args=args,
+        labels=given,
+        alignment=align,
+        merge_splits=merge_splits,
+    )
+    if recipe:
+        order = _with_recipe(order, Path(recipe))
+    if order.labels.profile not in ("", *PROFILES):
+        raise UsageError(f"unknown profile {order.labels.profile!r}", hint=f"profiles: {', '.join(PROFILES)}")
+    order = replace(
+        order,
+        alignment=check_alignment(order.alignment or DEFAULT_ALIGNMENT),
+        labels=replace(order.labels, profile=order.labels.profile or "default"),
+    )
+    target = _target(order, out)
+    order = settle(order)
+    engine = prefix_of("none" if order.prefix == LAUNCHER else order.prefix)
+    contents = _contents(order, engine)
+    weights = [content.path for content in contents if content.role == "weights"]
+    if len(contents) == 1 and not engine.size:
+        raise UsageError("there is nothing to pack", hint="name a GGUF file")
+    labels = replace(order.labels, default=choose_default(weights, order.labels.default))
+    if order.runtime:
+        chosen = choose(order.runtime, order.flavour)
+        contents += runtime_contents(chosen, order.alignment)
+        labels = replace(labels, history=_fitting(chosen, contents, labels.default, force=force))
+    if order.prefix == LAUNCHER:
+        prefix_content = launcher_prefix(contents, labels.default)
+    else:
+        prefix_content = prefix_content_of(engine, contents, archive=labels.profile == "archive")
+    windows = Companion(target, contents) if order.prefix == LAUNCHER else None
+    if windows:
+        windows.check(prefix_content, contents, force=force)
+    result = write_container(target, prefix_content, contents, labels, force=force, progress=progress)
+    return replace(result, **windows.write(result.size, force=force)) if windows else result
+
+
+def settle(order: _Order) -> _Order:
+    """``order`` with the prefix and runtime that it means (clause 8.1.2)."""
+    prefix, runtime = order.prefix, order.runtime
+    if not runtime and prefix in ("", LAUNCHER):
+        runtime = DEFAULT_RUNTIME
+    prefix = prefix or (NONE if runtime == NONE else LAUNCHER)
+    if runtime in ("", NONE) and order.flavour:
+        raise UsageError("--flavour chooses among the builds of a runtime, and there is none", hint="add --runtime")
+    return replace(order, prefix=prefix, runtime="" if runtime == NONE else runtime)
+
+
+def _fitting(chosen: Choice, contents: Sequence[Content], default: str, *, force: bool) -> tuple[dict[str, Any], ...]:
+    """Refuse models that the runtime does not know; what ``force`` overrides becomes a history entry."""
+    from llamafile_format.packing.fitting import forced, misfits, refuse
+
+    found = misfits([chosen.pin], contents, default)
+    if found and not force:
+        refuse(found, chosen.pin.key)
+    return ({"action": "pack", "forced": forced(found)},) if found else ()
+
+
+def write_container(
+    target: Path,
+    prefix: PrefixContent,
+    contents: Sequence[Content],
+    labels: Labels,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> PackResult:
+    """Assemble a container under a temporary name and publish it as ``target``."""
+    total = prefix.engine.size + sum(content.source.size for content in contents)
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(min(done, total), total)
+
+    mode = 0o777 if prefix.size else 0o666
+    with output(target, force=force, mode=mode) as descriptor:
+        written: Assembled = assemble(descriptor, prefix, contents, labels, progress=advance)
+    return PackResult(target, written.size, written.manifest_sha256, written.shared, notes_about(prefix))
+
+
+def notes_about(prefix: PrefixContent) -> tuple[str, ...]:
+    """What of the engine's own ZIP its directory in the container does not show (clause 4.10)."""
+    if prefix.opaque:
+        return (f"the ZIP inside the engine was not carried over: {prefix.opaque}",)
+    dropped = prefix.directory.dropped if prefix.directory else ()
+    return tuple(f"the engine's own {path} was not carried over ({reason})" for path, reason in dropped)
+
+
+def _target(order: _Order, out: str | os.PathLike[str]) -> Path:
+    if out:
+        return Path(out)
+    models = [include.path for include in order.includes if include.path.suffix.lower() == ".gguf"]
+    if not models:
+        raise UsageError("no output name", hint="say where to write with -o OUT")
+    return Path(models[0].stem + ".llamafile")
+
+
+def _with_recipe(order: _Order, path: Path) -> _Order:
+    """``order`` completed by the recipe at ``path``; its paths are relative to the recipe's folder."""
+    recipe = read_recipe(path)
+    folder = path.parent
+    mine = order.labels
+    weights = expand_splits([folder / str(item) for item in recipe.get("weights", ())])
+    extra = [_recipe_include(folder, item) for item in recipe.get("include", ())]
+    prefix = str(recipe.get("prefix", ""))
+    if prefix not in ("", NONE, LAUNCHER):
+        prefix = os.fspath(folder / prefix)
+    labels = Labels(
+        profile=mine.profile or str(recipe.get("profile", "")),
+        created=mine.created or (created_text(str(recipe["created"])) if "created" in recipe else ""),
+        name=mine.name or str(recipe.get("name", "")),
+        license=mine.license or str(recipe.get("license", "")),
+        source=mine.source or str(recipe.get("source", "")),
+        default=mine.default or str(recipe.get("default", "")),
+    )
+    args = order.args if order.args is not None else recipe.get("args")
+    return replace(
+        order,
+        includes=(*order.includes, *(Include(item) for item in weights), *extra),
+        prefix=order.prefix or prefix,
+        runtime=order.runtime or ("" if order.prefix == NONE else str(recipe.get("runtime", ""))),
+        flavour=order.flavour or ("" if NONE in (order.prefix, order.runtime) else str(recipe.get("flavour", ""))),
+        args=[str(token) for token in args] if isinstance(args, list) else args,
+        labels=labels,
+        alignment=order.alignment or int(recipe.get("align", 0)),
+        merge_splits=order.merge_splits or bool(recipe.get("merge_splits", False)),
+    )
+
+
+def _recipe_include(folder: Path, item: Any) -> Include:
+    if isinstance(item, str):
+        return Include(folder / item)
+    if not isinstance(item, Mapping) or "path" not in item or item.keys() - {"path", "member", "role"}:
+        raise UsageError(f"a recipe's include is a path, or path with member and role; found {item!r}")
+    return Include(folder / str(item["path"]), str(item.get("member", "")), str(item.get("role", "")))
+
+
+def prefix_of(prefix: str) -> ByteSource:
+    """The bytes of the engine at ``prefix``; nothing for ``none`` or an empty text (clause 8.1.2)."""
+    if prefix in ("", NONE):
+        return BytesSource(b"", NONE)
+    source = FileSource(prefix)
+    if not source.size:
+        raise UsageError(f"{prefix} is empty", hint="name an engine, or --prefix none")
+    from llamafile_format.prefix.impostors import recognise
+
+    if (impostor := recognise(source)) is not None:
+        raise UsageError(f"{prefix} is no engine: {impostor.message}", hint=impostor.hint)
+    return source
+
+
+def prefix_content_of(engine: ByteSource, contents: Sequence[Content], *, archive: bool) -> PrefixContent:
+    """The prefix with its kind and the records of its own ZIP that are carried over (clause 4.10)."""
+    if not engine.size:
+        return PrefixContent("none", engine)
+    from llamafile_format.prefix.identify import identify
+    from llamafile_format.zip.engine import engine_records
+
+    found = engine_records(engine, engine.size, taken=[content.path for content in contents] + [README_PATH])
+    kind = identify(engine).kind.value
+    if kind == LAUNCHER:
+        raise UsageError(
+            f"{engine.name} begins with a launcher, which fits its own file only", hint="--prefix launcher"
+        )
+    if not found.count:
+        return PrefixContent(kind, engine, opaque=found.opaque_reason)
+    assets = tuple(asset_of(engine, entry, archive) for entry in found.carried)
+    directory = EngineDirectory(found.offset, found.size, found.count, assets, found.dropped)
+    records = tuple(engine.read_at(entry.record_offset, entry.record.length) for entry in found.carried)
+    return PrefixContent(kind, engine, directory, records)
+
+
+def asset_of(engine: ByteSource, entry: Any, archive: bool) -> EngineAsset:
+    from llamafile_format.container import inflate
+    from llamafile_format.zip.records import DEFLATED
+
+    if entry.method == DEFLATED:
+        blocks = inflate(engine, entry)
+    else:
+        window = Window(engine, entry.data_offset, entry.size)
+        blocks = (window.read_at(at, min(1 << 20, entry.size - at)) for at in range(0, entry.size, 1 << 20))
+    small, large = hashlib.sha256(), hashlib.sha512()
+    for block in blocks:
+        small.update(block)
+        if archive:
+            large.update(block)
+    return EngineAsset(entry.path, entry.size, small.hexdigest(), large.hexdigest() if archive else "")
+
+
+def _contents(order: _Order, engine: ByteSource) -> list[Content]:
+    contents = [content_of(include, order.alignment) for include in order.includes]
+    if order.merge_splits:
+        from llamafile_format.packing.splits import merge_splits
+
+        contents = merge_splits(contents)
+    contents.append(text_content(README_PATH, "readme", _readme(order, engine)))
+    if order.args is not None:
+        if any(content.role == "arguments" for content in contents):
+            raise UsageError("arguments are given twice: as a file and with --args")
+        contents.append(arguments_content(order.args, engine, [content.path for content in contents]))
+    return contents
+
+
+def _readme(order: _Order, engine: ByteSource) -> bytes:
+    return readme_text(order.labels.name, engine=bool(engine.size), launcher=order.prefix == LAUNCHER)
+
+
+def arguments_content(args: Args, engine: ByteSource, names: Sequence[str]) -> Content:
+    """The ``.args`` member in the dialect of the engine (clause 3.8)."""
+    from llamafile_format.prefix.arguments import REST, Dialect, dialect_of, encode, parse, with_bundled_names
+    from llamafile_format.prefix.arguments_token import literal
+    from llamafile_format.prefix.engine import identify_engine
+
+    dialect = dialect_of(identify_engine(engine, 0, engine.size)) if engine.size else Dialect.NATIVE
+    if isinstance(args, str):
+        parsed = parse(args.encode("utf-8"), Dialect.NATIVE)
+        tokens, rest = list(parsed.tokens), parsed.rest
+    else:
+        rest = args.index(REST) if REST in args else None
+        tokens = [literal(text) for text in args if text != REST]
+    data = encode(with_bundled_names(tokens, dialect, names), dialect, rest=rest)
+    return text_content(".args", "arguments", data)

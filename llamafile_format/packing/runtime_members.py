@@ -1,0 +1,185 @@
+"""Runtimes as members of a container: which builds go in, what goes with them, the launcher in front (spec/1.0, 14.1).
+
+Builds are taken as their pin names them, by target and flavour. The launcher is computed last: it is a function of the
+members, so whenever one of them moves it is written anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llamafile_format.errors import UsageError
+from llamafile_format.manifest.layout import plan
+from llamafile_format.manifest.media import media_type
+from llamafile_format.manifest.model import Sibling
+from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, file_order
+from llamafile_format.packing.assemble import Content, PrefixContent
+from llamafile_format.source import ByteSource, BytesSource, FileSource
+
+if TYPE_CHECKING:
+    from llamafile_format.engines.pin import Build, Pin
+
+LAUNCHER = "launcher"
+NONE = "none"
+DEFAULT_RUNTIME = "llama.cpp"
+FLAVOURS = ("native", "reference", "both")
+PAGE, LICENCES, PIN = "webui.tar", "LICENCES.txt", "runtime.yaml"
+ROOT = "runtimes/"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The builds of one pin that go into a container."""
+
+    pin: Pin
+    builds: tuple[Build, ...]
+
+    @property
+    def folder(self) -> str:
+        """The folder of its members, with a slash at its end."""
+        return f"{ROOT}{self.pin.name}/{self.pin.version}/"
+
+
+def choose(runtime: str, flavour: str = "") -> Choice:
+    """The builds that ``NAME[@VERSION][:TARGET,…]`` means in ``flavour`` (empty: native), of those that are here.
+
+    UsageError that lists what there is, if there is no such pin, flavour or target.
+    """
+    from llamafile_format.engines.store import find_pin, is_here
+
+    name, _, wanted = runtime.partition(":")
+    flavour = flavour or FLAVOURS[0]
+    if flavour not in FLAVOURS:
+        raise UsageError(f"unknown flavour {flavour!r}", hint=f"flavours: {', '.join(FLAVOURS)}")
+    pin = find_pin(name)
+    there = [build for build in pin.builds if flavour in (build.flavour.value, "both") and is_here(pin, build)]
+    targets = list(dict.fromkeys(target.strip() for target in wanted.split(",") if target.strip()))
+    known = {build.target for build in there}
+    if missing := [target for target in targets if target not in known]:
+        raise UsageError(
+            f"there is no {'' if flavour == 'both' else flavour + ' '}build of {pin.key} for {', '.join(missing)} here",
+            hint=f"there are builds for: {', '.join(sorted(known)) or 'nothing'}",
+        )
+    builds = tuple(build for build in there if not targets or build.target in targets)
+    if not builds:
+        raise UsageError(
+            f"there is no {flavour} build of {pin.key} here", hint="name another, or pack with --prefix none"
+        )
+    return Choice(pin, builds)
+
+
+def runtime_contents(choice: Choice, alignment: int, there: Mapping[str, Content] | None = None) -> list[Content]:
+    """The members of ``choice``: builds, chat page (with native builds), licences and the pin as it is.
+
+    A build that is ``there`` already, by path and digest, is taken from there and not unpacked.
+    """
+    from llamafile_format.engines.members import companion_path, runtime_path
+    from llamafile_format.engines.pin import Flavour
+    from llamafile_format.engines.store import document, licences, unpacked, webui
+
+    pin, there = choice.pin, there or {}
+
+    def member(path: str, role: str, source: ByteSource, expected: str = "") -> Content:
+        align = max(alignment, DEFAULT_ALIGNMENT) if role == "runtime" else 1
+        return Content(path, role, media_type(path, role), source, align, expected=expected)
+
+    found: list[Content] = []
+    for build in choice.builds:
+        path = runtime_path(pin, build.flavour, build.target)
+        found.append(
+            _same(there.get(path), "runtime", build.sha256)
+            or member(path, "runtime", FileSource(unpacked(pin, build)), build.sha256)
+        )
+    page = pin.webui
+    if page is not None and any(build.flavour is Flavour.NATIVE for build in choice.builds):
+        path = companion_path(pin, PAGE)
+        old = _same(there.get(path), "asset", page.sha256)
+        found.append(old or member(path, "asset", FileSource(webui(pin)), page.sha256))
+    found.append(member(companion_path(pin, LICENCES), "license", BytesSource(licences(pin), LICENCES)))
+    found.append(member(companion_path(pin, PIN), "document", BytesSource(document(pin), PIN)))
+    return found
+
+
+def _same(old: Content | None, role: str, sha256: str) -> Content | None:
+    same = old is not None and old.known is not None and (old.role, old.known.sha256.hex()) == (role, sha256)
+    return old if same else None
+
+
+def is_of_runtime(path: str, engine: str = "") -> bool:
+    """True for members that came in with a runtime (of ``engine``, or of any): builds and what goes with them."""
+    parts = path.split("/")
+    return len(parts) >= 4 and parts[0] == ROOT.rstrip("/") and engine in ("", parts[1])
+
+
+def pins_among(contents: Iterable[Content]) -> list[Pin]:
+    """The pins that ``contents`` carry as documents; those that cannot be read are left to ``verify``."""
+    from llamafile_format.engines.embedded import MAX_PIN, is_pin_path, read_embedded
+    from llamafile_format.errors import FormatError
+
+    found = []
+    for content in contents:
+        if is_pin_path(content.path) and content.source.size <= MAX_PIN:
+            with contextlib.suppress(FormatError):
+                found.append(read_embedded(content.source.read_at(0, content.source.size), content.path))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A member to be, as the launcher sees it."""
+
+    path: str
+    role: str
+    offset: int
+    size: int
+    sha256: str
+
+
+def launcher_prefix(
+    contents: Iterable[Content], default: str, *, sibling: Sibling | None = None, version: int = 0
+) -> PrefixContent:
+    """The launcher in front of ``contents``, in whatever order they come; ``version`` 0 is that of this release.
+
+    Reads only builds whose digest nobody knows yet. UsageError if there is nothing that it could start.
+    """
+    from llamafile_format.engines.implied import LAUNCHER_VERSION, implied_launcher
+    from llamafile_format.prefix.bootstrap import LAUNCHER_SIZES
+
+    ordered = sorted(contents, key=lambda content: file_order(content.role, content.path))
+    if not any(content.role == "runtime" for content in ordered):
+        raise UsageError("there is no runtime that the launcher could start", hint="add one with --runtime llama.cpp")
+    sizes = [(content.path, content.source.size, content.alignment) for content in ordered]
+    version = version or LAUNCHER_VERSION
+    places = plan(LAUNCHER_SIZES[version], sizes).members
+    members = [
+        _Place(content.path, content.role, placed.data_offset, placed.size, _digest(content))
+        for content, placed in zip(ordered, places, strict=True)
+    ]
+    data = implied_launcher(members, default, version=version, sibling=sibling)
+    return PrefixContent(LAUNCHER, BytesSource(data, LAUNCHER), sibling=sibling)
+
+
+def _digest(content: Content) -> str:
+    """SHA-256 of a runtime build; of other members the launcher says nothing."""
+    if content.role != "runtime":
+        return ""
+    if content.known is not None:
+        return content.known.sha256.hex()
+    return content.expected or _sha256(content.source)
+
+
+def _sha256(source: ByteSource) -> str:
+    from llamafile_format.manifest.hashing import digest_range
+
+    return digest_range(source, 0, source.size).sha256.hex()
+
+
+def targets_of(contents: Sequence[Content]) -> set[str]:
+    """The targets that the runtime members among ``contents`` are for."""
+    from llamafile_format.engines.members import parse_runtime_path
+
+    names = (parse_runtime_path(content.path) for content in contents if content.role == "runtime")
+    return {name.target for name in names if name is not None}

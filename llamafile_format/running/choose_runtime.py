@@ -1,0 +1,160 @@
+"""Which build runs a record again: the embedded one for this machine, or another that was asked for (spec/1.0, 15.5).
+
+The program is taken out of the file into the private cache, and only if it has the SHA-256 that the manifest names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from llamafile_format.container import Container, MemberFacts
+from llamafile_format.engines.behaviour import Runtime
+from llamafile_format.engines.host import host_target
+from llamafile_format.engines.launch import HERE, Via
+from llamafile_format.engines.members import RuntimeName, parse_runtime_path
+from llamafile_format.engines.trace import RuntimeFailure
+from llamafile_format.errors import UsageError
+
+FLAVOURS = ("reference", "native")
+"""Best first: only the reference flavour computes the same bits everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for; empty fields mean: whatever fits best. ``runtime`` names a pin of the local store."""
+
+    flavour: str = ""
+    target: str = ""
+    via: Via = HERE
+    runtime: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A build that is about to run. ``pinned`` if its digest is that of a build that this installation pins."""
+
+    runtime: Runtime
+    program: Path
+    via: Via
+    embedded: bool
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    name: RuntimeName
+    sha256: str
+    member: MemberFacts | None
+
+
+def choose_runtime(container: Container, wanted: Wanted, *, like: Runtime | None = None, known: bool = False) -> Chosen:
+    """The build to run, unpacked. ``like`` is the build that was recorded: its kin come first.
+
+    With ``known`` only builds that this installation pins are accepted. Raises UsageError for contradictions,
+    RuntimeFailure if nothing fits, FormatError if the build is damaged.
+    """
+    target = _target(wanted, like)
+    stored = _stored(wanted.runtime) if wanted.runtime else None
+    candidates = _embedded(container) if stored is None else stored
+    flavours = (wanted.flavour,) if wanted.flavour else FLAVOURS
+    fitting = [item for item in candidates if item.name.target == target and item.name.flavour in flavours]
+    if not fitting:
+        raise _nothing(candidates, target, wanted)
+    best = min(fitting, key=lambda item: _preference(item, like))
+    pinned = best.sha256 in _pinned()
+    if known and not pinned:
+        raise RuntimeFailure(
+            f"{best.name.path} is not a build that this installation knows, and an unknown program is not run",
+            hint="if you trust the file, run `llamafile-format replay` on it",
+        )
+    name = best.name
+    runtime = Runtime(name.engine, name.version, str(name.flavour), name.target, best.sha256)
+    return Chosen(runtime, _program(container, best), wanted.via, best.member is not None, pinned)
+
+
+def _target(wanted: Wanted, like: Runtime | None) -> str:
+    """The target to look for: the one asked for, else what the emulator implies, else this machine."""
+    if wanted.via.name == "wine":
+        implied = "windows-x86_64"
+    elif wanted.via.name == "wasmtime":
+        implied = "wasm32-wasi"
+    elif wanted.via.name == "qemu":
+        implied = like.target if like is not None and like.target.startswith("linux-") else ""
+        if not wanted.target and (not implied or implied == host_target()) and not wanted.via.cpu:
+            raise UsageError("--via qemu needs to know which build to run", hint="such as --target linux-aarch64")
+        implied = implied or host_target() or ""
+    else:
+        implied = host_target() or ""
+    target = wanted.target or implied
+    families = {"wine": ("windows-",), "wasmtime": ("wasm32-",), "qemu": ("linux-",)}.get(wanted.via.name)
+    if families and not target.startswith(families):
+        raise UsageError(f"{wanted.via.name} does not run {target} builds")
+    return target
+
+
+def _preference(item: _Candidate, like: Runtime | None) -> tuple[int, int, str]:
+    """The recorded build's kin first, then its engine and version, then the reference flavour."""
+    name = item.name
+    if like is None:
+        return 0, FLAVOURS.index(name.flavour), name.path
+    same = (name.engine, name.version) == (like.engine, like.version)
+    return 0 if same else 1, 0 if name.flavour == like.flavour else 1 + FLAVOURS.index(name.flavour), name.path
+
+
+def _embedded(container: Container) -> list[_Candidate]:
+    found = []
+    for member in container.members:
+        name = parse_runtime_path(member.path)
+        if member.role == "runtime" and name is not None and member.stored and member.offset >= 0:
+            found.append(_Candidate(name, member.sha256, member))
+    return found
+
+
+def _stored(runtime: str) -> list[_Candidate]:
+    from llamafile_format.engines.store import find_pin
+
+    pin = find_pin(runtime)
+    return [
+        _Candidate(RuntimeName(pin.name, pin.version, build.flavour, build.target), build.sha256, None)
+        for build in pin.builds
+    ]
+
+
+def _pinned() -> frozenset[str]:
+    from llamafile_format.engines.store import pins
+
+    return frozenset(build.sha256 for pin in pins() for build in pin.builds)
+
+
+def _program(container: Container, item: _Candidate) -> Path:
+    member = item.member
+    if member is None:
+        from llamafile_format.engines.store import find_pin, unpacked
+
+        pin = find_pin(item.name.key)
+        build = pin.build(item.name.target, item.name.flavour)
+        assert build is not None
+        return unpacked(pin, build)
+    from llamafile_format.engines.cache import place
+
+    def pieces() -> Iterator[bytes]:
+        yield from container.stream(member.path)
+
+    return place(item.sha256, member.size, pieces)
+
+
+def _nothing(candidates: list[_Candidate], target: str, wanted: Wanted) -> RuntimeFailure:
+    """Why nothing fits, and what would."""
+    flavour = f"{wanted.flavour} " if wanted.flavour else ""
+    if not candidates:
+        return RuntimeFailure(
+            "the file holds no runtime that could be started",
+            hint="add one with `llamafile-format repack --runtime llama.cpp`, or name a stored one with --runtime",
+        )
+    there = ", ".join(sorted(f"{item.name.flavour}/{item.name.target}" for item in candidates))
+    return RuntimeFailure(
+        f"there is no {flavour}build for {target or 'this machine'}; there is: {there}",
+        hint="a foreign build runs with --via qemu, wine or wasmtime and --target",
+    )

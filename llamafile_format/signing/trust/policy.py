@@ -1,0 +1,194 @@
+"""A trust policy: whom its user believes, for what, since when, and what else a file must meet (spec/1.0, chapter 16).
+
+A policy always comes from outside the file. These are its parts as values; ``policy_reader`` reads them from YAML, and
+``key_policy`` and ``root_policy`` are what ``--key`` and ``--trusted-root`` mean. All moments are aware, in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llamafile_format.rules import Severity
+    from llamafile_format.signing.keys.key import PublicKey
+
+
+class Role(StrEnum):
+    """What a signer is believed about (clause 16.3.2)."""
+
+    PUBLISHER = "publisher"
+    ASSEMBLER = "assembler"
+    ARCHIVE = "archive"
+    RUNTIME = "runtime"
+
+
+class Unsigned(StrEnum):
+    """What a file means in which no record of a trusted signer holds (clause 16.4.1)."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"
+
+
+class StampLevel(IntEnum):
+    """How well the time of a signature is proven, after the baseline levels of ETSI (clause 13.6)."""
+
+    B = 0
+    T = 1
+    LT = 2
+    LTA = 3
+
+
+class PostQuantum(StrEnum):
+    """When a signer must have signed with a post-quantum key too (clause 16.4.5)."""
+
+    NEVER = "never"
+    WHEN_DECLARED = "when-declared"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRule:
+    """Certificates below ``roots`` (DER) that name ``identity``; ``*`` stands for any run without ``/`` and ``@``."""
+
+    roots: tuple[bytes, ...]
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class SigstoreRule:
+    """A Sigstore identity: ``trusted_root`` is the JSON that pins the instance; nothing is fetched."""
+
+    trusted_root: bytes
+    identity: str
+    issuer: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignerRule:
+    """One who is believed in ``roles``: by any of ``keys`` (a pair has two), by certificate, or by Sigstore identity.
+
+    ``halves`` are the ids of those keys that are the classical half of a pair: none of them counts alone.
+    ``valid_from`` (inclusive) and ``valid_until`` (exclusive) bound when a signature may have been made; ``models``
+    are names of models (``*`` for any run of characters), and none means all.
+    """
+
+    id: str
+    roles: frozenset[Role]
+    keys: tuple[PublicKey, ...] = ()
+    certificate: CertificateRule | None = None
+    sigstore: SigstoreRule | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    models: tuple[str, ...] = ()
+    halves: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """At least ``threshold`` different signers in ``role``, of those named in ``signers``, or of all if none is."""
+
+    role: Role
+    threshold: int = 1
+    signers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A time-stamping authority: its ``roots`` (DER), and between which proven times its word counts."""
+
+    id: str
+    roots: tuple[bytes, ...]
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A digest or key id that is refused from ``since`` on; without it, always."""
+
+    value: str
+    since: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Against rollback: a file that names ``model`` has a revision from ``minimum_revision`` on.
+
+    ``manifests`` are the SHA-256 of the manifests allowed; none means any.
+    """
+
+    model: str
+    minimum_revision: int = 0
+    manifests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What one archive, hub or person demands. ``max_age_days`` is in days, 0 for any age.
+
+    ``licenses``, ``engines`` and ``prefixes`` are lists of what is allowed; None allows all. ``algorithms`` says from
+    which date an algorithm counts as broken, ``severities`` which rules weigh more or less here. ``sha256`` is that of
+    the policy's own bytes, empty for one that was not read from a file.
+    """
+
+    name: str
+    signers: tuple[SignerRule, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+    unsigned: Unsigned = Unsigned.REFUSE
+    post_quantum: PostQuantum = PostQuantum.WHEN_DECLARED
+    cosigners: bool = True
+    minimum_level: StampLevel = StampLevel.B
+    max_age_days: int = 0
+    authorities: tuple[Authority, ...] = ()
+    denied_digests: tuple[Denied, ...] = ()
+    denied_keys: tuple[Denied, ...] = ()
+    pins: tuple[Pin, ...] = ()
+    algorithms: Mapping[str, date] = field(default_factory=dict)
+    licenses: tuple[str, ...] | None = None
+    engines: tuple[str, ...] | None = None
+    prefixes: tuple[str, ...] | None = None
+    severities: Mapping[str, Severity] = field(default_factory=dict)
+    sha256: str = ""
+
+
+def halves_of(keys: Sequence[PublicKey]) -> frozenset[str]:
+    """The id of the classical one of ``keys``, which stand in one file, if they are a pair (13.8.5)."""
+    pair = {key.algorithm.post_quantum for key in keys} == {False, True}
+    return frozenset(key.key_id for key in keys if pair and not key.algorithm.post_quantum)
+
+
+def key_policy(
+    keys: Iterable[PublicKey] | Mapping[str, Iterable[PublicKey]], *, authorities: Iterable[Authority] = ()
+) -> Policy:
+    """What ``--key`` means: one signature of any of ``keys``, or of the signers that a mapping names by their keys."""
+    if not isinstance(keys, Mapping):
+        keys = {f"key {key.key_id[:16]}": (key,) for key in keys}
+    held = {name: tuple(theirs) for name, theirs in keys.items()}
+    signers = tuple(SignerRule(name, frozenset(Role), keys=own, halves=halves_of(own)) for name, own in held.items())
+    return Policy("--key", signers, authorities=tuple(authorities))
+
+
+def is_certificates(data: bytes) -> bool:
+    """True if ``data`` is a trusted root of X.509 (PEM), False if it must be one of Sigstore (JSON)."""
+    return data.lstrip().startswith(b"-----BEGIN CERTIFICATE-----")
+
+
+def root_policy(data: bytes, identity: str, issuer: str = "", *, authorities: Iterable[Authority] = ()) -> Policy:
+    """What ``--trusted-root`` means: one signature of ``identity``.
+
+    By a certificate below the roots in ``data`` (PEM), or as ``issuer`` vouched for it in the Sigstore instance that
+    ``data`` (JSON) pins. FormatError.
+    """
+    if is_certificates(data):
+        from llamafile_format.signing.x509.certificates import read_certificates
+
+        roots = CertificateRule(read_certificates(data, "--trusted-root"), identity)
+        signer = SignerRule(identity, frozenset(Role), certificate=roots)
+    else:
+        signer = SignerRule(identity, frozenset(Role), sigstore=SigstoreRule(data, identity, issuer))
+    return Policy("--trusted-root", (signer,), authorities=tuple(authorities))

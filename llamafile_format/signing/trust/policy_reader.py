@@ -1,0 +1,306 @@
+"""Read a trust policy from YAML, whole and strictly, before any container is looked at (spec/1.0, 16.2 to 16.8).
+
+A demand that was misspelt must not count as met: a field that is unknown, of another kind or at odds with another ends
+in a FormatError that names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from llamafile_format.errors import FormatError
+from llamafile_format.rules import Layer, Rule, Severity, all_rules
+from llamafile_format.signing.trust.licenses import is_license
+from llamafile_format.signing.trust.policy import (
+    Authority,
+    CertificateRule,
+    Denied,
+    Pin,
+    Policy,
+    PostQuantum,
+    Requirement,
+    Role,
+    SignerRule,
+    SigstoreRule,
+    StampLevel,
+    Unsigned,
+    halves_of,
+)
+from llamafile_format.signing.trust.policy_values import (
+    MAX_FILE,
+    beside,
+    choice,
+    count,
+    date_of,
+    mapping,
+    moment,
+    public_keys,
+    read_bounded,
+    roots,
+    window,
+    word,
+)
+from llamafile_format.strict_fields import Fields
+from llamafile_format.strict_yaml import parse
+
+if TYPE_CHECKING:
+    from llamafile_format.signing.keys.key import PublicKey
+
+_ENGINE = r"sha256:[0-9a-f]{64}|[A-Za-z0-9][A-Za-z0-9._+-]*(?:@[A-Za-z0-9*][A-Za-z0-9._+*-]*)?"
+_PREFIXES = ("none", "ape", "launcher", "elf", "pe", "macho", "script", "other")  # clause 3.2.1
+_GRAVE = (Severity.INFO, Severity.WARNING, Severity.ERROR)
+
+
+def read_policy(path: str | os.PathLike[str]) -> Policy:
+    """The policy in the file ``path``; what it names lies relative to its folder.
+
+    FormatError that names the field, what was found and what is allowed; SourceError if the policy cannot be read.
+    """
+    data = read_bounded(Path(path))
+    value, reason = parse(data, MAX_FILE)
+    if reason:
+        raise FormatError(f"{path}: the policy cannot be read: {reason}", clause="16.2.1")
+    try:
+        with Fields(value, "", "16.2") as fields:
+            policy = _policy(fields, Path(path).parent, hashlib.sha256(data).hexdigest())
+        _agree(policy)
+    except FormatError as error:
+        error.message = f"{path}: {error.message}"
+        raise
+    return policy
+
+
+def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
+    version = fields.take("policy")
+    if type(version) is not int or version != 1:
+        raise fields.wrong("policy", version, "1")
+    time = fields.optional("time", lambda inner: _time(inner, folder)) or _Time()
+    deny = fields.optional("deny", _deny) or _Deny()
+    allow = fields.optional("allow", _allow) or _Allow()
+    return Policy(
+        name=fields.text("name"),
+        signers=fields.many("signers", lambda inner: _signer(inner, folder)),
+        requirements=fields.many("require", _requirement),
+        unsigned=choice(fields, "unsigned", Unsigned, Unsigned.REFUSE),
+        post_quantum=choice(fields, "post_quantum", PostQuantum, PostQuantum.WHEN_DECLARED),
+        cosigners=fields.flag("cosigners") if fields.has("cosigners") else True,
+        minimum_level=time.level,
+        max_age_days=time.age,
+        authorities=time.authorities,
+        denied_digests=deny.digests,
+        denied_keys=deny.keys,
+        pins=fields.many("pins", _pin),
+        algorithms=_algorithms(fields),
+        licenses=allow.licenses,
+        engines=allow.engines,
+        prefixes=allow.prefixes,
+        severities=_severities(fields),
+        sha256=digest,
+    )
+
+
+# Signers and demands (clauses 16.3 and 16.4)
+
+
+def _signer(fields: Fields, folder: Path) -> SignerRule:
+    files: list[tuple[PublicKey, ...]] = []
+    for index, name in enumerate(fields.texts("keys")):
+        files.append(public_keys(fields, f"keys[{index}]", beside(fields, f"keys[{index}]", name, folder)))
+    if fields.has("public_key"):
+        files.append(public_keys(fields, "public_key", fields.text("public_key").encode()))
+    roles = [word(fields, f"roles[{index}]", role, Role) for index, role in enumerate(fields.texts("roles"))]
+    if not roles:
+        raise fields.wrong("roles", [], f"at least one of {', '.join(Role)}")
+    first, end = window(fields)
+    signer = SignerRule(
+        id=fields.text("id"),
+        roles=frozenset(map(Role, roles)),
+        keys=tuple(key for keys in files for key in keys),
+        halves=frozenset[str]().union(*map(halves_of, files)),
+        certificate=fields.optional("certificate", lambda inner: _certificate(inner, folder)),
+        sigstore=fields.optional("sigstore", lambda inner: _sigstore(inner, folder)),
+        valid_from=first,
+        valid_until=end,
+        models=fields.texts("models"),
+    )
+    if not (signer.keys or signer.certificate or signer.sigstore):
+        raise fields.wrong("", signer.id, "a signer with keys, public_key, certificate or sigstore")
+    return signer
+
+
+def _certificate(fields: Fields, folder: Path) -> CertificateRule:
+    return CertificateRule(roots(fields, folder), fields.text("identity"))
+
+
+def _sigstore(fields: Fields, folder: Path) -> SigstoreRule:
+    root = beside(fields, "trusted_root", fields.text("trusted_root"), folder)
+    identity = fields.text("identity")
+    if "*" in identity:  # it would match nobody, and look as if it matched many
+        raise fields.wrong("identity", identity, "an identity in full")
+    return SigstoreRule(root, identity, fields.text("issuer", pattern=r"https?://\S+"))
+
+
+def _requirement(fields: Fields) -> Requirement:
+    return Requirement(
+        role=Role(word(fields, "role", fields.take("role"), Role)),
+        threshold=count(fields, "threshold", least=1, default=1),
+        signers=fields.texts("signers"),
+    )
+
+
+# Time (clause 16.5)
+
+
+class _Time(NamedTuple):
+    level: StampLevel = StampLevel.B
+    age: int = 0
+    authorities: tuple[Authority, ...] = ()
+
+
+def _time(fields: Fields, folder: Path) -> _Time:
+    level = "B"
+    if fields.has("minimum_level"):
+        level = word(fields, "minimum_level", fields.take("minimum_level"), StampLevel.__members__)
+    age = count(fields, "max_age_days", least=1, default=0, most=36_525)
+    return _Time(StampLevel[level], age, fields.many("authorities", lambda inner: _authority(inner, folder)))
+
+
+def _authority(fields: Fields, folder: Path) -> Authority:
+    return Authority(fields.text("id"), roots(fields, folder), *window(fields))
+
+
+def _algorithms(fields: Fields) -> dict[str, date]:
+    from llamafile_format.signing.keys.algorithms import registry
+
+    found = {}
+    for name, value in mapping(fields, "algorithms").items():
+        word(fields, f"algorithms.{name}", name, registry())
+        day = moment(fields, f"algorithms.{name}", value)
+        if (day.hour, day.minute, day.second) != (0, 0, 0):
+            raise fields.wrong(f"algorithms.{name}", str(value), "a day")
+        found[name] = day.date()
+    return found
+
+
+# What is denied, pinned and allowed (clauses 16.6 and 16.7)
+
+
+class _Deny(NamedTuple):
+    digests: tuple[Denied, ...] = ()
+    keys: tuple[Denied, ...] = ()
+
+
+def _deny(fields: Fields) -> _Deny:
+    return _Deny(
+        fields.many("digests", lambda inner: _denied(inner, "sha256")),
+        fields.many("keys", lambda inner: _denied(inner, "key_id")),
+    )
+
+
+def _denied(fields: Fields, name: str) -> Denied:
+    return Denied(fields.digest(name), date_of(fields, "since"), fields.text("reason", ""))
+
+
+def _pin(fields: Fields) -> Pin:
+    least = count(fields, "minimum_revision", least=0, default=0)
+    manifests = fields.texts("manifests")
+    for index, digest in enumerate(manifests):
+        if not re.fullmatch("[0-9a-f]{64}", digest):
+            raise fields.wrong(f"manifests[{index}]", digest, "64 lower-case hexadecimal digits")
+    model = fields.text("model")
+    if not (least or manifests):
+        raise fields.wrong("", model, "a minimum_revision from 1, or manifests: this pins nothing")
+    return Pin(model, least, manifests)
+
+
+class _Allow(NamedTuple):
+    licenses: tuple[str, ...] | None = None
+    engines: tuple[str, ...] | None = None
+    prefixes: tuple[str, ...] | None = None
+
+
+def _allow(fields: Fields) -> _Allow:
+    licenses, engines, prefixes = (
+        fields.texts(name) if fields.has(name) else None for name in ("licenses", "engines", "prefixes")
+    )
+    for index, engine in enumerate(engines or ()):
+        if not re.fullmatch(_ENGINE, engine):
+            raise fields.wrong(f"engines[{index}]", engine, "NAME, NAME@VERSION, or sha256: and 64 digits")
+    for index, name in enumerate(licenses or ()):
+        if not is_license(name):
+            raise fields.wrong(f"licenses[{index}]", name, "an SPDX id, or ID WITH EXCEPTION")
+    for index, kind in enumerate(prefixes or ()):
+        word(fields, f"prefixes[{index}]", kind, _PREFIXES)
+    return _Allow(licenses, engines, prefixes)
+
+
+# Rules raised or lowered (clause 16.8)
+
+
+def _severities(fields: Fields) -> dict[str, Severity]:
+    found = {}
+    for name, value in mapping(fields, "rules").items():
+        row = all_rules().get(name)
+        if row is None:
+            raise fields.wrong(f"rules.{name}", value, "the id of a rule; `llamafile-format rule` lists them")
+        wanted = Severity(word(fields, f"rules.{name}", value, [severity.value for severity in Severity]))
+        if row.undetermined:
+            raise fields.wrong(f"rules.{name}", value, "no change: it tells what was not looked at (16.8.2)")
+        if _GRAVE.index(wanted) < _GRAVE.index(row.severity) and not _may_be_lowered(row):
+            raise fields.wrong(f"rules.{name}", value, f"{row.severity.value}: it is never lowered (16.8.3)")
+        found[name] = wanted
+    return found
+
+
+def _may_be_lowered(row: Rule) -> bool:
+    return not row.id.startswith("LF8") and (row.layer is Layer.VALID or row.id.startswith("LF7"))
+
+
+# What one field says of another
+
+
+def _agree(policy: Policy) -> None:
+    signers = _unique("signers", [signer.id for signer in policy.signers])
+    _unique("time.authorities", [authority.id for authority in policy.authorities])
+    _unique("pins", [pin.model for pin in policy.pins])
+    holders: dict[str, str] = {}
+    for signer in policy.signers:
+        for key in signer.keys:
+            holder = holders.setdefault(key.key_id, signer.id)
+            if holder != signer.id:  # a threshold would count one hand twice
+                raise _clash("signers", f"{holder} and {signer.id} hold the same key {key.key_id[:16]}")
+    for index, wanted in enumerate(policy.requirements):
+        where = f"require[{index}]"
+        able = [signer.id for signer in policy.signers if wanted.role in signer.roles]
+        for name in wanted.signers:
+            if name not in signers:
+                raise _clash(where, f"there is no signer {name}")
+            if name not in able:
+                raise _clash(where, f"{name} has not the role {wanted.role}")
+        _unique(f"{where}.signers", wanted.signers)
+        count = len(wanted.signers or able)
+        if count < wanted.threshold:
+            raise _clash(where, f"{wanted.threshold} signers are wanted as {wanted.role}, and {count} may count")
+    if not policy.signers and policy.unsigned is not Unsigned.ALLOW:
+        raise _clash("signers", "nobody is trusted; `unsigned: allow` says that this is meant")
+    if policy.minimum_level > StampLevel.B and not policy.authorities:
+        raise _clash("time.minimum_level", f"{policy.minimum_level.name} needs an authority")
+
+
+def _unique(what: str, names: Iterable[str]) -> set[str]:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise _clash(what, f"{name} is there twice")
+        seen.add(name)
+    return seen
+
+
+def _clash(where: str, reason: str) -> FormatError:
+    return FormatError(f"{where} is wrong: {reason}", clause="16.4")

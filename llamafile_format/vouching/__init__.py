@@ -1,0 +1,1 @@
+"""Vouching for a container: sign, time stamps, renewal, attestations."""
