@@ -89,7 +89,7 @@ def _fits(container: Container, manifest: Manifest, pins: list[Pin]) -> Iterator
                 yield foreign(member.path, member.media_type, pins, Where(member.offset, member.size, member.path))
             continue
         gguf = container.gguf(member)
-        if gguf.stopped == "fault":  # said already; what was read is not all
+        if gguf.stopped in ("fault", "cap"):  # said already; what was read is not all
             continue
         yield from check_fit(gguf, pins, path=member.path, role=member.role, base=member.offset)
         if member.role in LOADED:

@@ -9,7 +9,10 @@ import llamafile_format
 
 PACKAGE = Path(llamafile_format.__file__).parent
 FLOORS = [
-    {"errors", "spans", "findings", "specdata", "plain_yaml", "rules", "strict_yaml", "strict_fields"},
+    {
+        *("errors", "limits", "spans", "findings", "specdata", "plain_yaml", "rules"),
+        *("bounded_json", "bounded_yaml", "strict_yaml", "strict_fields"),
+    },
     {"source"},
     {"zip"},
     {"prefix"},
