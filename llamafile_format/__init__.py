@@ -27,11 +27,11 @@ _PUBLIC = {
     "Include": ("llamafile_format.packing.inputs", "Include"),
     "Inspection": ("llamafile_format.examining.inspection", "Inspection"),
     "inspect": ("llamafile_format.examining.inspect", "inspect"),
-    "verify": ("llamafile_format.examining.verify", "verify"),
+    "verify": ("llamafile_format.running.verify", "verify"),
     "Report": ("llamafile_format.checks.verdict", "Report"),
     "Verdict": ("llamafile_format.checks.verdict", "Verdict"),
     "Level": ("llamafile_format.checks.verdict", "Level"),
-    "Kind": ("llamafile_format.checks.verdict", "Kind"),
+    "Kind": ("llamafile_format.container", "Kind"),
     "repack": ("llamafile_format.changing.repack", "repack"),
     "RepackResult": ("llamafile_format.changing.repack", "RepackResult"),
     "RecoverResult": ("llamafile_format.changing.recover", "RecoverResult"),
@@ -139,8 +139,8 @@ if TYPE_CHECKING:
     from llamafile_format.changing.convert import ConvertResult, convert
     from llamafile_format.changing.recover import RecoverResult, recover
     from llamafile_format.changing.repack import RepackResult, repack
-    from llamafile_format.checks.verdict import Kind, Level, Report, Verdict
-    from llamafile_format.container import Container, MemberFacts
+    from llamafile_format.checks.verdict import Level, Report, Verdict
+    from llamafile_format.container import Container, Kind, MemberFacts
     from llamafile_format.container import open_container as open  # noqa: A004
     from llamafile_format.errors import (
         FormatError,
@@ -155,7 +155,6 @@ if TYPE_CHECKING:
     from llamafile_format.examining.extract import Extracted, extract
     from llamafile_format.examining.inspect import inspect
     from llamafile_format.examining.inspection import Inspection
-    from llamafile_format.examining.verify import verify
     from llamafile_format.findings import Finding, Where
     from llamafile_format.packing.inputs import Include
     from llamafile_format.packing.pack import PackResult, pack
@@ -163,6 +162,7 @@ if TYPE_CHECKING:
     from llamafile_format.running.choose_runtime import Wanted
     from llamafile_format.running.record import RecordResult, record
     from llamafile_format.running.replay import Replay, replay
+    from llamafile_format.running.verify import verify
     from llamafile_format.signing.keys.key_files import read_public
     from llamafile_format.signing.trust.policy import Policy, key_policy
     from llamafile_format.signing.trust.policy_reader import read_policy

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from llamafile_format.changing.carry import Carried, CarriedEngine
+from llamafile_format.engines.members import is_of_runtime
 from llamafile_format.errors import UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MODEL_ROLES
 from llamafile_format.packing.assemble import Content
+from llamafile_format.packing.carry import Carried, CarriedEngine
 from llamafile_format.packing.runtime_members import (
     DEFAULT_RUNTIME,
     LAUNCHER,
     NONE,
     choose,
-    is_of_runtime,
     pins_among,
     runtime_contents,
 )
 from llamafile_format.source import BytesSource
 
 if TYPE_CHECKING:
-    from llamafile_format.changing.changes import Order
+    from llamafile_format.changing.order import Order
 
 
 def new_launcher() -> CarriedEngine:

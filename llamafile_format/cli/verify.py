@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 
 import click
 
-from llamafile_format.checks.verdict import Kind, Level, Report
+from llamafile_format.checks.verdict import Level, Report
 from llamafile_format.cli.terminal import progress
 from llamafile_format.cli.trusting import chosen_policy, moment_of, trusting
+from llamafile_format.container import Kind
 from llamafile_format.errors import FormatError, SourceError, UsageError
-from llamafile_format.examining.verify import verify
+from llamafile_format.running.verify import verify
 
 _WORST_FIRST = (4, 1, 5, 6, 3, 0)
 

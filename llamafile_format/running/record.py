@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.changing.repack import RepackResult, repack
 from llamafile_format.checks.canonical import signature_entries
-from llamafile_format.checks.verdict import Kind
-from llamafile_format.container import Container, open_container
+from llamafile_format.container import Container, Kind, open_container
+from llamafile_format.engines.ask import trace
 from llamafile_format.engines.behaviour import (
     Agreement,
     Environment,
@@ -37,8 +37,8 @@ from llamafile_format.engines.behaviour_reader import NAME, read_record
 from llamafile_format.engines.behaviour_yaml import record_bytes
 from llamafile_format.engines.host import host_target
 from llamafile_format.engines.prompts import Prompts, default_prompts, read_prompts
-from llamafile_format.engines.trace import TIMEOUT, Prompt, Request, RuntimeFailure, Trace, trace
-from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.engines.trace import TIMEOUT, Prompt, Request, Trace
+from llamafile_format.errors import FormatError, RuntimeFailure, UsageError
 from llamafile_format.packing.inputs import Include, split_sets
 from llamafile_format.running.choose_runtime import Chosen, Wanted, choose_runtime
 from llamafile_format.running.replay import damaged_weights, path_of

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llamafile_format.checks.verdict import Kind, Level, Verdict
-from llamafile_format.container import Container, MemberFacts, open_container
+from llamafile_format.checks.verdict import Level, Verdict
+from llamafile_format.container import Container, Kind, MemberFacts, open_container
 from llamafile_format.engines.members import RuntimeName, parse_runtime_path
 from llamafile_format.engines.pin import Flavour
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError, UsageError

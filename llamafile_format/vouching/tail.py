@@ -17,8 +17,8 @@ from pathlib import Path
 from llamafile_format.changing.patching import PROBE, Amendment, Patch, patch_in_place
 from llamafile_format.changing.surgery import locked
 from llamafile_format.checks.signatures import read_records
-from llamafile_format.checks.verdict import Kind, Level
-from llamafile_format.container import Container, open_container
+from llamafile_format.checks.verdict import Level
+from llamafile_format.container import Container, Kind, open_container
 from llamafile_format.errors import FormatError, LlamafileError, UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import SIGNATURES_FOLDER

@@ -34,6 +34,7 @@ from llamafile_format.signing.keys.key import PrivateKey
 from llamafile_format.signing.records.envelope import encode_bundle, pae, read_bundle
 from llamafile_format.signing.records.record import MAX_TAIL, Record, RecordKind, record_path
 from llamafile_format.signing.records.statement import Annotations, attestation, countersignature, read_statement
+from llamafile_format.signing.time.prefix_digests import prefix_digests
 from llamafile_format.signing.trust.material import MAX_IN_ALL, Material, encode_material
 from llamafile_format.signing.trust.policy import (
     Authority,
@@ -53,7 +54,6 @@ from llamafile_format.signing.trust.wildcards import fits, fits_identity
 from llamafile_format.signing.x509 import certificates
 from llamafile_format.signing.x509.certificates import Purpose, verify_chain
 from llamafile_format.source import BytesSource
-from llamafile_format.vouching.renew import prefix_digests
 from llamafile_format.vouching.sign import Attestation, sign
 from llamafile_format.vouching.tail import Made, append_records
 from spec.vectors.generate.forge import Part, encode
