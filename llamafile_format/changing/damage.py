@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from llamafile_format.changing.changes import Plan
 from llamafile_format.errors import SourceError, UsageError
-from llamafile_format.packing.assemble import Assembled, PrefixContent
-from llamafile_format.packing.carry import Carried
+from llamafile_format.packing import Assembled, Carried, PrefixContent
 
 
 def check_written(written: Assembled, carried: Carried, plan: Plan) -> None:

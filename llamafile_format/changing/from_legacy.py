@@ -19,9 +19,7 @@ from llamafile_format.findings import Finding
 from llamafile_format.legacy import LegacySplit
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, alignment_of
 from llamafile_format.output.transfer import write_at
-from llamafile_format.packing.assemble import Content, Labels
-from llamafile_format.packing.carry import Carried, CarriedEngine
-from llamafile_format.packing.inputs import media_of, recognise_role
+from llamafile_format.packing import Carried, CarriedEngine, Content, Labels, media_of, recognise_role
 from llamafile_format.rules import rule
 from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
 from llamafile_format.zip.names import is_reserved, name_problems

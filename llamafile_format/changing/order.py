@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from llamafile_format.packing.inputs import Include
-from llamafile_format.packing.pack import Args
+from llamafile_format.packing import Args, Include
 
 
 @dataclass(frozen=True, slots=True)

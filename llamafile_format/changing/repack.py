@@ -23,12 +23,18 @@ from llamafile_format.errors import UsageError
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
 from llamafile_format.output.publish import output
 from llamafile_format.output.transfer import copy
-from llamafile_format.packing.assemble import Assembled, Content, assemble
-from llamafile_format.packing.carry import Carried, carry
-from llamafile_format.packing.inputs import Include
-from llamafile_format.packing.pack import Args, notes_about
-from llamafile_format.packing.runtime_members import LAUNCHER
-from llamafile_format.packing.windows import Companion
+from llamafile_format.packing import (
+    LAUNCHER,
+    Args,
+    Assembled,
+    Carried,
+    Companion,
+    Content,
+    Include,
+    assemble,
+    carry,
+    notes_about,
+)
 from llamafile_format.source.pending import refuse_pending
 
 Progress = Callable[[int, int], None]
@@ -195,7 +201,7 @@ class _Job:
             return self._unchanged()
         self._allow_in_place()
         if self.plan.misfits and not self.force:
-            from llamafile_format.packing.fitting import refuse
+            from llamafile_format.packing import refuse
 
             refuse(self.plan.misfits, "the runtime inside")
         self.companion.check(self.plan.prefix, self.plan.contents, force=self.force or self.in_place)
@@ -256,7 +262,7 @@ class _Job:
 
     def _with_history(self) -> Plan:
         plan = self.plan
-        from llamafile_format.packing.fitting import forced
+        from llamafile_format.packing import forced
 
         step = entry(self.carried, plan.changes, plan.created, forced(plan.misfits))
         history = (*plan.labels.history, step)

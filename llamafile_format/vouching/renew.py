@@ -143,7 +143,7 @@ def _digest(container: Container, records: Sequence[Record], algorithm: str, pro
 
 def _refuse_damaged(container: Container, progress: Progress | None) -> None:
     """Never swear to damage: it would look as if it had been so when the first signature was made."""
-    from llamafile_format.examining.verify import examine
+    from llamafile_format.examining import examine
 
     report = examine(container, level=Level.FULL, progress=progress)
     for finding in report.findings:

@@ -25,7 +25,6 @@ from llamafile_format.container import open_container
 from llamafile_format.errors import FormatError, SourceError
 from llamafile_format.examining.demands import Trust, unestablished
 from llamafile_format.examining.verify import verify
-from llamafile_format.examining.verify_signatures import Judged
 from llamafile_format.findings import Finding
 from llamafile_format.output.transfer import write_at
 from llamafile_format.rules import Layer, Severity
@@ -165,8 +164,8 @@ def test_a_pair_outlives_its_classical_half(file: Path) -> None:
 def test_what_a_policy_calls_malformed_is_not_vouched_for() -> None:
     finding = Finding("LF3010", args={"path": "a", "role": "b"})
     raised = replace(key_policy([key().public]), severities={"LF3010": Severity.ERROR})
-    assert [more.rule for more in unestablished([finding], Trust(raised), Judged(()))] == ["LF8116"]
-    assert unestablished([finding], Trust(key_policy([key().public])), Judged(())) == []
+    assert [more.rule for more in unestablished([finding], Trust(raised), judged=True)] == ["LF8116"]
+    assert unestablished([finding], Trust(key_policy([key().public])), judged=True) == []
 
 
 def test_certificates_that_no_path_uses_are_not_carried(file: Path) -> None:
