@@ -85,9 +85,9 @@ def read_directory(source: ByteSource, tail: Tail, *, headers: bool = True) -> A
     findings: list[Finding] = []
     data = _directory_bytes(source, tail, findings)
     if data is None:
-        return Archive(tail, (), tuple(findings), readable=False)
+        return Archive(tail, (), tuple(findings), readable=False, capped=_is_capped(findings))
     records, whole = _walk(data, tail, findings)
-    capped = any(finding.rule == "LF2014" for finding in findings)
+    capped = _is_capped(findings)
     bare = [_entry(index, at, record, findings) for index, (at, record) in enumerate(records)]
     if (whole and len(bare) != tail.count) or (capped and len(bare) > tail.count):
         where = Where(tail.directory_offset, tail.directory_size, field="eocd.count")
@@ -96,14 +96,16 @@ def read_directory(source: ByteSource, tail: Tail, *, headers: bool = True) -> A
     return Archive(tail, tuple(entries), tuple(findings), readable=whole, capped=capped)
 
 
+def _is_capped(findings: list[Finding]) -> bool:
+    return any(finding.rule == "LF2014" for finding in findings)
+
+
 def _directory_bytes(source: ByteSource, tail: Tail, findings: list[Finding]) -> bytes | None:
     """The directory's bytes, or None with the reason in ``findings``."""
     offset, size = tail.directory_offset, tail.directory_size
     where = Where(tail.start, tail.end - tail.start, field="eocd.offset")
     if offset + size == tail.start:
-        if size > MAX_DIRECTORY:
-            findings.append(_past_cap("bytes of the directory", size, MAX_DIRECTORY, where))
-        return source.read_at(offset, min(size, MAX_DIRECTORY))
+        return _capped(source, tail, where, findings)
     real = tail.start - size
     if real != offset and size and real >= 0 and source.read_at(real, 4) == _DIRECTORY_SIGNATURE:
         # Readers that compensate (Python, unzip) see an archive here; the engine, which does not, sees none.
@@ -117,9 +119,19 @@ def _directory_bytes(source: ByteSource, tail: Tail, findings: list[Finding]) ->
     slack = source.read_at(offset + size, min(4, tail.start - offset - size))
     if slack == _DIGITAL_SIGNATURE:
         findings[-1] = Finding("LF2029", Where(offset + size, 4), {"what": "a digital signature record"})
-    if size > MAX_DIRECTORY:
-        findings.append(_past_cap("bytes of the directory", size, MAX_DIRECTORY, where))
-    return source.read_at(offset, min(size, MAX_DIRECTORY))
+    return _capped(source, tail, where, findings)
+
+
+def _capped(source: ByteSource, tail: Tail, where: Where, findings: list[Finding]) -> bytes | None:
+    """As much of the directory as is read; None if it is too large and does not even begin like one."""
+    offset, size = tail.directory_offset, tail.directory_size
+    if size <= MAX_DIRECTORY:
+        return source.read_at(offset, size)
+    findings.append(_past_cap("bytes of the directory", size, MAX_DIRECTORY, where))
+    if source.read_at(offset, 4) != _DIRECTORY_SIGNATURE:
+        findings.append(Finding("LF2013", Where(offset, 4), {"index": 0}))
+        return None
+    return source.read_at(offset, MAX_DIRECTORY)
 
 
 def _past_cap(what: str, found: int, limit: int, where: Where) -> Finding:

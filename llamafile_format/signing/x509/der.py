@@ -112,7 +112,7 @@ def _elements(data: bytes) -> Iterator[Element]:
 
 
 def _check(root: Element) -> None:
-    """Every value inside ``root``, level by level: no recursion over a stranger's nesting, and an end to their number."""
+    """Every value inside ``root``, level by level: no recursion over a stranger's nesting, and only so many values."""
     level, seen = [root], 0
     for _ in range(DER_DEPTH + 1):
         below: list[Element] = []
