@@ -32,9 +32,6 @@ WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._+-]*[A-Za-z0-9])?"
 TARGET = r"[a-z0-9]+-[a-z0-9_]+"
 
 
-<<<<<<< HEAD
-def read_pin(text: str | bytes, path: Path) -> Pin:
-=======
 def load_pin(path: Path) -> Pin:
     """The pin at ``path``, a ``runtime.yaml`` or its folder. Raises FormatError that names the field at fault."""
     file = path / "runtime.yaml" if path.is_dir() else path
@@ -45,8 +42,7 @@ def load_pin(path: Path) -> Pin:
     return read_pin(text, file)
 
 
-def read_pin(text: str, path: Path) -> Pin:
->>>>>>> main
+def read_pin(text: str | bytes, path: Path) -> Pin:
     """The pin that ``text`` holds; ``path`` is the file it came from. Raises FormatError that names the field."""
     value, reason = parse_yaml(text.encode("utf-8") if isinstance(text, str) else text, MAX_PIN)
     if reason:
