@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from llamafile_format.errors import UsageError
+from llamafile_format.source.pending import real_path
 
 if TYPE_CHECKING:
     from llamafile_format.engines.trace import RuntimeFailure
@@ -167,7 +168,7 @@ def start(
 
     ``weights`` is (offset, size) in bytes of the default model's data. Raises RuntimeFailure if it cannot be started.
     """
-    container = container.resolve()
+    container = real_path(container)
     with _told_to_end(), tempfile.TemporaryDirectory(prefix="llamafile-run-") as folder:
         argv, inside = _command(via, program, words, container)
         environment = _environment(via, Path(folder), inside, weights)
