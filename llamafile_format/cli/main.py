@@ -25,7 +25,7 @@ from llamafile_format.cli.groups import Group
 from llamafile_format.cli.terminal import size_text
 from llamafile_format.errors import LlamafileError
 from llamafile_format.output.leftovers import Leftover, listener
-from llamafile_format.reports.escape import printable
+from llamafile_format.reports import printable
 
 COMMANDS = {
     "pack": "Pack a model, and what goes with it, into one file.",

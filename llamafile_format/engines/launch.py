@@ -18,13 +18,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
-from llamafile_format.errors import UsageError
+from llamafile_format.errors import RuntimeFailure, UsageError
 from llamafile_format.source.pending import real_path
-
-if TYPE_CHECKING:
-    from llamafile_format.engines.trace import RuntimeFailure
 
 VIAS = ("qemu", "wine", "wasmtime")
 MAX_LINE = 1 << 24  # bytes of one event: a prompt that fills the largest context
@@ -59,8 +55,6 @@ def parse_via(text: str) -> Via:
 
 
 def _failure(message: str, hint: str = "") -> RuntimeFailure:
-    from llamafile_format.engines.trace import RuntimeFailure
-
     return RuntimeFailure(message, hint=hint)
 
 
