@@ -20,10 +20,11 @@ from pathlib import Path
 
 from llamafile_format.changing.shift import UNIT, Kind, Shift
 from llamafile_format.errors import FormatError, SourceError
+from llamafile_format.output.leftovers import announce, claim, partial_path
 from llamafile_format.output.publish import sync_folder
 from llamafile_format.output.transfer import write_at
 from llamafile_format.source import FileSource
-from llamafile_format.source.pending import HEAD, MAGIC, READ, journal_path, pending, refuse_pending
+from llamafile_format.source.pending import HEAD, MAGIC, READ, SUFFIX, journal_path, pending, refuse_pending
 
 __all__ = ["Intent", "Journal", "JournalWriter", "Record", "RecordKind", "journal_path", "pending", "refuse_pending"]
 
@@ -32,9 +33,9 @@ HEADER = struct.Struct(HEAD.format + "32s32s32s32s")  # 8.5.3, 200 bytes; the la
 RECORD = struct.Struct("<IIQII")  # 8.5.4, 24 bytes: kind, zero, offset, length of old bytes, length of new bytes
 SHIFTED = b"SHIFTED\n"
 PIECE = 65536  # bytes of a file in one record, at most
+_NAME_MAX = 255  # bytes, on every file system in use
 _SUMMED = HEADER.size - 32
 _MASK = (1 << 64) - 1
-_LONGEST_NAME = 255  # bytes, of every file system in use
 
 
 class RecordKind(IntEnum):
@@ -98,19 +99,26 @@ def belongs_to(intent: Intent, fd: int) -> Intent:
     return replace(intent, inode=info.st_ino, device=info.st_dev & _MASK)
 
 
+def is_of(intent: Intent, fd: int) -> bool:
+    """True if ``intent`` was made for the open file ``fd``, at the place where it is."""
+    return belongs_to(intent, fd) == intent
+
+
 class JournalWriter:
     """Writes a journal under a temporary name and publishes it."""
 
     def __init__(self, path: Path) -> None:
         self.path = journal_path(path)
-        if len(os.fsencode(self.path.name)) > _LONGEST_NAME:
+        if len(os.fsencode(self.path.name)) > _NAME_MAX:
             raise SourceError(
-                f"the name of {path} is too long for a journal beside it",
-                hint="write a new file with -o OUT, or give the file a shorter name",
+                f"the name of {path} is too long: a change in place needs a journal, FILE{SUFFIX}, beside it",
+                hint="give it a shorter name, or write a new file with -o OUT",
             )
-        self._temporary = self.path.with_name(f".{self.path.name[:80]}.{os.urandom(6).hex()}.partial")
+        announce(self.path.parent)
+        self._temporary = partial_path(self.path)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         self._fd = os.open(self._temporary, flags, 0o600)
+        claim(self._fd)
         self._size = HEADER.size
         self._digest = hashlib.sha256()
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import click
 
 from llamafile_format.changing import recover
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.reports import printable
 
 
 @click.command("recover")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--back", is_flag=True, help="Undo the change instead of finishing it.")
+@click.option("--moved", is_flag=True, help="Take a journal that was copied here with its file, or changed its disk.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(file: str, back: bool, as_json: bool) -> None:
+def command(file: str, back: bool, moved: bool, as_json: bool) -> None:
     """Finish, or undo, a change in place that was interrupted.
 
     A change in place writes FILE.journal first and removes it last. If a crash left it, this command makes the file
-    exactly what it should have become, or with --back what it was before.
+    exactly what it should have become, or with --back what it was before. A journal is believed only if it was made for
+    this very file by somebody who may change it.
     """
-    result = recover(file, back=back)
+    result = recover(file, back=back, moved=moved)
     if as_json:
         import json
 
