@@ -48,14 +48,11 @@ GGUF_TOKENS = 1 << 20
 GGUF_BYTE_TOKENS = 4096
 """Tokens that stand for one byte each, of which a vocabulary has 256."""
 
-TEMPLATE_BYTES = 256 << 10
-TEMPLATE_NODES = 50_000
-TEMPLATE_DEPTH = 64
-TEMPLATES = 64
-"""Different chat templates of one GGUF; one that stands under many names counts once."""
-
 UNPACKED_BYTES = 256 << 20
 """Bytes that the deflated members of a file unpack to while their CRC-32 is checked, all together."""
+
+DEFLATE_RATIO = 1032
+"""Bytes that one byte of a deflate stream unpacks to at most, by its construction (clause 12.4.6)."""
 
 CAPS = (
     Cap("records of a central directory", DIRECTORY_ENTRIES, "LF2014"),
@@ -78,7 +75,4 @@ CAPS = (
     Cap("strings in all arrays of a GGUF", GGUF_STRINGS, "LF5073"),
     Cap("tokens of a vocabulary", GGUF_TOKENS, "LF5073"),
     Cap("tokens of it that stand for a byte", GGUF_BYTE_TOKENS, "LF5073"),
-    Cap("different chat templates of a GGUF", TEMPLATES, "LF9007"),
-    Cap("bytes of a chat template", TEMPLATE_BYTES, "LF6011"),
-    Cap("depth of a chat template", TEMPLATE_DEPTH, "LF6012"),
 )

@@ -55,6 +55,8 @@ def _fits(fd: int, intent: Intent, record: Record, *, moved: bool) -> bool:
     """Whether the place of the patch ``record`` holds its old bytes or, once the shift is done, any of its new ones."""
     shift, at = intent.shift, record.offset
     if not moved:
+        if not record.old:  # inserted by the shift, or behind the end
+            return True
         old_at = at if at < shift.at else at - shift.delta
         return os.pread(fd, record.size, old_at) == record.old
     length = max(record.size, len(record.new))

@@ -6,7 +6,7 @@ walked to its end. Only I/O raises (:class:`~llamafile_format.errors.SourceError
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from llamafile_format import limits
@@ -243,6 +243,18 @@ def _header(source: ByteSource, at: int, head: bytes, budget: list[int]) -> Loca
 def iter_live(archive: Archive) -> Iterator[Entry]:
     """The located entries, in the order in which they lie in the file."""
     yield from sorted((entry for entry in archive.entries if entry.located), key=lambda entry: entry.header_offset)
+
+
+def overlapping(entries: Iterable[Entry]) -> set[int]:
+    """Indices of entries whose bytes are also another entry's."""
+    crossing: set[int] = set()
+    last: Entry | None = None
+    for entry in sorted((e for e in entries if e.located), key=lambda e: (e.header_offset, e.data_end)):
+        if last is not None and entry.header_offset < last.data_end:
+            crossing |= {entry.index, last.index}
+        if last is None or entry.data_end > last.data_end:
+            last = entry
+    return crossing
 
 
 def read_archive(source: ByteSource) -> Archive:

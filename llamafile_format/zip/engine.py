@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from llamafile_format.source import ByteSource, Window
-from llamafile_format.zip.archive import Archive, read_archive
+from llamafile_format.zip.archive import Archive, overlapping, read_archive
 from llamafile_format.zip.entry import Entry, local_sizes
 from llamafile_format.zip.names import collision_key, is_reserved, is_weights_name, name_problems
 from llamafile_format.zip.records import (
@@ -60,7 +60,7 @@ def engine_records(source: ByteSource, engine_size: int, *, taken: Iterable[str]
         return EngineDirectory(opaque_reason=reason)
     keys = Counter(collision_key(entry.path) for entry in archive.entries)
     held = {collision_key(path) for path in taken}
-    crossing = _overlapping(archive.entries)
+    crossing = overlapping(archive.entries)
     carried: list[Entry] = []
     dropped: list[tuple[str, str]] = []
     for entry in archive.entries:
@@ -132,15 +132,3 @@ def _unfit_name(entry: Entry) -> str:
     if is_weights_name(entry.path):
         return "weights"
     return ""
-
-
-def _overlapping(entries: Iterable[Entry]) -> set[int]:
-    """Indices of entries whose bytes are also another entry's."""
-    crossing: set[int] = set()
-    last: Entry | None = None
-    for entry in sorted((e for e in entries if e.located), key=lambda e: (e.header_offset, e.data_end)):
-        if last is not None and entry.header_offset < last.data_end:
-            crossing |= {entry.index, last.index}
-        if last is None or entry.data_end > last.data_end:
-            last = entry
-    return crossing

@@ -9,7 +9,7 @@ from llamafile_format import limits
 from llamafile_format.rules import rule
 
 CHAPTER = Path(__file__).resolve().parents[2] / "spec" / "1.0" / "12-security.md"
-FORMAT_LIMITS = {"LF3002", "LF6011", "LF6012", "LF8001", "LF9100"}
+FORMAT_LIMITS = {"LF3002", "LF8001", "LF9100"}
 """Rules of limits that are the format's own, so that a file beyond them is wrong (12.4.3)."""
 
 
@@ -36,4 +36,4 @@ def test_every_number_is_in_the_table() -> None:
     source = Path(limits.__file__).read_text("utf-8")
     names = set(re.findall(r"^([A-Z_]+) =", source, re.MULTILINE)) - {"CAPS"}
     table = source[source.index("CAPS = (") :]
-    assert {name for name in names if f", {name}, " not in table} <= {"TEMPLATE_NODES"}
+    assert {name for name in names if f", {name}, " not in table} == {"DEFLATE_RATIO"}

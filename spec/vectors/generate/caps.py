@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spec.vectors.generate import vector
+from spec.vectors.generate import behaviour, vector
 from spec.vectors.generate.forge import Part, good
 from spec.vectors.generate.gguf_builder import ARRAY, STRING, U8, V3, model, model_entries
 from spec.vectors.generate.manifest import edited
@@ -122,3 +122,21 @@ def values_of_the_manifest() -> bytes:
 @vector("good-values-of-the-manifest", rules="LF3009", near="LF2014", encoding="zlib", comment="As many as are built.")
 def good_values_of_the_manifest() -> bytes:
     return edited(lambda value: value.update(x=[0] * (1 << 17)))
+
+
+@vector(
+    "values-of-yaml",
+    rules="LF9007",
+    near="LF9100",
+    valid="undetermined",
+    layer="none",
+    encoding="zlib",
+    comment="A behaviour record with more values than are built.",
+)
+def values_of_yaml() -> bytes:
+    return behaviour.recorded(lambda text: text + "z:\n" + "- {}\n" * 150_000)
+
+
+@vector("good-values-of-yaml", rules="LF9102", near="LF9007", encoding="zlib", comment="As many as are built.")
+def good_values_of_yaml() -> bytes:
+    return behaviour.recorded(lambda text: text + "z:\n" + "- {}\n" * 100_000)
