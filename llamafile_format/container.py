@@ -27,7 +27,7 @@ from llamafile_format.source import ByteSource, FileSource, Window, open_source
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.spans import Span
 from llamafile_format.zip.attribution import attribute
-from llamafile_format.zip.engine import engine_records
+from llamafile_format.zip.engine import EngineDirectory, engine_records
 from llamafile_format.zip.names import is_weights_name
 from llamafile_format.zip.reader import Archive, Entry, Generation, find_generations, read_archive
 from llamafile_format.zip.records import DEFLATED, STORED
@@ -137,9 +137,17 @@ class Container:
         """Directory records carried over from the prefix, verbatim, re-read from the prefix itself (clause 4.10)."""
         if self.manifest is None or self.manifest.prefix.directory is None:
             return ()
-        size = min(self.manifest.prefix.engine_size, self.size)
-        found = engine_records(self.source, size, taken=[member.path for member in self.manifest.members])
+        found = self.engine_directory
         return tuple(self.source.read_at(entry.record_offset, entry.record.length) for entry in found.carried)
+
+    @cached_property
+    def engine_directory(self) -> EngineDirectory:
+        """The engine's own ZIP, read again from the prefix that the manifest describes (clause 4.10)."""
+        assert self.manifest is not None
+        prefix = self.manifest.prefix
+        taken = [member.path for member in self.manifest.members]
+        without = prefix.directory.folders_left_out if prefix.directory else ()
+        return engine_records(self.source, min(prefix.engine_size, self.size), taken=taken, without=without)
 
     @cached_property
     def generations(self) -> tuple[Generation, ...]:

@@ -71,7 +71,7 @@ def read_script(head: bytes, *, start: int | None = None) -> ApeScript:
     return ApeScript(
         begin,
         text_to if begin is not None else 0,
-        tuple(_printed(head)),
+        tuple(printed for printed in _printed(head) if _is_reached(printed, begin, text_to)),
         tuple(_copies(text)),
         word.group(1).decode("ascii", "backslashreplace") if word else "",
         cache.group(1).decode("ascii") if cache else "",
@@ -97,6 +97,14 @@ def _printed(head: bytes) -> list[Printed]:
             found.append(Printed(at, decoded[:64], stop <= PRINT_WINDOW))
         at = head.find(_PRINTF, body)
     return found
+
+
+def _is_reached(printed: Printed, begin: int | None, text_to: int) -> bool:
+    """True if a loader finds the command in its window, or a shell gets to it before the text ends.
+
+    The script of another APE, left over inside a program that unpacks it, is data to both.
+    """
+    return printed.in_window or begin is None or begin <= printed.at < text_to
 
 
 def decode_octal(text: bytes, at: int) -> tuple[bytes, int]:
