@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from llamafile_format.prefix.bootstrap import Form
     from llamafile_format.prefix.engine import Engine
     from llamafile_format.prefix.facts import PrefixFacts
+    from llamafile_format.prefix.impostors import Impostor
     from llamafile_format.weights.facts import ModelFacts
     from llamafile_format.weights.gguf_model import Gguf
 
@@ -116,9 +117,20 @@ class Container:
         """Container, legacy llamafile, or neither."""
         if self.archive.entry(MANIFEST_PATH) is not None or self.marked:
             return Kind.CONTAINER
-        weights = any(is_weights_name(entry.path) or entry.path == ".args" for entry in self.archive.entries)
-        engine = self.archive.entries and self.prefix.kind.value in ("ape", "elf", "pe", "macho")
-        return Kind.LEGACY if weights or engine else Kind.OTHER
+        names = [entry.path for entry in self.archive.entries]
+        if any(is_weights_name(name) or name == ".args" for name in names):
+            return Kind.LEGACY
+        from llamafile_format.prefix.engine import is_engine_asset
+
+        program = self.prefix.kind.value in ("ape", "elf", "pe", "macho")
+        return Kind.LEGACY if program and any(map(is_engine_asset, names)) else Kind.OTHER
+
+    @cached_property
+    def impostor(self) -> Impostor | None:
+        """What a file that is neither container nor legacy llamafile is instead, as far as that is known (3.7)."""
+        from llamafile_format.prefix.impostors import program_with_archive, recognise
+
+        return recognise(self.source) or program_with_archive(self.prefix, len(self.archive.entries))
 
     @property
     def marked(self) -> bool:
@@ -362,9 +374,7 @@ def open_container(what: Openable) -> Container:
     owned = source is not what
     container = Container(source, owned=owned)
     if container.kind is Kind.OTHER:
-        from llamafile_format.prefix.impostors import recognise
-
-        impostor = recognise(source)
+        impostor = container.impostor
         container.close()
         if impostor is not None and impostor.rule in CUT_OFF:
             raise SourceError(f"{source.name}: {impostor.message}", hint=impostor.hint)

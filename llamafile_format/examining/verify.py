@@ -132,9 +132,7 @@ def _procedure(container: Container, run: _Run) -> Iterator[Finding]:
 
 
 def _not_ours(container: Container, run: _Run) -> Iterator[Finding]:
-    from llamafile_format.prefix.impostors import recognise
-
-    impostor = recognise(container.source)
+    impostor = container.impostor
     if impostor is not None:
         yield impostor.finding
         if impostor.rule in CUT_OFF:
@@ -239,7 +237,9 @@ def _prefix(container: Container, run: _Run) -> Iterator[Finding]:
     if claimed != actual:
         where = Where(offset=found.offset, length=found.size, field="prefix.directory")
         yield Finding("LF3026", where, {"reason": f"it has {found.count} records, {len(found.carried)} to carry over"})
-    elif directory is not None and (folders := [path for path, _ in found.dropped if path in directory.folders_left_out]):
+    elif directory is not None and (
+        folders := [path for path, _ in found.dropped if path in directory.folders_left_out]
+    ):
         args = {"count": len(folders), "first": folders[0]}
         yield Finding("LF2047", Where(offset=found.offset, length=found.size, field="prefix.directory"), args)
     if found.opaque_reason != manifest.prefix.opaque:
