@@ -237,10 +237,8 @@ def _prefix(container: Container, run: _Run) -> Iterator[Finding]:
     if claimed != actual:
         where = Where(offset=found.offset, length=found.size, field="prefix.directory")
         yield Finding("LF3026", where, {"reason": f"it has {found.count} records, {len(found.carried)} to carry over"})
-    elif directory is not None and (
-        folders := [path for path, _ in found.dropped if path in directory.folders_left_out]
-    ):
-        args = {"count": len(folders), "first": folders[0]}
+    elif found.left_out:
+        args = {"count": len(found.left_out), "first": found.left_out[0]}
         yield Finding("LF2047", Where(offset=found.offset, length=found.size, field="prefix.directory"), args)
     if found.opaque_reason != manifest.prefix.opaque:
         args = {"reason": f"the manifest calls it {manifest.prefix.opaque!r}, the bytes {found.opaque_reason!r}"}

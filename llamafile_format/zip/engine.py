@@ -32,7 +32,7 @@ _SECRET = FLAG_ENCRYPTED | FLAG_STRONG_ENCRYPTION | FLAG_MASKED_HEADERS
 class EngineDirectory:
     """The engine's directory: absolute offset, bytes, records; ``carried`` in directory order, ``dropped`` as (path,
     reason). ``opaque_reason`` is not empty if there is a ZIP that cannot be read strictly: then nothing is carried.
-    All is zero and empty if the prefix has no ZIP.
+    All is zero and empty if the prefix has no ZIP. ``left_out`` are the dropped folder records that could be carried.
     """
 
     offset: int = 0
@@ -41,6 +41,7 @@ class EngineDirectory:
     carried: tuple[Entry, ...] = ()
     dropped: tuple[tuple[str, str], ...] = ()
     opaque_reason: str = ""
+    left_out: tuple[str, ...] = ()
 
     @property
     def present(self) -> bool:
@@ -69,21 +70,29 @@ def engine_records(
     crossing = _overlapping(archive.entries)
     carried: list[Entry] = []
     dropped: list[tuple[str, str]] = []
+    spared: list[str] = []
     for entry in archive.entries:
         why = (
             _disagreement(entry)
             or _unfit_name(entry)
-            or (FOLDER_LEFT_OUT if is_folder_record(entry) and entry.path in left_out else "")
             or ("not-unique" if entry.index in doubled else "")
             or ("taken" if occupied.by(entry) else "")
             or ("overlap" if entry.index in crossing else "")
         )
+        if not why and is_folder_record(entry) and entry.path in left_out:
+            why = FOLDER_LEFT_OUT
+            spared.append(entry.path)
         if why:
             dropped.append((entry.path, why))
         else:
             carried.append(entry)
     return EngineDirectory(
-        tail.directory_offset, tail.directory_size, len(archive.entries), tuple(carried), tuple(dropped)
+        tail.directory_offset,
+        tail.directory_size,
+        len(archive.entries),
+        tuple(carried),
+        tuple(dropped),
+        left_out=tuple(spared),
     )
 
 

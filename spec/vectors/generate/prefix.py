@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from spec.vectors.generate import Maker, vector
 from spec.vectors.generate import ape as forge
+from spec.vectors.generate.forge import End, Part, archive
 
 CHAPTER = "prefix"
 BOOTSTRAP = b'MZ=;eval "$(dd<"$0" bs=4k skip=1 count=2 2>&-)";exit 9'.ljust(60, b"\n")
@@ -48,7 +49,7 @@ def _() -> bytes:
 @good(
     "ape-heredoc",
     "A fat APE of 2023 and later: here-document, two printed headers, packed loaders, PE header behind 64 KiB.",
-    near="LF1012 LF1014 LF1016 LF1017 LF1018 LF1019 LF1020 LF1022 LF1023 LF1024 LF1025 LF1026 LF1029",
+    near="LF1012 LF1014 LF1035 LF1016 LF1017 LF1018 LF1019 LF1020 LF1022 LF1023 LF1024 LF1025 LF1026 LF1029",
 )
 def _() -> bytes:
     return forge.padded(forge.forge())
@@ -376,3 +377,18 @@ def _() -> bytes:
 @impostor("program-only", "LF1012", "A program with nothing behind it.")
 def _() -> bytes:
     return forge.elf()
+
+
+@vector(
+    "program-with-archive",
+    comment="A program with an archive of its own, in which there is neither a model nor an engine for one.",
+    rules="LF1035",
+    near="LF1012",
+    layer="prefix",
+    kind="prefix",
+    valid="undetermined",
+    encoding="zlib",
+)
+def _() -> bytes:
+    own = [Part("help.txt", b"usage\n"), Part("www/index.html", b"<p>program</p>")]
+    return archive(own, start=forge.elf(), end=End(comment=b""))
