@@ -79,10 +79,7 @@ def read_script(head: bytes, *, start: int | None = None) -> ApeScript:
 
 
 def _find_start(head: bytes) -> int | None:
-    """Offset behind the marker line; the form that closes a quote first, as assimilation tools search for it."""
-    at = head.find(MARKER_AFTER_QUOTE)
-    if at >= 0:
-        return at + len(MARKER_AFTER_QUOTE)
+    """Offset behind the first marker line: a shell comes to it first, whatever else the program holds further on."""
     at = head.find(MARKER)
     return at + len(MARKER) if at >= 0 else None
 

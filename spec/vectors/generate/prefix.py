@@ -163,6 +163,21 @@ def _() -> bytes:
     return forge.padded(forge.forge(replace(forge.QUOTED, late=9000, image=0x4000)))
 
 
+@good(
+    "ape-with-the-script-of-another", "Program data holds the script of another APE, behind this one's.", near="LF1017"
+)
+def _() -> bytes:
+    data = bytearray(forge.forge())
+    other = forge.forge(forge.QUOTED)[:2048]
+    data[0x3000 : 0x3000 + len(other)] = other  # in the zeros between script and program
+    return forge.padded(bytes(data))
+
+
+@good("elf-of-abi-9", "A static program whose ABI byte says FreeBSD: Linux does not look at it.", near="LF1012")
+def _() -> bytes:
+    return forge.padded(forge.elf())
+
+
 @good("ape-without-script", "The APE magic without any script.", rules="LF1020")
 def _() -> bytes:
     return forge.padded(forge.forge(replace(forge.MODERN, script=False)))
