@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 
 MARKER = b"#'\"\n"
-MARKER_AFTER_QUOTE = b"'\n#'\"\n"
 PRINT_WINDOW = 8192  # loaders look for printed headers in these first bytes only
 MAX_COMMANDS = 32  # real scripts have 6 at most
 

@@ -41,25 +41,12 @@ ROLES = {
 
 
 DIFFUSION_ARCHITECTURES = frozenset(
-    [
-        "aura",
-        "cosmos",
-        "flux",
-        "flux2",
-        "hidream",
-        "hyvid",
-        "lens",
-        "ltxv",
-        "lumina2",
-        "qwen_image",
-        "sd1",
-        "sd3",
-        "sdxl",
-        "wan",
-        "z_image",
-    ]
+    (
+        *("aura", "cosmos", "flux", "flux2", "hidream", "hyvid", "lens", "ltxv", "lumina2"),
+        *("qwen_image", "sd1", "sd3", "sdxl", "wan", "z_image"),
+    )
 )
-SPEECH_ARCHITECTURES = frozenset(["bark", "dia", "kokoro", "parler-tts", "whisper"])
+SPEECH_ARCHITECTURES = frozenset({"bark", "dia", "kokoro", "parler-tts", "whisper"})
 DECODER_ARCHITECTURES = frozenset({"pig", "vae"})
 """Values of ``general.architecture`` that converters outside of llama.cpp write (clause 7.9.1)."""
 

@@ -68,8 +68,8 @@ def _runs_on(data: bytes) -> list[str]:
 
 
 def test_the_abi_byte_of_freebsd_is_nothing_to_linux() -> None:
-    assert _runs_on(forge.elf()) == ["linux", "freebsd"]
-    assert _runs_on(forge.elf(interpreter=True)) == ["freebsd"]
+    assert _runs_on(forge.elf_of_abi(9)) == ["linux", "freebsd"]
+    assert _runs_on(forge.elf_of_abi(9, interpreter=True)) == ["freebsd"]
     real = Path("/bin/true").read_bytes()
     assert _runs_on(real) == ["linux"]
     assert _runs_on(real[:7] + b"\x09" + real[8:]) == ["freebsd"]  # it asks for a dynamic linker

@@ -163,9 +163,7 @@ def _() -> bytes:
     return forge.padded(forge.forge(replace(forge.QUOTED, late=9000, image=0x4000)))
 
 
-@good(
-    "ape-with-the-script-of-another", "Program data holds the script of another APE, behind this one's.", near="LF1017"
-)
+@good("ape-with-the-script-of-another", "Program data holds the script of another APE.", near="LF1017")
 def _() -> bytes:
     data = bytearray(forge.forge())
     other = forge.forge(forge.QUOTED)[:2048]
@@ -175,7 +173,7 @@ def _() -> bytes:
 
 @good("elf-of-abi-9", "A static program whose ABI byte says FreeBSD: Linux does not look at it.", near="LF1012")
 def _() -> bytes:
-    return forge.padded(forge.elf())
+    return forge.padded(forge.elf_of_abi(9))
 
 
 @good("ape-without-script", "The APE magic without any script.", rules="LF1020")
