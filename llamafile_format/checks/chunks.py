@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from llamafile_format.checks.canonical import Claims
 from llamafile_format.findings import Finding, Where
+from llamafile_format.manifest.claims import Claims
 from llamafile_format.manifest.hashing import Piece, Progress, check_pieces, digest_range
 from llamafile_format.manifest.layout import Tile, chunk_line, tiles
 from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from llamafile_format.checks.verdict import Kind, Level, Report, Verdict
+from llamafile_format.checks.verdict import Level, Report, Verdict
+from llamafile_format.container import Kind
 from llamafile_format.findings import Finding
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.signatures_text import signature_lines
