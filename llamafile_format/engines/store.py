@@ -6,13 +6,9 @@ import os
 from functools import cache
 from pathlib import Path
 
-<<<<<<< HEAD
-from llamafile_format.engines.pin import Build, Page, Pin, load_pin
-from llamafile_format.engines.versions import version_key
-=======
 from llamafile_format.engines.pin import Build, Page, Pin
 from llamafile_format.engines.pin_reader import load_pin
->>>>>>> main
+from llamafile_format.engines.versions import version_key
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.specdata import runtimes_dir
 
