@@ -8,7 +8,6 @@ import re
 import struct
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,16 +86,9 @@ def in_container(gguf: bytes) -> bytes:
 
 def many_members(count: int) -> bytes:
     """A container with ``count`` documents of long names."""
-    folder = "d" * 240
-    return container(
-        Spec(
-            [
-                *parts()[:1],
-                *(Part(f"{folder}/{n:05}", b"x", "document", "text/plain") for n in range(count)),
-                *parts()[1:],
-            ]
-        )
-    )
+    first, *others = parts()
+    documents = (Part(f"{'d' * 240}/{number:05}", b"x", "document", "text/plain") for number in range(count))
+    return container(Spec([first, *documents, *others], labels={"default": "tiny.gguf"}))
 
 
 def one_template_under_many_names() -> bytes:
@@ -130,7 +122,7 @@ AT_THE_CAPS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("what", AT_THE_CAPS)
-@pytest.mark.parametrize("command", ["inspect", "verify"])
+@pytest.mark.parametrize("command", [pytest.param("inspect", marks=pytest.mark.slow), "verify"])
 def test_reading_at_a_cap_is_bounded(tmp_path: Path, what: str, command: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(AT_THE_CAPS[what]())
@@ -152,26 +144,8 @@ def sparse_archive(path: Path, size: int) -> None:
     start += struct.pack("<IIQ", 9, 8, size // 8 - 16)
     name = b"model.gguf"
     local = struct.pack("<IHHHHHIIIHH", 0x04034B50, 10, 0x800, 0, 0, 0x21, 0, size, size, len(name), 0) + name
-    record = struct.pack(
-        "<IHHHHHHIIIHHHHHII",
-        0x02014B50,
-        0x32D,
-        10,
-        0x800,
-        0,
-        0,
-        0x21,
-        0,
-        size,
-        size,
-        len(name),
-        0,
-        0,
-        0,
-        0,
-        0o644 << 16,
-        0,
-    )
+    record = struct.pack("<IHHHHHHIII", 0x02014B50, 0x32D, 10, 0x800, 0, 0, 0x21, 0, size, size)
+    record += struct.pack("<HHHHHII", len(name), 0, 0, 0, 0, 0o644 << 16, 0)
     with path.open("wb") as file:
         file.write(local + start)
         file.seek(len(local) + size)
@@ -196,17 +170,13 @@ def test_holes_are_nothing_special(tmp_path: Path) -> None:
 
 
 def test_a_small_archive_does_not_fill_the_disk(tmp_path: Path) -> None:
-    """Forty records of one deflated member: 40 times what it unpacks to, were it written."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    packed = packer.compress(bytes(1 << 20)) + packer.flush()
-    one = Part("a", bytes(1 << 20), method=8)
-    data = archive([one], end=End(comment=b""))
-    record = data[data.index(b"PK\1\2") : data.index(b"PK\5\6")]
-    start = data[: data.index(b"PK\1\2")]
-    many = b"".join(record[:-1] + bytes([letter]) for letter in range(65, 105))
-    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 40, 40, len(many), len(start), 0)
+    """26 records of one deflated member: 26 times what it unpacks to, were it written."""
+    data = archive([Part("0.gguf", bytes(1 << 20), method=8)], end=End(comment=b""))
+    start, record = data[: data.index(b"PK\1\2")], data[data.index(b"PK\1\2") : data.index(b"PK\5\6")]
+    many = b"".join(record.replace(b"0.gguf", f"{chr(letter)}.gguf".encode()) for letter in (48, *range(65, 90)))
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 26, 26, len(many), len(start), 0)
     path = tmp_path / "bomb"
-    path.write_bytes(start.replace(b"a" + packed, b"A" + packed) + many + end)
+    path.write_bytes(start + many + end)
     with pytest.raises(FormatError, match="shares bytes"):
         lf.extract(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -265,12 +235,9 @@ def test_json_with_too_many_values_is_not_built() -> None:
         parse_json(b"[" + b"0," * limits.JSON_MARKS + b"0]")
 
 
-@pytest.mark.parametrize(
-    "word", ["010", "1_0", "1:30", "0b11", "0o17", "0x1F", "1e3", "no", "On", "y", ".5", "+.inf.", "="]
-)
+@pytest.mark.parametrize("word", ["010", "1_0", "1:30", "0b11", "0o17", "0x1F", "1e3", "no", "On", "y", ".5", "="])
 def test_scalars_that_readers_take_differently(word: str) -> None:
-    value, reason = parse_yaml(f"a: {word}\n".encode(), 100)
-    assert (value, reason) == ({"a": word}, "") if word == "+.inf." else reason
+    assert "not the same to every reader" in parse_yaml(f"a: {word}\n".encode(), 100)[1]
     assert parse_yaml(f'a: "{word}"\n'.encode(), 100) == ({"a": word}, "")
 
 
