@@ -18,7 +18,7 @@ from llamafile_format import limits
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE, _FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
 _OLD_BOOLEAN = re.compile(r"y|Y|yes|Yes|YES|n|N|no|No|NO|on|On|ON|off|Off|OFF")
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,39})")
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,127})")
 _FRACTION = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,39})\.[0-9]{0,40}(?:[eE][-+][0-9]{1,3})?")
 _SPECIAL = re.compile(r"([-+]?)\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:T([0-9]{2}):([0-9]{2}):([0-9]{2})Z)?")
@@ -126,7 +126,12 @@ class _Builder:
     def _scalar(self, event: Any) -> None:
         self._look(event)
         plain = event.value if event.implicit[0] and not event.style else None
-        self._put(event.value if plain is None else resolve(plain), plain)
+        try:
+            value = event.value if plain is None else resolve(plain)
+        except _Refused as refused:
+            keys = ".".join(str(item.key)[:80] for item in self.open if item.due)
+            raise _Refused(f"line {event.start_mark.line + 1}{f', {keys}' if keys else ''}: {refused}") from None
+        self._put(value, plain)
 
     def _begin(self, event: Any) -> None:
         self._look(event)
