@@ -7,14 +7,15 @@ engine's ZIP readers reach the same directory by the same way, whatever the size
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.manifest.model import RESERVED_FOLDER
 from llamafile_format.manifest.roles import unix_mode
-from llamafile_format.output.transfer import clone, copy, write_at
+from llamafile_format.output.transfer import clone, copy, sink_beyond, write_at
 from llamafile_format.packing import Content, PrefixContent
+from llamafile_format.progress import Advance
 from llamafile_format.zip.records import (
     EOCD,
     EOCD64,
@@ -57,7 +58,7 @@ def write_legacy(
     prefix: PrefixContent,
     contents: Sequence[Content],
     *,
-    progress: Callable[[int], None] | None = None,
+    progress: Advance | None = None,
 ) -> tuple[int, int, dict[str, int]]:
     """Write a legacy file to the empty file ``out``; its size, bytes shared with the inputs, and CRC-32 by path."""
     cursor = prefix.engine.size
@@ -79,17 +80,13 @@ def write_legacy(
     return cursor + len(tail), shared, {item.content.path: item.crc32 for item in written}
 
 
-def _data(out: int, content: Content, at: int, progress: Callable[[int], None] | None) -> tuple[int, int]:
+def _data(out: int, content: Content, at: int, progress: Advance | None) -> tuple[int, int]:
     """Bring a member's data over; its CRC-32, known or computed on the way, and how many bytes are shared."""
     size = content.source.size
     if content.known is not None:
         return content.known.crc32, copy(content.source, 0, size, out, at, progress=progress)
     shared = clone(content.source, 0, size, out, at)
-
-    def sink(offset: int, view: memoryview) -> None:
-        if offset + len(view) > shared:
-            write_at(out, at + offset, view)
-
+    sink = sink_beyond(shared, content.source, out, at)
     digests = digest_range(content.source, 0, size, whole=False, sink=sink, progress=progress)
     return digests.crc32, shared
 

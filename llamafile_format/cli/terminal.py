@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Progress = Callable[[int, int], None]
+from llamafile_format.progress import Progress
 
 _INTERVAL = 0.1  # seconds between two redraws
 _DELAY = 0.4  # short work shows nothing

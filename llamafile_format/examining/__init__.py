@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         TemplateView,
         TensorRow,
     )
-    from llamafile_format.examining.verify import Progress, examine, verify
+    from llamafile_format.examining.verify import examine, verify
 
 open_door(
     __name__,
@@ -46,6 +46,6 @@ open_door(
             "TemplateView",
             "TensorRow",
         ),
-        "verify": ("Progress", "examine", "verify"),
+        "verify": ("examine", "verify"),
     },
 )

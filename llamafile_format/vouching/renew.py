@@ -15,12 +15,13 @@ from llamafile_format.checks.verdict import Level
 from llamafile_format.container import Container, open_container
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.output.transfer import refuse_changed
+from llamafile_format.progress import Progress
 from llamafile_format.rules import Layer, Severity, rule
 from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.record import Record
 from llamafile_format.signing.time.prefix_digests import prefix_digests
 from llamafile_format.signing.time.timestamp_request import Query, build_query
-from llamafile_format.vouching.tail import Made, Progress, append_records, open_checked
+from llamafile_format.vouching.tail import Made, append_records, open_checked
 from llamafile_format.vouching.timestamp import (
     Request,
     Stamping,
