@@ -20,7 +20,6 @@ from llamafile_format.container import CUT_OFF, Container, Kind, Openable
 from llamafile_format.errors import SourceError
 from llamafile_format.examining.demands import Trust, detached_records, unestablished
 from llamafile_format.findings import Finding, Value, Where
-from llamafile_format.manifest.merkle import CHUNK_SIZE
 from llamafile_format.progress import Progress
 from llamafile_format.rules import Layer, rule
 from llamafile_format.source import FileSource, open_source
@@ -98,7 +97,7 @@ class _Run:
 
     @property
     def whole(self) -> bool:
-        """True if whole digests are recomputed: by the level, or because the policy rests on them."""
+        """True if all whole digests are recomputed: by the level, or because what was asked for rests on them."""
         return self.level.whole or (self.trust.wants_whole and self.level is not Level.QUICK)
 
     def advance(self, count: int) -> None:
@@ -250,22 +249,17 @@ def _digests(container: Container, run: _Run) -> Iterator[Finding]:
             yield Finding("LF9001", args={"what": "member data and prefix"})
         return
     from llamafile_format.checks.chunks import check_chunks, check_prefix_digests
+    from llamafile_format.examining.wholes import few, wholes
 
     run.total = claims.layout.chunks.gap_offset + manifest.prefix.engine_size
-    exhaustive = run.whole
-    yield from check_chunks(container.source, claims, exhaustive=exhaustive, progress=run.advance)
-    large = [member.path for member in manifest.members if member.size > CHUNK_SIZE or member.sha512]
-    small_prefix = manifest.prefix.engine_size <= CHUNK_SIZE
-    if exhaustive or small_prefix:
+    recomputed = wholes(manifest, everything=run.whole)
+    yield from check_chunks(container.source, claims, whole=recomputed.members, progress=run.advance)
+    if recomputed.prefix:
         yield from check_prefix_digests(container.source, claims, progress=run.advance)
-    if exhaustive:
+    if recomputed.assets:
         yield from _assets(container)
-        return
-    assets = manifest.prefix.directory.assets if manifest.prefix.directory else ()
-    skipped = [*large, *([] if small_prefix else ["the prefix"]), *(["the engine's assets"] if assets else [])]
-    if skipped:
-        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-        yield Finding("LF9002", args={"what": f"the whole digests of {', '.join(skipped[:3])}{more}"})
+    if recomputed.left:
+        yield Finding("LF9002", args={"what": few(recomputed.left)})
 
 
 def _assets(container: Container) -> Iterator[Finding]:

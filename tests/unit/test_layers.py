@@ -22,7 +22,7 @@ import llamafile_format
 PACKAGE = Path(llamafile_format.__file__).parent
 NAME = PACKAGE.name
 FLOORS = (
-    ("errors", "spans", "findings", "door", "progress", "plain_json", "plain_yaml"),
+    ("errors", "spans", "door", "progress", "plain_json", "plain_yaml", "findings"),
     ("specdata", "rules", "strict_yaml", "strict_fields"),
     ("source", "zip", "prefix", "weights", "manifest", "signing", "engines"),
     ("legacy", "container", "checks", "output"),
