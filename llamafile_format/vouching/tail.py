@@ -23,6 +23,7 @@ from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import SIGNATURES_FOLDER
 from llamafile_format.manifest.roles import unix_mode
 from llamafile_format.output.publish import output
+from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import copy, refuse_changed, write_at
 from llamafile_format.prefix.bootstrap import HEADER_SIZE
 from llamafile_format.progress import Progress, counted
@@ -38,7 +39,7 @@ from llamafile_format.signing.records.record import (
     record_path,
 )
 from llamafile_format.source import BytesSource, Chain, Window
-from llamafile_format.source.pending import refuse_pending
+from llamafile_format.source.pending import real_path, refuse_pending
 from llamafile_format.zip.archive import MAX_DIRECTORY, MAX_ENTRIES
 from llamafile_format.zip.writer import directory_record, end_records, local_header, place
 
@@ -94,7 +95,7 @@ def append_records(
     path = Path(what)
     if out is not None:
         return _write_new(path, Path(out), make, force=force, progress=progress)
-    real = path.resolve()
+    real = real_path(path)
     with locked(real) as source, open_container(source) as container:
         append = _plan(container, make)
         if append.records:
@@ -114,6 +115,7 @@ def _write_new(path: Path, target: Path, make: Made | Maker, *, force: bool, pro
         append = _plan(container, make)
         mode = 0o777 if container.manifest is not None and container.manifest.prefix.size else 0o666
 
+        require_room(target.parent, [source], len(append.data))
         with output(target, force=force, mode=mode) as file:
             os.ftruncate(file, append.size)
             copy(source, 0, append.start, file, 0, progress=counted(progress, append.start))
