@@ -289,6 +289,7 @@ def _shadow(
         kept = {item.old: item for item in held}
 
         def stand_in(part: ByteSource) -> ByteSource:
+            """``part``, or a hole of its size if its bytes stay where they are."""
             item = kept.get(_old_offset(source, part) if part.size >= HELD_MINIMUM else None)  # type: ignore[arg-type]
             return Window(nothing, 0, part.size) if item is not None and item.length == part.size else part
 

@@ -45,6 +45,7 @@ def starting(function: Callable[..., int]) -> Callable[..., int]:
         keys: tuple[str, ...],
         **own: Any,
     ) -> int:
+        """What click calls; the text of ``--help`` is that of ``function``."""
         return function(Asked(file, arguments, Selection(runtime, flavour or "", target), policy, keys), **own)
 
     for decorate in (

@@ -101,6 +101,7 @@ class _Run:
         return self.level.whole or (self.trust.wants_whole and self.level is not Level.QUICK)
 
     def advance(self, count: int) -> None:
+        """Count ``count`` bytes more, and tell the caller."""
         self.done += count
         if self.callback:
             self.callback(min(self.done, self.total), self.total)

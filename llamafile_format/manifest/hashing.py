@@ -83,6 +83,7 @@ def digest_range(
     chunks512: list[bytes] = []
 
     def retire() -> None:
+        """Take in the oldest piece that is at work, once it is done; its buffer is free again."""
         buffer, count, piece, total = pending.popleft()
         crc, small, large = piece.result()
         crcs.append((crc, count))
@@ -217,10 +218,12 @@ class _Buffers:
         self._free: deque[memoryview] = deque()
 
     def take(self, length: int) -> memoryview:
+        """A buffer of at least ``length`` bytes: one that was given back, or a new one."""
         buffer = self._free.pop() if self._free else memoryview(b"")
         return buffer if len(buffer) >= length else memoryview(bytearray(length))
 
     def give(self, buffer: memoryview) -> None:
+        """Take ``buffer`` back."""
         self._free.append(buffer)
 
 

@@ -147,10 +147,12 @@ def copy(source: ByteSource, offset: int, length: int, out: int, at: int, *, pro
         progress(shared)
 
     def work() -> Iterator[tuple[int, int]]:
+        """(offset, length) of the pieces that hold data behind what is shared."""
         for low, count in data_ranges(source, offset + shared, length - shared):
             yield from pieces(low, count)
 
     def move(piece: tuple[int, int]) -> None:
+        """Read and write one piece."""
         write_at(out, at + piece[0] - offset, source.read_at(*piece))
         if progress:
             progress(piece[1])
@@ -171,6 +173,7 @@ def in_parallel(move: Callable[[tuple[int, int]], None], items: Iterable[tuple[i
     over = threading.Event()
 
     def run() -> None:
+        """Move pieces until there are none."""
         while not over.is_set():
             with lock:
                 item = next(source, None)

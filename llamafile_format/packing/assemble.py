@@ -184,6 +184,7 @@ class _Writer:
         self._prefix: tuple[Digests, str] | None = None
 
     def prefix(self, prefix: PrefixContent) -> None:
+        """Write the prefix and take its digests: those that are known, else computed on the way."""
         engine_sha256 = ""
         if prefix.known is not None and (prefix.known[0].chunks512 or not self.sha512 or not prefix.size):
             digests, engine_sha256 = prefix.known
@@ -224,6 +225,7 @@ class _Writer:
         )
 
     def member(self, content: Content, placed: Placed) -> None:
+        """Write ``content`` where it was ``placed``, header and data, and note its digests."""
         digests = self._data(content, placed)
         header = local_header(placed, digests.crc32)
         write_at(self.out, placed.gap_offset, header)
@@ -261,6 +263,7 @@ class _Writer:
         direct = self.direct
 
         def write(offset: int, view: memoryview) -> None:
+            """``view`` lies at ``offset`` of the source."""
             if offset + len(view) <= shared:
                 return
             if offset + len(view) <= holes_from:

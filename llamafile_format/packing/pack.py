@@ -284,6 +284,7 @@ def prefix_content_of(engine: ByteSource, contents: Sequence[Content], *, archiv
 
 
 def asset_of(engine: ByteSource, entry: Any, archive: bool) -> EngineAsset:
+    """Size and digests of the engine file ``entry``, unpacked; SHA-512 too for profile ``archive``. FormatError."""
     from llamafile_format.container import inflate
     from llamafile_format.zip.records import DEFLATED
 

@@ -67,6 +67,7 @@ def import_oms(
     kind, data = _read(path)
 
     def make(container: Container, records: tuple[Record, ...], _number: int) -> Made:
+        """The imported record, unless it is there already."""
         if any(record.data == data for record in records) and not force:
             return ()
         if kind in (RecordKind.OMS, RecordKind.SIG):

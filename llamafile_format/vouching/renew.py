@@ -69,6 +69,7 @@ def renew(
     stampings: list[Stamping] = []
 
     def make(container: Container, records: tuple[Record, ...], _number: int) -> Made:
+        """The stamp over everything in front of it, examined."""
         if callable(answer):
             query = _query(container, records, algorithm, progress)
             stamping = examine_answer(answer(query.data), trusting, query.nonce)

@@ -144,6 +144,7 @@ def sign(
     already: tuple[str, ...] = ()
 
     def make(container: Container, records: tuple[Record, ...], number: int) -> Made:
+        """The records of all parties, unless they have said the same before."""
         nonlocal already
         known = (*records, *records_beside(what)) if detached else records
         already = () if force else _already(order, container, known)

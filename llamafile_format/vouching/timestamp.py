@@ -137,6 +137,7 @@ def attach(
     alone = (read_detached(signature),) if signature is not None else ()
 
     def make(container: Container, records: tuple[Record, ...], _number: int) -> Made:
+        """The stamp as a record, once it is known what it stamps."""
         found = stamped(stamping.token, alone or records, container.size)
         if found is None:
             raise FormatError(
