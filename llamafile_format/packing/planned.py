@@ -76,6 +76,7 @@ def with_extra(content: Content, **extra: Any) -> Content:
 
 
 def manifest_of(prefix: Prefix, members: Sequence[Member], labels: Labels) -> Manifest:
+    """The manifest of a container with this prefix and these members, in file order."""
     return Manifest(
         prefix=prefix,
         members=tuple(members),
@@ -112,6 +113,7 @@ CHUNK_LIST = Content(CHUNKS_PATH, "chunks", "text/plain", BytesSource(b""), 1)
 
 
 def prefix_of(prefix: PrefixContent, digests: Digests, engine_sha256: str) -> Prefix:
+    """The manifest\'s prefix object: ``digests`` are of the padded prefix, ``engine_sha256`` is of the engine alone."""
     return Prefix(
         kind=prefix.kind,
         size=prefix.size,
@@ -127,6 +129,7 @@ def prefix_of(prefix: PrefixContent, digests: Digests, engine_sha256: str) -> Pr
 
 
 def member_of(content: Content, placed: Placed, digests: Digests) -> Member:
+    """The manifest\'s object for ``content`` where it was ``placed``, with the digests of its data."""
     return Member(
         path=content.path,
         role=content.role,
