@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llamafile_format import limits
-from llamafile_format.manifest.canonical import encode
+from llamafile_format.manifest.canonical_json import encode
 from llamafile_format.plain_json import stated_fields
 
 FORMAT = "llamafile"

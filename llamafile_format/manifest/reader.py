@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from llamafile_format.errors import FormatError, LimitExceeded
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.limits import JSON_MARKS
-from llamafile_format.manifest.canonical import decode
+from llamafile_format.manifest.canonical_json import decode
 from llamafile_format.manifest.model import (
     FORMAT,
     MANIFEST_PATH,

@@ -20,7 +20,7 @@ from llamafile_format import limits
 from llamafile_format.bounded_json import parse_json
 from llamafile_format.bounded_yaml import parse_yaml
 from llamafile_format.errors import FormatError, LimitExceeded
-from llamafile_format.manifest.canonical import decode, encode
+from llamafile_format.manifest.canonical_json import decode, encode
 from llamafile_format.rules import rule
 from spec.vectors.generate import behaviour, caps
 from spec.vectors.generate.forge import End, Part, Spec, archive, container, parts
