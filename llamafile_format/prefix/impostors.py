@@ -253,7 +253,7 @@ def _truncated(source: ByteSource, what: str) -> Impostor:
     return Impostor(
         "LF1010",
         f"this begins as {what} and is cut off after {source.size} bytes: its end is missing",
-        "download it again; `llamafile-format recover` can save members that are complete",
+        "download it again; `llamafile-format recover FILE --salvage -C DIR` saves the members that are complete",
         {"what": what, "bytes": source.size},
     )
 

@@ -22,7 +22,18 @@ import llamafile_format
 PACKAGE = Path(llamafile_format.__file__).parent
 NAME = PACKAGE.name
 FLOORS = (
-    ("errors", "spans", "findings", "door", "plain_yaml", "specdata", "rules", "strict_yaml", "strict_fields"),
+    (
+        "errors",
+        "spans",
+        "findings",
+        "door",
+        "plain_yaml",
+        "specdata",
+        "clauses",
+        "rules",
+        "strict_yaml",
+        "strict_fields",
+    ),
     ("source", "zip", "prefix", "weights", "manifest", "signing", "engines"),
     ("legacy", "container", "checks", "output"),
     ("examining", "packing", "changing", "vouching", "running", "reports", "cli"),
