@@ -82,7 +82,8 @@ def page(words: tuple[str, ...], command: click.Command) -> str:
     lines += [".SH SYNOPSIS", f".B {escape(' '.join(words))}", escape(usage)]
     if body.strip():
         lines += [".SH DESCRIPTION", *prose(body)]
-    options = [record for parameter in command.get_params(ctx) if (record := parameter.get_help_record(ctx))]
+    parameters = [parameter for parameter in command.get_params(ctx) if isinstance(parameter, click.Option)]
+    options = [record for parameter in parameters if (record := parameter.get_help_record(ctx))]
     if options:
         lines.append(".SH OPTIONS")
         for names, meaning in options:

@@ -127,7 +127,7 @@ def command(
             force=force,
             progress=callback,
         )
-    if result.size > WINDOWS_LIMIT and not result.notes and prefix not in ("", "none", "launcher"):
+    if result.size > WINDOWS_LIMIT and not result.extra and prefix not in ("", "none", "launcher"):
         click.echo(
             f"note: Windows starts no file of more than {WINDOWS_LIMIT} bytes; for Windows, use: "
             f"llamafile-format repack {printable(str(result.path))} --split-weights -o NAME.exe",
