@@ -25,12 +25,8 @@ if TYPE_CHECKING:
         TensorRow,
     )
     from llamafile_format.examining.many import OURS, expand
-<<<<<<< HEAD
     from llamafile_format.examining.salvage import Found, State, salvage
-    from llamafile_format.examining.verify import Progress, examine, verify
-=======
     from llamafile_format.examining.verify import examine, verify
->>>>>>> main
 
 open_door(
     __name__,
@@ -53,11 +49,7 @@ open_door(
             "TensorRow",
         ),
         "many": ("OURS", "expand"),
-<<<<<<< HEAD
         "salvage": ("Found", "State", "salvage"),
-        "verify": ("Progress", "examine", "verify"),
-=======
         "verify": ("examine", "verify"),
->>>>>>> main
     },
 )

@@ -128,15 +128,8 @@ def _check_names(members: Sequence[MemberFacts]) -> None:
         )
 
 
-<<<<<<< HEAD
-def _write(
-    container: Container, member: MemberFacts, root: Path, force: bool, advance: Callable[[int], None]
-) -> Extracted:
-    target = safe_target(root, member.path)
-=======
 def _write(container: Container, member: MemberFacts, root: Path, force: bool, advance: Advance) -> Extracted:
-    target = _safe_target(root, member.path)
->>>>>>> main
+    target = safe_target(root, member.path)
     with output(target, force=force) as descriptor:
         if member.stored and member.offset >= 0:
             sha256, crc = _copy(container, member, descriptor, advance)

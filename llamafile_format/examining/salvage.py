@@ -18,11 +18,12 @@ from enum import Enum
 from pathlib import Path
 
 from llamafile_format.errors import FormatError, SourceError, UsageError
-from llamafile_format.examining.extract import Progress, safe_target
+from llamafile_format.examining.extract import safe_target
 from llamafile_format.manifest.model import MANIFEST_PATH
 from llamafile_format.output.publish import output
 from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import write_at
+from llamafile_format.progress import Progress
 from llamafile_format.source import ByteSource, FileSource, Window
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.zip.entry import extra_fields
