@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -115,3 +116,20 @@ def test_the_environment_that_runs_this_is_whole() -> None:
         [sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False, timeout=120
     )
     assert result.returncode == 0, result.stdout
+
+
+def test_a_failed_set_up_says_why_last(tmp_path: Path) -> None:
+    """Behind all that pip prints, and directly in front of make's own line."""
+    environment = {
+        **os.environ,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path / "nothing"),
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+    home = tmp_path / "v"
+    command = ["make", f"DEV={home}", f"PYTHON={sys.executable}", str(home / ".ready")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert result.returncode != 0
+    *_, cause, _make = result.stderr.strip().splitlines()
+    assert cause.startswith(f"The set-up of {home} failed: ERROR: ")
+    assert not (home / ".ready").exists()
