@@ -24,7 +24,7 @@ PACKAGE = Path(llamafile_format.__file__).parent
 NAME = PACKAGE.name
 FLOORS = (
     ("errors", "limits", "spans", "door", "progress", "plain_json", "plain_yaml", "findings"),
-    ("specdata", "rules", "bounded_json", "bounded_yaml", "strict_yaml", "strict_fields"),
+    ("specdata", "clauses", "rules", "bounded_json", "bounded_yaml", "strict_yaml", "strict_fields"),
     ("source", "zip", "prefix", "weights", "manifest", "signing", "engines"),
     ("legacy", "container", "checks", "output"),
     ("examining", "packing", "changing", "vouching", "running", "reports", "cli"),
