@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llamafile_format import __version__
 from llamafile_format.checks.verdict import Report
 from llamafile_format.findings import Finding
-from llamafile_format.rules import rule
-from llamafile_format.specdata import spec_dir
+from llamafile_format.rules import rule, ruleset_digest
 
 if TYPE_CHECKING:
     from llamafile_format.signing.trust.evidence import PublisherFact, SignatureFact
@@ -117,9 +114,3 @@ def reports_json(reports: list[Report]) -> str:
     """One object for one file, a list for several."""
     values = [report_value(report) for report in reports]
     return json.dumps(values[0] if len(values) == 1 else values, indent=1, sort_keys=True)
-
-
-@cache
-def ruleset_digest() -> str:
-    """SHA-256 of the rule table: two reports with the same digest were judged by the same rules."""
-    return hashlib.sha256((spec_dir() / "rules.yaml").read_bytes()).hexdigest()
