@@ -5,12 +5,11 @@ from __future__ import annotations
 import click
 
 from llamafile_format.cli.arguments import PATH
-from llamafile_format.cli.run import begin, choosing
+from llamafile_format.cli.run import Asked, Passing, begin, choosing
 from llamafile_format.errors import UsageError
-from llamafile_format.running import Selection
 
 
-@click.command("complete")
+@click.command("complete", cls=Passing)
 @click.argument("file", metavar="FILE", type=PATH)
 @click.option("-p", "--prompt", metavar="TEXT", default=None, help="The prompt.")
 @click.option(
@@ -35,11 +34,7 @@ def command(
     context: int | None,
     chat: bool,
     arguments: tuple[str, ...],
-    runtime: str,
-    flavour: str | None,
-    target: str,
-    policy: str | None,
-    keys: tuple[str, ...],
+    asked: Asked,
 ) -> int:
     """Verify FILE, then print what its model writes after a prompt, and nothing else.
 
@@ -54,4 +49,4 @@ def command(
         if value is not None:
             given += [option, str(value)]
     given += ["--chat"] if chat else []
-    return begin(file, (*given, *arguments), Selection(runtime, flavour or "", target), policy, keys)
+    return begin(file, (*given, *arguments), asked)

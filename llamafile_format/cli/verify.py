@@ -38,6 +38,7 @@ _WORST_FIRST = (4, 1, 5, 6, 3, 0)
 )
 @click.option("--require-signature", is_flag=True, help="Fail with code 5 unless somebody trusted signed.")
 @click.option("--as-of", metavar="DATE", default=None, help="Judge as of this day or moment (UTC) instead of now.")
+@click.option("--try", "trial", is_flag=True, help="Then start a file that passed once on this host, for one token.")
 @click.option("--signature", "signatures", multiple=True, metavar="RECORD", help="A signature record beside FILE.")
 def command(
     files: tuple[str, ...],
@@ -52,6 +53,7 @@ def command(
     authorities: tuple[str, ...],
     require_signature: bool,
     as_of: str | None,
+    trial: bool,
     signatures: tuple[str, ...],
 ) -> None:
     """Check that files are intact and what they claim to be.
@@ -75,6 +77,8 @@ def command(
     """
     from llamafile_format.reports import report_json, report_text, reports_json
 
+    if trial and level == Level.QUICK.value:
+        raise UsageError("a file is started only after every byte was read", hint="leave --level quick out")
     if signatures and len(files) != 1:
         raise UsageError("--signature goes with one FILE", hint="a record beside a file speaks of that file only")
     trust = chosen_policy(
@@ -92,6 +96,8 @@ def command(
                     as_of=at,
                     require_signature=require_signature,
                     signatures=signatures,
+                    trial=trial,
+                    remember=True,
                     progress=callback,
                 )
         except SourceError as error:

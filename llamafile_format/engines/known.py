@@ -13,7 +13,7 @@ from llamafile_format.specdata import spec_yaml
 
 
 class Status(StrEnum):
-    """What the registry says of a build (clause 11.7)."""
+    """What the registry says of a build."""
 
     ACTIVE = "active"
     SUPERSEDED = "superseded"
@@ -42,7 +42,7 @@ def known_build(sha256: str) -> KnownBuild | None:
 
 
 def objection(sha256: str) -> str:
-    """Why a build with this SHA-256 is not started without being asked for by it; empty if nothing speaks against it."""
+    """Why a build with this SHA-256 is not started unless it is asked for by that; empty if nothing is against it."""
     known = known_build(sha256)
     if known is None:
         return "it is no build that this installation knows"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         TemplateView,
         TensorRow,
     )
+    from llamafile_format.examining.memory import Memory, last_verified, memory_folder, recall, watch
+    from llamafile_format.examining.refusal import refuse
     from llamafile_format.examining.verify import Progress, examine, verify
 
 open_door(
@@ -46,6 +48,8 @@ open_door(
             "TemplateView",
             "TensorRow",
         ),
+        "memory": ("Memory", "last_verified", "memory_folder", "recall", "watch"),
+        "refusal": ("refuse",),
         "verify": ("Progress", "examine", "verify"),
     },
 )

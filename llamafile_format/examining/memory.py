@@ -36,7 +36,7 @@ _MOST = 4096  # bytes of a memory; one has 500
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One verification. ``time`` in seconds since 1970; ``rules`` is the version of the library and of its rule table."""
+    """One verification. ``time`` in seconds since 1970; ``rules``: versions of the library and of its rule table."""
 
     identity: Identity
     manifest_sha256: str
@@ -84,7 +84,7 @@ def watch(source: FileSource) -> Watch | None:
     """
     if os.name != "posix" or source.changed() or not tells_of_changes(source.fd):
         return None
-    if not SETTLED <= time.time_ns() - source.identity.ctime:
+    if source.opened - source.identity.ctime < SETTLED:
         return None
     try:
         os.fsync(source.fd)
@@ -95,13 +95,13 @@ def watch(source: FileSource) -> Watch | None:
 
 def recall(source: FileSource, manifest_sha256: str) -> Memory | None:
     """What is remembered of ``source`` as it is now, by these rules, within :data:`KEPT`; None means: verify."""
-    memory = last(source)
+    memory = last_verified(source)
     if memory is None or memory.manifest_sha256 != manifest_sha256 or memory.rules != _rules():
         return None
     return memory if 0 <= time.time() - memory.time <= KEPT else None
 
 
-def last(source: FileSource) -> Memory | None:
+def last_verified(source: FileSource) -> Memory | None:
     """The last full verification of ``source`` as it is now, however old, by whatever rules; for people to read."""
     if os.name != "posix" or source.changed() or not tells_of_changes(source.fd):
         return None
@@ -171,7 +171,7 @@ def _folder(*, make: bool) -> Iterator[int]:
 
 
 def _enter(place: Path, *, make: bool) -> int:
-    """A descriptor of the folder of memories in ``place``. Raises OSError unless it is this user's, and nobody else's."""
+    """A descriptor of the folder of memories in ``place``. Raises OSError unless it is this user's alone."""
     if make:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -213,9 +213,7 @@ def _write(folder: int, name: str, data: bytes) -> None:
     partial = f"{name}.{os.getpid()}"
     with contextlib.suppress(FileNotFoundError):  # of a process of this id that was killed here
         os.unlink(partial, dir_fd=folder)
-    file = os.open(
-        partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
-    )
+    file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
     try:
         os.write(file, data)
         os.fchmod(file, 0o600)  # whatever the umask is

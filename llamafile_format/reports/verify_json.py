@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llamafile_format import __version__
@@ -32,6 +33,7 @@ def report_value(report: Report) -> dict[str, Any]:
         "findings": [finding_value(finding, report) for finding in report.findings],
         "signatures": [_signature(fact) for fact in report.signatures],
         "publishers": [_publisher(fact) for fact in report.publishers],
+        "trial": asdict(report.trial) | {"started": report.trial.started} if report.trial is not None else None,
         "policy": {
             "name": report.policy,
             "sha256": report.policy_sha256,

@@ -3,4 +3,14 @@
 from llamafile_format.source.base import ByteSource, Range, Window, find_last, read_struct
 from llamafile_format.source.local import BytesSource, FileSource, Identity, open_source
 
-__all__ = ["ByteSource", "BytesSource", "FileSource", "Identity", "Range", "Window", "find_last", "open_source", "read_struct"]
+__all__ = [
+    "ByteSource",
+    "BytesSource",
+    "FileSource",
+    "Identity",
+    "Range",
+    "Window",
+    "find_last",
+    "open_source",
+    "read_struct",
+]

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import sys
 
-_TELLING = frozenset({
-    0xEF53,  # ext2, ext3, ext4
-    0x58465342,  # XFS
-    0x9123683E,  # Btrfs
-    0xF2F52010,  # F2FS
-    0xCA451A4E,  # bcachefs
-})
+_TELLING = frozenset(
+    {
+        0xEF53,  # ext2, ext3, ext4
+        0x58465342,  # XFS
+        0x9123683E,  # Btrfs
+        0xF2F52010,  # F2FS
+        0xCA451A4E,  # bcachefs
+    }
+)
 """``f_type`` of Linux (``linux/magic.h``)."""
 _ROOM = 256  # bytes; struct statfs has 120, or 88 on 32-bit systems
 

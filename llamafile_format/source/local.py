@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ class Identity:
 class FileSource:
     """A regular file, read by ``pread``; the descriptor is closed by :meth:`close` or at the end of a ``with``."""
 
-    __slots__ = ("_owned", "fd", "identity", "name", "size")
+    __slots__ = ("_owned", "fd", "identity", "name", "opened", "size")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open ``path``; SourceError if it cannot be opened or is not a regular file."""
@@ -91,7 +92,7 @@ class FileSource:
             self.close()
             kind = "a directory" if stat.S_ISDIR(info.st_mode) else "not a regular file"
             raise SourceError(f"{self.name} is {kind}", hint="name a file; pipes cannot be read at random offsets")
-        self.identity = Identity.of(info)
+        self.identity, self.opened = Identity.of(info), time.time_ns()
         return info.st_size
 
     def changed(self) -> bool:
