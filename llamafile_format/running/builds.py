@@ -134,18 +134,16 @@ def _named(container: Container) -> list[tuple[RuntimeName, Member]]:
 
 
 def _suiting(container: Container, wanted: Selection) -> tuple[RuntimeName, Member] | None:
-    """The member to start: of the wanted runtime, flavour and target; native before reference, the newest version."""
-    from llamafile_format.engines.store import version_key
+    """The member to start (14.3.3): without wishes, the very one that the launcher starts."""
+    from llamafile_format.checks.what_will_run import Entry, builds_of, choose_build
 
-    suiting = [
-        (name, member)
-        for name, member in _named(container)
-        if name.target == wanted.target
-        and wanted.flavour in ("", name.flavour.value)
-        and wanted.runtime in ("", name.engine, name.key)
-    ]
-    order = list(Flavour)
-    return max(suiting, key=lambda item: (-order.index(item[0].flavour), version_key(item[0].version)), default=None)
+    manifest = container.manifest
+    if manifest is None:
+        return None
+    builds = builds_of([Entry(member.path, member.role, member.offset) for member in manifest.members])
+    build = choose_build(builds, wanted.target, flavour=wanted.flavour, runtime=wanted.runtime)
+    member = manifest.member(build.member) if build is not None else None
+    return (build.name, member) if build is not None and member is not None else None
 
 
 def _foreign(container: Container, wanted: Selection) -> tuple[RuntimeName, Member]:

@@ -37,13 +37,16 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A build that is about to run. ``pinned`` if its digest is that of a build that this installation knows."""
+    """A build that is about to run. ``pinned`` if its digest is that of a build that this installation knows;
+    ``note`` says why it is another one than that of the file.
+    """
 
     runtime: Runtime
     program: Path
     via: Via
     embedded: bool
     pinned: bool
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,10 @@ def choose_runtime(container: Container, wanted: Wanted, *, like: Runtime | None
     best = min(known or _in_place_of(fitting, wanted, target), key=lambda item: _preference(item, like))
     name = best.name
     runtime = Runtime(name.engine, name.version, str(name.flavour), name.target, best.sha256)
-    known_here = not objection(best.sha256)
-    return Chosen(runtime, _program(container, best), wanted.via, best.member is not None, known_here)
+    against = objection(fitting[0].sha256) if not known else ""
+    note = f"{fitting[0].name.path} is not started: {against}; {name.key} of this installation is" if against else ""
+    pinned = not objection(best.sha256)
+    return Chosen(runtime, _program(container, best), wanted.via, best.member is not None, pinned, note)
 
 
 def _fitting(candidates: list[_Candidate], wanted: Wanted, target: str) -> list[_Candidate]:

@@ -112,6 +112,7 @@ def record(
         subject = _subject(container)
         asked = asked or default_prompts(chat=bool(subject[2]))
         chosen = choose_runtime(container, wanted or Wanted())
+        notes += (chosen.note,) if chosen.note else ()
         made = _record(container, chosen, subject, asked, threads=threads, timeout=timeout, progress=progress)
     data = record_bytes(made)
     if (back := read_record(data)).record != made:  # what cannot be read again must not be written
