@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any
 
 import click
 
@@ -14,8 +15,6 @@ from llamafile_format.cli.terminal import progress
 from llamafile_format.cli.trusting import chosen_policy, trusting
 from llamafile_format.reports import printable
 from llamafile_format.running import Demand, Reading, Selection, prepare, start
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 verifying = click.option(
     "--verify",
@@ -33,13 +32,15 @@ foreign_build = click.option(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the options of :func:`choosing` say."""
+    """What every command that starts a file is asked for: the file, a build, whose word counts, arguments for it.
 
-    runtime: str
-    flavour: str | None
-    target: str
-    foreign: str
-    reading: str
+    ``reading`` says how much of the file is read first.
+    """
+
+    file: str
+    arguments: tuple[str, ...]
+    wanted: Selection
+    reading: Reading
     policy: str | None
     keys: tuple[str, ...]
 
@@ -56,11 +57,17 @@ class Passing(click.Command):
             raise click.UsageError(message, ctx) from error
 
 
-def choosing(function: _F) -> _F:
-    """The options that choose a build, say how much is read first, and who must have signed the file."""
+def starting(function: Callable[..., int]) -> Callable[..., int]:
+    """FILE, the options that choose a build and say who must have signed the file, and what stands behind ``--``.
 
-    def collected(
-        *given: Any,
+    The command gets all of it as one :class:`Asked`, and its own options by name.
+    """
+
+    @wraps(function)
+    def command(
+        *,
+        file: str,
+        arguments: tuple[str, ...],
         runtime: str,
         flavour: str | None,
         target: str,
@@ -68,31 +75,35 @@ def choosing(function: _F) -> _F:
         reading: str,
         policy: str | None,
         keys: tuple[str, ...],
-        **others: Any,
-    ) -> Any:
-        asked = Asked(runtime, flavour, target, foreign_build, reading, policy, keys)
-        return function(*given, asked=asked, **others)
+        **own: Any,
+    ) -> int:
+        """What click calls; the text of ``--help`` is that of ``function``."""
+        wanted = Selection(runtime, flavour or "", target, foreign_build)
+        return function(Asked(file, arguments, wanted, Reading(reading), policy, keys), **own)
 
-    collected.__doc__ = function.__doc__
-    collected.__dict__.update(function.__dict__)
     for decorate in (
+        click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]", type=click.UNPROCESSED),
         trusting,
         verifying,
         foreign_build,
         click.option("--target", metavar="TARGET", default="", help="Build for another system, such as linux-x86_64."),
         click.option("--flavour", type=click.Choice(["native", "reference"]), default=None, help="Build to start."),
         click.option("--runtime", metavar="NAME[@VERSION]", default="", help="Runtime to start, from file or store."),
+        click.argument("file", metavar="FILE", type=PATH),
     ):
-        collected = decorate(collected)
-    return collected  # type: ignore[return-value]
+        command = decorate(command)
+    return command
 
 
-def begin(file: str, arguments: Sequence[str], asked: Asked) -> int:
-    """Verify ``file`` and start its runtime with ``arguments``; its exit status, where this process is not replaced."""
+def begin(asked: Asked, *arguments: str) -> int:
+    """Verify the file and start its runtime with ``arguments`` and those of the user.
+
+    Returns its exit status, where this process is not replaced by it.
+    """
     policy = chosen_policy(asked.policy, asked.keys)
-    wanted = Selection(asked.runtime, asked.flavour or "", asked.target, asked.foreign)
     with progress("verifying") as callback:
-        ready = prepare(file, arguments, wanted, Demand(Reading(asked.reading), policy, callback))
+        demand = Demand(asked.reading, policy, callback)
+        ready = prepare(asked.file, (*arguments, *asked.arguments), asked.wanted, demand)
     for note in ready.notes:
         click.echo(f"note: {printable(note)}", err=True)
     sys.stdout.flush()
@@ -101,10 +112,8 @@ def begin(file: str, arguments: Sequence[str], asked: Asked) -> int:
 
 
 @click.command("run", cls=Passing)
-@click.argument("file", metavar="FILE", type=PATH)
-@choosing
-@click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]", type=click.UNPROCESSED)
-def command(file: str, arguments: tuple[str, ...], asked: Asked) -> int:
+@starting
+def command(asked: Asked) -> int:
     """Verify FILE, then start the runtime inside on it, as ./FILE would.
 
     FILE is a container, a legacy llamafile or a plain GGUF; one without a build for this system is started with a
@@ -116,4 +125,4 @@ def command(file: str, arguments: tuple[str, ...], asked: Asked) -> int:
     llamafile-format run model.llamafile -- --port 8081 --no-browser
     llamafile-format run model.gguf --flavour reference
     """
-    return begin(file, arguments, asked)
+    return begin(asked)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from llamafile_format.examining.many import OURS, expand
     from llamafile_format.examining.memory import Memory, last_verified, memory_folder, recall, watch
     from llamafile_format.examining.refusal import refuse
-    from llamafile_format.examining.verify import Progress, examine, verify
+    from llamafile_format.examining.verify import examine, verify
 
 open_door(
     __name__,
@@ -52,6 +52,6 @@ open_door(
         "many": ("OURS", "expand"),
         "memory": ("Memory", "last_verified", "memory_folder", "recall", "watch"),
         "refusal": ("refuse",),
-        "verify": ("Progress", "examine", "verify"),
+        "verify": ("examine", "verify"),
     },
 )

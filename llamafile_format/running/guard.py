@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from llamafile_format.checks.verdict import Level, Report, Verdict
 from llamafile_format.container import Container, open_container
 from llamafile_format.errors import FormatError, UsageError
-from llamafile_format.examining import Memory, Progress, Trust, examine, recall, refuse, watch
+from llamafile_format.examining import Memory, Trust, examine, recall, refuse, watch
+from llamafile_format.progress import Progress
 from llamafile_format.rules import Layer, rule
 from llamafile_format.signing.trust.policy import Starting
 from llamafile_format.source import FileSource

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from llamafile_format.checks.verdict import Level, Report
 from llamafile_format.container import Container, Kind, Openable
 from llamafile_format.errors import UsageError
-from llamafile_format.examining import Progress, watch
 from llamafile_format.examining import verify as verify_unreplayed
+from llamafile_format.examining import watch
+from llamafile_format.progress import Progress
 from llamafile_format.source import FileSource
 from llamafile_format.source.pending import refuse_pending
 

@@ -1,11 +1,13 @@
 """Random access to bytes: local file, window, bytes. What remote sources will implement is :class:`ByteSource`."""
 
 from llamafile_format.source.base import ByteSource, Range, Window, find_last, read_struct
+from llamafile_format.source.chain import Chain
 from llamafile_format.source.local import BytesSource, FileSource, Identity, open_source
 
 __all__ = [
     "ByteSource",
     "BytesSource",
+    "Chain",
     "FileSource",
     "Identity",
     "Range",
