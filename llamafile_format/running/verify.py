@@ -54,6 +54,7 @@ def verify(
     """
 
     def ask(about: Openable) -> Report:
+        """The report on ``about``, which is the file by its path, or open."""
         return verify_unreplayed(
             about,
             level=level,
