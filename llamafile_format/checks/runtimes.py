@@ -38,6 +38,8 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
     if not deep:
         yield Finding("LF9006", args={"path": "runtimes", "what": "their pins, and whether they fit the weights"})
         return
+    for _, member in (found for members in builds.values() for found in members):
+        yield from check_known(member.path, member.sha256, Where(member.offset, member.size, member.path))
     pins: list[Pin] = []
     unread = False
     for path, members in builds.items():
@@ -50,6 +52,17 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
             yield from _compare(pin, members)
     if pins and not unread:  # an engine that nobody here knows may know what the others do not
         yield from _fits(container, manifest, pins)
+
+
+def check_known(path: str, sha256: str, where: Where) -> Iterator[Finding]:
+    """LF3330 and LF3331: what this installation thinks of the build ``path``, by its digest."""
+    from llamafile_format.engines.known import Status, known_build
+
+    known = known_build(sha256)
+    if known is None:
+        yield Finding("LF3330", where, {"path": path, "sha256": sha256})
+    elif known.status is Status.REFUSED:
+        yield Finding("LF3331", where, {"path": path, "build": known.key, "reason": known.reason})
 
 
 def _pin(container: Container, manifest: Manifest, path: str) -> Pin | Finding:
