@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamafile_format.container import Container, MemberFacts, Openable, open_container
-from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.errors import FormatError, UsageError, meant
 from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.output.publish import output
+from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import clone, data_ranges, refuse_changed, write_at
 from llamafile_format.source import Window
 from llamafile_format.zip.names import collisions, name_problems
@@ -56,6 +57,7 @@ def extract(
         root = Path(folder)
         root.mkdir(parents=True, exist_ok=True)
         total = sum(member.size for member in chosen)
+        _require_room(container, chosen, root)
         done = 0
 
         def advance(count: int) -> None:
@@ -67,6 +69,39 @@ def extract(
         return [_write(container, member, root, force, advance) for member in chosen]
 
 
+def stream_member(
+    what: Openable, member: str, write: Callable[[bytes], object], *, progress: Progress | None = None
+) -> Extracted:
+    """Hand the contents of ``member`` to ``write``, block by block, and check them at the end.
+
+    Raises like :func:`extract`; a damaged member is found out when its bytes have been handed over.
+    """
+    with open_container(what) as container:
+        (chosen,) = _choose(container, [member])
+        digest, crc, done = hashlib.sha256(), 0, 0
+        for block in container.stream(chosen.path):
+            write(block)
+            digest.update(block)
+            crc = zlib.crc32(block, crc)
+            done += len(block)
+            if progress:
+                progress(done, chosen.size)
+        _check(chosen, digest.hexdigest(), crc, "what was written is not what was packed")
+        return Extracted(chosen.path, Path("-"), chosen.size, digest.hexdigest(), bool(chosen.sha256))
+
+
+def _check(member: MemberFacts, sha256: str, crc: int, consequence: str) -> None:
+    if sha256 == member.sha256 if member.sha256 else crc == member.crc32:
+        return
+    kind = "SHA-256" if member.sha256 else "CRC-32"
+    raise FormatError(
+        f"{member.path} is damaged: its {kind} is not the recorded one; {consequence}",
+        offset=member.offset,
+        clause="LF4004" if member.sha256 else "LF4005",
+        hint="llamafile-format verify FILE shows where",
+    )
+
+
 def _choose(container: Container, wanted: Sequence[str]) -> list[MemberFacts]:
     if not wanted:
         skipped = ("engine-asset", "manifest", "chunks", "signature-record")
@@ -75,9 +110,16 @@ def _choose(container: Container, wanted: Sequence[str]) -> list[MemberFacts]:
     missing = [path for path in wanted if path not in by_path]
     if missing:
         raise UsageError(
-            f"no member {missing[0]}", hint="list the members with: llamafile-format inspect --entries FILE"
+            f"no member {missing[0]}",
+            hint=meant(missing[0], by_path) or "list the members with: llamafile-format inspect --entries FILE",
         )
     return [by_path[path] for path in dict.fromkeys(wanted)]
+
+
+def _require_room(container: Container, members: Sequence[MemberFacts], root: Path) -> None:
+    stored = [member for member in members if member.stored and member.offset >= 0]
+    unpacked = sum(member.size for member in members) - sum(member.size for member in stored)
+    require_room(root, [Window(container.source, member.offset, member.size) for member in stored], unpacked)
 
 
 def _check_names(members: Sequence[MemberFacts]) -> None:
@@ -104,15 +146,7 @@ def _write(
             sha256, crc = _copy(container, member, descriptor, advance)
         else:
             sha256, crc = _unpack(container, member, descriptor, advance)
-        wrong = sha256 != member.sha256 if member.sha256 else crc != member.crc32
-        if wrong:
-            kind = "SHA-256" if member.sha256 else "CRC-32"
-            raise FormatError(
-                f"{member.path} is damaged: its {kind} is not the recorded one; it was not written",
-                offset=member.offset,
-                clause="LF4004" if member.sha256 else "LF4005",
-                hint="llamafile-format verify FILE shows where",
-            )
+        _check(member, sha256, crc, "it was not written")
     return Extracted(member.path, target, member.size, sha256, bool(member.sha256))
 
 

@@ -20,7 +20,6 @@ from llamafile_format.container import CUT_OFF, Container, Kind, Openable
 from llamafile_format.errors import SourceError
 from llamafile_format.examining.demands import Trust, detached_records, unestablished
 from llamafile_format.findings import Finding, Value, Where
-from llamafile_format.manifest.merkle import CHUNK_SIZE
 from llamafile_format.rules import Layer, Severity, rule
 from llamafile_format.source import FileSource, open_source
 from llamafile_format.source.pending import refuse_pending
@@ -100,7 +99,7 @@ class _Run:
 
     @property
     def whole(self) -> bool:
-        """True if whole digests are recomputed: by the level, or because what the user trusts rests on them."""
+        """True if all whole digests are recomputed: by the level, or because what the user trusts rests on them."""
         rested = self.trust.wants_whole or (self.published and self.trust.knows_publishers)
         return self.level.whole or (rested and self.level is not Level.QUICK)
 
@@ -130,9 +129,7 @@ def _procedure(container: Container, run: _Run) -> Iterator[Finding]:
 
 
 def _not_ours(container: Container, run: _Run) -> Iterator[Finding]:
-    from llamafile_format.prefix.impostors import recognise
-
-    impostor = recognise(container.source)
+    impostor = container.impostor
     if impostor is not None:
         yield impostor.finding
         if impostor.rule in CUT_OFF:
@@ -208,7 +205,6 @@ def _prefix(container: Container, run: _Run) -> Iterator[Finding]:
     """The prefix against the manifest: kind, engine directory, padding rules."""
     from llamafile_format.checks.prefix import check_prefix
     from llamafile_format.prefix.facts import PrefixKind
-    from llamafile_format.zip.engine import engine_records
 
     manifest = container.manifest
     assert manifest is not None
@@ -223,8 +219,7 @@ def _prefix(container: Container, run: _Run) -> Iterator[Finding]:
         launcher = check_launcher(container, manifest, deep=run.level is not Level.QUICK)
     yield from check_prefix(container.source, manifest.prefix.size, facts, launcher=launcher)
     directory = manifest.prefix.directory
-    size = min(manifest.prefix.engine_size, container.size)
-    found = engine_records(container.source, size, taken=[member.path for member in manifest.members])
+    found = container.engine_directory
     claimed = (
         (0, 0, 0, (), ())
         if directory is None
@@ -240,6 +235,9 @@ def _prefix(container: Container, run: _Run) -> Iterator[Finding]:
     if claimed != actual:
         where = Where(offset=found.offset, length=found.size, field="prefix.directory")
         yield Finding("LF3026", where, {"reason": f"it has {found.count} records, {len(found.carried)} to carry over"})
+    elif found.left_out:
+        args = {"count": len(found.left_out), "first": found.left_out[0]}
+        yield Finding("LF2047", Where(offset=found.offset, length=found.size, field="prefix.directory"), args)
     if found.opaque_reason != manifest.prefix.opaque:
         args = {"reason": f"the manifest calls it {manifest.prefix.opaque!r}, the bytes {found.opaque_reason!r}"}
         yield Finding("LF3026", Where(field="prefix.opaque"), args)
@@ -254,22 +252,17 @@ def _digests(container: Container, run: _Run) -> Iterator[Finding]:
             yield Finding("LF9001", args={"what": "member data and prefix"})
         return
     from llamafile_format.checks.chunks import check_chunks, check_prefix_digests
+    from llamafile_format.examining.wholes import few, wholes
 
     run.total = claims.layout.chunks.gap_offset + manifest.prefix.engine_size
-    exhaustive = run.whole
-    yield from check_chunks(container.source, claims, exhaustive=exhaustive, progress=run.advance)
-    large = [member.path for member in manifest.members if member.size > CHUNK_SIZE or member.sha512]
-    small_prefix = manifest.prefix.engine_size <= CHUNK_SIZE
-    if exhaustive or small_prefix:
+    recomputed = wholes(manifest, everything=run.whole)
+    yield from check_chunks(container.source, claims, whole=recomputed.members, progress=run.advance)
+    if recomputed.prefix:
         yield from check_prefix_digests(container.source, claims, progress=run.advance)
-    if exhaustive:
+    if recomputed.assets:
         yield from _assets(container)
-        return
-    assets = manifest.prefix.directory.assets if manifest.prefix.directory else ()
-    skipped = [*large, *([] if small_prefix else ["the prefix"]), *(["the engine's assets"] if assets else [])]
-    if skipped:
-        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-        yield Finding("LF9002", args={"what": f"the whole digests of {', '.join(skipped[:3])}{more}"})
+    if recomputed.left:
+        yield Finding("LF9002", args={"what": few(recomputed.left)})
 
 
 def _assets(container: Container) -> Iterator[Finding]:
@@ -365,12 +358,8 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
 
 
 def _unread(findings: list[Finding], severities: Mapping[str, Severity]) -> list[Finding]:
-    """That bytes which a signature vouches for were not looked at leaves open what is not refused anyway.
-
-    LF9002 is about digests whose bytes were.
-    """
-    read = [finding for finding in findings if finding.rule != "LF9002"]
-    unread = judge(read, Layer.WELL_FORMED, severities=severities) is Verdict.UNDETERMINED
+    """That bytes which a signature vouches for were not looked at leaves open what is not refused anyway."""
+    unread = judge(findings, Layer.WELL_FORMED, severities=severities) is Verdict.UNDETERMINED
     refused = judge(findings, Layer.AUTHENTIC, severities=severities) is Verdict.NO
     return [Finding("LF8122")] if unread and not refused else []
 
