@@ -328,7 +328,7 @@ def test_validation_material_is_limited_in_all(file: Path) -> None:
     hours = [[datetime(year, 1 + n // 9, 1 + n % 9, tzinfo=UTC) for n in range(90)] for year in (2020, 2021, 2022)]
     lists = [tuple(root.revocation_list(at=hour) for hour in each) for each in hours]
     records = [_record(part, RecordKind.VM, encode_material(Material((), lists[part % 3]))) for part in (0, 1, 0, 2)]
-    found = collect(_subject(file), records)
+    found = collect(_subject(file), records, signed_with=[root.tsa().der])
     assert [finding.rule for finding in found.findings] == ["LF8022"]
     assert len(found.evidence.revocations) == 180 <= MAX_IN_ALL
 
