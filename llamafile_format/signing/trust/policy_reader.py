@@ -48,8 +48,8 @@ from llamafile_format.signing.trust.policy_values import (
     word,
 )
 from llamafile_format.signing.x509.identities import ANY, kind_of
-from llamafile_format.strict_fields import Fields
-from llamafile_format.strict_yaml import parse
+from llamafile_format.strict_fields import FieldFault, Fields
+from llamafile_format.strict_yaml import parse, place_of
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import PublicKey
@@ -72,6 +72,10 @@ def read_policy(path: str | os.PathLike[str]) -> Policy:
         with Fields(value, "", "16.2") as fields:
             policy = _policy(fields, Path(path).parent, hashlib.sha256(data).hexdigest())
         _agree(policy)
+    except FieldFault as fault:
+        place = place_of(data, fault.path, key=fault.key)
+        fault.message = f"{path}: {place + ': ' if place else ''}{fault.message}"
+        raise
     except FormatError as error:
         error.message = f"{path}: {error.message}"
         raise
@@ -331,4 +335,6 @@ def _unique(what: str, names: Iterable[str]) -> set[str]:
 
 
 def _clash(where: str, reason: str) -> FormatError:
-    return FormatError(f"{where} is wrong: {reason}", clause="16.4")
+    fault = FieldFault(f"{where} is wrong: {reason}", clause="16.4")
+    fault.path = where
+    return fault
