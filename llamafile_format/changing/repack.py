@@ -12,22 +12,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llamafile_format.changing.carry import Carried, carry
-from llamafile_format.changing.changes import Order, Plan, plan_changes
+from llamafile_format.changing.changes import Plan, plan_changes
+from llamafile_format.changing.damage import check_crcs, check_written
 from llamafile_format.changing.from_legacy import carry_legacy
 from llamafile_format.changing.history import claimed_signers, entry, legacy_order
-from llamafile_format.checks.verdict import Kind
-from llamafile_format.container import Container, Openable, open_container
-from llamafile_format.errors import SourceError, UsageError
+from llamafile_format.changing.order import Order
+from llamafile_format.container import Container, Kind, Openable, open_container
+from llamafile_format.engines.members import is_of_runtime
+from llamafile_format.errors import UsageError
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
 from llamafile_format.output.publish import output
+from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import copy
-from llamafile_format.packing.assemble import Assembled, Content, PrefixContent, assemble
-from llamafile_format.packing.inputs import Include
-from llamafile_format.packing.pack import Args, notes_about
-from llamafile_format.packing.runtime_members import LAUNCHER, is_of_runtime
-from llamafile_format.packing.windows import Companion
-from llamafile_format.source.pending import refuse_pending
+from llamafile_format.packing import (
+    LAUNCHER,
+    Args,
+    Assembled,
+    Carried,
+    Companion,
+    Content,
+    Include,
+    assemble,
+    carry,
+    notes_about,
+)
+from llamafile_format.source.pending import real_path, refuse_pending
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
@@ -130,7 +139,7 @@ def _target(what: Openable, out: str | os.PathLike[str] | None, *, in_place: boo
             raise UsageError("--in-place changes a file that is named by its path, and has no other output")
         if split:
             raise UsageError("--split-weights writes new files", hint="say where with -o OUT")
-        return path.resolve()
+        return real_path(path)
     if not out:
         raise UsageError("no output name", hint="say where to write with -o OUT, or change the file with --in-place")
     target = Path(out)
@@ -146,7 +155,7 @@ def _open(what: Openable, *, in_place: bool) -> Iterator[Container]:
     if in_place and isinstance(what, str | os.PathLike):
         from llamafile_format.changing.surgery import locked
 
-        with locked(Path(what).resolve()) as source, open_container(source) as container:
+        with locked(real_path(what)) as source, open_container(source) as container:
             yield container
         return
     with open_container(what) as container:
@@ -193,7 +202,7 @@ class _Job:
             return self._unchanged()
         self._allow_in_place()
         if self.plan.misfits and not self.force:
-            from llamafile_format.packing.fitting import refuse
+            from llamafile_format.packing import refuse
 
             refuse(self.plan.misfits, "the runtime inside")
         self.companion.check(self.plan.prefix, self.plan.contents, force=self.force or self.in_place)
@@ -208,6 +217,7 @@ class _Job:
             notes = (f"not changed in place, because {done.reason}: a new file took its name",)
         elif self.in_place:
             notes = ("a legacy llamafile is written anew: a new file took its name",)
+        self._require_room(plan)
         with self._output(plan.prefix.size > 0) as out:
             written = assemble(out, plan.prefix, plan.contents, plan.labels, progress=self._advance(plan))
             check_written(written, self.carried, plan)
@@ -229,6 +239,7 @@ class _Job:
             history = (*history, entry(self.carried, plan.changes))
         paths = [content.path for content in sorted_contents(plan)]
         contents = legacy_contents(plan.contents, legacy_order(history, paths))
+        self._require_room(plan)
         with self._output(plan.prefix.size > 0) as out:
             size, shared, crcs = write_legacy(out, plan.prefix, contents, progress=self._advance(plan))
             check_crcs(crcs, self.carried, plan)
@@ -254,7 +265,7 @@ class _Job:
 
     def _with_history(self) -> Plan:
         plan = self.plan
-        from llamafile_format.packing.fitting import forced
+        from llamafile_format.packing import forced
 
         step = entry(self.carried, plan.changes, plan.created, forced(plan.misfits))
         history = (*plan.labels.history, step)
@@ -274,6 +285,7 @@ class _Job:
             return base
         source = self.container.source
         total = source.size
+        require_room(self.target.parent, [source])
         with self._output(self.plan.prefix.size > 0) as out:
             shared = copy(source, 0, total, out, 0, progress=_counter(self.progress, total))
             os.ftruncate(out, total)
@@ -286,6 +298,9 @@ class _Job:
                 f"{self.target} is signed ({names}), and the changed file would not be",
                 hint="keep it and write a new file with -o OUT, or add --force",
             )
+
+    def _require_room(self, plan: Plan) -> None:
+        require_room(self.target.parent, [plan.prefix.engine, *(content.source for content in plan.contents)])
 
     @contextlib.contextmanager
     def _output(self, executable: bool) -> Iterator[int]:
@@ -344,31 +359,6 @@ def sorted_contents(plan: Plan) -> list[Content]:
     from llamafile_format.manifest.roles import file_order
 
     return sorted(plan.contents, key=lambda content: file_order(content.role, content.path))
-
-
-def check_written(written: Assembled, carried: Carried, plan: Plan) -> None:
-    """Digests that were computed in this pass against what was known before; raised before the file gets its name."""
-    check_crcs({member.path: int(member.crc32, 16) for member in written.manifest.members}, carried, plan)
-    old: PrefixContent = plan.prefix
-    if old.engine is carried.engine.source and carried.engine.known is not None:
-        digests, _ = carried.engine.known
-        if written.manifest.prefix.sha256 != digests.sha256.hex():
-            raise SourceError(
-                "the prefix is damaged: its bytes no longer have the recorded SHA-256",
-                hint="find an intact copy, or give the engine anew with --prefix",
-            )
-
-
-def check_crcs(found: Mapping[str, int], carried: Carried, plan: Plan) -> None:
-    """The CRC-32 of members that had no other digest must be the one that their old directory names."""
-    old = {content.path: content.source for content in carried.contents}
-    kept = {content.path for content in plan.contents if content.source is old.get(content.path)}
-    for path, crc in carried.crc32.items():
-        if path in kept and path in found and found[path] != crc:
-            raise UsageError(
-                f"{path} is damaged: its CRC-32 is {found[path]:08x}, the directory says {crc:08x}",
-                hint="find an intact copy; repacking would give the damage a valid digest",
-            )
 
 
 def sentences(changes: Sequence[Mapping[str, object]]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.changing.journal import PIECE, Intent, Journal, JournalWriter, Record, RecordKind
 from llamafile_format.changing.shift import UNIT, Kind, Shift, can_shift
+from llamafile_format.changing.uninterrupted import uninterrupted
 from llamafile_format.container import Container
 from llamafile_format.errors import SourceError
 from llamafile_format.manifest.layout import Layout, plan
@@ -26,9 +27,8 @@ from llamafile_format.source import ByteSource, FileSource, Window
 from llamafile_format.source.pending import journal_path, refuse_pending
 
 if TYPE_CHECKING:  # commands that only append need none of what assembles a file
-    from llamafile_format.changing.carry import Carried
     from llamafile_format.changing.changes import Plan
-    from llamafile_format.packing.assemble import Assembled, Content, PrefixContent
+    from llamafile_format.packing import Assembled, Carried, Content, PrefixContent
 
 HELD_MINIMUM = 1 << 20  # bytes; smaller members are written anew, larger ones stay on their blocks
 MAX_WRITTEN = 512 << 20  # bytes that a change in place may write twice (journal and file)
@@ -93,7 +93,7 @@ def operate(
     Raises SourceError if writing fails; the file is then the old one again, or, if even that failed, the journal stays
     and the message says so.
     """
-    from llamafile_format.changing.repack import check_written
+    from llamafile_format.changing.damage import check_written
 
     source = container.source
     if not isinstance(source, FileSource):
@@ -115,7 +115,8 @@ def operate(
     except OSError as error:
         raise error if isinstance(error, SourceError) else _as_it_was(target, error) from error
     executable = plan_.prefix.size > 0 and not carried.engine.source.size
-    refusal = _run(source.fd, target, executable=executable)
+    with uninterrupted():
+        refusal = _run(source.fd, target, executable=executable)
     if refusal is not None:
         return refusal
     return replace(written, shared=sum(item.length for item in held))
@@ -279,7 +280,7 @@ def _shadow(
     """The new file in a nameless sparse file; what is held is a hole in it. Nothing held is read or written."""
     from tempfile import TemporaryFile
 
-    from llamafile_format.packing.assemble import assemble
+    from llamafile_format.packing import assemble
 
     with TemporaryFile(dir=folder) as hole, TemporaryFile(dir=folder) as file:
         os.ftruncate(hole.fileno(), max((item.length for item in held), default=0))

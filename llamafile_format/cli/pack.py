@@ -8,18 +8,17 @@ from pathlib import Path
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
-from llamafile_format.packing.inputs import Include, include_of
-from llamafile_format.packing.pack import PROFILES, pack
-from llamafile_format.packing.runtime_members import FLAVOURS
-from llamafile_format.reports.escape import printable
+from llamafile_format.packing import FLAVOURS, PROFILES, Include, include_of, pack
+from llamafile_format.reports import printable
 
 WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bits wide, whatever the program is
 
 
 @click.command("pack")
-@click.argument("files", nargs=-1, metavar="MODEL.gguf [FILE]...", type=click.Path(path_type=str))
+@click.argument("files", nargs=-1, metavar="MODEL.gguf [FILE]...", type=PATH)
 @click.option("-o", "--output", "out", metavar="OUT", default="", help="Where to write (default: MODEL.llamafile).")
 @click.option(
     "--runtime",

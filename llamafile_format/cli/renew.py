@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.stamping import believing, digest_option, show_stamp, trusting_of, write_request, writing
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
 
 
 @click.command("renew")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--url", metavar="URL", default=None, help="Authority to ask, http:// or https://.")
 @click.option("--request", "query", metavar="REQ.tsq", default=None, help="Write the request there, and stop.")
 @click.option("--response", metavar="RESP.tsr", default=None, help="Attach the answer to such a request.")
@@ -45,7 +46,7 @@ def command(
     llamafile-format renew FILE --request question.tsq
     llamafile-format renew FILE --response answer.tsr --tsa root.pem
     """
-    from llamafile_format.vouching.renew import fetch_renewal, renew, renewal_request
+    from llamafile_format.vouching import fetch_renewal, renew, renewal_request
 
     if sum(way is not None for way in (url, query, response)) != 1:
         raise UsageError("who is to stamp?", hint="one of --url URL, --request REQ.tsq, --response RESP.tsr")

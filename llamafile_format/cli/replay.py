@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from llamafile_format.cli.terminal import steps
+from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.terminal import colours, steps
 from llamafile_format.engines.launch import parse_via
 from llamafile_format.engines.trace import MAX_THREADS, TIMEOUT
-from llamafile_format.running.choose_runtime import FLAVOURS, Wanted
+from llamafile_format.running import FLAVOURS, Wanted
 
 
 @click.command("replay")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--record", "records", metavar="NAME", multiple=True, help="Replay this record only.")
 @click.option("--flavour", type=click.Choice(FLAVOURS), default=None, help="Build to run (default: the recorded one).")
 @click.option("--target", metavar="TARGET", default="", help="Build to run, such as linux-aarch64.")
@@ -43,7 +42,7 @@ def command(
     llamafile-format replay model.llamafile --via qemu --target linux-riscv64
     llamafile-format replay model.llamafile --flavour native
     """
-    from llamafile_format.running.replay import replay
+    from llamafile_format.running import replay
 
     with steps() as callback:
         result = replay(
@@ -55,11 +54,11 @@ def command(
             progress=lambda done, total: callback("replaying", done, total),
         )
     if as_json:
-        from llamafile_format.reports.replay_json import replay_json
+        from llamafile_format.reports import replay_json
 
         click.echo(replay_json(result))
     else:
-        from llamafile_format.reports.replay_text import replay_text
+        from llamafile_format.reports import replay_text
 
-        click.echo(replay_text(result, color=sys.stdout.isatty()))
+        click.echo(replay_text(result, color=colours()))
     click.get_current_context().exit(result.exit_code)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from llamafile_format.cli.arguments import PATH, refuse_unreadable
+from llamafile_format.cli.groups import Group
 from llamafile_format.cli.stamping import believing, digest_option, show_stamp, trusting_of, write_request, writing
 from llamafile_format.cli.terminal import progress
 
@@ -16,7 +18,7 @@ _SIGNATURE = click.option(
 _DETACHED = click.option("--detached", is_flag=True, help="Write FILE.NNNN.tsr.der beside FILE, which stays as it is.")
 
 
-@click.group("timestamp")
+@click.group("timestamp", cls=Group)
 def command() -> None:
     """Let a time-stamping authority say that a signature was there.
 
@@ -31,7 +33,7 @@ def command() -> None:
 
 
 @command.command("request")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @_RECORD
 @digest_option("sha256")
 @_SIGNATURE
@@ -42,14 +44,14 @@ def request_command(
     file: str, record: int | None, algorithm: str, signature: str | None, out: str, force: bool, as_json: bool
 ) -> None:
     """Write the request to stamp a signature, for an authority that you reach some other way."""
-    from llamafile_format.vouching.timestamp import request
+    from llamafile_format.vouching import request
 
     write_request(request(file, record=record, algorithm=algorithm, signature=signature), out, force, as_json)
 
 
 @command.command("attach")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
-@click.argument("response", metavar="RESPONSE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
+@click.argument("response", metavar="RESPONSE", type=PATH)
 @believing
 @_DETACHED
 @_SIGNATURE
@@ -68,8 +70,9 @@ def attach_command(
 ) -> None:
     """Put the stamp in RESPONSE into FILE, once it is verified in full."""
     from llamafile_format.cli.stamping import read_response_file
-    from llamafile_format.vouching.timestamp import attach
+    from llamafile_format.vouching import attach
 
+    refuse_unreadable(file)
     with progress("copying") as callback:
         result = attach(
             file,
@@ -85,7 +88,7 @@ def attach_command(
 
 
 @command.command("fetch")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--url", metavar="URL", required=True, help="Authority to ask, http:// or https://.")
 @click.option(
     "--timeout", metavar="SECONDS", type=click.FloatRange(1, 3600), default=30.0, help="Wait so long for an answer."
@@ -112,7 +115,7 @@ def fetch_command(
     as_json: bool,
 ) -> None:
     """Request, ask the authority at URL, and attach its answer."""
-    from llamafile_format.vouching.timestamp import fetch
+    from llamafile_format.vouching import fetch
 
     with progress("copying") as callback:
         result = fetch(

@@ -18,12 +18,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
-from llamafile_format.errors import UsageError
-
-if TYPE_CHECKING:
-    from llamafile_format.engines.trace import RuntimeFailure
+from llamafile_format.errors import RuntimeFailure, UsageError
+from llamafile_format.source.pending import real_path
 
 VIAS = ("qemu", "wine", "wasmtime")
 MAX_LINE = 1 << 24  # bytes of one event: a prompt that fills the largest context
@@ -58,8 +55,6 @@ def parse_via(text: str) -> Via:
 
 
 def _failure(message: str, hint: str = "") -> RuntimeFailure:
-    from llamafile_format.engines.trace import RuntimeFailure
-
     return RuntimeFailure(message, hint=hint)
 
 
@@ -167,7 +162,7 @@ def start(
 
     ``weights`` is (offset, size) in bytes of the default model's data. Raises RuntimeFailure if it cannot be started.
     """
-    container = container.resolve()
+    container = real_path(container)
     with _told_to_end(), tempfile.TemporaryDirectory(prefix="llamafile-run-") as folder:
         argv, inside = _command(via, program, words, container)
         environment = _environment(via, Path(folder), inside, weights)

@@ -17,6 +17,7 @@ from llamafile_format.errors import UsageError
 from llamafile_format.manifest.model import README_PATH, EngineAsset, EngineDirectory
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
 from llamafile_format.output.publish import output
+from llamafile_format.output.room import require_room
 from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble
 from llamafile_format.packing.created import created_text
 from llamafile_format.packing.inputs import (
@@ -193,6 +194,7 @@ def write_container(
         if progress:
             progress(min(done, total), total)
 
+    require_room(target.parent, [prefix.engine, *(content.source for content in contents)])
     mode = 0o777 if prefix.size else 0o666
     with output(target, force=force, mode=mode) as descriptor:
         written: Assembled = assemble(descriptor, prefix, contents, labels, progress=advance)

@@ -14,16 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamafile_format.changing.patching import PROBE, Amendment, Patch, patch_in_place
-from llamafile_format.changing.surgery import locked
+from llamafile_format.changing import PROBE, Amendment, Patch, locked, patch_in_place
 from llamafile_format.checks.signatures import read_records
-from llamafile_format.checks.verdict import Kind, Level
-from llamafile_format.container import Container, open_container
+from llamafile_format.checks.verdict import Level
+from llamafile_format.container import Container, Kind, open_container
 from llamafile_format.errors import FormatError, LlamafileError, UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import SIGNATURES_FOLDER
 from llamafile_format.manifest.roles import unix_mode
 from llamafile_format.output.publish import output
+from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import copy, refuse_changed, write_at
 from llamafile_format.prefix.bootstrap import HEADER_SIZE
 from llamafile_format.rules import Layer, Severity, rule
@@ -38,7 +38,7 @@ from llamafile_format.signing.records.record import (
     record_path,
 )
 from llamafile_format.source import ByteSource, Range
-from llamafile_format.source.pending import refuse_pending
+from llamafile_format.source.pending import real_path, refuse_pending
 from llamafile_format.zip.archive import MAX_DIRECTORY, MAX_ENTRIES
 from llamafile_format.zip.writer import directory_record, end_records, local_header, place
 
@@ -96,7 +96,7 @@ def append_records(
     path = Path(what)
     if out is not None:
         return _write_new(path, Path(out), make, force=force, progress=progress)
-    real = path.resolve()
+    real = real_path(path)
     with locked(real) as source, open_container(source) as container:
         append = _plan(container, make)
         if append.records:
@@ -122,6 +122,7 @@ def _write_new(path: Path, target: Path, make: Made | Maker, *, force: bool, pro
             if progress:
                 progress(done, append.start)
 
+        require_room(target.parent, [source], len(append.data))
         with output(target, force=force, mode=mode) as file:
             os.ftruncate(file, append.size)
             copy(source, 0, append.start, file, 0, progress=advance)
@@ -147,7 +148,7 @@ def open_checked(container: Container) -> tuple[Record, ...]:
 
 
 def _refuse_malformed(container: Container, *, new: bool = False) -> None:
-    from llamafile_format.examining.verify import examine
+    from llamafile_format.examining import examine
 
     report = examine(container, level=Level.QUICK)
     for finding in report.findings:
