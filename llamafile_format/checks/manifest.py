@@ -48,8 +48,9 @@ def _check_names(manifest: Manifest) -> Iterator[Finding]:
         asset, member = index - 1, index - 1 - len(assets)
         return f"prefix.directory.assets[{asset}].path" if member < 0 else f"members[{member}].path"
 
+    folders = {asset.path for asset in assets if asset.is_folder}
     for index, path in enumerate(paths):
-        if problems := name_problems(path.encode("utf-8")):
+        if problems := name_problems((path[:-1] if path in folders else path).encode("utf-8")):
             yield _finding("LF3012", field(index), path=path, reason=problems[0].value)
     for index, earlier in collisions(paths):  # extraction would overwrite the first with the second
         yield _finding("LF3013", field(index), path=paths[index], other=paths[earlier])

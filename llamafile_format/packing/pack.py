@@ -265,9 +265,9 @@ def prefix_of(prefix: str) -> ByteSource:
     source = FileSource(prefix)
     if not source.size:
         raise UsageError(f"{prefix} is empty", hint="name an engine, or --prefix none")
-    from llamafile_format.prefix.impostors import recognise
+    from llamafile_format.prefix.impostors import PROGRAMS, recognise
 
-    if (impostor := recognise(source)) is not None:
+    if (impostor := recognise(source)) is not None and impostor.rule not in PROGRAMS:
         raise UsageError(f"{prefix} is no engine: {impostor.message}", hint=impostor.hint)
     return source
 

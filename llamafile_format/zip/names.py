@@ -121,19 +121,20 @@ def collisions(names: Iterable[str]) -> list[tuple[int, int]]:
     found = []
     for index, name in enumerate(names):
         key = collision_key(name)
-        parents = _parents(key)
+        above = parents(key)
         earlier = first.get(key, folders.get(key))
         if earlier is None:
-            earlier = next((first[parent] for parent in parents if parent in first), None)
+            earlier = next((first[parent] for parent in above if parent in first), None)
         if earlier is not None:
             found.append((index, earlier))
         first.setdefault(key, index)
-        for parent in parents:
+        for parent in above:
             folders.setdefault(parent, index)
     return found
 
 
-def _parents(key: str) -> list[str]:
+def parents(key: str) -> list[str]:
+    """The folders that hold ``key``, outermost first, at most 63 deep."""
     parts = key.split("/")
     return ["/".join(parts[:count]) for count in range(1, min(len(parts), 64))]
 
