@@ -5,21 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
+from unicodedata import normalize
 
 from jinja2 import nodes
 
 from llamafile_format.checks import template_names as names
-from llamafile_format.checks.template_lexer import Block
+from llamafile_format.checks.template_lexer import Block, TokenKind
 from llamafile_format.checks.template_tree import Places, Tree, Unparsed, deep_stack, parse
-from llamafile_format.checks.template_values import BUILT, CONTENT, HIDDEN, Flow, named
+from llamafile_format.checks.template_values import BUILT, CODE, CONTENT, HIDDEN, INPUT, LITERAL, TEXT, Flow, named
 from llamafile_format.findings import Value
 
 RANGE_MAX = 10_000
 WIDTH_MAX = 1000
 REPEAT_MAX = 10_000
+NUMBER_MAX = 1_000_000
 
 PLAIN_FIELDS = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w*(?::[^{}]*)?\})*\Z")
 """A format string whose fields name an argument and nothing inside it."""
+FIELD = re.compile(r"\{\w*:([^{}]*)\}")
+PERCENT_WIDE = re.compile(r"%(?:\(\w*\))?[-+ #0]*(?:\d*\.)?(?:\d{4}|\*)")
+WIDE = re.compile(r"\d{4}")  # in a field of a format: a width, or digits
 PATH = re.compile(r"[.,]")  # between the names of a filter's attribute path
 
 ATTRIBUTE_AT = {
@@ -55,6 +60,9 @@ def check_tree(sink: Sink, source: str, blocks: Sequence[Block]) -> None:
             _Judge(sink, places, tree).run()
     except Unparsed as error:
         sink.add(error.rule, places.at(error.line), problem=str(error))
+        for token in (token for block in blocks for token in block.tokens):  # what needs no tree to be seen
+            if token.kind is TokenKind.NAME and _is_hidden(token.value) and token.value.strip("_"):
+                sink.add("LF6001", token.at, found=token.value[:80])
 
 
 class _Judge:
@@ -79,6 +87,8 @@ class _Judge:
             nodes.Test: self._test,
             nodes.Mul: self._product,
             nodes.Pow: self._power,
+            nodes.Mod: self._percent,
+            nodes.Const: self._number,
         }
 
     def run(self) -> None:
@@ -107,8 +117,10 @@ class _Judge:
                         self._add("LF6027", target, name, name=name)
             if received := {name for target in _received(node) for name in named(target)}:
                 self._called_within(index, received)
-            if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == "namespace":
-                self.stored |= {pair.key for pair in node.kwargs}
+            if isinstance(node, nodes.Keyword):
+                self.stored.add(_plain(node.key))
+            elif isinstance(node, nodes.Pair) and isinstance(node.key, nodes.Const) and isinstance(node.key.value, str):
+                self.stored.add(node.key.value)
 
     def _called_within(self, index: int, received: set[str]) -> None:
         """LF6029 for calls of ``received`` under the node that binds them."""
@@ -119,26 +131,26 @@ class _Judge:
                 self.refused.add(id(node))
 
     def _name(self, node: nodes.Name) -> None:
-        if "__" in node.name:
+        if "__" in _plain(node.name):
             self._add("LF6001", node, node.name, found=node.name)
         elif node.name in names.FORBIDDEN_NAMES:
             self._add("LF6008", node, node.name, name=node.name)
 
     def _macro(self, node: nodes.Macro) -> None:
-        if node.name.startswith("_") or "__" in node.name:
+        if _is_hidden(node.name):
             self._add("LF6001", node, node.name, found=node.name)
         elif node.name in names.FORBIDDEN_NAMES:
             self._add("LF6008", node, node.name, name=node.name)
 
     def _keyword(self, node: nodes.Keyword) -> None:
-        if node.key.startswith("_") or "__" in node.key:
+        if _is_hidden(node.key):
             self._add("LF6001", node, node.key, found=node.key)
 
     # ---- attributes and subscripts
 
     def _reached(self, node: nodes.Node, name: str) -> bool:
         """LF6001 or LF6005 if ``name`` is one of those that lead out of a value; says whether it is."""
-        if name.startswith("_") or "__" in name:
+        if _is_hidden(name):
             self._add("LF6001", node, name, found=name[:80])
         elif name in names.INTROSPECTION:
             self._add("LF6005", node, name, name=name)
@@ -150,23 +162,33 @@ class _Judge:
         if self._reached(node, node.attr) or node.attr not in names.FORMAT_NAMES:
             return
         receiver = node.node.value if isinstance(node.node, nodes.Const) else None
-        plain = isinstance(receiver, str) and PLAIN_FIELDS.match(receiver)
+        text = receiver if isinstance(receiver, str) else "{0.x}"
+        plain = PLAIN_FIELDS.match(text)
         if node.attr != "format" or not plain or id(node) not in self.called:
             self._add("LF6004", node, node.attr, name=node.attr)
+        elif any(WIDE.search(field) for field in FIELD.findall(text)):
+            self._add("LF6035", node, node.attr, what=f"a text wider than {WIDTH_MAX}")
 
     def _subscript(self, node: nodes.Getitem) -> None:
         if isinstance(node.arg, nodes.Const):
             key = node.arg.value
-            if isinstance(key, str) and not self._reached(node, key) and key in {"format_map", "vformat"}:
-                self._add("LF6005", node, key, name=key)
+            if isinstance(key, str) and not self._reached(node, key) and key in names.FORMAT_NAMES:
+                if key != "format":
+                    self._add("LF6005", node, key, name=key)
+                elif self._only_text(node.node):  # of mappings it is a key like others
+                    self._add("LF6004", node, key, name=key)
         elif not isinstance(node.arg, nodes.Slice):
-            self._computed(node.arg)
+            self._computed(node.arg, of_code=bool(self.flow.of(node.node).own & CODE))
 
-    def _computed(self, key: nodes.Node) -> None:
-        """LF6021 and LF6030: a key that can be a name which nobody reads in the template."""
+    def _only_text(self, node: nodes.Node) -> bool:
+        own = self.flow.of(node).own
+        return bool(own & LITERAL) and not own & (INPUT | CONTENT)
+
+    def _computed(self, key: nodes.Node, *, of_code: bool = False) -> None:
+        """LF6021 and LF6030: a key that can be a name which nobody reads; of a macro, any that varies."""
         own = self.flow.of(key).own
         word = _word(key)
-        if own & (HIDDEN | BUILT):
+        if own & (HIDDEN | BUILT) or (of_code and own & TEXT):
             self._add("LF6021", key, word, found=word or "of an expression")
         elif own & CONTENT:
             self._add("LF6030", key, word, found=word or "of an expression")
@@ -194,7 +216,7 @@ class _Judge:
 
     def _method(self, node: nodes.Call, callee: nodes.Getattr) -> None:
         name = callee.attr
-        if name in self.stored:
+        if name in self.stored or self.flow.part(self.flow.of(callee.node)).inside & CODE:
             self._add("LF6028", node, name, name=name)
         elif name in WIDENING and any(_above(argument, WIDTH_MAX) for argument in node.args):
             self._add("LF6035", node, name, what=f"a text wider than {WIDTH_MAX}")
@@ -245,6 +267,8 @@ class _Judge:
             self._computed(node)
         elif isinstance(node.value, str):
             for name in PATH.split(node.value):
+                if name in names.FORMAT_NAMES:
+                    self._add("LF6004", node, name, name=name)
                 if self._reached(node, name):
                     return
 
@@ -264,6 +288,15 @@ class _Judge:
     def _power(self, node: nodes.Pow) -> None:
         self._add("LF6035", node, "**", what="a power")
 
+    def _percent(self, node: nodes.Mod) -> None:
+        text = node.left.value if isinstance(node.left, nodes.Const) else None
+        if isinstance(text, str) and PERCENT_WIDE.search(text):
+            self._add("LF6035", node, text, what=f"a text wider than {WIDTH_MAX}")
+
+    def _number(self, node: nodes.Const) -> None:
+        if _above(node, NUMBER_MAX):
+            self._add("LF6035", node, what=f"a number above {NUMBER_MAX}")
+
 
 def _assigned(node: nodes.Node) -> Sequence[nodes.Node]:
     """What ``node`` assigns a value to."""
@@ -277,6 +310,16 @@ def _received(node: nodes.Node) -> Sequence[nodes.Node]:
     if isinstance(node, nodes.For):
         return (node.target,)
     return node.args if isinstance(node, nodes.Macro | nodes.CallBlock) else ()
+
+
+def _plain(name: str) -> str:
+    """``name`` as Python spells it: letters that only look different are the same."""
+    return name if name.isascii() else normalize("NFKC", name)
+
+
+def _is_hidden(name: str) -> bool:
+    """Does ``name`` begin with an underscore, or have two together?"""
+    return _plain(name).startswith("_") or "__" in _plain(name)
 
 
 def _above(node: nodes.Node, limit: int) -> bool:

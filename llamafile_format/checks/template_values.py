@@ -26,6 +26,7 @@ INPUT = 16  # from a message, a tool, a setting
 CONTENT = 32  # what a message says
 CODE = 64  # a macro or a function itself
 SPACE = 128  # a namespace, whose attributes are followed one by one
+LIST = 256  # a list or mapping, which methods can put something into
 LITERAL = PLAIN | JOINED | HIDDEN | BUILT
 TEXT = PLAIN | JOINED | HIDDEN | BUILT | INPUT | CONTENT
 
@@ -45,6 +46,7 @@ class Value(NamedTuple):
 NOTHING = Value()
 SOMETHING_BUILT = Value(BUILT, BUILT)
 GIVEN = Value(INPUT, INPUT)
+OPEN = LIST | INPUT | CONTENT | BUILT  # what a method may have put something into
 
 
 def of_text(text: str) -> int:
@@ -64,11 +66,6 @@ def turned(own: int) -> int:
     return (own & (INPUT | CONTENT)) | (BUILT if own & LITERAL else 0)
 
 
-def part(value: Value) -> Value:
-    """An element of a list, a character of a text, a value of a mapping."""
-    return Value(value.inside | pieces(value.own), value.inside)
-
-
 def named(target: nodes.Node) -> Iterator[str]:
     """The variables that ``target`` binds."""
     if isinstance(target, nodes.Name):
@@ -82,10 +79,14 @@ class Flow:
     """The traits of every variable of a template, and of any of its expressions."""
 
     def __init__(self, tree: Tree) -> None:
-        self.macros = {node.name: node for node in tree.nodes if isinstance(node, nodes.Macro)}
+        self.macros: dict[str, list[nodes.Macro]] = {}
+        for node in tree.nodes:
+            if isinstance(node, nodes.Macro):
+                self.macros.setdefault(node.name, []).append(node)
         self.variables: dict[str, Value] = {}
         self.attributes: dict[str, Value] = {}  # of namespaces, whichever
         self._loops = NOTHING
+        self._poured = NOTHING  # what methods put into lists and mappings, under whichever name
         self._known: dict[int, Value] = {}
         self._changed = True
         self._settle(tree)
@@ -98,6 +99,17 @@ class Flow:
         if found is None:
             found = self._known[id(node)] = self._value(node)
         return found
+
+    def part(self, value: Value) -> Value:
+        """An element of a list, a character of a text, a value of a mapping, an attribute of a namespace."""
+        inside = value.inside
+        if (value.own | inside) & OPEN:
+            inside |= self._poured.inside
+        if (value.own | inside) & SPACE:
+            for attribute in self.attributes.values():
+                inside |= attribute.own | attribute.inside
+        told = BUILT if inside & CODE else 0  # the name of a macro, or of what it takes
+        return Value(inside | told | pieces(value.own), inside)
 
     # ---- following assignments
 
@@ -120,7 +132,7 @@ class Flow:
         elif isinstance(node, nodes.AssignBlock):
             self._bind(node.target, SOMETHING_BUILT)
         elif isinstance(node, nodes.For):
-            items = part(self.of(node.iter))
+            items = self.part(self.of(node.iter))
             self._loops |= items
             self._bind(node.target, items | Value(items.inside, items.inside))
         elif isinstance(node, nodes.With):
@@ -139,7 +151,7 @@ class Flow:
                 self._assign(one, other)
             return
         found = self.of(value)
-        self._bind(target, part(found) if isinstance(target, nodes.Tuple) else found)
+        self._bind(target, self.part(found) if isinstance(target, nodes.Tuple) else found)
 
     def _bind(self, target: nodes.Node, value: Value) -> None:
         if isinstance(target, nodes.NSRef):
@@ -164,41 +176,36 @@ class Flow:
                     for target in block.args:
                         self._bind(target, given)
             elif node.node.name == "loop":
-                self._loops |= part(given)
+                self._loops |= self.part(given)
             elif node.node.name == "namespace":
                 for pair in node.kwargs:
                     self._join(self.attributes, pair.key, self.of(pair.value))
-            elif macro := self.macros.get(node.node.name):
-                self._enter(macro, node)
+            elif node.node.name in self.macros:
+                for macro in self.macros[node.node.name]:
+                    self._enter(macro, node)
                 for name in ("varargs", "kwargs"):
                     self._join(self.variables, name, Value(0, given.own | given.inside))
         elif (
             isinstance(node.node, nodes.Getattr)
             and node.node.attr not in names.ASKING | names.SAME | names.CUTTING | names.TAKING
         ):
-            self._into(node.node.node, Value(0, given.own | given.inside))
+            poured = self._poured | Value(0, given.own | given.inside)
+            self._changed |= poured != self._poured
+            self._poured = poured
 
     def _enter(self, macro: nodes.Macro, node: nodes.Call) -> None:
         """Arguments become parameters: by place, by name, and from a list or mapping that is unpacked any of them."""
-        unpacked = part(self.any(extra for extra in (node.dyn_args, node.dyn_kwargs) if extra is not None))
+        unpacked = self.part(self.any(extra for extra in (node.dyn_args, node.dyn_kwargs) if extra is not None))
         by_name = {pair.key: self.of(pair.value) for pair in node.kwargs}
         for index, target in enumerate(macro.args):
             placed = self.of(node.args[index]) if index < len(node.args) else NOTHING
             self._bind(target, placed | by_name.get(target.name, NOTHING) | unpacked)
 
-    def _into(self, receiver: nodes.Node, value: Value) -> None:
-        while isinstance(receiver, nodes.Getattr | nodes.Getitem):
-            if isinstance(receiver, nodes.Getattr):
-                self._join(self.attributes, receiver.attr, value)
-            receiver = receiver.node
-        for name in named(receiver):
-            self._join(self.variables, name, value)
-
     def _arguments(self, node: nodes.Call | nodes.Filter) -> Value:
         """All arguments together."""
         given = self.any(node.args) | self.any(pair.value for pair in node.kwargs)
         dynamic = self.any(extra for extra in (node.dyn_args, node.dyn_kwargs) if extra is not None)
-        return given | part(dynamic)
+        return given | self.part(dynamic)
 
     def any(self, expressions: Iterable[nodes.Node]) -> Value:
         """One of ``expressions``, whichever."""
@@ -219,19 +226,19 @@ class Flow:
         if isinstance(node, nodes.Getitem):
             if isinstance(node.arg, nodes.Slice):
                 value = self.of(node.node)
-                return Value(value.inside | turned(value.own), value.inside)
+                return Value(value.inside | (value.own & LIST) | turned(value.own), value.inside)
             named_key = isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)
-            return self._attribute(node.node, node.arg.value) if named_key else part(self.of(node.node))  # type: ignore[attr-defined]
+            return self._attribute(node.node, node.arg.value) if named_key else self.part(self.of(node.node))  # type: ignore[attr-defined]
         if isinstance(node, nodes.Call):
             return self._called(node)
         if isinstance(node, nodes.Filter):
             return self._filtered(node.name, self.of(node.node), node)
         if isinstance(node, nodes.Tuple | nodes.List):
             found = self.any(node.items)
-            return Value(0, found.own | found.inside)
+            return Value(LIST, found.own | found.inside)
         if isinstance(node, nodes.Dict):
             found = self.any(pair.key for pair in node.items) | self.any(pair.value for pair in node.items)
-            return Value(0, found.own | found.inside)
+            return Value(LIST, found.own | found.inside)
         return self._operation(node)
 
     def _operation(self, node: nodes.Node) -> Value:
@@ -243,30 +250,37 @@ class Flow:
             return self.of(node.expr1) | self.of(node.expr2)
         if isinstance(node, nodes.Add):
             left, right = self.of(node.left), self.of(node.right)
-            return Value(BUILT if left.own & TEXT and right.own & TEXT else 0, left.inside | right.inside)
+            own = (left.own | right.own) & LIST
+            return Value(own | (BUILT if left.own & TEXT and right.own & TEXT else 0), left.inside | right.inside)
         if isinstance(node, nodes.Mul):
             both = self.of(node.left) | self.of(node.right)
-            return Value(BUILT if both.own & TEXT else 0, both.inside)
+            return Value((both.own & LIST) | (BUILT if both.own & TEXT else 0), both.inside)
         if isinstance(node, nodes.Mod):
             return Value(BUILT if self.of(node.left).own & TEXT else 0)
+        if isinstance(node, nodes.Sub):  # of numbers, and of the keys of mappings
+            both = self.of(node.left) | self.of(node.right)
+            return Value(LIST if both.own & LIST else 0, both.own | both.inside)
         if isinstance(node, _NUMERIC):
             return NOTHING
         return SOMETHING_BUILT  # nothing that the grammar makes of a template's text, so nothing to be trusted
 
     def _name(self, name: str) -> Value:
-        if name in self.variables:
-            return self.variables[name]
-        if name in self.macros or name in names.FUNCTIONS:
-            return Value(CODE)
+        found = self.variables.get(name)
         if name.endswith(("_token", "_tokens")):  # texts of the model's maker, who made the template too
-            return Value(HIDDEN | INPUT, HIDDEN | INPUT)
-        return GIVEN
+            return (found or NOTHING) | Value(HIDDEN | INPUT, HIDDEN | INPUT)
+        if name in self.macros or name in names.FUNCTIONS:
+            return (found or NOTHING) | Value(CODE)
+        return GIVEN if found is None else found
 
     def _attribute(self, receiver: nodes.Node, key: str) -> Value:
         if isinstance(receiver, nodes.Name) and receiver.name == "loop" and "loop" not in self.variables:
             return NOTHING if key in names.LOOP_FACTS else self._loops
         value = self.of(receiver)
         own = value.inside | (value.own & (INPUT | CONTENT)) | (BUILT if value.own & CODE else 0)
+        if value.own & OPEN:
+            own |= self._poured.inside
+        if key in names.FORMAT_NAMES and value.own & LITERAL:
+            own |= CODE
         if key in CONTENT_KEYS:
             own |= CONTENT
         found = Value(own, own)
@@ -275,7 +289,10 @@ class Flow:
     def _called(self, node: nodes.Call) -> Value:
         given = self._arguments(node)
         if isinstance(node.node, nodes.Getattr):
-            return self._method(node.node.attr, self.of(node.node.node), given)
+            found = self._method(node.node.attr, self.of(node.node.node), given)
+            asked = node.args[0] if node.args else None
+            content = isinstance(asked, nodes.Const) and asked.value in CONTENT_KEYS
+            return found | Value(CONTENT, CONTENT) if content and node.node.attr in names.TAKING else found
         if not isinstance(node.node, nodes.Name):
             return SOMETHING_BUILT
         name = node.node.name  # of a function even if something else has it too: to call that is a fault of its own
@@ -288,43 +305,52 @@ class Flow:
             keys = 0
             for pair in node.kwargs:
                 keys |= of_text(pair.key)
-            return Value(0, given.own | given.inside | keys)
+            return Value(LIST, given.own | given.inside | keys)
         return GIVEN | SOMETHING_BUILT
 
-    @staticmethod
-    def _method(name: str, receiver: Value, given: Value) -> Value:
+    def _method(self, name: str, receiver: Value, given: Value) -> Value:
         if name in names.ASKING:
             return NOTHING
         if name in names.SAME:
             return receiver
         if name in names.CUTTING:
-            return Value(pieces(receiver.own), receiver.inside | pieces(receiver.own))
+            return Value(pieces(receiver.own) | LIST, receiver.inside | pieces(receiver.own))
         if name in names.TAKING:
-            own = receiver.inside | (receiver.own & (INPUT | CONTENT)) | given.own
+            own = self.part(receiver).inside | (receiver.own & (LIST | INPUT | CONTENT)) | given.own
             return Value(own, own | given.inside)
         return SOMETHING_BUILT
 
     def _filtered(self, name: str, value: Value, node: nodes.Filter) -> Value:
+        given = self._arguments(node)  # many filters give back an argument where they find nothing
         if name in names.COUNTING:
-            return NOTHING
+            return given
         if name in names.KEEPING:
-            return value | self._arguments(node)
+            return value | given
+        items = self.part(value) | given
         if name in names.PICKING:
-            return part(value) | self._arguments(node)
-        if name in names.LISTING:
-            if name == "reverse":
-                return Value(turned(value.own), value.inside)
-            return Value(pieces(value.own), value.inside | pieces(value.own))
-        if name == "map" and not node.args:
-            return Value(0, value.inside | pieces(value.own))
+            return items
+        if name in names.LISTING or (name == "map" and not node.args):
+            own = turned(value.own) if name == "reverse" else pieces(value.own)
+            content = CONTENT if any(_names_content(argument) for argument in _all_arguments(node)) else 0
+            return Value(own | LIST, items.own | items.inside | content)
         if name == "trim":
             return Value(pieces(value.own), value.inside)
         return SOMETHING_BUILT
 
 
+def _all_arguments(node: nodes.Filter) -> list[nodes.Expr]:
+    return [*node.args, *(pair.value for pair in node.kwargs)]
+
+
+def _names_content(node: nodes.Expr) -> bool:
+    """Is ``node`` a path of attributes through what a message says?"""
+    return (
+        isinstance(node, nodes.Const) and isinstance(node.value, str) and bool(CONTENT_KEYS & {*node.value.split(".")})
+    )
+
+
 _ACTING = (nodes.Assign, nodes.AssignBlock, nodes.For, nodes.With, nodes.Macro, nodes.CallBlock, nodes.Call)
 _NUMERIC = (
-    nodes.Sub,
     nodes.Div,
     nodes.FloorDiv,
     nodes.Pow,

@@ -31,7 +31,7 @@ def test_vector(path: Path) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_rule_has_a_bad_vector_and_a_good_neighbour(name: str) -> None:
-    vectors = [_header(path) for path in FILES]
+    vectors = [_header(path) for path in vector_files(VECTORS)]
     assert any(name in rules for rules, _ in vectors), f"{name} is raised by no vector"
     assert any(name in near and name not in rules for rules, near in vectors), f"{name} has no good neighbour"
 
