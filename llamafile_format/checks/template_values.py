@@ -250,8 +250,8 @@ class Flow:
             return self.of(node.expr1) | self.of(node.expr2)
         if isinstance(node, nodes.Add):
             left, right = self.of(node.left), self.of(node.right)
-            own = (left.own | right.own) & LIST
-            return Value(own | (BUILT if left.own & TEXT and right.own & TEXT else 0), left.inside | right.inside)
+            text = (left.own | right.own) & LITERAL or (left.own & TEXT and right.own & TEXT)
+            return Value(((left.own | right.own) & LIST) | (BUILT if text else 0), left.inside | right.inside)
         if isinstance(node, nodes.Mul):
             both = self.of(node.left) | self.of(node.right)
             return Value((both.own & LIST) | (BUILT if both.own & TEXT else 0), both.inside)
@@ -325,7 +325,8 @@ class Flow:
         if name in names.COUNTING:
             return given
         if name in names.KEEPING:
-            return value | given
+            written = BUILT if value.own & LIST and name not in {"default", "d", "safe"} else 0  # a list, as text
+            return value | given | Value(written)
         items = self.part(value) | given
         if name in names.PICKING:
             return items

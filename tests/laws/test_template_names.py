@@ -20,8 +20,8 @@ def steps(text: str) -> list[str]:
 FILTERS = steps("""
     abs batch(2,'_') capitalize center(3) default('_') dictsort e first float('_') groupby(0,default='_') indent
     int('_') items join join('_') last length list lower map('upper') map(attribute=0,default='_') max min
-    reject('none') replace('a','_') reverse round safe select slice(2,'_') sort string striptags sum(start=[]) title tojson trim
-    truncate(3) unique upper wordcount xmlattr pprint urlize wordwrap(1) escape
+    reject('none') replace('a','_') reverse round safe select slice(2,'_') sort string striptags sum(start=[])
+    title tojson trim truncate(3) unique upper wordcount xmlattr pprint urlize wordwrap(1) escape
 """)
 METHODS = steps("""
     append(?) capitalize() copy() count(?) extend(?) find(?) get(1,?) insert(0,?) items() join(?) keys() lower()
