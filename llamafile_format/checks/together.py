@@ -267,6 +267,21 @@ def check_taken(piece: Piece, runtimes: Sequence[str]) -> list[Finding]:
     return [_at(piece, "LF3308", "general.type", reason=reason, runtimes=", ".join(runtimes)) for reason in reasons]
 
 
+def check_template_taken(piece: Piece, runtimes: Sequence[str]) -> list[Finding]:
+    """LF3309: the model's chat template, in words that the engine of ``runtimes`` does not parse."""
+    from llamafile_format.checks.template_dialect import ENGINES, not_taken
+    from llamafile_format.checks.weights import TEMPLATE_KEY, templates_of
+
+    if piece.role != "weights" or not ENGINES.issuperset(runtimes):
+        return []
+    for key, offset, data in templates_of(piece.gguf):
+        if key == TEMPLATE_KEY and (found := not_taken(data)) is not None:
+            where = Where(piece.base + offset + found[0], None, piece.path, key)
+            args: dict[str, Value] = {"path": piece.path, "what": found[1], "runtimes": ", ".join(runtimes)}
+            return [Finding("LF3309", where, args)]
+    return []
+
+
 def _adapter_reasons(gguf: Gguf) -> Iterator[str]:
     declared, kind = gguf.text("general.type", 64), gguf.text("adapter.type", 64)
     if declared != "adapter":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, foreign
-from llamafile_format.checks.together import Piece, check_taken, check_together
+from llamafile_format.checks.together import Piece, check_taken, check_template_taken, check_together
 from llamafile_format.engines.pin import Pin
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding
@@ -38,6 +38,8 @@ def misfits(pins: Sequence[Pin], contents: Sequence[Content], default: str) -> l
         found += check_fit(gguf, pins, path=content.path, role=content.role)
         pieces.append(Piece(content.path, content.role, gguf))
         found += check_taken(pieces[-1], [pin.key for pin in pins])
+        if content.path == default:
+            found += check_template_taken(pieces[-1], [pin.key for pin in pins])
         if content.role in LOADED:
             shards[content.path] = gguf
     apart = check_together(pieces, default=default, runs=True)

@@ -69,10 +69,11 @@ def test_findings_point_at_the_byte() -> None:
 def test_blocks_and_strings() -> None:
     blocks = split_template("a{{- 'b}}' + {'k': {'l': 1}} -}}{# {{ #}{% raw %}{{ x }}{% endraw %}{%+ if y %}")
     kinds = [block.kind for block in blocks]
-    assert kinds == [BlockKind.TEXT, BlockKind.EXPRESSION, BlockKind.TEXT, BlockKind.STATEMENT]
+    text, expression, statement = BlockKind.TEXT, BlockKind.EXPRESSION, BlockKind.STATEMENT
+    assert kinds == [text, expression, statement, text, statement]
     assert blocks[1].tokens[0].value == "b}}"
-    assert blocks[2].text == "{{ x }}"
-    assert [token.value for token in blocks[3].tokens] == ["if", "y"]
+    assert blocks[3].text == "{{ x }}"
+    assert [token.value for token in blocks[4].tokens] == ["if", "y"]
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,9 @@ def gguf(entries: Sequence[bytes], *shapes: Shape) -> bytes:
     return V3.build(entries, rows, bytes(at))
 
 
-def model(**sizes: int) -> bytes:
+def model(*more: bytes, **sizes: int) -> bytes:
     """The model: a vocabulary of six tokens, width 32."""
-    entries = [*model_entries(**sizes), *vocabulary(WORDS)]
+    entries = [*model_entries(**sizes), *vocabulary(WORDS), *more]
     return gguf(entries, ("token_embd.weight", (32, 6)), ("blk.0.attn_q.weight", (32, 16)))
 
 
@@ -232,6 +232,35 @@ _bad(
     "The engine takes it for a LoRA, and refuses it.",
     lambda: put(beside("adapter", direction(32)), *pinned()),
 )
+
+
+def spoken(template: str) -> bytes:
+    """The model with a chat template."""
+    return model(V3.entry("tokenizer.chat_template", STRING, template))
+
+
+_bad(
+    "template-that-is-not-parsed",
+    "LF3309",
+    "A tag of Jinja that the engine does not have.",
+    lambda: put(*pinned(), model_data=spoken("{% with a = 1 %}{{ a }}{% endwith %}")),
+)
+_bad(
+    "template-with-an-escape",
+    "LF3309",
+    "An escape that the engine does not have.",
+    lambda: put(*pinned(), model_data=spoken("{{ messages[0].content|replace('\\x0c', '') }}")),
+)
+
+
+@vector("good-template", near="LF3309", comment="Marks that the engine passes over, escapes that it has, and text.")
+def good_template() -> bytes:
+    return put(*pinned(), model_data=spoken("{% generation %}{{ 'a\\n' }}{% endgeneration %}\\x ** // with"))
+
+
+@vector("good-template-elsewhere", near="LF3309", comment="Nothing inside would parse it.")
+def good_template_elsewhere() -> bytes:
+    return put(model_data=spoken("{% with a = 1 %}{{ a }}{% endwith %}"))
 
 
 @vector(
