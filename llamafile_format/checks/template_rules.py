@@ -12,13 +12,24 @@ from jinja2 import nodes
 from llamafile_format.checks import template_names as names
 from llamafile_format.checks.template_lexer import Block, TokenKind
 from llamafile_format.checks.template_tree import Places, Tree, Unparsed, deep_stack, parse
-from llamafile_format.checks.template_values import BUILT, CODE, CONTENT, HIDDEN, INPUT, LITERAL, TEXT, Flow, named
+from llamafile_format.checks.template_values import (
+    BUILT,
+    CODE,
+    CONTENT,
+    HIDDEN,
+    INPUT,
+    LITERAL,
+    SPACE,
+    TEXT,
+    Flow,
+    named,
+)
 from llamafile_format.findings import Value
 
 RANGE_MAX = 10_000
 WIDTH_MAX = 1000
 REPEAT_MAX = 10_000
-NUMBER_MAX = 1_000_000
+NUMBER_MAX = 100_000_000
 
 PLAIN_FIELDS = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w*(?::[^{}]*)?\})*\Z")
 """A format string whose fields name an argument and nothing inside it."""
@@ -105,22 +116,15 @@ class _Judge:
     def _bindings(self) -> None:
         """Variables by what binds them; LF6027 for those that take the name of something that is called."""
         self.assigned: set[str] = set()
-        self.stored: set[str] = set()
         functions = names.FUNCTIONS | self.flow.macros.keys()
         for index, node in enumerate(self.tree.nodes):
             for target in _assigned(node):
-                if isinstance(target, nodes.NSRef):
-                    self.stored.add(target.attr)
                 for name in named(target):
                     self.assigned.add(name)
                     if name in functions:
                         self._add("LF6027", target, name, name=name)
             if received := {name for target in _received(node) for name in named(target)}:
                 self._called_within(index, received)
-            if isinstance(node, nodes.Keyword):
-                self.stored.add(_plain(node.key))
-            elif isinstance(node, nodes.Pair) and isinstance(node.key, nodes.Const) and isinstance(node.key.value, str):
-                self.stored.add(node.key.value)
 
     def _called_within(self, index: int, received: set[str]) -> None:
         """LF6029 for calls of ``received`` under the node that binds them."""
@@ -215,8 +219,8 @@ class _Judge:
             self._add("LF6035", node, name, what=f"a range beyond {RANGE_MAX}")
 
     def _method(self, node: nodes.Call, callee: nodes.Getattr) -> None:
-        name = callee.attr
-        if name in self.stored or self.flow.part(self.flow.of(callee.node)).inside & CODE:
+        name, receiver = callee.attr, self.flow.of(callee.node)
+        if (receiver.own & SPACE and name in self.flow.attributes) or self.flow.part(receiver).inside & CODE:
             self._add("LF6028", node, name, name=name)
         elif name in WIDENING and any(_above(argument, WIDTH_MAX) for argument in node.args):
             self._add("LF6035", node, name, what=f"a text wider than {WIDTH_MAX}")

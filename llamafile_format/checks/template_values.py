@@ -185,10 +185,7 @@ class Flow:
                     self._enter(macro, node)
                 for name in ("varargs", "kwargs"):
                     self._join(self.variables, name, Value(0, given.own | given.inside))
-        elif (
-            isinstance(node.node, nodes.Getattr)
-            and node.node.attr not in names.ASKING | names.SAME | names.CUTTING | names.TAKING
-        ):
+        elif isinstance(node.node, nodes.Getattr) and node.node.attr not in names.READING:
             poured = self._poured | Value(0, given.own | given.inside)
             self._changed |= poured != self._poured
             self._poured = poured
@@ -276,7 +273,9 @@ class Flow:
         if isinstance(receiver, nodes.Name) and receiver.name == "loop" and "loop" not in self.variables:
             return NOTHING if key in names.LOOP_FACTS else self._loops
         value = self.of(receiver)
-        own = value.inside | (value.own & (INPUT | CONTENT)) | (BUILT if value.own & CODE else 0)
+        own = value.inside | (value.own & (INPUT | CONTENT))
+        if value.own & CODE and key not in names.LOOP_FACTS:  # macros have no such attributes, other loops have
+            own |= BUILT | self._loops.own
         if value.own & OPEN:
             own |= self._poured.inside
         if key in names.FORMAT_NAMES and value.own & LITERAL:

@@ -95,6 +95,9 @@ def test_work_without_measure_is_refused(template: str) -> None:
         "{% set i = messages|length - 1 %}{{ messages[i].content }}{{ messages[i - 1]['content'] }}",
         "{% for k in tools[0].parameters %}{{ tools[0].parameters[k]['format'] }}{% endfor %}",
         "{% set l = [] %}{% do l.append('_x_') %}{% for i in range(3) %}{{ messages[i] }}{% endfor %}",
+        "{% for m in messages %}{% set o = loop %}{% for x in m %}{{ messages[o.index0] }}{% endfor %}{% endfor %}",
+        "{% set s = {'items': {'type': 'string'}} %}{% for k, v in tools[0].items() %}{{ s[k] }}{% endfor %}",
+        "{% set ns = namespace(items=[]) %}{% macro m(keys) %}{% endmacro %}{{ m(keys=x.keys()) }}{{ x.items() }}",
         "{% if a %}{% generation %}{% if b %}x{% endif %}{% endif %}{% endgeneration %}",
     ],
 )
