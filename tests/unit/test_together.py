@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from llamafile_format.checks.together import Piece, check_taken, check_together, models_of
+from llamafile_format.engines.store import find_pin
+from llamafile_format.packing.assemble import Content
+from llamafile_format.packing.fitting import misfits
 from llamafile_format.source import BytesSource
 from llamafile_format.weights.gguf import read_gguf
 from spec.vectors.generate import fit
@@ -83,3 +86,27 @@ def test_half_a_pair_is_not_taken() -> None:
     half = piece("adapter", fit.lora(*fit.pair()[:1]))
     (found,) = check_taken(half, ["llama.cpp@0.3.36"])
     assert found.args["reason"] == "the tensor blk.0.attn_q.weight.lora_a has no partner"
+
+
+@pytest.mark.parametrize(
+    ("role", "data", "rules"),
+    [
+        ("adapter", fit.lora(), []),
+        ("adapter", fit.lora(*fit.pair(low=(64, 4))), ["LF5079"]),
+        ("adapter", fit.lora(kind="ia3"), ["LF3308"]),
+        ("projector", fit.projector(), []),
+        ("projector", fit.projector(128), ["LF5080"]),
+        ("projector", fit.projector(kind="holographic"), ["LF3308"]),
+        ("draft", fit.draft("gpt2"), []),  # the engine goes on without it: verify warns
+    ],
+)
+def test_packing_with_a_runtime_asks_first(role: str, data: bytes, rules: list[str]) -> None:
+    members = (("model.gguf", "weights", fit.model()), (f"{role}.gguf", role, data))
+    contents = [Content(path, kind, "application/x-gguf", BytesSource(source), 65536) for path, kind, source in members]
+    assert [found.rule for found in misfits([find_pin("llama.cpp")], contents, "model.gguf")] == rules
+
+
+def test_packing_asks_whether_the_engine_parses_the_template() -> None:
+    for template, rules in (("{% do x %}", ["LF3309"]), ("{% generation %}x", [])):
+        content = Content("m.gguf", "weights", "application/x-gguf", BytesSource(fit.spoken(template)), 65536)
+        assert [found.rule for found in misfits([find_pin("llama.cpp")], [content], "m.gguf")] == rules
