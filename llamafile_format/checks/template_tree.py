@@ -64,6 +64,7 @@ class _Mark(Extension):
     tags = {"generation", "endgeneration"}  # noqa: RUF012
 
     def parse(self, parser: Parser) -> list[Node]:
+        """Nothing, behind the mark."""
         next(parser.stream)
         return []
 
@@ -72,12 +73,14 @@ class _Parser(Parser):
     """Jinja's parser, with its complaints about blocks told apart from those about expressions."""
 
     def fail_unknown_tag(self, name: str, lineno: int | None = None) -> NoReturn:
+        """LF6031 for an end of nothing, LF6032 for a tag that no engine has."""
         line = lineno or self.stream.current.lineno
         if name.startswith("end") or name in {"elif", "else"}:
             raise Unparsed("LF6031", f"{name} closes or continues nothing that is open there", line)
         raise Unparsed("LF6032", f"no engine knows the tag {name}", line)
 
     def fail_eof(self, end_tokens: tuple[str, ...] | None = None, lineno: int | None = None) -> NoReturn:  # noqa: ARG002
+        """LF6031 for a block that stays open."""
         wanted = " or ".join(token.removeprefix("name:") for token in end_tokens or ())
         raise Unparsed("LF6031", f"the template ends, and {wanted or 'an end'} is missing", self.stream.current.lineno)
 

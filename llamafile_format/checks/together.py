@@ -13,7 +13,7 @@ from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.weights.gguf_limits import FINDINGS_PER_RULE
 from llamafile_format.weights.gguf_model import Gguf, TensorInfo
 from llamafile_format.weights.projectors import known_to, projector_types, projector_width
-from llamafile_format.weights.roles import GgufKind, recognise_kind
+from llamafile_format.weights.purpose import GgufKind, recognise_kind
 
 if TYPE_CHECKING:
     from llamafile_format.container import Container
