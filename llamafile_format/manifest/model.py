@@ -15,6 +15,7 @@ from llamafile_format.manifest.canonical import encode
 FORMAT = "llamafile"
 VERSION = "1.0"
 MANIFEST_PATH = "META-LLAMAFILE/manifest.json"
+ARGUMENTS_PATH = ".args"
 CHUNKS_PATH = "META-LLAMAFILE/chunks.txt"
 README_PATH = "META-LLAMAFILE/README.txt"
 SIGNATURES_FOLDER = "META-LLAMAFILE/signatures/"

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from llamafile_format.source import ByteSource, Window
 from llamafile_format.zip.archive import Archive, read_archive
 from llamafile_format.zip.entry import Entry, local_sizes
-from llamafile_format.zip.names import collision_key, is_reserved, is_weights_name, name_problems, parents
+from llamafile_format.zip.names import (
+    collision_key,
+    is_arguments_name,
+    is_reserved,
+    is_weights_name,
+    name_problems,
+    parents,
+)
 from llamafile_format.zip.records import (
     DEFLATED,
     FLAG_DATA_DESCRIPTOR,
@@ -155,6 +162,8 @@ def _unfit_name(entry: Entry) -> str:
         return "reserved"
     if is_weights_name(entry.path):
         return "weights"
+    if is_arguments_name(entry.path):
+        return "arguments"
     return ""
 
 

@@ -249,6 +249,15 @@ ENGINE: list[Row] = [
         lambda: engine(Part("../x.txt", b"?")).spec(dropped=(("../x.txt", "unsafe-name"),)),
     ),
     (
+        "engine-record-dropped-arguments",
+        "LF9002",
+        "LF3026 LF3030",
+        "an engine's own arguments are not carried over, however they are called",
+        lambda: engine(Part("default.args", b"-c\n1\n"), Part("x/.ARGS", b"?")).spec(
+            dropped=(("default.args", "arguments"), ("x/.ARGS", "arguments"))
+        ),
+    ),
+    (
         "engine-record-dropped-reserved",
         "LF9002",
         "LF3026 LF2038",
@@ -302,6 +311,13 @@ ENGINE: list[Row] = [
 ]
 
 ENGINE_BAD: list[Row] = [
+    (
+        "engine-record-arguments",
+        "LF3026 LF3030 LF3102 LF3103 LF3106 LF9002",
+        "LF2031",
+        "an engine's own arguments stand in the directory of a container that has none",
+        lambda: engine(Part(".args", b"--log-file\n../x\n...\n")).spec(),
+    ),
     (
         "engine-record-changed",
         "LF2019 LF3102 LF9002",
