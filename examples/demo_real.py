@@ -2,8 +2,8 @@
 
     python examples/demo_real.py [FOLDER]
 
-Fetches the model by digest (93 MB, once), packs it with its licence and what runs it on this machine, looks at the file,
-verifies it, asks three questions, records the answers and replays them. Leaves FOLDER (default: demo-real/).
+Fetches the model by digest (93 MB, once), packs it with its licence and what runs it on this machine, looks at the
+file, verifies it, asks three questions, records the answers and replays them. Leaves FOLDER (default: demo-real/).
 """
 
 from __future__ import annotations

