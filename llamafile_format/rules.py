@@ -51,7 +51,15 @@ class Rule:
 
     def render(self, finding: Finding) -> str:
         """The message of ``finding`` in plain words; values are inserted as they are (escape them on output)."""
-        return self.message.format_map({key: str(value) for key, value in finding.args.items()})
+        return _filled(self.message, finding)
+
+    def advise(self, finding: Finding) -> str:
+        """The remedy for ``finding``, likewise."""
+        return _filled(self.remedy, finding)
+
+
+def _filled(text: str, finding: Finding) -> str:
+    return text.format_map({key: str(value) for key, value in finding.args.items()})
 
 
 @cache

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, foreign
+from llamafile_format.checks.together import Piece, check_taken, check_template_taken
 from llamafile_format.engines.members import RuntimeName, parse_runtime_path
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
@@ -105,6 +106,10 @@ def _fits(container: Container, manifest: Manifest, pins: list[Pin]) -> Iterator
         if gguf.stopped == "fault":  # said already; what was read is not all
             continue
         yield from check_fit(gguf, pins, path=member.path, role=member.role, base=member.offset)
+        piece = Piece(member.path, member.role, gguf, member.offset)
+        yield from check_taken(piece, [pin.key for pin in pins])
+        if member.path == manifest.default:
+            yield from check_template_taken(piece, [pin.key for pin in pins])
         if member.role in LOADED:
             shards[member.path], bases[member.path] = gguf, member.offset
     yield from check_shards(shards, bases)

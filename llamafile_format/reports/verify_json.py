@@ -64,7 +64,7 @@ def finding_value(finding: Finding, report: Report | None = None) -> dict[str, A
         "clause": row.clause,
         "title": row.title,
         "message": row.render(finding),
-        "remedy": row.remedy,
+        "remedy": row.advise(finding),
         "where": finding.where.to_json(),
         "args": dict(finding.args),
     }

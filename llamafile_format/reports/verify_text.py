@@ -80,7 +80,9 @@ def finding_lines(finding: Finding, color: bool, report: Report | None = None) -
     body = textwrap.wrap(head + text, 78, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     body[0] = body[0].replace(severity, paint(severity, _COLORS[severity], color), 1)
     if effective is not Severity.INFO or row.undetermined:
-        body += textwrap.wrap(f"-> {row.remedy}", 78, initial_indent="    ", subsequent_indent="       ")
+        body += textwrap.wrap(
+            f"-> {printable(row.advise(finding))}", 78, initial_indent="    ", subsequent_indent="       "
+        )
     return body
 
 
