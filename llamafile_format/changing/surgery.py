@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # commands that only append need none of what assembles a fil
     from llamafile_format.changing.carry import Carried
     from llamafile_format.changing.changes import Plan
     from llamafile_format.packing.assemble import Assembled, Content, PrefixContent
+    from llamafile_format.packing.judging import Judgement
 
 HELD_MINIMUM = 1 << 20  # bytes; smaller members are written anew, larger ones stay on their blocks
 MAX_WRITTEN = 512 << 20  # bytes that a change in place may write twice (journal and file)
@@ -86,12 +87,19 @@ def locked(path: Path) -> Iterator[FileSource]:
 
 
 def operate(
-    container: Container, carried: Carried, plan_: Plan, target: Path, *, progress: Callable[[int], None]
+    container: Container,
+    carried: Carried,
+    plan_: Plan,
+    target: Path,
+    *,
+    judgement: Judgement,
+    progress: Callable[[int], None],
 ) -> Assembled | Refusal:
     """Turn the file of ``container``, which :func:`locked` has opened, into what ``plan_`` says, in place.
 
-    Raises SourceError if writing fails; the file is then the old one again, or, if even that failed, the journal stays
-    and the message says so.
+    Raises FormatError if ``judgement`` finds that the new file must not be; nothing was touched then. Raises
+    SourceError if writing fails; the file is then the old one again, or, if even that failed, the journal stays and the
+    message says so.
     """
     from llamafile_format.changing.repack import check_written
 
@@ -109,6 +117,9 @@ def operate(
     try:
         with _shadow(target.parent, source, plan_, held, progress=progress) as (shadow, written):
             check_written(written, carried, plan_)
+            whole = _Overlaid(target.name, shadow, source, held)
+            written = judgement.of(whole, shadow.fd, written, plan_.prefix.records)
+            shadow = FileSource.from_descriptor(shadow.fd, shadow.name)  # its size may be another now
             manifests = [bytes.fromhex(digest) for digest in (carried.manifest_sha256, written.manifest_sha256)]
             intent = Intent(shift, source.size, written.size, *manifests)
             _write_journal(target, source, shadow, intent, held)
@@ -294,6 +305,36 @@ def _shadow(
         parts = [replace(content, source=stand_in(content.source)) for content in plan_.contents]
         written = assemble(file.fileno(), prefix, parts, plan_.labels, progress=progress)
         yield FileSource.from_descriptor(file.fileno(), "<shadow>"), written
+
+
+@dataclass(frozen=True, slots=True)
+class _Overlaid:
+    """The new file as it will be: the shadow, with what is held read from the old file."""
+
+    name: str
+    shadow: FileSource
+    old: FileSource
+    held: Sequence[_Held]
+
+    @property
+    def size(self) -> int:
+        return self.shadow.size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        self.shadow.read_into(offset, buffer)
+        end = offset + len(buffer)
+        for item in self.held:
+            low, high = max(offset, item.new), min(end, item.new + item.length)
+            if low < high:
+                self.old.read_into(item.old + low - item.new, buffer[low - offset : high - offset])
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        data = bytearray(length)
+        self.read_into(offset, memoryview(data))
+        return bytes(data)
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        return [self.read_at(offset, length) for offset, length in ranges]
 
 
 def _write_journal(target: Path, source: FileSource, shadow: FileSource, intent: Intent, held: Sequence[_Held]) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from llamafile_format.checks.manifest import SPLIT_NAME
+from llamafile_format.checks.shards import listed, shard_of
+from llamafile_format.checks.weights_member import QUICK_HEADER
 from llamafile_format.engines.embedded import is_pin_path
 from llamafile_format.engines.members import parse_runtime_path
 from llamafile_format.errors import FormatError, UsageError
@@ -15,10 +17,10 @@ from llamafile_format.manifest.media import media_type, role_of_name
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAX_ALIGNMENT, alignment_of, known
 from llamafile_format.packing.assemble import Content
 from llamafile_format.source import ByteSource, BytesSource, FileSource
+from llamafile_format.weights.formats import GGUF, named_format, recognise_format
 from llamafile_format.zip.names import is_reserved, name_problems
 
 _RESERVED_ROLES = ("readme", "chunks", "manifest", "history", "engine-asset")
-_MAGIC = b"GGUF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,48 +80,58 @@ def text_content(path: str, role: str, data: bytes) -> Content:
 
 
 def recognise_role(path: str, source: ByteSource) -> str:
-    """The role of a file from its contents (GGUF) or, failing that, its name."""
-    if source.size >= 4 and source.read_at(0, 4) == _MAGIC:
+    """The role of a file from its contents (weights) or, failing that, its name: one that promises weights is taken
+    at its word, so that it is judged as such."""
+    found = recognise_format(source)
+    if found is GGUF:
         from llamafile_format.weights.facts import recognise_role as role_of_gguf
         from llamafile_format.weights.gguf import read_gguf
 
         return role_of_gguf(read_gguf(source))
+    if found is not None or named_format(path) is not None:
+        return "weights"
     if is_pin_path(path):
         return "document"
     return "runtime" if parse_runtime_path(path) is not None else role_of_name(path)
 
 
 def media_of(path: str, role: str, source: ByteSource) -> str:
-    """The media type; a GGUF is one whatever its name."""
-    if source.size >= 4 and source.read_at(0, 4) == _MAGIC:
-        return "application/x-gguf"
-    return media_type(path, role)
+    """The media type; weights of a known format are what they are, whatever their name."""
+    found = recognise_format(source)
+    return media_type(path, role) if found is None else found.media_type
 
 
 def expand_splits(paths: Sequence[Path]) -> list[Path]:
     """``paths`` with every named shard replaced by its whole set, each file once, in the order of first mention.
 
-    Raises UsageError that names the missing shards.
+    What a file is its header says (7.8.6): a whole model may be called like a shard. Raises UsageError that names the
+    missing shards and counts them.
     """
     result: dict[Path, None] = {}
     for path in paths:
         match = SPLIT_NAME.match(path.name)
-        if match is None or int(match["count"]) < 2:
+        count = _shards_of(path) if match is not None else 0
+        if match is None or count < 2:
             result[path] = None
             continue
-        shards = [
-            path.with_name(f"{match['stem']}-{number:05d}-of-{match['count']}.gguf")
-            for number in range(1, int(match["count"]) + 1)
-        ]
+        shards = [path.with_name(f"{match['stem']}-{n:05d}-of-{count:05d}.gguf") for n in range(1, count + 1)]
         missing = [shard.name for shard in shards if not shard.is_file()]
         if missing:
             raise UsageError(
-                f"{path.name} is one of {len(shards)} shards and {', '.join(missing[:4])} "
-                f"{'is' if len(missing) == 1 else 'are'} missing in {path.parent}",
+                f"{path.name} is one of {count} shards; {len(missing)} of them "
+                f"{'is' if len(missing) == 1 else 'are'} not in {path.parent}: {listed(missing[:4], len(missing))}",
                 hint="put all shards into one folder",
             )
         result.update(dict.fromkeys(shards))
     return list(result)
+
+
+def _shards_of(path: Path) -> int:
+    """Of how many shards the file at ``path`` is one; 1 for a whole model, and for what is not read as one."""
+    from llamafile_format.weights.gguf import read_gguf
+
+    shard = shard_of(read_gguf(FileSource(path), budget=QUICK_HEADER)) if path.is_file() else None
+    return 1 if shard is None else shard[1]
 
 
 def split_sets(paths: Iterable[str]) -> dict[str, list[str]]:
