@@ -12,7 +12,6 @@ from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.source import Window
-from llamafile_format.weights.formats import named_format
 from llamafile_format.zip.records import STORED
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
             continue
         why = uses.get(member.path, ())
         if member.offset < 0:
-            if member.role in _CHECKED or why or named_format(member.path):
+            if member.role in _CHECKED or why_weights(member, why):
                 yield _unchecked(member, "its data does not lie inside the file")
             continue
         yield from _weights(container, member, why, deep)
@@ -58,7 +57,7 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
 def _weights(container: Container, member: MemberFacts, why: tuple[str, ...], deep: bool) -> Iterator[Finding]:
     """The member as weights, if it is or should be any."""
     if member.method != STORED:  # reported by the archive checks; compressed weights cannot be read in place
-        if why_weights(subject_of(container, member, why), named_format(member.path)):
+        if why_weights(member, why):
             yield _unchecked(member, "it is compressed")
         return
     yield from check_weights_member(subject_of(container, member, why), deep=deep)

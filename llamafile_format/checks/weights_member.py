@@ -7,10 +7,11 @@ and whatever is called or used so must begin like weights.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from llamafile_format.checks.subject import Subject
 from llamafile_format.findings import Finding, Where
-from llamafile_format.manifest.roles import MODEL_ROLES
+from llamafile_format.manifest.roles import MODEL_ROLES, known
 from llamafile_format.prefix.impostors import Impostor, recognise_instead, recognise_pointer
 from llamafile_format.weights.formats import GGUF, Format, named_format, promises, recognise_format
 from llamafile_format.weights.gguf_model import Gguf
@@ -45,14 +46,29 @@ def check_weights_member(subject: Subject, *, deep: bool) -> Iterator[Finding]:
     else:
         yield from _none(subject, promised)
     if found is not None and promised is not None and not promises(promised, found):
-        yield _instead(subject, f"its bytes are {found.name}", named=promised)
+        yield _instead(subject, f"its bytes are {found.name}")
 
 
-def why_weights(subject: Subject, promised: Format | None) -> tuple[str, ...]:
-    """Why ``subject`` should be weights, whatever its bytes: phrases that continue "it is taken for weights by"."""
-    by_role = subject.role in MODEL_ROLES or subject.media_type == GGUF.media_type
-    reasons = [f"its name, which promises {promised.name}"] if promised else []
-    return (*reasons, *([f"its role, {subject.role}"] if by_role else []), *subject.uses)
+class Claimed(Protocol):
+    """What is said about a member."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def media_type(self) -> str: ...
+
+
+def why_weights(member: Claimed, uses: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Why ``member`` should be weights, whatever its bytes: phrases that continue "it is taken for weights by"."""
+    promised = named_format(member.path)
+    name = (f"its name, which promises {promised.name}",) if promised else ()
+    role = (f"its role, {member.role}",) if member.role in MODEL_ROLES else ()
+    media = (f"its media type, {member.media_type}",) if member.media_type == GGUF.media_type else ()
+    return (*name, *(role or media), *uses)
 
 
 def _gguf(subject: Subject, deep: bool) -> Iterator[Finding]:
@@ -61,11 +77,16 @@ def _gguf(subject: Subject, deep: bool) -> Iterator[Finding]:
     gguf = subject.read(None if deep else QUICK_HEADER)
     _, findings = check_gguf(subject.source, base=subject.base, member=subject.path, deep=deep, gguf=gguf)
     yield from findings
-    if subject.listed and gguf.stopped != "fault":
+    if _claims_role(subject) and gguf.stopped != "fault":
         yield from _role_of(subject, gguf)
     if not deep:
         left = f"beyond {QUICK_HEADER} bytes of the header" if gguf.stopped == "budget" else "vocabulary and padding"
         yield Finding("LF9006", _where(subject), {"path": subject.path, "what": left})
+
+
+def _claims_role(subject: Subject) -> bool:
+    """True if somebody gave the role and this version knows what it means; another one may mean what it does not."""
+    return subject.listed and known(subject.role)
 
 
 def _role_of(subject: Subject, gguf: Gguf) -> Iterator[Finding]:
@@ -84,13 +105,13 @@ def _article(kind: GgufKind) -> str:
 def _other_format(subject: Subject, found: Format) -> Iterator[Finding]:
     args = {"path": subject.path, "format": found.name}
     yield Finding("LF5087" if found.obsolete else "LF5086", _where(subject), args)
-    if subject.listed and subject.role not in MODEL_ROLES:
+    if _claims_role(subject) and subject.role not in MODEL_ROLES:
         yield _role(subject, found.name, "weights, adapter, projector or draft")
 
 
 def _none(subject: Subject, promised: Format | None) -> Iterator[Finding]:
     """What does not begin like weights: fine, unless something says that it is."""
-    reasons = why_weights(subject, promised)
+    reasons = why_weights(subject, subject.uses)
     if not reasons:
         yield from _data(subject)
         return
@@ -103,7 +124,7 @@ def _none(subject: Subject, promised: Format | None) -> Iterator[Finding]:
         _, findings = check_gguf(subject.source, base=subject.base, member=subject.path, deep=False)
         yield from findings
     elif promised is not None:
-        yield _instead(subject, "its bytes are something else", named=promised)
+        yield _instead(subject, "its bytes are something else")
     else:
         reason = f"this version has no reader for {subject.media_type}"
         yield Finding("LF9003", _where(subject), {"path": subject.path, "reason": reason})
@@ -118,8 +139,8 @@ def _data(subject: Subject) -> Iterator[Finding]:
         yield Finding("LF3035", _where(subject), {"path": subject.path})
 
 
-def _instead(subject: Subject, what: str, *, impostor: Impostor | None = None, named: Format | None = None) -> Finding:
-    why = " and ".join(why_weights(subject, named or named_format(subject.path)))
+def _instead(subject: Subject, what: str, *, impostor: Impostor | None = None) -> Finding:
+    why = " and ".join(why_weights(subject, subject.uses))
     args = {"path": subject.path, "why": why, "what": what, "rule": impostor.rule if impostor else "LF5085"}
     return Finding("LF5085", _where(subject), args)
 

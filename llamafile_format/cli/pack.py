@@ -10,7 +10,7 @@ import click
 
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
-from llamafile_format.packing.inputs import Include, include_of
+from llamafile_format.packing.inputs import Include, data_of, include_of
 from llamafile_format.packing.pack import PROFILES, pack
 from llamafile_format.packing.runtime_members import FLAVOURS
 from llamafile_format.reports.escape import printable
@@ -58,6 +58,13 @@ WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bit
     multiple=True,
     help="Role of an included file, where its contents do not tell.",
 )
+@click.option(
+    "--data",
+    "data",
+    metavar="PATH[=MEMBER]",
+    multiple=True,
+    help="Include a file that is no model, and that nothing opens or checks (role document).",
+)
 @click.option("--name", default="", help="Name of the model, for catalogues.")
 @click.option("--license", "license_", default="", help="Licence as an SPDX expression, such as Apache-2.0.")
 @click.option("--source", default="", help="Where the model comes from, such as a URL.")
@@ -70,7 +77,8 @@ WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bit
 @click.option("--default", "default", metavar="MEMBER", default="", help="Model that starts, when there are several.")
 @click.option("--merge-splits", is_flag=True, help="Merge the shards of a split GGUF into one member.")
 @click.option("--profile", type=click.Choice(PROFILES), default=None, help="archive adds SHA-512 to every digest.")
-@click.option("--force", is_flag=True, help="Replace OUT if it exists; pack a model that the runtime does not know.")
+@click.option("--engine-only", is_flag=True, help="Pack an engine without a model: it takes one with -m.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists; pack a model that is at fault or does not fit.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     files: tuple[str, ...],
@@ -83,6 +91,7 @@ def command(
     recipe: str,
     includes: tuple[str, ...],
     roles: tuple[str, ...],
+    data: tuple[str, ...],
     name: str,
     license_: str,
     source: str,
@@ -91,6 +100,7 @@ def command(
     default: str,
     merge_splits: bool,
     profile: str | None,
+    engine_only: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -99,6 +109,7 @@ def command(
     The file starts on every system that the runtime inside has a build for: ./FILE opens a chat page. --prefix none
     packs data only. The same inputs give the same bytes on any machine. One shard of a split GGUF stands for its whole
     set. Files that are not models get their role from contents and name: licences, model cards, templates, documents.
+    What a file is its bytes say: a pointer, a page or an empty file called model is refused.
 
     \b
     llamafile-format pack model.gguf --license Apache-2.0 -o model.llamafile
@@ -115,7 +126,7 @@ def command(
             runtime=runtime,
             flavour=flavour or "",
             args=read_args(args, args_file),
-            include=with_roles([include_of(text) for text in includes], roles),
+            include=[*with_roles([include_of(text) for text in includes], roles), *map(data_of, data)],
             recipe=recipe,
             name=name,
             license=license_,
@@ -125,6 +136,7 @@ def command(
             align=align,
             profile=profile or "",
             merge_splits=merge_splits,
+            engine_only=engine_only,
             force=force,
             progress=callback,
         )

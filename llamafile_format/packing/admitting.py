@@ -16,8 +16,6 @@ from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.packing.assemble import Content
 from llamafile_format.prefix.impostors import recognise_instead
 from llamafile_format.rules import Severity, rule
-from llamafile_format.source import ByteSource
-from llamafile_format.weights.formats import named_format, recognise_format
 from llamafile_format.weights.gguf import read_gguf
 
 NEVER = frozenset({"LF5001", "LF5085", "LF3034", "LF3036"})
@@ -76,13 +74,4 @@ def require_model(contents: Sequence[Content], *, engine: bool, engine_only: boo
     if engine and not engine_only:
         raise UsageError(
             "there is an engine and no model", hint="name a GGUF file, or say that it is meant: --engine-only"
-        )
-
-
-def check_data(path: str, source: ByteSource) -> None:
-    """UsageError for ``--data`` of a file that is named, or begins, like weights (clause 8.1.6)."""
-    found = recognise_format(source) or named_format(path)
-    if found is not None:
-        raise UsageError(
-            f"{path} is {found.name} by its bytes or its name, and not mere data", hint="name it without --data"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,15 @@ _RESERVED_ROLES = ("readme", "chunks", "manifest", "history", "engine-asset")
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """A file to include: where it lies, its member name (default: its own name), its role (default: recognised)."""
+    """A file to include: where it lies, its member name (default: its own name), its role (default: recognised).
+
+    ``data`` says that it is of no known kind, whatever its name.
+    """
 
     path: Path
     member: str = ""
     role: str = ""
+    data: bool = False
 
 
 def include_of(text: str) -> Include:
@@ -38,6 +42,22 @@ def include_of(text: str) -> Include:
         path, _, member = text.rpartition("=")
         return Include(Path(path), member)
     return Include(Path(text))
+
+
+def data_of(text: str) -> Include:
+    """``PATH`` or ``PATH=MEMBER`` as data that nothing opens: role ``document`` (clause 8.1.6).
+
+    UsageError for what is named, or begins, like weights.
+    """
+    include = replace(include_of(text), role="document", data=True)
+    source = FileSource(include.path)
+    for name in {include.path.name, include.member or include.path.name}:
+        if (found := recognise_format(source) or named_format(name)) is not None:
+            raise UsageError(
+                f"{include.path} is {found.name} by its bytes or its name, and not mere data",
+                hint="name it without --data",
+            )
+    return include
 
 
 def check_alignment(alignment: int) -> int:
@@ -71,7 +91,8 @@ def content_of(include: Include, alignment: int = DEFAULT_ALIGNMENT) -> Content:
     path = check_name(include.member or include.path.name)
     source = FileSource(include.path)
     role = check_role(include.role) if include.role else recognise_role(path, source)
-    return Content(path, role, media_of(path, role, source), source, alignment_of(role, alignment))
+    media = "application/octet-stream" if include.data else media_of(path, role, source)
+    return Content(path, role, media, source, alignment_of(role, alignment))
 
 
 def text_content(path: str, role: str, data: bytes) -> Content:
