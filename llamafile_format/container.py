@@ -11,15 +11,15 @@ import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
-from llamafile_format.checks.canonical import Claims
-from llamafile_format.checks.manifest import layout_of
-from llamafile_format.checks.verdict import Kind
 from llamafile_format.errors import FormatError, LimitExceeded, NotALlamafile, SourceError
 from llamafile_format.findings import Finding
+from llamafile_format.legacy import LegacySplit, split_legacy
+from llamafile_format.manifest.claims import Claims, layout_of
 from llamafile_format.manifest.model import MANIFEST_PATH, MAX_MANIFEST, Manifest, Member
 from llamafile_format.manifest.reader import read_manifest
 from llamafile_format.prefix.reverted import form_of, revert
@@ -48,6 +48,14 @@ CUT_OFF = frozenset({"LF1010", "LF1011"})
 
 MAX_INFLATED = 64 << 20  # clause 9.5: bytes that a deflated member may unpack to in memory
 MAX_KEPT_ROWS = 1 << 17  # keys and tensors of weights kept in memory; some 50 MB at worst
+
+
+class Kind(Enum):
+    """What the file turned out to be."""
+
+    CONTAINER = "llamafile 1"
+    LEGACY = "legacy llamafile"
+    OTHER = "not a llamafile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +159,12 @@ class Container:
         """Bytes [0, engine_size) that are the engine, without padding."""
         if self.manifest is not None:
             return min(self.manifest.prefix.engine_size, self.size)
-        from llamafile_format.legacy import split_legacy
+        return self.legacy_split.engine_size
 
-        return split_legacy(self).engine_size
+    @cached_property
+    def legacy_split(self) -> LegacySplit:
+        """Engine and user's members of a legacy file (clause 9.3)."""
+        return split_legacy(self.archive, self.generations, size=self.size, image_end=self.prefix.end or 0)
 
     @cached_property
     def prefix(self) -> PrefixFacts:
@@ -221,9 +232,7 @@ class Container:
 
     @cached_property
     def _engine_indices(self) -> frozenset[int]:
-        from llamafile_format.legacy import split_legacy
-
-        return frozenset(entry.index for entry in split_legacy(self).engine_entries)
+        return frozenset(entry.index for entry in self.legacy_split.engine_entries)
 
     def entry(self, path: str) -> Entry:
         """The directory entry ``path``; KeyError with the names that there are."""

@@ -75,6 +75,12 @@ class SourceError(LlamafileError, OSError):
     exit_code = 4
 
 
+class RuntimeFailure(LlamafileError):
+    """A runtime that could not be started, died, took too long, or did not keep to the protocol."""
+
+    exit_code = 4
+
+
 class LimitExceeded(FormatError):
     """A number in the file asks for more than the documented limit; nothing was allocated."""
 

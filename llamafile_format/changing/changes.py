@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from llamafile_format.changing.carry import Carried, CarriedEngine, without_second_digest
 from llamafile_format.changing.history import Change, kept_signatures, removed_before
 from llamafile_format.changing.migrate_arguments import (
     ARGUMENTS,
@@ -21,45 +20,38 @@ from llamafile_format.changing.migrate_arguments import (
     new_arguments,
     sha256_of,
 )
+from llamafile_format.changing.order import Order
 from llamafile_format.changing.runtime_changes import exchanged, new_launcher, new_misfits
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import README_PATH, VERSION, EngineAsset, EngineDirectory
 from llamafile_format.manifest.reader import MAX_TEXT
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAPPED_ROLES, MODEL_ROLES
-from llamafile_format.packing.admitting import admit, require_model
-from llamafile_format.packing.assemble import Content, Labels, PrefixContent
-from llamafile_format.packing.created import created_text
-from llamafile_format.packing.inputs import Include, check_alignment, check_name, choose_default, content_of
-from llamafile_format.packing.pack import PROFILES, Args, prefix_content_of, prefix_of
-from llamafile_format.packing.pack import asset_of as asset_digests
-from llamafile_format.packing.readme import readme_text
-from llamafile_format.packing.runtime_members import LAUNCHER, launcher_prefix
+from llamafile_format.packing import (
+    LAUNCHER,
+    PROFILES,
+    Carried,
+    CarriedEngine,
+    Content,
+    Labels,
+    PrefixContent,
+    admit,
+    check_alignment,
+    check_name,
+    choose_default,
+    content_of,
+    created_text,
+    launcher_prefix,
+    prefix_content_of,
+    prefix_of,
+    readme_text,
+    require_model,
+    without_second_digest,
+)
+from llamafile_format.packing import asset_of as asset_digests
 from llamafile_format.zip.engine import engine_records
 from llamafile_format.zip.entry import Entry
 from llamafile_format.zip.names import collisions, is_reserved
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What was asked for. None and empty mean: as it is."""
-
-    prefix: str | None = None
-    runtime: str | None = None
-    flavour: str | None = None
-    args: Args | None = None
-    include: tuple[Include, ...] = ()
-    remove: tuple[str, ...] = ()
-    rename: Mapping[str, str] = field(default_factory=dict)
-    profile: str | None = None
-    default: str | None = None
-    align: int | None = None
-    name: str | None = None
-    license: str | None = None
-    source: str | None = None
-    created: str | None = None
-    engine_only: bool = False
-    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +352,7 @@ def _readme(
     contents: dict[str, Content], carried: Carried, labels: Labels, engine: CarriedEngine, changes: list[Change]
 ) -> None:
     """The README is ours to write: anew if its text no longer fits. A stranger's text stays while the engine does."""
-    from llamafile_format.packing.inputs import text_content
+    from llamafile_format.packing import text_content
 
     text = readme_text(labels.name, engine=bool(engine.source.size), launcher=engine.launcher)
     wanted = text_content(README_PATH, "readme", text)

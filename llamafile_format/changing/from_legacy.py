@@ -13,15 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llamafile_format.changing.carry import Carried, CarriedEngine
 from llamafile_format.container import Container, inflate
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.findings import Finding
-from llamafile_format.legacy import LegacySplit, split_legacy
+from llamafile_format.legacy import LegacySplit
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, alignment_of
 from llamafile_format.output.transfer import write_at
-from llamafile_format.packing.assemble import Content, Labels
-from llamafile_format.packing.inputs import media_of, recognise_role
+from llamafile_format.packing import Carried, CarriedEngine, Content, Labels, media_of, recognise_role
 from llamafile_format.rules import rule
 from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
 from llamafile_format.zip.names import is_reserved, name_problems
@@ -61,7 +59,7 @@ def carry_legacy(
         )
     findings = legacy_findings(container)
     _refuse_two_faces(container, findings)
-    split = split_legacy(container)
+    split = container.legacy_split
     entries = [entry for entry in split.user_entries if entry.path not in remove and not _is_folder(entry)]
     _check_entries(entries)
     contents = [_content(container, entry, rename, align, folder) for entry in entries]

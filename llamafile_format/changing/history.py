@@ -6,11 +6,9 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from llamafile_format.changing.carry import Carried
 from llamafile_format.errors import FormatError
 from llamafile_format.manifest.model import HISTORY_FOLDER
-from llamafile_format.packing.assemble import Content
-from llamafile_format.packing.inputs import text_content
+from llamafile_format.packing import Carried, Content, text_content
 
 Change = Mapping[str, Any]
 """One thing that a repack did: ``what``, and the values before and after. No clock, host, user or tool version."""

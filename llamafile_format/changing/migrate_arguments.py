@@ -7,11 +7,8 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from llamafile_format.changing.carry import Carried, CarriedEngine
 from llamafile_format.changing.history import changes_of
-from llamafile_format.packing.assemble import Content
-from llamafile_format.packing.inputs import text_content
-from llamafile_format.packing.pack import Args, arguments_content
+from llamafile_format.packing import Args, Carried, CarriedEngine, Content, arguments_content, text_content
 from llamafile_format.prefix.arguments import (
     BUNDLE,
     MAX_SIZE,

@@ -12,22 +12,33 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llamafile_format.changing.carry import Carried, carry
-from llamafile_format.changing.changes import Order, Plan, plan_changes
+from llamafile_format.changing.changes import Plan, plan_changes
+from llamafile_format.changing.damage import check_crcs, check_written
 from llamafile_format.changing.from_legacy import carry_legacy
 from llamafile_format.changing.history import claimed_signers, entry, legacy_order
-from llamafile_format.checks.verdict import Kind
-from llamafile_format.container import Container, Openable, open_container
-from llamafile_format.errors import SourceError, UsageError
+from llamafile_format.changing.order import Order
+from llamafile_format.container import Container, Kind, Openable, open_container
+from llamafile_format.engines.members import is_of_runtime
+from llamafile_format.errors import UsageError
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
 from llamafile_format.output.publish import output
 from llamafile_format.output.transfer import copy
-from llamafile_format.packing.assemble import Assembled, Content, PrefixContent, assemble
-from llamafile_format.packing.inputs import Include
-from llamafile_format.packing.judging import Judgement, judge, refuse, with_forced
-from llamafile_format.packing.pack import Args, notes_about
-from llamafile_format.packing.runtime_members import LAUNCHER, is_of_runtime
-from llamafile_format.packing.windows import Companion
+from llamafile_format.packing import (
+    LAUNCHER,
+    Args,
+    Assembled,
+    Carried,
+    Companion,
+    Content,
+    Include,
+    Judgement,
+    assemble,
+    carry,
+    judge,
+    notes_about,
+    refuse_errors,
+    with_forced,
+)
 from llamafile_format.source import FileSource
 from llamafile_format.source.pending import refuse_pending
 
@@ -198,9 +209,9 @@ class _Job:
             return self._unchanged()
         self._allow_in_place()
         if self.plan.misfits and not self.force:
-            from llamafile_format.packing.fitting import refuse as refuse_misfit
+            from llamafile_format.packing import refuse
 
-            refuse_misfit(self.plan.misfits, "the runtime inside")
+            refuse(self.plan.misfits, "the runtime inside")
         self.companion.check(self.plan.prefix, self.plan.contents, force=self.force or self.in_place)
         plan = self._with_history()
         notes: tuple[str, ...] = ()
@@ -242,7 +253,7 @@ class _Job:
         with self._output(plan.prefix.size > 0) as out:
             size, shared, crcs = write_legacy(out, plan.prefix, contents, progress=self._advance(plan))
             check_crcs(crcs, self.carried, plan)
-            refuse(judge(FileSource.from_descriptor(out, self.target.name), plan.fresh), force=self.force)
+            refuse_errors(judge(FileSource.from_descriptor(out, self.target.name), plan.fresh), force=self.force)
         notes = ("a legacy llamafile has no manifest: digests, history and signatures stay behind",)
         return replace(self._base("replaced" if self.in_place else "new file"), size=size, shared=shared, notes=notes)
 
@@ -358,31 +369,6 @@ def sorted_contents(plan: Plan) -> list[Content]:
     from llamafile_format.manifest.roles import file_order
 
     return sorted(plan.contents, key=lambda content: file_order(content.role, content.path))
-
-
-def check_written(written: Assembled, carried: Carried, plan: Plan) -> None:
-    """Digests that were computed in this pass against what was known before; raised before the file gets its name."""
-    check_crcs({member.path: int(member.crc32, 16) for member in written.manifest.members}, carried, plan)
-    old: PrefixContent = plan.prefix
-    if old.engine is carried.engine.source and carried.engine.known is not None:
-        digests, _ = carried.engine.known
-        if written.manifest.prefix.sha256 != digests.sha256.hex():
-            raise SourceError(
-                "the prefix is damaged: its bytes no longer have the recorded SHA-256",
-                hint="find an intact copy, or give the engine anew with --prefix",
-            )
-
-
-def check_crcs(found: Mapping[str, int], carried: Carried, plan: Plan) -> None:
-    """The CRC-32 of members that had no other digest must be the one that their old directory names."""
-    old = {content.path: content.source for content in carried.contents}
-    kept = {content.path for content in plan.contents if content.source is old.get(content.path)}
-    for path, crc in carried.crc32.items():
-        if path in kept and path in found and found[path] != crc:
-            raise UsageError(
-                f"{path} is damaged: its CRC-32 is {found[path]:08x}, the directory says {crc:08x}",
-                hint="find an intact copy; repacking would give the damage a valid digest",
-            )
 
 
 def sentences(changes: Sequence[Mapping[str, object]]) -> tuple[str, ...]:

@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from llamafile_format.changing.carry import Carried, CarriedEngine
+from llamafile_format.engines.members import is_of_runtime
 from llamafile_format.errors import UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MODEL_ROLES
-from llamafile_format.packing.assemble import Content
-from llamafile_format.packing.runtime_members import (
+from llamafile_format.packing import (
     DEFAULT_RUNTIME,
     LAUNCHER,
     NONE,
+    Carried,
+    CarriedEngine,
+    Content,
     choose,
-    is_of_runtime,
     pins_among,
     runtime_contents,
 )
 from llamafile_format.source import BytesSource
 
 if TYPE_CHECKING:
-    from llamafile_format.changing.changes import Order
+    from llamafile_format.changing.order import Order
 
 
 def new_launcher() -> CarriedEngine:
@@ -56,7 +57,7 @@ def exchanged(contents: Mapping[str, Content], order: Order) -> tuple[list[str],
 
 def new_misfits(carried: Carried, contents: Mapping[str, Content], default: str) -> tuple[Finding, ...]:
     """What the runtimes inside do not know of the models, if this step brought in either of them."""
-    from llamafile_format.packing.fitting import misfits
+    from llamafile_format.packing import misfits
 
     old = {content.path: content.source for content in carried.contents}
     new = [content for path, content in contents.items() if content.source is not old.get(path)]

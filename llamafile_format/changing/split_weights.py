@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llamafile_format.changing.carry import Carried, CarriedEngine
 from llamafile_format.changing.changes import Plan
 from llamafile_format.changing.migrate_arguments import ARGUMENTS, engine_dialect, named_model
 from llamafile_format.errors import UsageError
@@ -15,9 +14,7 @@ from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.output.publish import output
 from llamafile_format.output.transfer import clone, file_range, write_at
-from llamafile_format.packing.assemble import Content
-from llamafile_format.packing.inputs import text_content
-from llamafile_format.packing.runtime_members import LAUNCHER, launcher_prefix
+from llamafile_format.packing import LAUNCHER, Carried, CarriedEngine, Content, launcher_prefix, text_content
 from llamafile_format.prefix.arguments import Dialect, Token, encode, parse, with_bundled_names
 from llamafile_format.prefix.arguments_token import literal
 

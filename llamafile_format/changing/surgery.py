@@ -26,10 +26,8 @@ from llamafile_format.source import ByteSource, FileSource, Window
 from llamafile_format.source.pending import journal_path, refuse_pending
 
 if TYPE_CHECKING:  # commands that only append need none of what assembles a file
-    from llamafile_format.changing.carry import Carried
     from llamafile_format.changing.changes import Plan
-    from llamafile_format.packing.assemble import Assembled, Content, PrefixContent
-    from llamafile_format.packing.judging import Judgement
+    from llamafile_format.packing import Assembled, Carried, Content, Judgement, PrefixContent
 
 HELD_MINIMUM = 1 << 20  # bytes; smaller members are written anew, larger ones stay on their blocks
 MAX_WRITTEN = 512 << 20  # bytes that a change in place may write twice (journal and file)
@@ -101,7 +99,7 @@ def operate(
     SourceError if writing fails; the file is then the old one again, or, if even that failed, the journal stays and the
     message says so.
     """
-    from llamafile_format.changing.repack import check_written
+    from llamafile_format.changing.damage import check_written
 
     source = container.source
     if not isinstance(source, FileSource):
@@ -290,7 +288,7 @@ def _shadow(
     """The new file in a nameless sparse file; what is held is a hole in it. Nothing held is read or written."""
     from tempfile import TemporaryFile
 
-    from llamafile_format.packing.assemble import assemble
+    from llamafile_format.packing import assemble
 
     with TemporaryFile(dir=folder) as hole, TemporaryFile(dir=folder) as file:
         os.ftruncate(hole.fileno(), max((item.length for item in held), default=0))

@@ -14,7 +14,7 @@ from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.manifest.model import RESERVED_FOLDER
 from llamafile_format.manifest.roles import unix_mode
 from llamafile_format.output.transfer import clone, copy, write_at
-from llamafile_format.packing.assemble import Content, PrefixContent
+from llamafile_format.packing import Content, PrefixContent
 from llamafile_format.zip.records import (
     EOCD,
     EOCD64,

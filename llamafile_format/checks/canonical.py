@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llamafile_format.findings import Finding, Where
-from llamafile_format.manifest.layout import Layout
-from llamafile_format.manifest.model import SIGNATURES_FOLDER, Manifest
+from llamafile_format.manifest.claims import Claims
+from llamafile_format.manifest.model import SIGNATURES_FOLDER
 from llamafile_format.manifest.roles import unix_mode
 from llamafile_format.signing.records.record import MAX_RECORD, MAX_RECORDS, MAX_TAIL, parse_record_path
 from llamafile_format.source import ByteSource
@@ -28,17 +28,6 @@ class Tail:
 
     records: tuple[tuple[Placed, int], ...]
     directory_offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What determines a container's structure: the manifest, its ``data`` as it stands in the file, the layout that it
-    implies, and the ``engine`` directory records carried over from the prefix, verbatim."""
-
-    manifest: Manifest
-    data: bytes
-    layout: Layout
-    engine: Sequence[bytes] = ()
 
 
 def check_structure(source: ByteSource, archive: Archive, claims: Claims) -> Iterator[Finding]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from llamafile_format.checks.canonical import Claims
 from llamafile_format.findings import Finding, Where
+from llamafile_format.manifest.claims import Claims
 from llamafile_format.manifest.hashing import Piece, Progress, check_pieces, digest_range
 from llamafile_format.manifest.layout import Tile, chunk_line, tiles
 from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces
@@ -40,22 +40,22 @@ Faults = dict[str, list[tuple[Tile, bytes, bool, bool]]]
 
 
 def check_chunks(
-    source: ByteSource, claims: Claims, *, exhaustive: bool = False, progress: Progress | None = None
+    source: ByteSource, claims: Claims, *, whole: Collection[str] = (), progress: Progress | None = None
 ) -> Iterator[Finding]:
     """Hash all of [0, end of the chunk list) against list and manifest. Raises SourceError when reading fails.
 
-    The exhaustive level also computes whole-member digests and CRCs, in the same read.
+    Of the members ``whole`` (paths) the whole digests and the CRC are computed too, in the same read.
     """
     text = _List()
     singles = {m.path: m for m in claims.manifest.members if 0 < m.size <= CHUNK_SIZE and m.path != "-"}
-    apart = {m.path for m in claims.manifest.members if exhaustive and (m.size > CHUNK_SIZE or m.sha512)}
+    apart = {m.path for m in claims.manifest.members if m.path in whole and (m.size > CHUNK_SIZE or m.sha512)}
     wrong: Faults = defaultdict(list)
     for mismatch in check_pieces(source, _expected(source, claims, text, singles, apart), progress=progress):
         piece = mismatch.piece
         path = _path_at(claims, piece.offset)
         tile = Tile(piece.offset, piece.length, path)
         wrong[path].append((tile, mismatch.sha256, mismatch.digest, mismatch.crc32))
-    whole = [
+    of_wholes = [
         finding
         for member in claims.manifest.members
         if member.path in apart
@@ -73,7 +73,7 @@ def check_chunks(
                 yield _finding("LF4005", member, path=path, crc32=member.crc32)
     yield from _check_digests_of_singles(claims, text)
     # Damage that was located explains a wrong whole digest; saying it twice would hide the place.
-    yield from (finding for finding in whole if finding.where.member not in wrong)
+    yield from (finding for finding in of_wholes if finding.where.member not in wrong)
 
 
 def _finding(rule: str, member: Member, **args: str | int) -> Finding:

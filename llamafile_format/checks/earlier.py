@@ -20,9 +20,9 @@ from llamafile_format.manifest.model import HISTORY_FOLDER, MANIFEST_PATH, MAX_M
 from llamafile_format.manifest.reader import read_manifest
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.signing.records.envelope import Bundle, read_bundle
-from llamafile_format.signing.records.evidence import Standing
 from llamafile_format.signing.records.record import MAX_RECORD, RecordKind, parse_record_path
 from llamafile_format.signing.records.statement import Statement, read_statement
+from llamafile_format.signing.trust.evidence import Standing
 from llamafile_format.signing.trust.judgement import Circumstances, judge_bundle
 from llamafile_format.signing.trust.policy import Policy
 

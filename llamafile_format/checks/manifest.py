@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from llamafile_format.findings import Finding, Value, Where
-from llamafile_format.manifest.layout import Layout, plan
+from llamafile_format.manifest.claims import layout_of
 from llamafile_format.manifest.model import (
     CHUNKS_PATH,
     HISTORY_FOLDER,
@@ -38,14 +38,6 @@ def check_manifest(manifest: Manifest) -> list[Finding]:
         *_check_default(manifest),
         *_check_offsets(manifest),
     ]
-
-
-def layout_of(manifest: Manifest) -> Layout | None:
-    """The layout that ``manifest`` determines; None if it has no chunk list at its end."""
-    if not manifest.members or manifest.members[-1].path != CHUNKS_PATH:
-        return None
-    members = [(member.path, member.size, member.alignment) for member in manifest.members[:-1]]
-    return plan(manifest.prefix.size, members, sha512=manifest.profile == "archive")
 
 
 def _check_names(manifest: Manifest) -> Iterator[Finding]:

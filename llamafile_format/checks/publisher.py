@@ -8,7 +8,7 @@ say that somebody published what is in here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,9 @@ from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.signing.records.envelope import Bundle, read_bundle
-from llamafile_format.signing.records.evidence import Standing, moment
 from llamafile_format.signing.records.record import MAX_RECORD
 from llamafile_format.signing.records.statement import OMS_PREDICATE, Resource, Statement, read_statement
+from llamafile_format.signing.trust.evidence import PublisherFact, Standing, moment
 from llamafile_format.signing.trust.judgement import Circumstances, Judgement, judge_bundle
 from llamafile_format.signing.trust.policy import Policy, Role
 
@@ -30,31 +30,6 @@ PUBLISHER_ROLE = "publisher-signature"
 _STRUCTURAL = frozenset({"readme", "chunks", "manifest", "engine-asset", "signature-record", "history", PUBLISHER_ROLE})
 MAX_PUBLISHERS = 64  # clause 13.5.3: each costs signature checks, and a container has room for thousands
 _NAMED = 3  # matches told in one line
-
-
-@dataclass(frozen=True, slots=True)
-class PublisherFact:
-    """One publisher signature as a report shows it.
-
-    ``matched`` are pairs of (name that the publisher gave, path of the member here); ``total`` is how many files the
-    signature names. ``signer`` is the policy's word, empty unless one of its signers in role publisher made it;
-    ``standing`` is trusted only if this run also recomputed what it rests on, and no weights are left over that nobody
-    trusted has published. ``because`` completes "trusted because" or "not, because".
-    """
-
-    member: str
-    signer: str
-    matched: tuple[tuple[str, str], ...]
-    total: int
-    standing: Standing
-    because: str
-    method: str = ""
-    time: str = ""
-
-    @property
-    def established(self) -> bool:
-        """True if the signer published, in this very form, the members that are matched."""
-        return self.standing is Standing.TRUSTED and bool(self.matched)
 
 
 def check_publishers(

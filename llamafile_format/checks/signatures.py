@@ -17,7 +17,6 @@ from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.layout import Layout
 from llamafile_format.manifest.model import Manifest
 from llamafile_format.signing.records.envelope import Bundle, Method, read_bundle
-from llamafile_format.signing.records.evidence import Evidence, Stamp, Vouching
 from llamafile_format.signing.records.record import (
     MAX_RECORD,
     MAX_RECORDS,
@@ -35,6 +34,7 @@ from llamafile_format.signing.records.statement import (
     covered_resources,
     read_statement,
 )
+from llamafile_format.signing.trust.evidence import Evidence, Stamp, Vouching
 from llamafile_format.signing.trust.material import MAX_IN_ALL, read_material
 
 if TYPE_CHECKING:

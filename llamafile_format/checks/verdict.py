@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from llamafile_format.container import Kind
 from llamafile_format.findings import Finding
 from llamafile_format.rules import Layer, Severity, rule
 
 if TYPE_CHECKING:
-    from llamafile_format.checks.publisher import PublisherFact
-    from llamafile_format.signing.records.evidence import SignatureFact
+    from llamafile_format.signing.trust.evidence import PublisherFact, SignatureFact
 
 
 class Verdict(Enum):
@@ -35,14 +35,6 @@ class Level(Enum):
     def whole(self) -> bool:
         """True if whole digests are recomputed too."""
         return self in (Level.EXHAUSTIVE, Level.BEHAVIOUR)
-
-
-class Kind(Enum):
-    """What the file turned out to be."""
-
-    CONTAINER = "llamafile 1"
-    LEGACY = "legacy llamafile"
-    OTHER = "not a llamafile"
 
 
 @dataclass(frozen=True, slots=True)

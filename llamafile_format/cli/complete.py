@@ -6,7 +6,7 @@ import click
 
 from llamafile_format.cli.run import begin, choosing
 from llamafile_format.errors import UsageError
-from llamafile_format.running.run import Selection
+from llamafile_format.running import Selection
 
 
 @click.command("complete")

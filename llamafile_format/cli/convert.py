@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from llamafile_format.changing.convert import FORMS, convert
+from llamafile_format.changing import FORMS, convert
 from llamafile_format.cli.terminal import progress
-from llamafile_format.reports.escape import printable
+from llamafile_format.reports import printable
 
 
 @click.command("convert")

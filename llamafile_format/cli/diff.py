@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from llamafile_format.examining.diff import diff
-from llamafile_format.reports.escape import printable
+from llamafile_format.examining import diff
+from llamafile_format.reports import printable
 
 
 @click.command("diff")

@@ -17,8 +17,8 @@ def command(file: str, as_json: bool) -> None:
     One step for each signature, time stamp and digest in the file, with what it proves and what it does not. Nothing
     is checked by this command; the general procedure is in the file's own META-LLAMAFILE/README.txt.
     """
-    from llamafile_format.examining.explain import explain
-    from llamafile_format.reports.explain import explain_json, explain_text
+    from llamafile_format.examining import explain
+    from llamafile_format.reports import explain_json, explain_text
 
     facts = explain(file)
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -6,8 +6,8 @@ import shlex
 
 import click
 
-from llamafile_format.reports.escape import printable
-from llamafile_format.vouching.oms import export_oms, verify_command
+from llamafile_format.reports import printable
+from llamafile_format.vouching import export_oms, verify_command
 
 
 @click.command("export-oms")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from llamafile_format.cli.terminal import progress
-from llamafile_format.examining.extract import extract
-from llamafile_format.reports.escape import printable
+from llamafile_format.examining import extract
+from llamafile_format.reports import printable
 
 
 @click.command("extract")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from llamafile_format.cli.terminal import progress
-from llamafile_format.reports.escape import printable
-from llamafile_format.vouching.oms import import_oms
+from llamafile_format.reports import printable
+from llamafile_format.vouching import import_oms
 
 
 @click.command("import-oms")

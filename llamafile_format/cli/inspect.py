@@ -14,7 +14,7 @@ from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.source.pending import refuse_pending
 
 if TYPE_CHECKING:
-    from llamafile_format.examining.inspection import Inspection
+    from llamafile_format.examining import Inspection
 
 
 @click.command("inspect")
@@ -74,7 +74,7 @@ def command(
 
 
 def _inspect(file: str, tensors: bool, kv: bool) -> Inspection:
-    from llamafile_format.examining.inspect import inspect
+    from llamafile_format.examining import inspect
 
     return inspect(file, tensors=tensors, kv=kv)
 
@@ -90,7 +90,7 @@ def _raw_manifest(file: str) -> None:
 
 
 def _json(inspection: Inspection, tensors: bool) -> None:
-    from llamafile_format.reports.inspect_json import inspection_json
+    from llamafile_format.reports import inspection_json
 
     click.echo(inspection_json(inspection if tensors else _without_tensors(inspection)))
 
@@ -101,20 +101,15 @@ def _without_tensors(inspection: Inspection) -> Inspection:
 
 
 def _field(inspection: Inspection, path: str) -> None:
-    from llamafile_format.reports.inspect_json import field_text, inspection_value
+    from llamafile_format.reports import field_text, inspection_value
 
     _write([field_text(inspection_value(inspection), path)])
 
 
 def _lists(inspection: Inspection, entries: bool, byte_map: bool, tensors: bool, kv: bool) -> None:
-    from llamafile_format.reports import inspect_lists as lists
+    from llamafile_format.reports import entry_lines, key_lines, map_lines, tensor_lines
 
-    wanted = (
-        (entries, lists.entry_lines),
-        (byte_map, lists.map_lines),
-        (tensors, lists.tensor_lines),
-        (kv, lists.key_lines),
-    )
+    wanted = ((entries, entry_lines), (byte_map, map_lines), (tensors, tensor_lines), (kv, key_lines))
     for chosen, lines in wanted:
         if chosen:
             _write(lines(inspection))
@@ -122,11 +117,11 @@ def _lists(inspection: Inspection, entries: bool, byte_map: bool, tensors: bool,
 
 def _screen(inspection: Inspection) -> None:
     if sys.stdout.isatty():
-        from llamafile_format.reports.inspect_rich import print_screen
+        from llamafile_format.reports import print_screen
 
         print_screen(inspection)
     else:
-        from llamafile_format.reports.inspect_screen import screen_text
+        from llamafile_format.reports import screen_text
 
         _write([screen_text(inspection)])
 
@@ -141,7 +136,7 @@ def _write(lines: Iterable[str]) -> None:
 
 def _page(inspection: Inspection, out: Path, force: bool) -> None:
     from llamafile_format.output.publish import output
-    from llamafile_format.reports.html import page
+    from llamafile_format.reports import page
 
     data = page(inspection).encode()
     with output(out, force=force, mode=0o666) as descriptor, open(descriptor, "wb", closefd=False) as stream:

@@ -6,7 +6,7 @@ import click
 
 from llamafile_format.cli.passphrase import new_passphrase
 from llamafile_format.errors import UsageError
-from llamafile_format.reports.escape import printable
+from llamafile_format.reports import printable
 from llamafile_format.signing.keys.key_files import DEFAULT_KIND, KINDS, generate, key_paths, write_keys
 
 

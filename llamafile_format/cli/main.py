@@ -105,7 +105,7 @@ def run() -> int:
 
 
 def _complain(error: LlamafileError) -> None:
-    from llamafile_format.reports.escape import printable
+    from llamafile_format.reports import printable
 
     sys.stderr.write(f"error: {printable(str(error))}\n")
     if error.hint:

@@ -10,10 +10,8 @@ import click
 
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
-from llamafile_format.packing.inputs import Include, data_of, include_of
-from llamafile_format.packing.pack import PROFILES, pack
-from llamafile_format.packing.runtime_members import FLAVOURS
-from llamafile_format.reports.escape import printable
+from llamafile_format.packing import FLAVOURS, PROFILES, Include, data_of, include_of, pack
+from llamafile_format.reports import printable
 
 WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bits wide, whatever the program is
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamafile_format.errors import UsageError
-from llamafile_format.reports.escape import printable
+from llamafile_format.reports import printable
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import PrivateKey

@@ -10,8 +10,8 @@ from llamafile_format.cli.terminal import steps
 from llamafile_format.engines.launch import parse_via
 from llamafile_format.engines.trace import MAX_THREADS, TIMEOUT
 from llamafile_format.errors import UsageError
-from llamafile_format.reports.escape import printable
-from llamafile_format.running.choose_runtime import FLAVOURS, Wanted
+from llamafile_format.reports import printable
+from llamafile_format.running import FLAVOURS, Wanted
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import Signer
@@ -66,8 +66,8 @@ def command(
     llamafile-format record model.llamafile --prompts prompts.yaml -o recorded.llamafile
     llamafile-format record signed.llamafile --in-place --attest --key KEY
     """
-    from llamafile_format.reports.replay_text import record_text
-    from llamafile_format.running.record import record
+    from llamafile_format.reports import record_text
+    from llamafile_format.running import record
 
     signers = _signers(attest, key, passphrase_file)
     with steps() as callback:
@@ -90,7 +90,7 @@ def command(
 
         warn_unsigned(repacked)
     if as_json:
-        from llamafile_format.reports.replay_json import record_json
+        from llamafile_format.reports import record_json
 
         click.echo(record_json(result))
         return

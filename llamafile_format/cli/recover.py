@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from llamafile_format.changing.recover import recover
-from llamafile_format.reports.escape import printable
+from llamafile_format.changing import recover
+from llamafile_format.reports import printable
 
 
 @click.command("recover")

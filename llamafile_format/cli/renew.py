@@ -45,7 +45,7 @@ def command(
     llamafile-format renew FILE --request question.tsq
     llamafile-format renew FILE --response answer.tsr --tsa root.pem
     """
-    from llamafile_format.vouching.renew import fetch_renewal, renew, renewal_request
+    from llamafile_format.vouching import fetch_renewal, renew, renewal_request
 
     if sum(way is not None for way in (url, query, response)) != 1:
         raise UsageError("who is to stamp?", hint="one of --url URL, --request REQ.tsq, --response RESP.tsr")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import click
 
-from llamafile_format.changing.repack import RepackResult, repack
+from llamafile_format.changing import RepackResult, repack
 from llamafile_format.cli.pack import read_args, with_roles
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
-from llamafile_format.packing.inputs import data_of, include_of
-from llamafile_format.packing.pack import PROFILES
-from llamafile_format.packing.runtime_members import FLAVOURS
-from llamafile_format.reports.escape import printable
+from llamafile_format.packing import FLAVOURS, PROFILES, data_of, include_of
+from llamafile_format.reports import printable
 
 
 @click.command("repack")

@@ -9,7 +9,7 @@ import click
 from llamafile_format.cli.terminal import steps
 from llamafile_format.engines.launch import parse_via
 from llamafile_format.engines.trace import MAX_THREADS, TIMEOUT
-from llamafile_format.running.choose_runtime import FLAVOURS, Wanted
+from llamafile_format.running import FLAVOURS, Wanted
 
 
 @click.command("replay")
@@ -43,7 +43,7 @@ def command(
     llamafile-format replay model.llamafile --via qemu --target linux-riscv64
     llamafile-format replay model.llamafile --flavour native
     """
-    from llamafile_format.running.replay import replay
+    from llamafile_format.running import replay
 
     with steps() as callback:
         result = replay(
@@ -55,11 +55,11 @@ def command(
             progress=lambda done, total: callback("replaying", done, total),
         )
     if as_json:
-        from llamafile_format.reports.replay_json import replay_json
+        from llamafile_format.reports import replay_json
 
         click.echo(replay_json(result))
     else:
-        from llamafile_format.reports.replay_text import replay_text
+        from llamafile_format.reports import replay_text
 
         click.echo(replay_text(result, color=sys.stdout.isatty()))
     click.get_current_context().exit(result.exit_code)

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from llamafile_format.cli.trusting import chosen_policy, trusting
-from llamafile_format.reports.escape import printable
-from llamafile_format.running.run import Selection, prepare, start
+from llamafile_format.reports import printable
+from llamafile_format.running import Selection, prepare, start
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from llamafile_format.cli.run import begin, choosing
-from llamafile_format.running.run import Selection
+from llamafile_format.running import Selection
 
 
 @click.command("serve")

@@ -9,8 +9,8 @@ import click
 
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
-from llamafile_format.reports.escape import printable
-from llamafile_format.vouching.sign import Attestation, SignResult, sign
+from llamafile_format.reports import printable
+from llamafile_format.vouching import Attestation, SignResult, sign
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import Signer
@@ -65,7 +65,7 @@ def command(
     llamafile-format sign model.llamafile --key TOKEN.pub --signer 'COMMAND'
     llamafile-format sign model.llamafile --key KEY --detached
     """
-    from llamafile_format.vouching.signers import key_ids
+    from llamafile_format.vouching import key_ids
 
     signers = _signers(key, passphrase_file, signer)
     with progress("copying") as callback:
@@ -98,7 +98,7 @@ def _signers(key: str, passphrase_file: str | None, command_: str) -> tuple[Sign
         return private_keys(key, passphrase_file)
     if passphrase_file is not None:
         raise UsageError("the command of --signer has its own ways to a passphrase", hint="leave --passphrase-file out")
-    from llamafile_format.vouching.signers import read_signers
+    from llamafile_format.vouching import read_signers
 
     return read_signers(key, command=command_)
 

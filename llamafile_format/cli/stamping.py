@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from llamafile_format.errors import SourceError, UsageError
-from llamafile_format.reports.escape import printable
+from llamafile_format.reports import printable
 
 if TYPE_CHECKING:
-    from llamafile_format.vouching.timestamp import Request, StampResult, Trusting
+    from llamafile_format.vouching import Request, StampResult, Trusting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MAX_FILE = 1 << 20  # bytes; no record holds more
@@ -58,7 +58,7 @@ def trusting_of(roots: Sequence[str], chain: Sequence[str], lists: Sequence[str]
     """What the options of :func:`believing` name."""
     from llamafile_format.signing.x509.certificates import read_certificates
     from llamafile_format.signing.x509.cms_certificates import read_revocation_lists
-    from llamafile_format.vouching.timestamp import Trusting
+    from llamafile_format.vouching import Trusting
 
     return Trusting(
         roots=tuple(one for path in roots for one in read_certificates(_read(path), path)),
@@ -108,7 +108,7 @@ def write_request(request: Request, out: str, force: bool, as_json: bool) -> Non
 
 def show_stamp(result: StampResult, as_json: bool) -> None:
     """Say what was stamped, when, by whom, and whether anybody trusted says so."""
-    from llamafile_format.reports.stamp import stamp_json, stamp_lines
+    from llamafile_format.reports import stamp_json, stamp_lines
 
     if as_json:
         _print(stamp_json(result))

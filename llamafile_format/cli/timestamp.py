@@ -42,7 +42,7 @@ def request_command(
     file: str, record: int | None, algorithm: str, signature: str | None, out: str, force: bool, as_json: bool
 ) -> None:
     """Write the request to stamp a signature, for an authority that you reach some other way."""
-    from llamafile_format.vouching.timestamp import request
+    from llamafile_format.vouching import request
 
     write_request(request(file, record=record, algorithm=algorithm, signature=signature), out, force, as_json)
 
@@ -68,7 +68,7 @@ def attach_command(
 ) -> None:
     """Put the stamp in RESPONSE into FILE, once it is verified in full."""
     from llamafile_format.cli.stamping import read_response_file
-    from llamafile_format.vouching.timestamp import attach
+    from llamafile_format.vouching import attach
 
     with progress("copying") as callback:
         result = attach(
@@ -112,7 +112,7 @@ def fetch_command(
     as_json: bool,
 ) -> None:
     """Request, ask the authority at URL, and attach its answer."""
-    from llamafile_format.vouching.timestamp import fetch
+    from llamafile_format.vouching import fetch
 
     with progress("copying") as callback:
         result = fetch(

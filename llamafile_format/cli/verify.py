@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 
 import click
 
-from llamafile_format.checks.verdict import Kind, Level, Report
+from llamafile_format.checks.verdict import Level, Report
 from llamafile_format.cli.terminal import progress
 from llamafile_format.cli.trusting import chosen_policy, moment_of, trusting
+from llamafile_format.container import Kind
 from llamafile_format.errors import FormatError, SourceError, UsageError
-from llamafile_format.examining.verify import verify
+from llamafile_format.running import verify
 
 _WORST_FIRST = (4, 1, 5, 6, 3, 0)
 
@@ -72,8 +73,7 @@ def command(
     llamafile-format verify model.llamafile --key alice.pub
     llamafile-format verify model.llamafile --policy archive.yaml --as-of 2055-01-01
     """
-    from llamafile_format.reports.verify_json import report_json, reports_json
-    from llamafile_format.reports.verify_text import report_text
+    from llamafile_format.reports import report_json, report_text, reports_json
 
     if signatures and len(files) != 1:
         raise UsageError("--signature goes with one FILE", hint="a record beside a file speaks of that file only")

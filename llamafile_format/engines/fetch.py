@@ -8,11 +8,21 @@ from pathlib import Path
 
 from llamafile_format.engines.index import Settings, local_path, open_url, pip_settings, places, without_secrets
 from llamafile_format.engines.pin import Input
-from llamafile_format.engines.sources import Step, check
+from llamafile_format.engines.sources import Step, check, from_folder
 from llamafile_format.errors import FormatError, SourceError
 
 _PIECE = 1 << 18
 _ATTEMPTS = 4  # connections per address; each goes on where the one before stopped
+
+
+def obtain(source: Input, origin: Path | None, folder: Path, step: Step) -> Path:
+    """The file of an input, its digest checked in this run.
+
+    From the offline vault ``origin`` alone if there is one; otherwise from ``folder``, fetched there if it is missing.
+    """
+    if origin is not None:
+        return from_folder(source, origin, step)
+    return fetch(source, folder, step)
 
 
 def fetch(source: Input, folder: Path, step: Step, settings: Settings | None = None) -> Path:

@@ -18,12 +18,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
-from llamafile_format.errors import UsageError
-
-if TYPE_CHECKING:
-    from llamafile_format.engines.trace import RuntimeFailure
+from llamafile_format.errors import RuntimeFailure, UsageError
 
 VIAS = ("qemu", "wine", "wasmtime")
 MAX_LINE = 1 << 24  # bytes of one event: a prompt that fills the largest context
@@ -58,8 +54,6 @@ def parse_via(text: str) -> Via:
 
 
 def _failure(message: str, hint: str = "") -> RuntimeFailure:
-    from llamafile_format.engines.trace import RuntimeFailure
-
     return RuntimeFailure(message, hint=hint)
 
 

@@ -50,3 +50,9 @@ def runtime_path(pin: Pin, flavour: Flavour, target: str) -> str:
 def companion_path(pin: Pin, name: str) -> str:
     """Member path of what goes with the builds of ``pin``: ``webui.tar``, ``LICENCES.txt``, ``runtime.yaml``."""
     return f"{ROOT}/{pin.name}/{pin.version}/{name}"
+
+
+def is_of_runtime(path: str, engine: str = "") -> bool:
+    """True for members that came in with a runtime (of ``engine``, or of any): builds and what goes with them."""
+    parts = path.split("/")
+    return len(parts) >= 4 and parts[0] == ROOT and engine in ("", parts[1])

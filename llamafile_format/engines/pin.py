@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from llamafile_format.errors import FormatError
-
 FORMAT = "llamafile-runtime/1"
 
 
@@ -204,15 +202,3 @@ class Pin:
     def target(self, name: str) -> Target | None:
         """What the pin says about the target ``name``."""
         return next((target for target in self.targets if target.name == name), None)
-
-
-def load_pin(path: Path) -> Pin:
-    """The pin at ``path``, a ``runtime.yaml`` or its folder. Raises FormatError that names the field at fault."""
-    from llamafile_format.engines.pin_reader import read_pin
-
-    file = path / "runtime.yaml" if path.is_dir() else path
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{file} is not UTF-8", offset=error.start, clause="14.5") from error
-    return read_pin(text, file)

@@ -28,6 +28,16 @@ WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._+-]*[A-Za-z0-9])?"
 TARGET = r"[a-z0-9]+-[a-z0-9_]+"
 
 
+def load_pin(path: Path) -> Pin:
+    """The pin at ``path``, a ``runtime.yaml`` or its folder. Raises FormatError that names the field at fault."""
+    file = path / "runtime.yaml" if path.is_dir() else path
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{file} is not UTF-8", offset=error.start, clause="14.5") from error
+    return read_pin(text, file)
+
+
 def read_pin(text: str, path: Path) -> Pin:
     """The pin that ``text`` holds; ``path`` is the file it came from. Raises FormatError that names the field."""
     import yaml

@@ -10,7 +10,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from llamafile_format.engines.pin import Build, Flavour, Page, Pin, load_pin
+from llamafile_format.engines.pin import Build, Flavour, Page, Pin
+from llamafile_format.engines.pin_reader import load_pin
 from llamafile_format.errors import FormatError
 
 _PLAIN = re.compile(r"[a-z][a-z0-9_-]*")

@@ -8,7 +8,8 @@ from llamafile_format.engines import facts, pin_writer, swhid
 from llamafile_format.engines.build import Built
 from llamafile_format.engines.packed import compress
 from llamafile_format.engines.page import ARCHIVE, BuiltPage
-from llamafile_format.engines.pin import Build, Page, Pin, load_pin
+from llamafile_format.engines.pin import Build, Page, Pin
+from llamafile_format.engines.pin_reader import load_pin
 from llamafile_format.engines.toolchain import fill
 from llamafile_format.errors import FormatError
 

@@ -26,18 +26,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def obtain(source: Input, origin: Path | None, folder: Path, step: Step) -> Path:
-    """The file of an input, its digest checked in this run.
-
-    From the offline vault ``origin`` alone if there is one; otherwise from ``folder``, fetched there if it is missing.
-    """
-    if origin is not None:
-        return from_folder(source, origin, step)
-    from llamafile_format.engines.fetch import fetch
-
-    return fetch(source, folder, step)
-
-
 def from_folder(source: Input, origin: Path, step: Step) -> Path:
     """The input in an offline vault: there, or in its folder ``inputs``. UsageError if it is missing or differs."""
     for path in (origin / "inputs" / source.file, origin / source.file):

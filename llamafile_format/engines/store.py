@@ -6,7 +6,8 @@ import os
 from functools import cache
 from pathlib import Path
 
-from llamafile_format.engines.pin import Build, Page, Pin, load_pin
+from llamafile_format.engines.pin import Build, Page, Pin
+from llamafile_format.engines.pin_reader import load_pin
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.specdata import runtimes_dir
 

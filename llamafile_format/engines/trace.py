@@ -1,22 +1,13 @@
 """What a runtime is asked in trace mode and what it answers (spec/1.0, 15.3): prompts in, tokens and logits out.
 
-    answer = trace(program, container, Request((Prompt("a", text="Once upon a time"),)))
-    answer.prompts[0].steps[0].token
-
-A runtime is a program from a file that somebody gave us. Nothing that it says is believed before it was measured: see
-``trace_reader.py`` for what is refused.
+A runtime is a program from a file that somebody gave us. Nothing that it says is believed before it was measured:
+``ask.py`` asks, and ``trace_reader.py`` says what is refused.
 """
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from llamafile_format.engines.launch import HERE, Via, start
-from llamafile_format.errors import LlamafileError
 
 MAX_PROMPTS = 64  # clause 15.3.2: these bounds keep a record small enough to read and to replay
 MAX_STEPS = 4096
@@ -25,12 +16,6 @@ MAX_TEXT = 1 << 16
 MAX_CONTEXT = 1 << 20
 MAX_THREADS = 256
 TIMEOUT = 3600.0  # seconds; a reference build of a large model is slow, a runtime that hangs is not worth a day
-
-
-class RuntimeFailure(LlamafileError):
-    """A runtime that could not be started, died, took too long, or did not keep to the protocol."""
-
-    exit_code = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,53 +131,3 @@ class Trace:
 def logit_value(bits: int) -> float:
     """The number whose binary32 encoding is ``bits``."""
     return float(struct.unpack("<f", struct.pack("<I", bits))[0])
-
-
-def trace(
-    program: Path,
-    container: Path,
-    request: Request,
-    *,
-    via: Via = HERE,
-    weights: tuple[int, int] | None = None,
-    model: str = "",
-    timeout: float = TIMEOUT,
-) -> Trace:
-    """Run ``program`` on ``container`` in trace mode and return what it measured.
-
-    ``weights`` is (offset, size) of the default model's data in bytes, as a launcher would tell; ``model`` names
-    another member. ``timeout`` in seconds. Raises RuntimeFailure with a sentence that says what went wrong.
-    """
-    from llamafile_format.engines.trace_reader import read_trace
-
-    words = ["--trace", *(["-m", f"/zip/{model}"] if model else [])]
-    with start(via, program, words, container, request_bytes(request), weights=weights, timeout=timeout) as running:
-        try:
-            answer = read_trace(running.lines(), request)
-        except RuntimeFailure as error:
-            raise running.blame(error) from error
-        running.finish()
-        return answer
-
-
-def request_bytes(request: Request) -> bytes:
-    """The request as the runtime reads it: one JSON object in ASCII."""
-    value: dict[str, Any] = {
-        "version": 1,
-        "threads": request.threads,
-        "context": request.context,
-        "batch": request.batch,
-        "flash_attention": request.flash_attention,
-        "prompts": [_prompt(prompt) for prompt in request.prompts],
-    }
-    if request.likelihood is not None:
-        value["nll"] = {"text": request.likelihood}
-    return json.dumps(value, sort_keys=True).encode("ascii") + b"\n"
-
-
-def _prompt(prompt: Prompt) -> dict[str, Any]:
-    common = {"id": prompt.id, "max_tokens": prompt.max_tokens, "top": prompt.top}
-    if prompt.text is None:
-        return {**common, "messages": [{"role": m.role, "content": m.content} for m in prompt.messages]}
-    special = {"add_special": prompt.add_special, "parse_special": prompt.parse_special}
-    return {**common, **special, "text": prompt.text}

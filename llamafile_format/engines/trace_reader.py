@@ -19,11 +19,11 @@ from llamafile_format.engines.trace import (
     Prompt,
     PromptTrace,
     Request,
-    RuntimeFailure,
     Step,
     Trace,
     logit_value,
 )
+from llamafile_format.errors import RuntimeFailure
 
 MAX_RENDERED = 1 << 22  # bytes of a rendered prompt: a template may repeat, but not without end
 MAX_PIECE = 1 << 12  # bytes of one token; the longest in use has 256

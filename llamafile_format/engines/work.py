@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamafile_format.engines import swhid
+from llamafile_format.engines.fetch import obtain
 from llamafile_format.engines.host import host_target
 from llamafile_format.engines.pin import Input, Pin
-from llamafile_format.engines.sources import Step, obtain, stage, unpack
+from llamafile_format.engines.sources import Step, stage, unpack
 from llamafile_format.errors import LlamafileError, SourceError, UsageError
 
 _TAIL = 12  # lines of the log that a failure shows

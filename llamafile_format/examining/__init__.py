@@ -1,1 +1,51 @@
 """What users look at: verify, inspect, diff, explain, extract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llamafile_format.door import open_door
+
+if TYPE_CHECKING:
+    from llamafile_format.examining.demands import Trust, detached_records
+    from llamafile_format.examining.diff import Difference, diff
+    from llamafile_format.examining.explain import Facts, Piece, RecordFacts, Signed, Stamped, explain
+    from llamafile_format.examining.extract import Extracted, extract
+    from llamafile_format.examining.inspect import inspect
+    from llamafile_format.examining.inspection import (
+        ArgumentsView,
+        Inspection,
+        KeyRow,
+        LicenceView,
+        MemberView,
+        ModelView,
+        PrefixView,
+        RecordView,
+        TemplateView,
+        TensorRow,
+    )
+    from llamafile_format.examining.verify import Progress, examine, verify
+
+open_door(
+    __name__,
+    {
+        "demands": ("Trust", "detached_records"),
+        "diff": ("Difference", "diff"),
+        "explain": ("Facts", "Piece", "RecordFacts", "Signed", "Stamped", "explain"),
+        "extract": ("Extracted", "extract"),
+        "inspect": ("inspect",),
+        "inspection": (
+            "ArgumentsView",
+            "Inspection",
+            "KeyRow",
+            "LicenceView",
+            "MemberView",
+            "ModelView",
+            "PrefixView",
+            "RecordView",
+            "TemplateView",
+            "TensorRow",
+        ),
+        "verify": ("Progress", "examine", "verify"),
+    },
+)

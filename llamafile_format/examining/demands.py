@@ -16,7 +16,6 @@ from llamafile_format.rules import Layer
 from llamafile_format.signing.records.record import MAX_RECORD, Record, detached_record
 
 if TYPE_CHECKING:
-    from llamafile_format.examining.verify_signatures import Judged
     from llamafile_format.signing.trust.policy import Policy
 
 
@@ -37,9 +36,11 @@ class Trust:
     @property
     def wants_whole(self) -> bool:
         """True if the policy rests on whole digests, which a manifest can claim of any bytes: it demands a publisher,
-        whose word is about them (13.5.2), or allows an engine by its digest (16.7.3)."""
+        whose word is about them (13.5.2), allows an engine by its digest (16.7.3), or raises LF9002 (10.4.3)."""
         if self.policy is None:
             return False
+        if "LF9002" in self.policy.severities:
+            return True
         publisher = any(each.role.value == "publisher" for each in self.policy.requirements)
         return publisher or any(each.startswith("sha256:") for each in self.policy.engines or ())
 
@@ -57,17 +58,17 @@ def _read(path: Path) -> bytes:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
 
 
-def unestablished(findings: Iterable[Finding], trust: Trust, judged: Judged | None) -> list[Finding]:
+def unestablished(findings: Iterable[Finding], trust: Trust, *, judged: bool) -> list[Finding]:
     """Why nobody's word can count, whatever the records say: a file that is not what its manifest says, or no answer to
-    the question whom to trust."""
+    the question whom to trust. ``judged``: the records were looked at."""
     more = []
     severities = trust.policy.severities if trust.policy is not None else {}
     damaged = judge(findings, Layer.WELL_FORMED, severities=severities) is Verdict.NO
     if trust.policy is None:
         more.append(Finding("LF8115"))
-    elif judged is None and not damaged and (trust.required or trust.policy.unsigned.value == "refuse"):
+    elif not judged and not damaged and (trust.required or trust.policy.unsigned.value == "refuse"):
         more.append(Finding("LF8101"))  # a legacy llamafile has no manifest that could be signed
-    if trust.policy is not None and trust.policy.sha256 and judged is None:
+    if trust.policy is not None and trust.policy.sha256 and not judged:
         more.append(Finding("LF8406"))  # what is forbidden cannot be looked for without a manifest
     if damaged:
         more.append(Finding("LF8116"))

@@ -14,17 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llamafile_format.checks.signatures import Collected, Subject, collect, read_records
-from llamafile_format.checks.verdict import Kind
-from llamafile_format.container import Container, MemberFacts, Openable, open_container
+from llamafile_format.container import Container, Kind, MemberFacts, Openable, open_container
 from llamafile_format.errors import FormatError
 from llamafile_format.manifest.model import MANIFEST_PATH
 from llamafile_format.prefix.bootstrap import Form
 from llamafile_format.rules import rule
 from llamafile_format.signing.keys.algorithms import Algorithm
 from llamafile_format.signing.records.envelope import Bundle, Method, read_bundle
-from llamafile_format.signing.records.evidence import moment
 from llamafile_format.signing.records.record import MAX_RECORD, Record, RecordKind
 from llamafile_format.signing.records.statement import Statement, read_statement
+from llamafile_format.signing.trust.evidence import moment
 
 _BY_LENGTH = {64: Algorithm.ED25519, 3309: Algorithm.ML_DSA_65, 4627: Algorithm.ML_DSA_87}
 _ECDSA = ((72, Algorithm.ECDSA_P256), (104, Algorithm.ECDSA_P384), (139, Algorithm.ECDSA_P521))

@@ -13,8 +13,9 @@ import hashlib
 from collections.abc import Mapping
 
 from llamafile_format.checks.canonical import signature_entries
-from llamafile_format.checks.verdict import Kind, Level, Report
-from llamafile_format.container import CUT_OFF, Container, MemberFacts, Openable
+from llamafile_format.checks.verdict import Level, Report
+from llamafile_format.container import CUT_OFF, Container, Kind, MemberFacts, Openable
+from llamafile_format.engines.members import is_of_runtime
 from llamafile_format.errors import FormatError, NotALlamafile, SourceError
 from llamafile_format.examining.inspect_model import RowBudget, bare_model, member_model, template_member
 from llamafile_format.examining.inspection import (
@@ -34,7 +35,6 @@ from llamafile_format.examining.inspection import (
 from llamafile_format.examining.verify import examine
 from llamafile_format.manifest.model import MANIFEST_PATH
 from llamafile_format.manifest.roles import MODEL_ROLES
-from llamafile_format.packing.runtime_members import is_of_runtime
 from llamafile_format.source import ByteSource, open_source
 from llamafile_format.spans import Span, SpanKind
 from llamafile_format.zip.records import DEFLATED, STORED

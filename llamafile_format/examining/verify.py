@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from llamafile_format.checks.canonical import check_padding, check_structure, signature_entries
 from llamafile_format.checks.manifest import check_manifest
-from llamafile_format.checks.verdict import Kind, Level, Report, Verdict, judge
-from llamafile_format.container import CUT_OFF, Container, Openable
+from llamafile_format.checks.verdict import Level, Report, Verdict, judge
+from llamafile_format.container import CUT_OFF, Container, Kind, Openable
 from llamafile_format.errors import SourceError
 from llamafile_format.examining.demands import Trust, detached_records, unestablished
 from llamafile_format.findings import Finding, Value, Where
-from llamafile_format.manifest.merkle import CHUNK_SIZE
 from llamafile_format.rules import Layer, rule
 from llamafile_format.source import FileSource, open_source
 from llamafile_format.source.pending import refuse_pending
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
+Replayer = Callable[[Container], Iterable[Finding]]
+"""Replays the behaviour records of an open container by builds that this installation pins, and tells what it found."""
 
 
 def verify(
@@ -42,27 +43,20 @@ def verify(
     as_of: datetime | None = None,
     require_signature: bool = False,
     signatures: Sequence[str | os.PathLike[str]] = (),
+    replayer: Replayer | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Verify ``what`` and return verdicts and findings; nothing in it is rendered or trusted.
+    """Verify ``what`` and return verdicts and findings, as :func:`llamafile_format.verify`, which says what they mean.
 
-    ``level``: quick reads structure only (at most 1 MiB beyond tail, directory, manifest, local headers and GGUF
-    headers), full every chunk and every canonical byte, exhaustive also whole-member digests and CRCs, behaviour also
-    replays the records by a build that this installation pins: that level alone runs something of the file.
-
-    ``policy`` says whom to trust, and asks for the layers authentic and policy; ``require_signature`` asks for
-    authentic whatever the policy makes of unsigned files. ``as_of`` (aware; default: now) is the moment that
-    everything is judged by. ``signatures`` are detached records (clause 13.10), which count as if they stood behind
-    the embedded ones.
-
-    Raises SourceError only if ``what`` cannot be opened at all, or has an unfinished change (clause 8.5.5), FormatError
-    for a detached record whose name is none.
+    ``replayer`` does what level behaviour adds; without one its verdict stays undetermined. Nothing here can start a
+    program. Raises SourceError only if ``what`` cannot be opened at all, or has an unfinished change (clause 8.5.5),
+    FormatError for a detached record whose name is none.
     """
     trust = Trust(policy, as_of or datetime.now(UTC), require_signature, detached_records(signatures))
     if isinstance(what, str | os.PathLike):
         refuse_pending(what)
     source = open_source(what)
-    run = _Run(Level(level), progress, trust)
+    run = _Run(Level(level), progress, trust, replayer)
     try:
         container = Container(source, owned=source is not what)
     except SourceError as error:
@@ -93,6 +87,7 @@ class _Run:
     level: Level
     callback: Progress | None
     trust: Trust = field(default_factory=Trust)
+    replayer: Replayer | None = None
     findings: list[Finding] = field(default_factory=list)
     kind: Kind = Kind.OTHER
     total: int = 0
@@ -103,7 +98,7 @@ class _Run:
 
     @property
     def whole(self) -> bool:
-        """True if whole digests are recomputed: by the level, or because the policy rests on them."""
+        """True if all whole digests are recomputed: by the level, or because what was asked for rests on them."""
         return self.level.whole or (self.trust.wants_whole and self.level is not Level.QUICK)
 
     def advance(self, count: int) -> None:
@@ -199,10 +194,10 @@ def _behaviour(container: Container, run: _Run) -> Iterator[Finding]:
     if not isinstance(container.origin, FileSource):
         yield Finding("LF9117", args={"path": "the behaviour", "reason": "a runtime opens nothing but files"})
         return
-    from llamafile_format.running.choose_runtime import Wanted
-    from llamafile_format.running.replay import replay_container
-
-    yield from replay_container(container, wanted=Wanted(), known=True).findings
+    if run.replayer is None:
+        yield Finding("LF9117", args={"path": "the behaviour", "reason": "nothing was brought that could replay it"})
+        return
+    yield from run.replayer(container)
 
 
 def _prefix(container: Container, run: _Run) -> Iterator[Finding]:
@@ -255,22 +250,17 @@ def _digests(container: Container, run: _Run) -> Iterator[Finding]:
             yield Finding("LF9001", args={"what": "member data and prefix"})
         return
     from llamafile_format.checks.chunks import check_chunks, check_prefix_digests
+    from llamafile_format.examining.wholes import few, wholes
 
     run.total = claims.layout.chunks.gap_offset + manifest.prefix.engine_size
-    exhaustive = run.whole
-    yield from check_chunks(container.source, claims, exhaustive=exhaustive, progress=run.advance)
-    large = [member.path for member in manifest.members if member.size > CHUNK_SIZE or member.sha512]
-    small_prefix = manifest.prefix.engine_size <= CHUNK_SIZE
-    if exhaustive or small_prefix:
+    recomputed = wholes(manifest, everything=run.whole)
+    yield from check_chunks(container.source, claims, whole=recomputed.members, progress=run.advance)
+    if recomputed.prefix:
         yield from check_prefix_digests(container.source, claims, progress=run.advance)
-    if exhaustive:
+    if recomputed.assets:
         yield from _assets(container)
-        return
-    assets = manifest.prefix.directory.assets if manifest.prefix.directory else ()
-    skipped = [*large, *([] if small_prefix else ["the prefix"]), *(["the engine's assets"] if assets else [])]
-    if skipped:
-        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-        yield Finding("LF9002", args={"what": f"the whole digests of {', '.join(skipped[:3])}{more}"})
+    if recomputed.left:
+        yield Finding("LF9002", args={"what": few(recomputed.left)})
 
 
 def _assets(container: Container) -> Iterator[Finding]:
@@ -333,7 +323,7 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
     if run.kind is not Kind.OTHER:
         asked = [Layer.WELL_FORMED, Layer.VALID]
         if run.trust.asked:
-            reasons = unestablished(run.findings, run.trust, run.judged)
+            reasons = unestablished(run.findings, run.trust, judged=run.judged is not None)
             run.findings += reasons
             # Where no record could be looked at, the layer has a verdict only if there is a reason for *no*.
             doubted = any(rule(finding.rule).layer is Layer.AUTHENTIC for finding in reasons)

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from llamafile_format.checks.earlier import check_earlier
-from llamafile_format.checks.publisher import PublisherFact, check_publishers
+from llamafile_format.checks.publisher import check_publishers
 from llamafile_format.checks.signatures import Collected, Subject, collect, read_records
 from llamafile_format.checks.verdict import Level
 from llamafile_format.container import Container
 from llamafile_format.examining.demands import Trust
 from llamafile_format.findings import Finding
 from llamafile_format.signing.keys.algorithms import Agility
-from llamafile_format.signing.records.evidence import SignatureFact, Standing
 from llamafile_format.signing.trust.evaluate import Outcome, evaluate, untrusted
+from llamafile_format.signing.trust.evidence import PublisherFact, SignatureFact, Standing
 from llamafile_format.signing.trust.sight import sights
 
 Progress = Callable[[int, int], None]
@@ -75,7 +75,7 @@ def _policy(container: Container, trust: Trust, outcome: Outcome) -> Iterator[Fi
 
 def _digests(container: Container, collected: Collected, progress: Progress | None) -> dict[int, bytes]:
     """What the renewals stamp, hashed in one pass."""
-    from llamafile_format.vouching.renew import prefix_digests
+    from llamafile_format.signing.time.prefix_digests import prefix_digests
 
     found = prefix_digests(container.source, list(collected.renewals.values()), progress=progress)
     return dict(zip(collected.renewals, found, strict=True))

@@ -1,1 +1,101 @@
 """Making a container: pack, and what it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llamafile_format.door import open_door
+
+if TYPE_CHECKING:
+    from llamafile_format.packing.admitting import admit, require_model
+    from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble
+    from llamafile_format.packing.carry import Carried, CarriedEngine, carry, without_second_digest
+    from llamafile_format.packing.created import created_text, declared_text
+    from llamafile_format.packing.fitting import misfits, refuse
+    from llamafile_format.packing.inputs import (
+        Include,
+        check_alignment,
+        check_name,
+        choose_default,
+        content_of,
+        data_of,
+        expand_splits,
+        include_of,
+        media_of,
+        recognise_role,
+        split_sets,
+        text_content,
+    )
+    from llamafile_format.packing.judging import Judgement, judge, refuse_errors, with_forced
+    from llamafile_format.packing.pack import (
+        PROFILES,
+        Args,
+        PackResult,
+        arguments_content,
+        asset_of,
+        notes_about,
+        pack,
+        prefix_content_of,
+        prefix_of,
+    )
+    from llamafile_format.packing.readme import readme_text
+    from llamafile_format.packing.runtime_members import (
+        DEFAULT_RUNTIME,
+        FLAVOURS,
+        LAUNCHER,
+        NONE,
+        choose,
+        launcher_prefix,
+        pins_among,
+        runtime_contents,
+    )
+    from llamafile_format.packing.windows import Companion
+
+open_door(
+    __name__,
+    {
+        "admitting": ("admit", "require_model"),
+        "assemble": ("Assembled", "Content", "Labels", "PrefixContent", "assemble"),
+        "carry": ("Carried", "CarriedEngine", "carry", "without_second_digest"),
+        "created": ("created_text", "declared_text"),
+        "fitting": ("misfits", "refuse"),
+        "inputs": (
+            "Include",
+            "check_alignment",
+            "check_name",
+            "choose_default",
+            "content_of",
+            "data_of",
+            "expand_splits",
+            "include_of",
+            "media_of",
+            "recognise_role",
+            "split_sets",
+            "text_content",
+        ),
+        "judging": ("Judgement", "judge", "refuse_errors", "with_forced"),
+        "pack": (
+            "Args",
+            "PROFILES",
+            "PackResult",
+            "arguments_content",
+            "asset_of",
+            "notes_about",
+            "pack",
+            "prefix_content_of",
+            "prefix_of",
+        ),
+        "readme": ("readme_text",),
+        "runtime_members": (
+            "DEFAULT_RUNTIME",
+            "FLAVOURS",
+            "LAUNCHER",
+            "NONE",
+            "choose",
+            "launcher_prefix",
+            "pins_among",
+            "runtime_contents",
+        ),
+        "windows": ("Companion",),
+    },
+)

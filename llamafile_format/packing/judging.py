@@ -31,7 +31,7 @@ def judge(source: ByteSource, fresh: Collection[str] | None = None) -> list[Find
     """
     from llamafile_format.checks.contents import check_contents
     from llamafile_format.checks.verdict import Level
-    from llamafile_format.examining.verify import examine
+    from llamafile_format.examining import examine
 
     with Container(source) as container:
         found = [*examine(container, level=Level.QUICK).findings]
@@ -46,7 +46,7 @@ def _is_error(finding: Finding) -> bool:
     return row.severity is Severity.ERROR and not row.undetermined and row.layer in (Layer.WELL_FORMED, Layer.VALID)
 
 
-def refuse(found: Sequence[Finding], *, force: bool) -> None:
+def refuse_errors(found: Sequence[Finding], *, force: bool) -> None:
     """Raise FormatError for the first error that ``force`` does not override."""
     malformed = [item for item in found if rule(item.rule).layer is Layer.WELL_FORMED]
     if not found or (force and not malformed):
@@ -76,7 +76,7 @@ class Judgement:
         Raises FormatError if it must not be published.
         """
         found = judge(source, self.fresh)
-        refuse(found, force=self.force)
+        refuse_errors(found, force=self.force)
         said = {(item.rule, item.where.member) for item in found}
         found += [item for item in self.overridden if (item.rule, item.where.member) not in said]
         return reissue(out, written, records, history=self.record(forced(found))) if found else written

@@ -108,12 +108,6 @@ def _same(old: Content | None, role: str, sha256: str) -> Content | None:
     return old if same else None
 
 
-def is_of_runtime(path: str, engine: str = "") -> bool:
-    """True for members that came in with a runtime (of ``engine``, or of any): builds and what goes with them."""
-    parts = path.split("/")
-    return len(parts) >= 4 and parts[0] == ROOT.rstrip("/") and engine in ("", parts[1])
-
-
 def pins_among(contents: Iterable[Content]) -> list[Pin]:
     """The pins that ``contents`` carry as documents; those that cannot be read are left to ``verify``."""
     from llamafile_format.engines.embedded import MAX_PIN, is_pin_path, read_embedded

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from llamafile_format.changing.carry import carry
 from llamafile_format.checks.prefix import WINDOWS_MAX
 from llamafile_format.container import open_container
+from llamafile_format.engines.members import is_of_runtime
 from llamafile_format.errors import UsageError
 from llamafile_format.manifest.layout import plan
 from llamafile_format.manifest.model import README_PATH, Sibling
 from llamafile_format.manifest.roles import file_order
 from llamafile_format.output.publish import output
 from llamafile_format.packing.assemble import Content, Labels, PrefixContent, assemble
+from llamafile_format.packing.carry import carry
 from llamafile_format.packing.inputs import text_content
-from llamafile_format.packing.runtime_members import is_of_runtime, launcher_prefix, targets_of
+from llamafile_format.packing.runtime_members import launcher_prefix, targets_of
 
 SUFFIX = ".llamafile"
 _SYSTEM = "windows-"

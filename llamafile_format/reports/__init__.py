@@ -1,0 +1,39 @@
+"""What users read: text, JSON and HTML, all from the same results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llamafile_format.door import open_door
+
+if TYPE_CHECKING:
+    from llamafile_format.reports.escape import printable
+    from llamafile_format.reports.explain import explain_json, explain_text
+    from llamafile_format.reports.html import page
+    from llamafile_format.reports.inspect_json import field_text, inspection_json, inspection_value
+    from llamafile_format.reports.inspect_lists import entry_lines, key_lines, map_lines, tensor_lines
+    from llamafile_format.reports.inspect_rich import print_screen
+    from llamafile_format.reports.inspect_screen import screen_text
+    from llamafile_format.reports.replay_json import record_json, replay_json
+    from llamafile_format.reports.replay_text import record_text, replay_text
+    from llamafile_format.reports.stamp import stamp_json, stamp_lines
+    from llamafile_format.reports.verify_json import report_json, reports_json
+    from llamafile_format.reports.verify_text import report_text
+
+open_door(
+    __name__,
+    {
+        "escape": ("printable",),
+        "explain": ("explain_json", "explain_text"),
+        "html": ("page",),
+        "inspect_json": ("field_text", "inspection_json", "inspection_value"),
+        "inspect_lists": ("entry_lines", "key_lines", "map_lines", "tensor_lines"),
+        "inspect_rich": ("print_screen",),
+        "inspect_screen": ("screen_text",),
+        "replay_json": ("record_json", "replay_json"),
+        "replay_text": ("record_text", "replay_text"),
+        "stamp": ("stamp_json", "stamp_lines"),
+        "verify_json": ("report_json", "reports_json"),
+        "verify_text": ("report_text",),
+    },
+)

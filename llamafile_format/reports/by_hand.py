@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from llamafile_format.examining.inspection import Inspection
+from llamafile_format.examining import Inspection
 from llamafile_format.reports.escape import printable
 
 _SIMPLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")

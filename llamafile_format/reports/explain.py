@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from llamafile_format import __version__
-from llamafile_format.examining.explain import Facts
+from llamafile_format.examining import Facts
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.explain_steps import Step, steps
 from llamafile_format.reports.numbers import grouped

@@ -9,8 +9,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from llamafile_format.checks.verdict import Kind
-from llamafile_format.examining.explain import Facts, Piece, RecordFacts, Signed, Stamped
+from llamafile_format.container import Kind
+from llamafile_format.examining import Facts, Piece, RecordFacts, Signed, Stamped
 from llamafile_format.prefix.bootstrap import HEADER_SIZE, SLOTS_OFFSET
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.numbers import plural

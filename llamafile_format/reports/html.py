@@ -10,7 +10,7 @@ import base64
 import hashlib
 
 from llamafile_format import __version__
-from llamafile_format.examining.inspection import Inspection
+from llamafile_format.examining import Inspection
 from llamafile_format.reports import html_sections as sections
 from llamafile_format.reports import inspect_words as words
 from llamafile_format.reports.html_style import style_sheet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from llamafile_format.examining.inspection import Inspection, MemberView, ModelView
+from llamafile_format.examining import Inspection, MemberView, ModelView
 from llamafile_format.findings import Finding
 from llamafile_format.reports import inspect_words as words
 from llamafile_format.reports.by_hand import checks

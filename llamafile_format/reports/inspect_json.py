@@ -8,7 +8,7 @@ from typing import Any
 
 from llamafile_format import __version__
 from llamafile_format.errors import UsageError
-from llamafile_format.examining.inspection import Inspection
+from llamafile_format.examining import Inspection
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.verify_json import finding_value
 

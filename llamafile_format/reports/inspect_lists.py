@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llamafile_format.examining.inspection import Inspection, KeyRow, ModelView
+from llamafile_format.examining import Inspection, KeyRow, ModelView
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.numbers import alignment_text, grouped, percent, plural
 from llamafile_format.spans import covers

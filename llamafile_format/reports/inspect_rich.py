@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from llamafile_format.examining.inspection import Inspection
+from llamafile_format.examining import Inspection
 from llamafile_format.reports.inspect_screen import DRAWN, PLAIN, screen
 
 _STYLES = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from llamafile_format.examining.inspection import Inspection, MemberView, ModelView
+from llamafile_format.examining import Inspection, MemberView, ModelView
 from llamafile_format.reports import inspect_words as words
 from llamafile_format.reports.columns import clip, clip_middle, pad, width, wrap
 from llamafile_format.reports.escape import printable

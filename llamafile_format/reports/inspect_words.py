@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from llamafile_format.examining.inspection import (
+from llamafile_format.examining import (
     ArgumentsView,
     Inspection,
     LicenceView,

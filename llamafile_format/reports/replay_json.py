@@ -9,8 +9,7 @@ from llamafile_format import __version__
 from llamafile_format.engines.behaviour import Runtime
 from llamafile_format.engines.behaviour_compare import Difference, LikelihoodResult, PromptResult
 from llamafile_format.reports.verify_json import finding_value, ruleset_digest
-from llamafile_format.running.record import RecordResult
-from llamafile_format.running.replay import RecordReplay, Replay
+from llamafile_format.running import RecordReplay, RecordResult, Replay
 
 SCHEMA = "urn:llamafile-format:schema:1.0:replay"
 

@@ -9,8 +9,7 @@ from llamafile_format.engines.behaviour_compare import DIFFERS, EQUAL, Likelihoo
 from llamafile_format.reports.columns import clip, clip_middle, pad
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.verify_text import finding_lines, paint
-from llamafile_format.running.record import RecordResult
-from llamafile_format.running.replay import RecordReplay, Replay
+from llamafile_format.running import RecordReplay, RecordResult, Replay
 
 WIDTH = 78
 _MEANING = {

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 from llamafile_format.checks.verdict import Report, Verdict
 from llamafile_format.reports.escape import printable
 from llamafile_format.rules import Layer
-from llamafile_format.signing.records.evidence import Standing
 from llamafile_format.signing.records.record import RecordKind
+from llamafile_format.signing.trust.evidence import Standing
 from llamafile_format.signing.trust.policy import Role
 
 if TYPE_CHECKING:
-    from llamafile_format.checks.publisher import PublisherFact
-    from llamafile_format.signing.records.evidence import SignatureFact
+    from llamafile_format.signing.trust.evidence import PublisherFact, SignatureFact
 
 MAX_SHOWN = 32  # records; a report as JSON has them all
 _LABEL = 17

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llamafile_format.reports.escape import printable
 
 if TYPE_CHECKING:
-    from llamafile_format.vouching.timestamp import StampResult
+    from llamafile_format.vouching import StampResult
 
 
 def stamp_lines(result: StampResult) -> Iterator[str]:

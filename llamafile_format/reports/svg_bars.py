@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llamafile_format.examining.inspection import ModelView
+from llamafile_format.examining import ModelView
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.markup import Markup, el
 from llamafile_format.reports.numbers import grouped, percent, size_text

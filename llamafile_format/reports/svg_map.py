@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llamafile_format.examining.inspection import Inspection
+from llamafile_format.examining import Inspection
 from llamafile_format.reports.columns import clip_middle
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.markup import Markup, el, join

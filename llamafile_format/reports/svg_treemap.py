@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from llamafile_format.examining.inspection import ModelView, TensorRow
+from llamafile_format.examining import ModelView, TensorRow
 from llamafile_format.reports.columns import clip
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.markup import Markup, el

@@ -14,8 +14,7 @@ from llamafile_format.rules import rule
 from llamafile_format.specdata import spec_dir
 
 if TYPE_CHECKING:
-    from llamafile_format.checks.publisher import PublisherFact
-    from llamafile_format.signing.records.evidence import SignatureFact
+    from llamafile_format.signing.trust.evidence import PublisherFact, SignatureFact
 
 SCHEMA = "urn:llamafile-format:schema:1.0:report"
 

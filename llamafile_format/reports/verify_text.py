@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from llamafile_format.checks.verdict import Kind, Level, Report, Verdict
+from llamafile_format.checks.verdict import Level, Report, Verdict
+from llamafile_format.container import Kind
 from llamafile_format.findings import Finding
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.signatures_text import signature_lines
@@ -12,6 +13,7 @@ from llamafile_format.rules import Layer, Severity, rule
 
 _COLORS = {"yes": "32", "no": "31", "undetermined": "33", "error": "31", "warning": "33", "info": "36"}
 _NOT_ALL = "  no fault found; not all was looked at (below)"
+_LEFT_OUT = frozenset({"LF9002"})  # clause 10.8.1: true of every large file, and nothing to act on
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
@@ -26,10 +28,19 @@ def report_text(report: Report, *, color: bool = False) -> str:
     if report.error:
         lines.append(f"  {paint('incomplete', '31', color)}   {printable(report.error)}")
     lines += signature_lines(report)
-    for finding in sorted(report.findings, key=lambda finding: _grave(report, finding)):
+    for finding in sorted(_told(report), key=lambda finding: _grave(report, finding)):
         lines += finding_lines(finding, color, report)
     lines.append(f"  {_summary(report)}")
     return "\n".join(lines)
+
+
+def _told(report: Report) -> list[Finding]:
+    """The findings that people are told: all but those that :data:`_LEFT_OUT` names, unless a policy raised them."""
+    return [
+        finding
+        for finding in report.findings
+        if finding.rule not in _LEFT_OUT or report.severity(finding.rule) is not Severity.INFO
+    ]
 
 
 def _reason(report: Report, layer: Layer, verdict: Verdict) -> str:
@@ -72,7 +83,7 @@ def changed_by_policy(usual: Severity, here: Severity) -> str:
 
 def _summary(report: Report) -> str:
     counts = dict.fromkeys(Severity, 0)
-    for finding in report.findings:
+    for finding in _told(report):
         counts[report.severity(finding.rule)] += 1
     faults = ", ".join(
         f"{count} {severity.value}{'s' if count != 1 else ''}" for severity, count in counts.items() if count

@@ -14,8 +14,7 @@ from llamafile_format.engines.behaviour import Runtime
 from llamafile_format.engines.host import host_target
 from llamafile_format.engines.launch import HERE, Via
 from llamafile_format.engines.members import RuntimeName, parse_runtime_path
-from llamafile_format.engines.trace import RuntimeFailure
-from llamafile_format.errors import UsageError
+from llamafile_format.errors import RuntimeFailure, UsageError
 
 FLAVOURS = ("reference", "native")
 """Best first: only the reference flavour computes the same bits everywhere."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llamafile_format.changing.repack import RepackResult, repack
+from llamafile_format.changing import RepackResult, repack
 from llamafile_format.checks.canonical import signature_entries
-from llamafile_format.checks.verdict import Kind
-from llamafile_format.container import Container, open_container
+from llamafile_format.container import Container, Kind, open_container
+from llamafile_format.engines.ask import trace
 from llamafile_format.engines.behaviour import (
     Agreement,
     Environment,
@@ -37,16 +37,16 @@ from llamafile_format.engines.behaviour_reader import NAME, read_record
 from llamafile_format.engines.behaviour_yaml import record_bytes
 from llamafile_format.engines.host import host_target
 from llamafile_format.engines.prompts import Prompts, default_prompts, read_prompts
-from llamafile_format.engines.trace import TIMEOUT, Prompt, Request, RuntimeFailure, Trace, trace
-from llamafile_format.errors import FormatError, UsageError
-from llamafile_format.packing.inputs import Include, split_sets
+from llamafile_format.engines.trace import TIMEOUT, Prompt, Request, Trace
+from llamafile_format.errors import FormatError, RuntimeFailure, UsageError
+from llamafile_format.packing import Include, split_sets
 from llamafile_format.running.choose_runtime import Chosen, Wanted, choose_runtime
 from llamafile_format.running.replay import damaged_weights, path_of
 from llamafile_format.weights.tokenizer_digest import template_digest, tokenizer_digest
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import Signer
-    from llamafile_format.vouching.sign import SignResult
+    from llamafile_format.vouching import SignResult
 
 SHORT = 8  # steps of a run with another number of threads (15.7.3)
 Progress = Callable[[int, int], None]
@@ -102,7 +102,7 @@ def record(
     with open_container(what) as container:
         _check(container, force=force or bool(attest))
         if attest:  # better said before the model has run three times
-            from llamafile_format.vouching.tail import open_checked
+            from llamafile_format.vouching import open_checked
 
             open_checked(container)
         subject = _subject(container)
@@ -133,8 +133,7 @@ def _attest(
     force: bool,
 ) -> RecordResult:
     """Append the record, signed, to the tail; nothing in front of it changes."""
-    from llamafile_format.vouching.attested import attestation_of
-    from llamafile_format.vouching.sign import sign
+    from llamafile_format.vouching import attestation_of, sign
 
     signed = sign(what, signers, out, attest=attestation_of(data), force=force)
     told = [*signed.records, *signed.already][0]

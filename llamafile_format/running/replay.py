@@ -15,13 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from llamafile_format.checks.behaviour import replay_findings, too_large
-from llamafile_format.checks.verdict import Kind, Verdict, judge
-from llamafile_format.container import Container, MemberFacts, open_container
+from llamafile_format.checks.verdict import Verdict, judge
+from llamafile_format.container import Container, Kind, MemberFacts, open_container
+from llamafile_format.engines.ask import trace
 from llamafile_format.engines.behaviour import Agreement, Record, Subject, member_of
 from llamafile_format.engines.behaviour_compare import MORE, Comparison, compare
 from llamafile_format.engines.behaviour_reader import read_record
-from llamafile_format.engines.trace import TIMEOUT, Identity, RuntimeFailure, Trace, trace
-from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.engines.trace import TIMEOUT, Identity, Trace
+from llamafile_format.errors import FormatError, RuntimeFailure, UsageError
 from llamafile_format.findings import Finding, Where
 from llamafile_format.rules import Layer
 from llamafile_format.running.choose_runtime import Chosen, Wanted, choose_runtime
@@ -164,7 +165,7 @@ def _sources(container: Container, *, attested: bool) -> Iterator[_Source]:
         if member.role == "behaviour":
             yield _Source(member.path, partial(_read, container, member))
     if attested:
-        from llamafile_format.vouching.attested import attested_records
+        from llamafile_format.checks.attested import attested_records
 
         for name, data in attested_records(container).items():
             yield _Source(name, partial(bytes, data))

@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llamafile_format.checks.verdict import Kind, Level, Verdict
-from llamafile_format.container import Container, MemberFacts, open_container
+from llamafile_format.checks.verdict import Level, Verdict
+from llamafile_format.container import Container, Kind, MemberFacts, open_container
 from llamafile_format.engines.members import RuntimeName, parse_runtime_path
 from llamafile_format.engines.pin import Flavour
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError, UsageError
-from llamafile_format.examining.demands import Trust
-from llamafile_format.examining.verify import examine
+from llamafile_format.examining import Trust, examine
 from llamafile_format.manifest.model import MAX_MANIFEST
-from llamafile_format.packing.runtime_members import DEFAULT_RUNTIME
+from llamafile_format.packing import DEFAULT_RUNTIME
 from llamafile_format.rules import Layer, Severity, rule
 from llamafile_format.source import FileSource, Window
 
@@ -301,7 +300,7 @@ def _refuse_compressed(container: Container) -> None:
 
 
 def _named_by_arguments(container: Container) -> str:
-    from llamafile_format.changing.migrate_arguments import named_model
+    from llamafile_format.changing import named_model
     from llamafile_format.prefix.arguments import Dialect, parse
 
     if container.archive.entry(".args") is None:
@@ -334,7 +333,7 @@ def _fit(container: Container, model: MemberFacts, pin: Pin) -> list[str]:
 def _plain(path: Path, arguments: Sequence[str], wanted: Selection) -> Start:
     """A start on a GGUF that lies by itself; of a split one, on its first shard."""
     from llamafile_format.checks.fitting import check_fit
-    from llamafile_format.packing.inputs import expand_splits
+    from llamafile_format.packing import expand_splits
     from llamafile_format.weights.gguf import read_gguf
 
     shards = expand_splits([path])

@@ -7,10 +7,8 @@ while they were still good. What is damaged must not be sworn to again, so the f
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from llamafile_format.checks.verdict import Level
@@ -20,9 +18,8 @@ from llamafile_format.output.transfer import refuse_changed
 from llamafile_format.rules import Layer, Severity, rule
 from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.record import Record
+from llamafile_format.signing.time.prefix_digests import prefix_digests
 from llamafile_format.signing.time.timestamp_request import Query, build_query
-from llamafile_format.signing.time.timestamps import hash_name
-from llamafile_format.source import ByteSource
 from llamafile_format.vouching.tail import Made, Progress, append_records, open_checked
 from llamafile_format.vouching.timestamp import (
     Request,
@@ -36,38 +33,6 @@ from llamafile_format.vouching.timestamp import (
 )
 
 DEFAULT_DIGEST = "sha512"
-_PIECE = 4 << 20
-
-
-def prefix_digests(
-    source: ByteSource, wanted: Sequence[tuple[int, str]], *, progress: Progress | None = None
-) -> list[bytes]:
-    """Digests of the first so many bytes of ``source``, by registered functions, in one pass over it.
-
-    ``wanted`` are (bytes, id of the function); the result is in its order. Each function sees each byte once, however
-    many digests are wanted: anybody can append a thousand stamps that look like renewals.
-    """
-    last = {name: max(length for length, other in wanted if other == name) for _, name in wanted}
-    hashers = {name: hashlib.new(hash_name(name)) for name in last}
-    borders, total, at = sorted({length for length, _ in wanted}), max(last.values(), default=0), 0
-    found: dict[tuple[int, str], bytes] = {}
-    buffer = bytearray(min(_PIECE, total))
-    with ThreadPoolExecutor(max(1, len(hashers))) as pool:
-        for border in borders:
-            while at < border:
-                end = min(at + _PIECE, border)
-                piece = memoryview(buffer)[: end - at]
-                source.read_into(at, piece)
-                due = [hasher for name, hasher in hashers.items() if last[name] > at]
-                if len(due) == 1:
-                    due[0].update(piece)
-                else:  # hashing lets go of the interpreter, so two functions take as long as the slower one
-                    list(pool.map(lambda hasher, data=piece: hasher.update(data), due))
-                at = end
-                if progress:
-                    progress(at, total)
-            found |= {(border, name): hashers[name].digest() for length, name in wanted if length == border}
-    return [found[each] for each in wanted]
 
 
 def renewal_request(
@@ -178,7 +143,7 @@ def _digest(container: Container, records: Sequence[Record], algorithm: str, pro
 
 def _refuse_damaged(container: Container, progress: Progress | None) -> None:
     """Never swear to damage: it would look as if it had been so when the first signature was made."""
-    from llamafile_format.examining.verify import examine
+    from llamafile_format.examining import examine
 
     report = examine(container, level=Level.FULL, progress=progress)
     for finding in report.findings:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from llamafile_format.container import Container
 from llamafile_format.errors import FormatError, UsageError
-from llamafile_format.packing.created import declared_text
+from llamafile_format.packing import declared_text
 from llamafile_format.signing.records.envelope import encode_bundle, pae, read_bundle
 from llamafile_format.signing.records.record import MAX_RECORD, Record, RecordKind, record_path
 from llamafile_format.signing.records.statement import (

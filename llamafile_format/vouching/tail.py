@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamafile_format.changing.patching import PROBE, Amendment, Patch, patch_in_place
-from llamafile_format.changing.surgery import locked
+from llamafile_format.changing import PROBE, Amendment, Patch, locked, patch_in_place
 from llamafile_format.checks.signatures import read_records
-from llamafile_format.checks.verdict import Kind, Level
-from llamafile_format.container import Container, open_container
+from llamafile_format.checks.verdict import Level
+from llamafile_format.container import Container, Kind, open_container
 from llamafile_format.errors import FormatError, LlamafileError, UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import SIGNATURES_FOLDER
@@ -147,7 +146,7 @@ def open_checked(container: Container) -> tuple[Record, ...]:
 
 
 def _refuse_malformed(container: Container, *, new: bool = False) -> None:
-    from llamafile_format.examining.verify import examine
+    from llamafile_format.examining import examine
 
     report = examine(container, level=Level.QUICK)
     for finding in report.findings:

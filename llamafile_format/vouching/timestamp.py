@@ -238,7 +238,7 @@ def stamp_result(stamping: Stamping, written: AppendResult) -> StampResult:
 
 def read_detached(path: str | os.PathLike[str]) -> Record:
     """The detached record in the file ``path``."""
-    from llamafile_format.examining.demands import detached_records
+    from llamafile_format.examining import detached_records
 
     return detached_records([path])[0]
 

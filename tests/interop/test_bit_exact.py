@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.engines.ask import trace
 from llamafile_format.engines.behaviour import Agreement, Recorded, Tolerance, texts
 from llamafile_format.engines.behaviour_compare import MORE, compare_prompt
 from llamafile_format.engines.host import host_target
 from llamafile_format.engines.launch import HERE, Via
 from llamafile_format.engines.pin import Flavour
 from llamafile_format.engines.store import find_pin, pins, unpacked
-from llamafile_format.engines.trace import Prompt, Request, Trace, trace
+from llamafile_format.engines.trace import Prompt, Request, Trace
 from tests.conftest import ROOT, ToolFinder
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]

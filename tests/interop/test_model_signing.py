@@ -19,8 +19,8 @@ from llamafile_format.checks.signatures import read_records
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.signing.keys.key_files import write_keys
 from llamafile_format.signing.records.envelope import read_bundle
-from llamafile_format.signing.records.evidence import Standing
 from llamafile_format.signing.records.record import Record, RecordKind
+from llamafile_format.signing.trust.evidence import Standing
 from llamafile_format.signing.trust.policy import CertificateRule, Policy, Role, SignerRule, key_policy
 from llamafile_format.vouching.oms import export_oms, import_oms, verify_command
 from llamafile_format.vouching.sign import sign

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from llamafile_format.engines.pin import Pin, load_pin
+from llamafile_format.engines.pin import Pin
+from llamafile_format.engines.pin_reader import load_pin
 from llamafile_format.engines.swhid import of_path
 
 CMAKE = """#!/bin/sh

@@ -433,7 +433,7 @@ def test_records_that_overlap_are_not_read_a_thousand_times() -> None:
 
 def test_strange_stamps_do_not_multiply_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each token of nothing here could be a renewal; the file is hashed once for each function, not for each token."""
-    from llamafile_format.vouching import renew
+    from llamafile_format.signing.time import prefix_digests
 
     made, hashers = signed(), []
     for number in range(40):
@@ -444,7 +444,7 @@ def test_strange_stamps_do_not_multiply_the_reading(monkeypatch: pytest.MonkeyPa
         hashers.append(arguments)
         return before(*arguments, **options)
 
-    monkeypatch.setattr(renew, "hashlib", SimpleNamespace(new=counted))
+    monkeypatch.setattr(prefix_digests, "hashlib", SimpleNamespace(new=counted))
     refused(made.done(), "LF8021", level="full")
     assert len(hashers) <= 5
 

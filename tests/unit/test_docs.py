@@ -13,8 +13,9 @@ from click.testing import CliRunner
 
 import llamafile_format
 from llamafile_format import errors
-from llamafile_format.checks.verdict import Kind, Level, Report, Verdict
+from llamafile_format.checks.verdict import Level, Report, Verdict
 from llamafile_format.cli.main import COMMANDS, cli
+from llamafile_format.container import Kind
 from llamafile_format.findings import Finding
 from llamafile_format.rules import Layer, all_rules
 from spec.vectors.generate.forge import gguf

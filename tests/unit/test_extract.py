@@ -115,19 +115,19 @@ def test_two_names_for_one_file_are_refused(tmp_path: Path) -> None:
 def test_a_source_that_changes_while_it_is_packed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Digest and bytes must be of the same moment: a model that a download still writes to is no model."""
     import os
+    import sys
 
-    from llamafile_format.packing import assemble
+    from llamafile_format.packing.assemble import digest_range
 
     model = tmp_path / "m.gguf"
     model.write_bytes(tiny_gguf(values=100_000))
-    genuine = assemble.digest_range
 
     def meddle(*arguments: object, **options: object) -> object:
-        found = genuine(*arguments, **options)  # type: ignore[arg-type]
+        found = digest_range(*arguments, **options)  # type: ignore[arg-type]
         os.utime(model, ns=(1, 1))
         return found
 
-    monkeypatch.setattr(assemble, "digest_range", meddle)
+    monkeypatch.setattr(sys.modules["llamafile_format.packing.assemble"], "digest_range", meddle)
     with pytest.raises(lf.SourceError, match="changed while it was read"):
         lf.pack([model], tmp_path / "m.llamafile", prefix="none")
     assert not (tmp_path / "m.llamafile").exists()

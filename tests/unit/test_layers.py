@@ -1,82 +1,173 @@
-"""The house has floors: each room imports only from its own floor or from below (design, rooms of the house)."""
+"""The house: rooms one above the other, imports that only go down, and doors (docs/architecture.md).
+
+Imports are read from the sources: those in functions count, and those that only a type checker sees.
+"""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
+from types import FunctionType
+
+import pytest
 
 import llamafile_format
 
 PACKAGE = Path(llamafile_format.__file__).parent
-FLOORS = [
-    {"errors", "spans", "findings", "specdata", "plain_yaml", "rules", "strict_yaml", "strict_fields"},
-    {"source"},
-    {"zip"},
-    {"prefix"},
-    {"weights"},
-    {"manifest"},
-    {"signing"},
-    {"engines"},
-    {"checks", "container", "legacy"},
-    {"output"},
-    {"examining", "packing", "changing", "vouching", "running"},
-    {"reports"},
-    {"cli"},
-]
-LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-ENTRANCES = {"__init__", "__main__"}  # what users name stands at the door and may name every room
+NAME = PACKAGE.name
+FLOORS = (
+    ("errors", "spans", "findings", "door", "plain_yaml", "specdata", "rules", "strict_yaml", "strict_fields"),
+    ("source", "zip", "prefix", "weights", "manifest", "signing", "engines"),
+    ("legacy", "container", "checks", "output"),
+    ("examining", "packing", "changing", "vouching", "running", "reports", "cli"),
+)
+ROOMS = [room for floor in FLOORS for room in floor]
+"""Lowest first: a room imports from those in front of it."""
+SIGNING = ["keys", "x509", "records", "time", "trust"]
+WITH_DOORS = ["examining", "packing", "changing", "vouching", "running", "reports"]
+ENTRANCES = {"", "__main__"}  # what users name stands at the entrance and may name every room
 
 
-def _room(module: str) -> str:
-    return module.split(".")[1] if "." in module else "__init__"
+@dataclass(frozen=True)
+class Import:
+    """``importer`` takes something from ``module``. Names are without the package; "" is the package itself."""
+
+    importer: str
+    module: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.importer}:{self.line} imports {self.module}"
 
 
-def _imports(path: Path) -> set[str]:
-    """Modules of the package that ``path`` imports anywhere, but for those that only a type checker sees."""
-    found: set[str] = set()
-    tree = ast.parse(path.read_text("utf-8"))
-    hidden = {
-        id(node)
-        for guard in ast.walk(tree)
-        if isinstance(guard, ast.If) and isinstance(guard.test, ast.Name) and guard.test.id == "TYPE_CHECKING"
-        for node in ast.walk(guard)
-    }
-    for node in ast.walk(tree):
-        if id(node) in hidden:
-            continue
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llamafile_format"):
-            found.add(node.module or "")
+def _module(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {_module(path): path for path in PACKAGE.rglob("*.py")}
+TREES = {module: ast.parse(path.read_text("utf-8")) for module, path in MODULES.items()}
+
+
+def _imports(importer: str) -> Iterator[Import]:
+    for node in ast.walk(TREES[importer]):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == NAME:
+            module = (node.module or "").removeprefix(NAME).lstrip(".")
+            for alias in node.names:
+                inside = f"{module}.{alias.name}".lstrip(".")
+                whole = inside in MODULES and alias.name not in _exports(module)
+                yield Import(importer, inside if whole else module, node.lineno)
         elif isinstance(node, ast.Import):
-            found |= {name.name for name in node.names if name.name.startswith("llamafile_format")}
-    return found
+            for alias in node.names:
+                if alias.name.split(".")[0] == NAME:
+                    yield Import(importer, alias.name.removeprefix(NAME).lstrip("."), node.lineno)
+
+
+def _exports(room: str) -> list[str]:
+    return dir(import_module(f"{NAME}.{room}")) if room in WITH_DOORS else []
+
+
+IMPORTS = [found for module in sorted(MODULES) for found in _imports(module)]
+
+
+def _upwards(order: list[str], within: str = "") -> list[str]:
+    """Imports against ``order``, a ranking of what lies directly in the package, or in its room ``within``."""
+    wrong = []
+    for each in IMPORTS:
+        if within and not (each.importer.startswith(f"{within}.") and each.module.startswith(f"{within}.")):
+            continue
+        above, below = (module.removeprefix(f"{within}.").split(".")[0] for module in (each.importer, each.module))
+        if not ENTRANCES & {above, below} and order.index(below) > order.index(above):
+            wrong.append(str(each))
+    return wrong
 
 
 def test_imports_run_downwards() -> None:
-    wrong = []
-    for path in PACKAGE.rglob("*.py"):
-        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if room in ENTRANCES:
-            continue
-        for module in _imports(path):
-            target = _room(module)
-            if target != "__init__" and LEVEL[target] > LEVEL[room]:
-                wrong.append(f"{path.relative_to(PACKAGE)} imports {module}")
-    assert wrong == []
+    assert _upwards(ROOMS) == []
 
 
-def test_every_room_has_a_floor() -> None:
+def test_imports_run_downwards_in_the_room_of_signatures() -> None:
+    assert _upwards(SIGNING, "signing") == []
+
+
+def test_there_is_no_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for each in IMPORTS:
+        if each.importer != each.module and each.module not in ENTRANCES:
+            graph.setdefault(each.importer, set()).add(each.module)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules that import one another: {' <- '.join(error.args[1])}")
+
+
+def test_imports_are_seen_wherever_they_stand() -> None:
+    """At the top, in a function, under TYPE_CHECKING, through a door: what the tests above see."""
+    edges = {(each.importer, each.module) for each in IMPORTS}
+    assert {
+        ("examining.verify", "container"),
+        ("examining.verify", "checks.archive"),
+        ("examining.verify", "signing.trust.policy"),
+        ("cli.verify", "running"),
+        ("running", "running.verify"),
+    } <= edges
+
+
+def test_every_room_has_its_place() -> None:
     rooms = {
         path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.name not in {"__pycache__", "py.typed"}
     }
-    assert rooms - ENTRANCES - {"_spec"} == set(LEVEL)
+    assert rooms - {"__init__", "__main__", "_spec"} == set(ROOMS)
+    assert {path.name for path in (PACKAGE / "signing").iterdir() if path.is_dir()} - {"__pycache__"} == set(SIGNING)
+
+
+def test_rooms_are_entered_by_their_doors() -> None:
+    """What a room does not export is private to it; and a room does not go out of its own door to come in again."""
+    wrong = []
+    for each in IMPORTS:
+        room, _, inside = each.module.partition(".")
+        if room in WITH_DOORS and (each.importer.split(".")[0] == room) != bool(inside) and each.importer != room:
+            wrong.append(str(each))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", ["", *WITH_DOORS])
+def test_a_door_exports_what_type_checkers_see(room: str) -> None:
+    package = import_module(f"{NAME}.{room}".rstrip("."))
+    seen = {
+        alias.asname or alias.name: alias.name
+        for guard in TREES[room].body
+        if isinstance(guard, ast.If)
+        for node in guard.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert set(seen) == set(dir(package)) - {"__version__"}
+    for name, there in seen.items():
+        found = getattr(package, name)
+        if isinstance(found, type | FunctionType):
+            assert found.__name__ == there
+
+
+def test_a_module_does_not_hide_what_its_room_exports() -> None:
+    """``verify`` is a module of the room and a function that it exports: others get the function."""
+    code = f"import {NAME}.examining.verify; from {NAME}.examining import verify; assert callable(verify)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = import_module(f"{NAME}.examining").nothing
 
 
 def test_only_the_command_line_prints() -> None:
-    for path in PACKAGE.rglob("*.py"):
-        if path.relative_to(PACKAGE).parts[0] in {"cli", "__main__.py"}:
+    for module, tree in TREES.items():
+        if module.split(".")[0] in {"cli", "__main__"}:
             continue
-        tree = ast.parse(path.read_text("utf-8"))
         calls = [
             node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         ]
-        assert "print" not in calls, path
+        assert "print" not in calls, module

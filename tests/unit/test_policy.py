@@ -225,7 +225,7 @@ WRONG = {
     "warning of signatures lowered": (f"{ALICE}rules: {{LF8108: info}}\n", "never lowered"),
     "rule of the policy lowered": (f"{ALICE}rules: {{LF8402: info}}\n", "never lowered"),
     "rule of behaviour lowered": (f"{ALICE}rules: {{LF9110: info}}\n", "never lowered"),
-    "rule about a limit": (f"{ALICE}rules: {{LF9002: error}}\n", "not looked at"),
+    "rule about a limit": (f"{ALICE}rules: {{LF9001: error}}\n", "not looked at"),
     "not YAML": (f"{ALICE}rules: {{\n", "not YAML"),
     "a list": ("- a\n", "not YAML"),
 }

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 import llamafile_format
-from llamafile_format.checks.publisher import PublisherFact, check_publishers
+from llamafile_format.checks.publisher import check_publishers
 from llamafile_format.findings import Finding
 from llamafile_format.packing.inputs import Include
 from llamafile_format.rules import Layer, all_rules
 from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.envelope import encode_bundle, pae
-from llamafile_format.signing.records.evidence import Standing
 from llamafile_format.signing.records.statement import OMS_PREDICATE, STATEMENT_TYPE
+from llamafile_format.signing.trust.evidence import PublisherFact, Standing
 from llamafile_format.signing.trust.policy import CertificateRule, Policy, Requirement, Role, SignerRule
 from tests.certificate_samples import when, world
 from tests.conftest import CliRunner

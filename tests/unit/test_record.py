@@ -16,7 +16,8 @@ from llamafile_format.cli.main import cli
 from llamafile_format.engines.behaviour import Agreement
 from llamafile_format.engines.behaviour_reader import read_record
 from llamafile_format.engines.prompts import Prompts, default_prompts, read_prompts
-from llamafile_format.engines.trace import Prompt, RuntimeFailure
+from llamafile_format.engines.trace import Prompt
+from llamafile_format.errors import RuntimeFailure
 from llamafile_format.running.record import RecordResult, record
 from spec.vectors.generate.forge import Part, Spec, container, parts
 from tests.behaviour_samples import Fake, gguf, pack

@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.checks.attested import BEHAVIOUR
 from llamafile_format.checks.signatures import read_records
 from llamafile_format.checks.verdict import Verdict
 from llamafile_format.engines.prompts import Prompts
@@ -22,7 +23,7 @@ from llamafile_format.running.replay import replay
 from llamafile_format.signing.keys.key_files import write_keys
 from llamafile_format.signing.records.envelope import read_bundle
 from llamafile_format.signing.records.record import RecordKind
-from llamafile_format.vouching.attested import BEHAVIOUR, attestation_of
+from llamafile_format.vouching.attested import attestation_of
 from llamafile_format.vouching.sign import Attestation, sign
 from tests.behaviour_samples import Fake, pack
 from tests.signing_samples import keys

@@ -324,9 +324,10 @@ def with_field(path: Path) -> bytes:
     import tempfile
     from dataclasses import replace
 
-    from llamafile_format.changing.carry import carry
-    from llamafile_format.changing.changes import Order, plan_changes
+    from llamafile_format.changing.changes import plan_changes
+    from llamafile_format.changing.order import Order
     from llamafile_format.packing.assemble import assemble
+    from llamafile_format.packing.carry import carry
 
     with lf.open(path) as container, tempfile.TemporaryFile() as file:
         plan = plan_changes(carry(container), Order())

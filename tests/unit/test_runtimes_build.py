@@ -16,7 +16,8 @@ from llamafile_format.engines import build as driver
 from llamafile_format.engines import work
 from llamafile_format.engines.build import build
 from llamafile_format.engines.host import host_target
-from llamafile_format.engines.pin import Flavour, Pin, load_pin
+from llamafile_format.engines.pin import Flavour, Pin
+from llamafile_format.engines.pin_reader import load_pin
 from llamafile_format.engines.vault import check_vault, fill_vault
 from llamafile_format.engines.work import BuildFailed, Workshop
 from llamafile_format.errors import FormatError, LlamafileError, UsageError

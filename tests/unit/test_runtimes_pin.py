@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 from llamafile_format.engines import store
 from llamafile_format.engines.needs import objections
 from llamafile_format.engines.page import read_archive
-from llamafile_format.engines.pin import Flavour, Pin, load_pin
-from llamafile_format.engines.pin_reader import read_pin
+from llamafile_format.engines.pin import Flavour, Pin
+from llamafile_format.engines.pin_reader import load_pin, read_pin
 from llamafile_format.engines.swhid import of_path
 from llamafile_format.errors import FormatError
 from llamafile_format.specdata import load_yaml, spec_dir

@@ -186,7 +186,7 @@ def test_forty_first_starts_at_once(own_cache: Path) -> None:
 
 
 def test_member_paths(tmp_path: Path) -> None:
-    from llamafile_format.engines.pin import load_pin
+    from llamafile_format.engines.pin_reader import load_pin
 
     pin = load_pin(write_pin(tmp_path))
     path = runtime_path(pin, Flavour.REFERENCE, "wasm32-wasi")

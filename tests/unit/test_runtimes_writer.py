@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from llamafile_format.engines import facts, pin_writer
-from llamafile_format.engines.pin import Build, Flavour, Page, load_pin
-from llamafile_format.engines.pin_reader import read_pin
+from llamafile_format.engines.pin import Build, Flavour, Page
+from llamafile_format.engines.pin_reader import load_pin, read_pin
 from llamafile_format.errors import FormatError
 
 FILE = Path(__file__).resolve().parents[2] / "runtimes" / "llama.cpp" / "0.3.36" / "runtime.yaml"

@@ -25,7 +25,6 @@ from llamafile_format.container import open_container
 from llamafile_format.errors import FormatError, SourceError
 from llamafile_format.examining.demands import Trust, unestablished
 from llamafile_format.examining.verify import verify
-from llamafile_format.examining.verify_signatures import Judged
 from llamafile_format.findings import Finding
 from llamafile_format.output.transfer import write_at
 from llamafile_format.rules import Layer, Severity
@@ -34,6 +33,7 @@ from llamafile_format.signing.keys.key import PrivateKey
 from llamafile_format.signing.records.envelope import encode_bundle, pae, read_bundle
 from llamafile_format.signing.records.record import MAX_TAIL, Record, RecordKind, record_path
 from llamafile_format.signing.records.statement import Annotations, attestation, countersignature, read_statement
+from llamafile_format.signing.time.prefix_digests import prefix_digests
 from llamafile_format.signing.trust.material import MAX_IN_ALL, Material, encode_material
 from llamafile_format.signing.trust.policy import (
     Authority,
@@ -53,7 +53,6 @@ from llamafile_format.signing.trust.wildcards import fits, fits_identity
 from llamafile_format.signing.x509 import certificates
 from llamafile_format.signing.x509.certificates import Purpose, verify_chain
 from llamafile_format.source import BytesSource
-from llamafile_format.vouching.renew import prefix_digests
 from llamafile_format.vouching.sign import Attestation, sign
 from llamafile_format.vouching.tail import Made, append_records
 from spec.vectors.generate.forge import Part, encode
@@ -165,8 +164,8 @@ def test_a_pair_outlives_its_classical_half(file: Path) -> None:
 def test_what_a_policy_calls_malformed_is_not_vouched_for() -> None:
     finding = Finding("LF3010", args={"path": "a", "role": "b"})
     raised = replace(key_policy([key().public]), severities={"LF3010": Severity.ERROR})
-    assert [more.rule for more in unestablished([finding], Trust(raised), Judged(()))] == ["LF8116"]
-    assert unestablished([finding], Trust(key_policy([key().public])), Judged(())) == []
+    assert [more.rule for more in unestablished([finding], Trust(raised), judged=True)] == ["LF8116"]
+    assert unestablished([finding], Trust(key_policy([key().public])), judged=True) == []
 
 
 def test_certificates_that_no_path_uses_are_not_carried(file: Path) -> None:

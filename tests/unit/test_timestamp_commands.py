@@ -17,12 +17,13 @@ from llamafile_format.checks.signatures import read_records
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.rules import Layer
 from llamafile_format.signing.records.record import Record, RecordKind
+from llamafile_format.signing.time.prefix_digests import prefix_digests
 from llamafile_format.signing.time.timestamps import read_response
 from llamafile_format.signing.trust.policy import Authority as Trusted
 from llamafile_format.signing.trust.policy import key_policy
 from llamafile_format.signing.x509 import der
 from llamafile_format.source import BytesSource
-from llamafile_format.vouching.renew import prefix_digests, renew, renewal_request
+from llamafile_format.vouching.renew import renew, renewal_request
 from llamafile_format.vouching.sign import sign
 from llamafile_format.vouching.tail import append_records
 from llamafile_format.vouching.timestamp import Trusting, attach, request

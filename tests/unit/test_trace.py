@@ -12,20 +12,12 @@ from typing import Any
 
 import pytest
 
+from llamafile_format.engines.ask import request_bytes, trace
 from llamafile_format.engines.behaviour import texts
 from llamafile_format.engines.launch import HERE, Via, parse_via
-from llamafile_format.engines.trace import (
-    Message,
-    Prompt,
-    Request,
-    RuntimeFailure,
-    Trace,
-    logit_value,
-    request_bytes,
-    trace,
-)
+from llamafile_format.engines.trace import Message, Prompt, Request, Trace, logit_value
 from llamafile_format.engines.trace_reader import read_trace
-from llamafile_format.errors import UsageError
+from llamafile_format.errors import RuntimeFailure, UsageError
 from tests.behaviour_samples import Fake
 from tests.conftest import ROOT
 
@@ -216,7 +208,8 @@ def test_runtime_does_not_outlive_a_command_that_is_told_to_end(fake: Fake, tmp_
     seen = tmp_path / "seen.json"
     fake.tell(hang_after="step", environment=str(seen))
     code = (
-        "from pathlib import Path; from llamafile_format.engines.trace import *;"
+        "from pathlib import Path; from llamafile_format.engines.ask import trace;"
+        "from llamafile_format.engines.trace import Prompt, Request;"
         f"trace(Path({str(fake.program)!r}), Path({str(tmp_path)!r}), Request((Prompt('a', text='x'),)))"
     )
     command = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)

@@ -14,8 +14,8 @@ from llamafile_format.checks.verdict import Report, Verdict
 from llamafile_format.examining.verify import verify
 from llamafile_format.rules import Layer
 from llamafile_format.signing.keys.key import PrivateKey
-from llamafile_format.signing.records.evidence import Standing
 from llamafile_format.signing.records.record import Record, RecordKind
+from llamafile_format.signing.trust.evidence import Standing
 from llamafile_format.signing.trust.policy import (
     Authority,
     Denied,

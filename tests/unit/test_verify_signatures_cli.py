@@ -11,16 +11,17 @@ import click.testing
 import pytest
 from jsonschema import Draft202012Validator
 
-from llamafile_format.checks.verdict import Kind, Level, Report, Verdict
+from llamafile_format.checks.verdict import Level, Report, Verdict
 from llamafile_format.cli.main import cli
+from llamafile_format.container import Kind
 from llamafile_format.errors import LlamafileError
 from llamafile_format.findings import Finding
 from llamafile_format.reports.verify_json import report_value
 from llamafile_format.reports.verify_text import report_text
 from llamafile_format.rules import Layer, Severity
 from llamafile_format.signing.keys.key import PrivateKey
-from llamafile_format.signing.records.evidence import SignatureFact, Standing
 from llamafile_format.signing.records.record import RecordKind
+from llamafile_format.signing.trust.evidence import SignatureFact, Standing
 from llamafile_format.specdata import spec_dir
 from llamafile_format.vouching.sign import sign
 from tests import authorities, signing_samples

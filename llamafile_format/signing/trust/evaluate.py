@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from llamafile_format.findings import Finding, Where
 from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.envelope import Method
-from llamafile_format.signing.records.evidence import Evidence, SignatureFact, Standing, moment
 from llamafile_format.signing.records.record import RecordKind
+from llamafile_format.signing.trust.evidence import Evidence, SignatureFact, Standing, moment
 from llamafile_format.signing.trust.judgement import Circumstances, Judgement, judge_bundle
 from llamafile_format.signing.trust.policy import Policy, PostQuantum, Role, SignerRule, StampLevel, Unsigned
 from llamafile_format.signing.trust.sight import Sights

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.signing.records.envelope import Bundle, Method
-from llamafile_format.signing.records.evidence import Standing, moment
+from llamafile_format.signing.trust.evidence import Standing, moment
 from llamafile_format.signing.trust.policy import Policy, Role, SignerRule
 from llamafile_format.signing.trust.sight import within
 from llamafile_format.signing.trust.wildcards import fits, fits_identity

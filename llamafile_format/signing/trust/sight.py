@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
-from llamafile_format.signing.records.evidence import Evidence, Stamp, moment
+from llamafile_format.signing.trust.evidence import Evidence, Stamp, moment
 from llamafile_format.signing.trust.policy import Authority, StampLevel
 
 if TYPE_CHECKING:

@@ -68,14 +68,12 @@ def asset(path: str) -> Part:
 
 
 def register(rows: list[Row], layer: str, *, packed: bool = False) -> None:
-    """Make a vector of each row. Verdicts follow from layer and rules: what is not looked at is undetermined."""
+    """Make a vector of each row. Verdicts follow from layer and rules: contents not looked at are undetermined."""
     for name, rules, near, comment, make in rows:
         near = " ".join(sorted(set(near.split()) - set(rules.split())))
-        unknown = "undetermined" if layer == "none" and "LF9002" in rules else ""
         valid = "undetermined" if "LF9003" in rules or "LF2001" in rules else "yes"
         encoding = "zlib" if packed or name.startswith(("count-modulo", "good-names")) else "raw"
-        verdicts = {"well_formed": unknown, "valid": valid}
-        vector(name, rules=rules, near=near, layer=layer, comment=comment, encoding=encoding, **verdicts)(_maker(make))
+        vector(name, rules=rules, near=near, layer=layer, comment=comment, encoding=encoding, valid=valid)(_maker(make))
 
 
 def _maker(make: Callable[[], bytes]) -> Callable[[], bytes]:

@@ -313,7 +313,6 @@ def signature_name() -> bytes:
 @vector(
     "two-chunks",
     rules="LF9002",
-    well_formed="undetermined",
     encoding="zlib",
     comment="A member of two chunks: level full does not recompute its whole digest (verified at level full).",
 )

@@ -57,12 +57,9 @@ def good(name: str, comment: str, *, rules: str = "", near: str = "") -> Callabl
     return vector(name, comment=comment, rules=rules, near=near, encoding="zlib")
 
 
-def bad(name: str, rules: str, comment: str, *, well_formed: str = "no") -> Callable[[Maker], Maker]:
+def bad(name: str, rules: str, comment: str) -> Callable[[Maker], Maker]:
     """A launcher with one fault."""
-    layer = "prefix" if well_formed == "no" else "none"
-    return vector(
-        name, comment=comment, rules=rules, layer=layer, encoding="zlib", valid="yes", well_formed=well_formed
-    )
+    return vector(name, comment=comment, rules=rules, layer="prefix", encoding="zlib", valid="yes")
 
 
 def _flip(at: int) -> Change:
@@ -129,7 +126,13 @@ def _() -> bytes:
     return launched(change)
 
 
-@bad("version-unknown", "LF1027", "A launcher of version 2, which nobody knows yet.", well_formed="undetermined")
+@vector(
+    "version-unknown",
+    rules="LF1027",
+    valid="undetermined",
+    encoding="zlib",
+    comment="A launcher of version 2, which nobody knows yet.",
+)
 def _() -> bytes:
     def change(prefix: bytearray) -> None:
         prefix[INDEX + 8] = 2

@@ -20,11 +20,9 @@ BOOTSTRAP = b'MZ=;eval "$(dd<"$0" bs=4k skip=1 count=2 2>&-)";exit 9'.ljust(60, 
 Register = Callable[[Maker], Maker]
 
 
-def good(name: str, comment: str, *, near: str = "", rules: str = "", well_formed: str = "yes") -> Register:
+def good(name: str, comment: str, *, near: str = "", rules: str = "", valid: str = "yes") -> Register:
     """A prefix without errors; ``rules`` are then warnings and remarks."""
-    return vector(
-        name, comment=comment, near=near, rules=rules, kind="prefix", encoding="zlib", well_formed=well_formed
-    )
+    return vector(name, comment=comment, near=near, rules=rules, kind="prefix", encoding="zlib", valid=valid)
 
 
 def bad(name: str, rules: str, comment: str) -> Register:
@@ -99,7 +97,7 @@ def _() -> bytes:
     "The 60 bytes of the launcher with a PE behind them.",
     rules="LF1027",
     near="LF1015",
-    well_formed="undetermined",
+    valid="undetermined",
 )
 def _() -> bytes:
     headers = forge.pe_headers(0x3000, 0x200)

@@ -101,3 +101,28 @@ class SignatureFact:
 def moment(when: datetime) -> str:
     """``when`` (aware) as ``2026-11-21T14:00:00Z``."""
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherFact:
+    """One publisher signature as a report shows it.
+
+    ``matched`` are pairs of (name that the publisher gave, path of the member here); ``total`` is how many files the
+    signature names. ``signer`` is the policy's word, empty unless one of its signers in role publisher made it;
+    ``standing`` is trusted only if this run also recomputed what it rests on, and no weights are left over that nobody
+    trusted has published. ``because`` completes "trusted because" or "not, because".
+    """
+
+    member: str
+    signer: str
+    matched: tuple[tuple[str, str], ...]
+    total: int
+    standing: Standing
+    because: str
+    method: str = ""
+    time: str = ""
+
+    @property
+    def established(self) -> bool:
+        """True if the signer published, in this very form, the members that are matched."""
+        return self.standing is Standing.TRUSTED and bool(self.matched)

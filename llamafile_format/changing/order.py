@@ -1,0 +1,30 @@
+"""What a repack is asked for (spec/1.0, 8.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from llamafile_format.packing import Args, Include
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked for. None and empty mean: as it is."""
+
+    prefix: str | None = None
+    runtime: str | None = None
+    flavour: str | None = None
+    args: Args | None = None
+    include: tuple[Include, ...] = ()
+    remove: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    profile: str | None = None
+    default: str | None = None
+    align: int | None = None
+    name: str | None = None
+    license: str | None = None
+    source: str | None = None
+    created: str | None = None
+    engine_only: bool = False
+    force: bool = False

@@ -1,0 +1,64 @@
+"""``verify`` at every level: what examining finds, and at level behaviour what a replay does (spec/1.0, 10.4).
+
+Examining starts no program and imports nothing that could; here the two meet.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from llamafile_format.checks.verdict import Level, Report
+from llamafile_format.container import Container, Openable
+from llamafile_format.examining import Progress
+from llamafile_format.examining import verify as verify_unreplayed
+
+if TYPE_CHECKING:
+    from llamafile_format.findings import Finding
+    from llamafile_format.signing.trust.policy import Policy
+
+
+def verify(
+    what: Openable,
+    *,
+    level: Level | str = Level.FULL,
+    policy: Policy | None = None,
+    as_of: datetime | None = None,
+    require_signature: bool = False,
+    signatures: Sequence[str | os.PathLike[str]] = (),
+    progress: Progress | None = None,
+) -> Report:
+    """Verify ``what`` and return verdicts and findings; nothing in it is rendered or trusted.
+
+    ``level``: quick reads structure only (at most 1 MiB beyond tail, directory, manifest, local headers and GGUF
+    headers), full every chunk and every canonical byte, exhaustive also whole-member digests and CRCs, behaviour also
+    replays the records by a build that this installation pins: that level alone runs something of the file.
+
+    ``policy`` says whom to trust, and asks for the layers authentic and policy; ``require_signature`` asks for
+    authentic whatever the policy makes of unsigned files. ``as_of`` (aware; default: now) is the moment that
+    everything is judged by. ``signatures`` are detached records (clause 13.10), which count as if they stood behind
+    the embedded ones.
+
+    Raises SourceError only if ``what`` cannot be opened at all, or has an unfinished change (clause 8.5.5), FormatError
+    for a detached record whose name is none.
+    """
+    return verify_unreplayed(
+        what,
+        level=level,
+        policy=policy,
+        as_of=as_of,
+        require_signature=require_signature,
+        signatures=signatures,
+        replayer=replay_known,
+        progress=progress,
+    )
+
+
+def replay_known(container: Container) -> Iterable[Finding]:
+    """Findings of a replay of the records in ``container`` by builds that this installation pins, and by no others."""
+    from llamafile_format.running.choose_runtime import Wanted
+    from llamafile_format.running.replay import replay_container
+
+    return replay_container(container, wanted=Wanted(), known=True).findings
