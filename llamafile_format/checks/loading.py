@@ -89,8 +89,11 @@ class _Reader:
             yield from self._tokens()
 
     def _needed(self) -> Iterator[Finding]:
+        entries = self.model.gguf.entries
+        if "general.architecture" not in entries:  # a fault by itself (7.8.1), and the names of keys follow from it
+            return
         for key in map(self._key, self.loader.needed):
-            if key not in self.model.gguf.entries:
+            if key not in entries:
                 yield self._at("LF3315", key)
 
     def _types(self) -> Iterator[Finding]:

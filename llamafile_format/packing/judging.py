@@ -54,7 +54,8 @@ def refuse_errors(found: Sequence[Finding], *, force: bool) -> None:
     first = (malformed or list(found))[0]
     row, more = rule(first.rule), f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     place = f"{first.where.member}: " if first.where.member and first.where.member not in row.render(first) else ""
-    hint = row.remedy if malformed else f"{row.remedy} Or insist with --force: verify will say what is wrong."
+    remedy = row.remedy.rstrip(".")
+    hint = remedy if malformed else f"{remedy}; or insist with --force: verify will say what is wrong"
     raise FormatError(f"{place}{row.render(first)}{more}", clause=first.rule, hint=hint)
 
 
