@@ -127,6 +127,53 @@ def test_kill_leaves_nothing_under_the_name(tmp_path: Path) -> None:
         for _ in range(300):
             file.write(os.urandom(1 << 20))
     out = tmp_path / "m.llamafile"
+    process = subprocess.Popen(
+        [*CLI, "pack", "--prefix", "none", str(model), "-o", str(out)], stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob(".m.llamafile.*.partial")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not out.exists()
+
+
+def test_unreadable_input(tmp_path: Path) -> None:
+    run("pack", "--prefix", "none", tmp_path / "absent.gguf", "-o", tmp_path / "o", code=4)
+    run("pack", "--prefix", "none", tmp_path, "-o", tmp_path / "o", code=4)
+    assert not (tmp_path / "o").exists()
+
+
+def test_usage_errors_say_what_to_do(packed: Path, tmp_path: Path) -> None:
+    model = tmp_path / "tiny.gguf"
+    other = tmp_path / "other.gguf"
+    other.write_bytes(tiny_gguf("other"))
+    assert "--default" in run("pack", "--prefix", "none", model, other, "-o", tmp_path / "x", code=2).stderr
+    run("pack", "--prefix", "none", model, other, "--default", "other.gguf", "-o", tmp_path / "x")
+    assert "power of two" in run("pack", "--prefix", "none", model, "--align", 3, "-o", tmp_path / "y", code=2).stderr
+    assert (
+        "member name"
+        in run("pack", "--prefix", "none", model, "--include", f"{model}=../x", "-o", tmp_path / "y", code=2).stderr
+    )
+    include = ["--include", f"{model}=x", "--role", "hero"]
+    assert "role" in run("pack", "--prefix", "none", model, *include, "-o", tmp_path / "y", code=2).stderr
+    assert "no member" in run("extract", packed, "nope", "-C", tmp_path / "z", code=2).stderr
+
+
+def test_split_set_is_taken_whole(shared_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.llamafile"
+    run("pack", "--prefix", "none", shared_data / "gguf/split-00002-of-00002.gguf", "-o", out)
+    listed = run("inspect", "--entries", out).stdout
+    assert "split-00001-of-00002.gguf" in listed
+    lonely = tmp_path / "a-00001-of-00002.gguf"
+    lonely.write_bytes((shared_data / "gguf/split-00001-of-00002.gguf").read_bytes())
+    assert "a-00002-of-00002.gguf" in run("pack", "--prefix", "none", lonely, "-o", tmp_path / "l", code=2).stderr
+
+
+def test_merged_splits_have_the_tensors_of_the_unsplit_file(shared_data: Path, tmp_path: Path) -> None:
+    import gguf
+
+    out = tmp_path / "m.llamafile"
     shard = shared_data / "gguf/split-00001-of-00002.gguf"  # these shards name no architecture
     run("pack", "--prefix", "none", shard, "--merge-splits", "--force", "-o", out)
     run("extract", out, "split.gguf", "-C", tmp_path)
