@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 1 << 20  # clause 10.5: templates and arguments beyond this are reported, not read
 _CHECKED = MODEL_ROLES | {"template", "arguments", "behaviour"}
-_OUR_OWN = frozenset({"engine-asset", "manifest", "chunks", "signature-record", "readme", "history"})
+_OUR_OWN = frozenset({"manifest", "chunks", "signature-record"})
 
 
 def check_contents(container: Container, *, deep: bool, only: Collection[str] | None = None) -> Iterator[Finding]:
@@ -72,7 +72,7 @@ def subject_of(container: Container, member: MemberFacts, uses: tuple[str, ...] 
         source=Window(container.source, member.offset, member.size),
         base=member.offset,
         read=lambda budget: container.gguf(member, budget=budget),
-        listed=container.manifest is not None,
+        listed=container.manifest is not None and member.role != "engine-asset",
         uses=uses,
     )
 
