@@ -27,7 +27,7 @@ from llamafile_format.source import ByteSource, FileSource, Window, open_source
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.spans import Span
 from llamafile_format.zip.attribution import attribute
-from llamafile_format.zip.engine import engine_records
+from llamafile_format.zip.engine import EngineDirectory, engine_records
 from llamafile_format.zip.names import is_weights_name
 from llamafile_format.zip.reader import Archive, Entry, Generation, find_generations, read_archive
 from llamafile_format.zip.records import DEFLATED, STORED
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from llamafile_format.prefix.bootstrap import Form
     from llamafile_format.prefix.engine import Engine
     from llamafile_format.prefix.facts import PrefixFacts
+    from llamafile_format.prefix.impostors import Impostor
     from llamafile_format.weights.facts import ModelFacts
     from llamafile_format.weights.gguf_model import Gguf
 
@@ -124,9 +125,20 @@ class Container:
         """Container, legacy llamafile, or neither."""
         if self.archive.entry(MANIFEST_PATH) is not None or self.marked:
             return Kind.CONTAINER
-        weights = any(is_weights_name(entry.path) or entry.path == ".args" for entry in self.archive.entries)
-        engine = self.archive.entries and self.prefix.kind.value in ("ape", "elf", "pe", "macho")
-        return Kind.LEGACY if weights or engine else Kind.OTHER
+        names = [entry.path for entry in self.archive.entries]
+        if any(is_weights_name(name) or name == ".args" for name in names):
+            return Kind.LEGACY
+        from llamafile_format.prefix.engine import is_engine_asset
+
+        program = self.prefix.kind.value in ("ape", "elf", "pe", "macho")
+        return Kind.LEGACY if program and any(map(is_engine_asset, names)) else Kind.OTHER
+
+    @cached_property
+    def impostor(self) -> Impostor | None:
+        """What a file that is neither container nor legacy llamafile is instead, as far as that is known (3.7)."""
+        from llamafile_format.prefix.impostors import program_with_archive, recognise
+
+        return recognise(self.source) or program_with_archive(self.prefix, len(self.archive.entries))
 
     @property
     def marked(self) -> bool:
@@ -145,9 +157,17 @@ class Container:
         """Directory records carried over from the prefix, verbatim, re-read from the prefix itself (clause 4.10)."""
         if self.manifest is None or self.manifest.prefix.directory is None:
             return ()
-        size = min(self.manifest.prefix.engine_size, self.size)
-        found = engine_records(self.source, size, taken=[member.path for member in self.manifest.members])
+        found = self.engine_directory
         return tuple(self.source.read_at(entry.record_offset, entry.record.length) for entry in found.carried)
+
+    @cached_property
+    def engine_directory(self) -> EngineDirectory:
+        """The engine's own ZIP, read again from the prefix that the manifest describes (clause 4.10)."""
+        assert self.manifest is not None
+        prefix = self.manifest.prefix
+        taken = [member.path for member in self.manifest.members]
+        without = prefix.directory.folders_left_out if prefix.directory else ()
+        return engine_records(self.source, min(prefix.engine_size, self.size), taken=taken, without=without)
 
     @cached_property
     def generations(self) -> tuple[Generation, ...]:
@@ -363,9 +383,7 @@ def open_container(what: Openable) -> Container:
     owned = source is not what
     container = Container(source, owned=owned)
     if container.kind is Kind.OTHER:
-        from llamafile_format.prefix.impostors import recognise
-
-        impostor = recognise(source)
+        impostor = container.impostor
         container.close()
         if impostor is not None and impostor.rule in CUT_OFF:
             raise SourceError(f"{source.name}: {impostor.message}", hint=impostor.hint)

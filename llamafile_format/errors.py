@@ -7,6 +7,8 @@ sources that cannot be read.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class LlamafileError(Exception):
     """Base of every exception that the library raises on purpose.
@@ -89,3 +91,11 @@ class UsageError(LlamafileError):
     """The caller asked for something contradictory or impossible."""
 
     exit_code = 2
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """``did you mean …?`` for a ``word`` that is close to a ``known`` one; empty if none is."""
+    import difflib
+
+    close = difflib.get_close_matches(word, list(known), 2, 0.65)
+    return f"did you mean {' or '.join(close)}?" if close else ""

@@ -17,12 +17,14 @@ from llamafile_format.changing.surgery import locked
 from llamafile_format.container import Container, open_container
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.output.publish import output
+from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import copy, write_at
 from llamafile_format.prefix.bootstrap import HEADER_SIZE, LAUNCHER_SIZES, SLOT_FORMS, Form, slot
 from llamafile_format.prefix.facts import PrefixKind
 from llamafile_format.prefix.launcher_index import read_index
 from llamafile_format.prefix.reverted import HEAD
 from llamafile_format.source import FileSource
+from llamafile_format.source.pending import real_path
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
@@ -63,7 +65,7 @@ def convert(
     path, form = Path(what), Form(to)
     if out is not None:
         return _write_new(path, Path(out), form, force=force, progress=progress)
-    path = path.resolve()
+    path = real_path(path)
     with locked(path) as source, open_container(source) as container:
         header = _header(container, form)
         result = ConvertResult(Path(what), container.size, container.form.value, to, container.form is not form)
@@ -112,6 +114,7 @@ def _write_new(path: Path, target: Path, form: Form, *, force: bool, progress: P
             if progress:
                 progress(done, source.size)
 
+        require_room(target.parent, [source])
         with output(target, force=force, mode=0o777) as file:
             os.ftruncate(file, source.size)
             copy(source, 0, source.size, file, 0, progress=advance)

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from llamafile_format.changing.shift import UNIT, Kind, Shift
 from llamafile_format.errors import FormatError, SourceError
+from llamafile_format.output.leftovers import announce, claim, partial_path
 from llamafile_format.output.publish import sync_folder
 from llamafile_format.output.transfer import write_at
 from llamafile_format.source import FileSource
-from llamafile_format.source.pending import MAGIC, journal_path, pending, refuse_pending
+from llamafile_format.source.pending import MAGIC, SUFFIX, journal_path, pending, refuse_pending
 
 __all__ = ["Intent", "Journal", "JournalWriter", "Record", "RecordKind", "journal_path", "pending", "refuse_pending"]
 
@@ -29,6 +30,7 @@ HEADER = struct.Struct("<8sIIQQQQQQ32s32s32s32s")  # 8.5.3, 192 bytes; the last 
 RECORD = struct.Struct("<IIQII")  # 8.5.4, 24 bytes: kind, zero, offset, length of old bytes, length of new bytes
 SHIFTED = b"SHIFTED\n"
 PIECE = 65536  # bytes of a file in one record, at most
+_NAME_MAX = 255  # bytes, on every file system in use
 _SUMMED = HEADER.size - 32
 
 
@@ -80,9 +82,16 @@ class JournalWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = journal_path(path)
-        self._temporary = self.path.with_name(f".{self.path.name[:80]}.{os.urandom(6).hex()}.partial")
+        if len(os.fsencode(self.path.name)) > _NAME_MAX:
+            raise SourceError(
+                f"the name of {path} is too long: a change in place needs a journal, FILE{SUFFIX}, beside it",
+                hint="give it a shorter name, or write a new file with -o OUT",
+            )
+        announce(self.path.parent)
+        self._temporary = partial_path(self.path)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         self._fd = os.open(self._temporary, flags, 0o600)
+        claim(self._fd)
         self._size = HEADER.size
         self._digest = hashlib.sha256()
 

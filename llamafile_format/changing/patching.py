@@ -13,6 +13,7 @@ from pathlib import Path
 from llamafile_format.changing import surgery
 from llamafile_format.changing.journal import PIECE, Intent, Journal, JournalWriter, Record, RecordKind
 from llamafile_format.changing.shift import Shift
+from llamafile_format.changing.uninterrupted import uninterrupted
 from llamafile_format.errors import SourceError
 from llamafile_format.source import ByteSource, FileSource
 from llamafile_format.source.pending import journal_path
@@ -52,7 +53,8 @@ def patch_in_place(path: Path, source: FileSource, change: Amendment, verb: str)
         _write_journal(path, source, change)
     except OSError as error:
         raise error if isinstance(error, SourceError) else _failed(path, error, verb) from error
-    _carry_out(path, source.fd, verb)
+    with uninterrupted():
+        _carry_out(path, source.fd, verb)
 
 
 def _write_journal(path: Path, source: FileSource, change: Amendment) -> None:

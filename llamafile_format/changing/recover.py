@@ -8,8 +8,10 @@ from pathlib import Path
 
 from llamafile_format.changing.journal import Journal
 from llamafile_format.changing.surgery import check_probes, finish, roll_back
+from llamafile_format.changing.uninterrupted import uninterrupted
 from llamafile_format.errors import FormatError, SourceError
-from llamafile_format.source.pending import journal_path, pending
+from llamafile_format.source import FileSource
+from llamafile_format.source.pending import journal_path, pending, real_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +35,23 @@ def recover(path: str | os.PathLike[str], *, back: bool = False) -> RecoverResul
     """
     import fcntl
 
-    target = Path(path).resolve()
+    target = real_path(path)
     try:
         fd = os.open(target, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     except OSError as error:
         raise SourceError(f"cannot change {path}: {error.strerror}") from error
     try:
+        size = FileSource.from_descriptor(fd, os.fspath(path)).size
         if not pending(target):
-            return RecoverResult(Path(path), "nothing to do", os.fstat(fd).st_size)
+            return RecoverResult(Path(path), "nothing to do", size)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise SourceError(f"{path} is being changed by another program", hint="wait until it is done") from error
         if not pending(target):  # the other program finished while we waited for the lock
             return RecoverResult(Path(path), "nothing to do", os.fstat(fd).st_size)
-        return _recover(fd, Path(path), _read(target), back)
+        with uninterrupted():
+            return _recover(fd, Path(path), _read(target), back)
     finally:
         os.close(fd)
 

@@ -22,6 +22,7 @@ from llamafile_format.engines.members import is_of_runtime
 from llamafile_format.errors import UsageError
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
 from llamafile_format.output.publish import output
+from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import copy
 from llamafile_format.packing import (
     LAUNCHER,
@@ -40,7 +41,7 @@ from llamafile_format.packing import (
     with_forced,
 )
 from llamafile_format.source import FileSource
-from llamafile_format.source.pending import refuse_pending
+from llamafile_format.source.pending import real_path, refuse_pending
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
@@ -146,7 +147,7 @@ def _target(what: Openable, out: str | os.PathLike[str] | None, *, in_place: boo
             raise UsageError("--in-place changes a file that is named by its path, and has no other output")
         if split:
             raise UsageError("--split-weights writes new files", hint="say where with -o OUT")
-        return path.resolve()
+        return real_path(path)
     if not out:
         raise UsageError("no output name", hint="say where to write with -o OUT, or change the file with --in-place")
     target = Path(out)
@@ -162,7 +163,7 @@ def _open(what: Openable, *, in_place: bool) -> Iterator[Container]:
     if in_place and isinstance(what, str | os.PathLike):
         from llamafile_format.changing.surgery import locked
 
-        with locked(Path(what).resolve()) as source, open_container(source) as container:
+        with locked(real_path(what)) as source, open_container(source) as container:
             yield container
         return
     with open_container(what) as container:
@@ -227,6 +228,7 @@ class _Job:
             notes = (f"not changed in place, because {done.reason}: a new file took its name",)
         elif self.in_place:
             notes = ("a legacy llamafile is written anew: a new file took its name",)
+        self._require_room(plan)
         with self._output(plan.prefix.size > 0) as out:
             written = assemble(out, plan.prefix, plan.contents, plan.labels, progress=self._advance(plan))
             check_written(written, self.carried, plan)
@@ -250,6 +252,7 @@ class _Job:
             history = (*history, entry(self.carried, plan.changes))
         paths = [content.path for content in sorted_contents(plan)]
         contents = legacy_contents(plan.contents, legacy_order(history, paths))
+        self._require_room(plan)
         with self._output(plan.prefix.size > 0) as out:
             size, shared, crcs = write_legacy(out, plan.prefix, contents, progress=self._advance(plan))
             check_crcs(crcs, self.carried, plan)
@@ -299,6 +302,7 @@ class _Job:
             return base
         source = self.container.source
         total = source.size
+        require_room(self.target.parent, [source])
         with self._output(self.plan.prefix.size > 0) as out:
             shared = copy(source, 0, total, out, 0, progress=_counter(self.progress, total))
             os.ftruncate(out, total)
@@ -311,6 +315,9 @@ class _Job:
                 f"{self.target} is signed ({names}), and the changed file would not be",
                 hint="keep it and write a new file with -o OUT, or add --force",
             )
+
+    def _require_room(self, plan: Plan) -> None:
+        require_room(self.target.parent, [plan.prefix.engine, *(content.source for content in plan.contents)])
 
     @contextlib.contextmanager
     def _output(self, executable: bool) -> Iterator[int]:

@@ -13,6 +13,7 @@ from llamafile_format.errors import UsageError
 from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.output.publish import output
+from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import clone, file_range, write_at
 from llamafile_format.packing import LAUNCHER, Carried, CarriedEngine, Content, launcher_prefix, text_content
 from llamafile_format.prefix.arguments import Dialect, Token, encode, parse, with_bundled_names
@@ -111,6 +112,7 @@ def write_loose(
     """
     paths: list[Path] = []
     digests: list[str] = []
+    require_room(target.parent, [content.source for content in loose])
     try:
         for content in loose:
             path = target.parent / _name(content)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.changing.journal import PIECE, Intent, Journal, JournalWriter, Record, RecordKind
 from llamafile_format.changing.shift import UNIT, Kind, Shift, can_shift
+from llamafile_format.changing.uninterrupted import uninterrupted
 from llamafile_format.container import Container
 from llamafile_format.errors import SourceError
 from llamafile_format.manifest.layout import Layout, plan
@@ -124,7 +125,8 @@ def operate(
     except OSError as error:
         raise error if isinstance(error, SourceError) else _as_it_was(target, error) from error
     executable = plan_.prefix.size > 0 and not carried.engine.source.size
-    refusal = _run(source.fd, target, executable=executable)
+    with uninterrupted():
+        refusal = _run(source.fd, target, executable=executable)
     if refusal is not None:
         return refusal
     return replace(written, shared=sum(item.length for item in held))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 
 from llamafile_format.findings import Finding, Value, Where
@@ -24,6 +25,7 @@ from llamafile_format.zip.writer import DOS_DATE, DOS_TIME, VERSION_MADE, VERSIO
 
 EXTRA_UNICODE_COMMENT = 0x6375
 EXTRA_AES = 0x9901
+_CODE_PAGES = ("utf-8", "cp437", "cp850", "cp1252", "latin-1")  # what ZIP tools wrote names in before UTF-8
 _SECRET = FLAG_ENCRYPTED | FLAG_STRONG_ENCRYPTION | FLAG_MASKED_HEADERS
 _TYPE, _REGULAR, _FOLDER = 0o170000, 0o100000, 0o040000
 _DOS_FOLDER = 0x10
@@ -128,14 +130,36 @@ def _check_extra(
         yield Finding("LF2025", where, {"path": entry.path, "why": "holds the Zip64 field twice"})
     elif wide and len(wide[0]) > needed:
         why = "holds Zip64 values for fields that have their own value"
-        yield Finding("LF2025", where, {"path": entry.path, "why": why})
-    for kind, _ in fields:
+        yield Finding("LF2025" if canonical else "LF7022", where, {"path": entry.path, "why": why})
+    for kind, body in fields:
         if kind in (EXTRA_UNICODE_PATH, EXTRA_UNICODE_COMMENT):
-            yield Finding("LF2026", where, {"path": entry.path})
+            same = not canonical and kind == EXTRA_UNICODE_PATH and _says_the_same(body, entry.record.name)
+            yield Finding("LF7023" if same else "LF2026", where, {"path": entry.path})
         elif kind == EXTRA_AES:
             yield Finding("LF2021", where, {"path": entry.path, "flags": "AES"})
         elif canonical and kind != EXTRA_ZIP64:
             yield Finding("LF2027", where, {"path": entry.path, "kind": f"0x{kind:04x}"})
+
+
+def _says_the_same(body: bytes, name: bytes) -> bool:
+    """True if a Unicode path field holds ``name`` itself, in UTF-8.
+
+    Info-ZIP writes the field beside a name in the code page of its day; another name in it would be a second face.
+    """
+    if len(body) < 6 or body[0] != 1 or int.from_bytes(body[1:5], "little") != zlib.crc32(name):
+        return False
+    try:
+        unicode = body[5:].decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return any(name == _encoded(unicode, page) for page in _CODE_PAGES)
+
+
+def _encoded(text: str, page: str) -> bytes | None:
+    try:
+        return text.encode(page)
+    except UnicodeEncodeError:
+        return None
 
 
 def _check_type(entry: Entry, *, canonical: bool) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.claims import layout_of
 from llamafile_format.manifest.model import (
+    ARGUMENTS_PATH,
     CHUNKS_PATH,
     HISTORY_FOLDER,
     MANIFEST_PATH,
@@ -17,7 +18,7 @@ from llamafile_format.manifest.model import (
     Member,
 )
 from llamafile_format.manifest.roles import MAPPED_ROLES, file_order, known
-from llamafile_format.zip.names import collision_key, collisions, name_problems
+from llamafile_format.zip.names import collision_key, collisions, is_arguments_name, name_problems
 
 PREFIX_KINDS = ("none", "ape", "launcher", "elf", "pe", "macho", "script", "other")  # clause 11.4
 SPLIT_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf\Z")  # clause 7.8
@@ -48,8 +49,9 @@ def _check_names(manifest: Manifest) -> Iterator[Finding]:
         asset, member = index - 1, index - 1 - len(assets)
         return f"prefix.directory.assets[{asset}].path" if member < 0 else f"members[{member}].path"
 
+    folders = {asset.path for asset in assets if asset.is_folder}
     for index, path in enumerate(paths):
-        if problems := name_problems(path.encode("utf-8")):
+        if problems := name_problems((path[:-1] if path in folders else path).encode("utf-8")):
             yield _finding("LF3012", field(index), path=path, reason=problems[0].value)
     for index, earlier in collisions(paths):  # extraction would overwrite the first with the second
         yield _finding("LF3013", field(index), path=paths[index], other=paths[earlier])
@@ -63,6 +65,10 @@ def _check_roles(manifest: Manifest) -> Iterator[Finding]:
         if (expected := _expected_role(member)) != member.role:
             allowed = expected or "a role for files outside META-LLAMAFILE/"
             yield _finding("LF3020", field, path=member.path, role=member.role, allowed=allowed)
+        if (member.role == "arguments") != (
+            member.path == ARGUMENTS_PATH
+        ):  # runtimes look for the name, readers for both
+            yield _finding("LF3029", field, path=member.path, role=member.role)
         if member.role not in MAPPED_ROLES and known(member.role) and member.alignment != 1:
             yield _finding("LF3015", f"members[{index}].alignment", found=member.alignment, allowed="1 for this role")
     if manifest.prefix.kind not in PREFIX_KINDS:
@@ -97,6 +103,9 @@ def _check_prefix(manifest: Manifest) -> Iterator[Finding]:
             "LF3017", "prefix.kind", found=f"{prefix.kind} with {prefix.size} bytes", allowed="none with 0 bytes"
         )
     directory = prefix.directory
+    for index, asset in enumerate(directory.assets if directory is not None else ()):
+        if is_arguments_name(asset.path):
+            yield _finding("LF3030", f"prefix.directory.assets[{index}].path", asset.path, path=asset.path)
     if directory is not None and directory.offset + directory.size > prefix.engine_size:
         found = f"[{directory.offset}, {directory.offset + directory.size})"
         yield _finding("LF3026", "prefix.directory", reason=f"{found} leaves the engine's {prefix.engine_size} bytes")

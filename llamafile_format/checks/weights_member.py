@@ -32,7 +32,7 @@ ROLES_OF: dict[GgufKind, frozenset[str]] = {
 """The roles that a GGUF of each kind may have (clause 7.9.1); the first of 7.9.1 is the one that writers give."""
 
 DATA = ("document", "application/octet-stream")
-"""Role and media type of data that no check understands and no engine opens (clause 8.1.6)."""
+"""Role and media type of data that no check understands and no engine opens (clause 8.1.7)."""
 
 
 def check_weights_member(subject: Subject, *, deep: bool) -> Iterator[Finding]:

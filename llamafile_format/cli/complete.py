@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.run import begin, choosing
 from llamafile_format.errors import UsageError
 from llamafile_format.running import Selection
 
 
 @click.command("complete")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("-p", "--prompt", metavar="TEXT", default=None, help="The prompt.")
 @click.option(
     "-f", "--prompt-file", metavar="F", default=None, help="Read the prompt from a file; - is standard input."

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from llamafile_format.changing import FORMS, convert
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
 from llamafile_format.reports import printable
 
 
 @click.command("convert")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--to", "to", type=click.Choice(FORMS), required=True, help="What the file shall begin with.")
 @click.option("-o", "--output", "out", metavar="OUT", default=None, help="Write a new file instead of changing FILE.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")

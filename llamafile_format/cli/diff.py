@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.examining import diff
 from llamafile_format.reports import printable
 
 
 @click.command("diff")
-@click.argument("a", metavar="A", type=click.Path(path_type=str))
-@click.argument("b", metavar="B", type=click.Path(path_type=str))
+@click.argument("a", metavar="A", type=PATH)
+@click.argument("b", metavar="B", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(a: str, b: str, as_json: bool) -> None:
     """Show in what two files differ: prefix, members (by 4 MiB chunk), metadata, order.

@@ -7,9 +7,12 @@ import sys
 
 import click
 
+from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.terminal import colours
+
 
 @click.command("explain")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="The same, as one JSON object.")
 def command(file: str, as_json: bool) -> None:
     """Print how to check FILE by hand: commands ready to paste, for sh, unzip and openssl.
@@ -23,5 +26,5 @@ def command(file: str, as_json: bool) -> None:
     facts = explain(file)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    text = explain_json(facts) if as_json else explain_text(facts, color=sys.stdout.isatty())
+    text = explain_json(facts) if as_json else explain_text(facts, color=colours())
     sys.stdout.write(text + "\n")

@@ -6,12 +6,13 @@ import shlex
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.reports import printable
 from llamafile_format.vouching import export_oms, verify_command
 
 
 @click.command("export-oms")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option(
     "--record",
     metavar="NNNN",

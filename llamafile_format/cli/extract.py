@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
 from llamafile_format.examining import extract
 from llamafile_format.reports import printable
 
 
 @click.command("extract")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.argument("members", nargs=-1, metavar="[MEMBER]...")
 @click.option("-C", "--directory", "folder", metavar="DIR", default=".", help="Folder to write into (default: here).")
 @click.option("--force", is_flag=True, help="Replace files that exist.")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
+from llamafile_format.cli.arguments import PATH, refuse_unreadable
 from llamafile_format.cli.terminal import progress
 from llamafile_format.reports import printable
 from llamafile_format.vouching import import_oms
 
 
 @click.command("import-oms")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
-@click.argument("bundle", metavar="BUNDLE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
+@click.argument("bundle", metavar="BUNDLE", type=PATH)
 @click.option("-o", "--output", "out", metavar="OUT", default=None, help="Write a new file instead of changing FILE.")
 @click.option("--force", is_flag=True, help="Replace OUT; put in what is there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -27,6 +28,7 @@ def command(file: str, bundle: str, out: str | None, force: bool, as_json: bool)
     model_signing sign key folder --private_key KEY --signature model.sig
     llamafile-format import-oms model.llamafile model.sig
     """
+    refuse_unreadable(file)
     with progress("copying") as callback:
         result = import_oms(file, bundle, out, force=force, progress=callback)
     names = [record.path for record in result.records]

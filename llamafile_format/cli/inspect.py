@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.source.pending import refuse_pending
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("inspect")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
 @click.option("--entries", is_flag=True, help="List every member of the archive.")
 @click.option("--tensors", is_flag=True, help="List every tensor of the weights; with --json, include them.")

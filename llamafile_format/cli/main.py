@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import os
 import sys
 import warnings
 from importlib import import_module
+from typing import Any
 
 import click
 
+from llamafile_format.cli.ending import (
+    ReaderGone,
+    Stopped,
+    die_of,
+    endable,
+    endings,
+    interrupted,
+    leave_quietly,
+    open_standard_streams,
+)
+from llamafile_format.cli.groups import Group
+from llamafile_format.cli.terminal import size_text
 from llamafile_format.errors import LlamafileError
+from llamafile_format.output.leftovers import Leftover, listener
+from llamafile_format.reports import printable
 
 COMMANDS = {
     "pack": "Pack a model, and what goes with it, into one file.",
@@ -38,7 +53,7 @@ COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(Group):
     """Imports a command's module when it is called: ``inspect`` does not pay for ``repack``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -51,9 +66,22 @@ class _LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):  # from the table, so that --help imports no command
-            formatter.write_dl(list(COMMANDS.items()))
+    def summary(self, ctx: click.Context, name: str) -> str:
+        return COMMANDS[name]  # from the table, so that --help imports no command
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Click's; --help is printed here."""
+        with endings():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command, to the last byte of its output."""
+        with endings():
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
 
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -81,20 +109,21 @@ def run() -> int:
     """Run the command line; the exit code. stdout carries data only, everything else goes to stderr."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # a library's words about a stranger's certificate are no message of ours
+    open_standard_streams()
+    _listen()
     try:
-        result = cli.main(standalone_mode=False)
+        with endable():
+            result = cli.main(standalone_mode=False)
     except LlamafileError as error:
         _complain(error)
         return error.exit_code
     except click.ClickException as error:
         error.show(file=sys.stderr)
         return error.exit_code
-    except click.Abort:
-        sys.stderr.write("interrupted; nothing was left half-written\n")
-        return 4
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; flushing must not complain
-        return 0
+    except (Stopped, click.Abort, KeyboardInterrupt) as error:
+        return _interrupted(error)
+    except (ReaderGone, BrokenPipeError):
+        return leave_quietly()
     except OSError as error:
         sys.stderr.write(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}\n")
         return 2 if error.errno == errno.ENOENT else 4
@@ -104,9 +133,32 @@ def run() -> int:
     return result if isinstance(result, int) else 0
 
 
-def _complain(error: LlamafileError) -> None:
-    from llamafile_format.reports import printable
+def _listen() -> None:
+    """Name, once each, the files that killed runs have left where this one writes."""
+    told = set()
 
+    def hear(found: Leftover) -> None:
+        if found.path not in told:
+            told.add(found.path)
+            text = f"note: {found.path} ({size_text(found.size)}) was left by a run that was killed; you can remove it"
+            sys.stderr.write(f"{printable(text)}\n")
+
+    listener.set(hear)
+
+
+def _interrupted(error: BaseException) -> int:
+    number = interrupted(error)
+    if number is None:  # the end of standard input, where a question was asked
+        sys.stderr.write("error: no answer\n")
+        return 4
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        if sys.stderr.isatty():
+            sys.stderr.write("\n")  # behind the ^C that it shows
+        sys.stderr.write("interrupted; nothing was left half-written\n")
+    return die_of(number)
+
+
+def _complain(error: LlamafileError) -> None:
     sys.stderr.write(f"error: {printable(str(error))}\n")
     if error.hint:
         sys.stderr.write(f"hint: {printable(error.hint)}\n")

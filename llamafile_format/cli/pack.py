@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
 from llamafile_format.packing import FLAVOURS, PROFILES, Include, data_of, include_of, pack
@@ -17,7 +18,7 @@ WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bit
 
 
 @click.command("pack")
-@click.argument("files", nargs=-1, metavar="MODEL.gguf [FILE]...", type=click.Path(path_type=str))
+@click.argument("files", nargs=-1, metavar="MODEL.gguf [FILE]...", type=PATH)
 @click.option("-o", "--output", "out", metavar="OUT", default="", help="Where to write (default: MODEL.llamafile).")
 @click.option(
     "--runtime",

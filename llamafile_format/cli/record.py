@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import steps
 from llamafile_format.engines.launch import parse_via
 from llamafile_format.engines.trace import MAX_THREADS, TIMEOUT
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("record")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--prompts", metavar="YAML", default=None, help="What to ask (default: a few plain questions).")
 @click.option("-o", "--output", "out", metavar="OUT", default=None, help="Where to write the file with the record.")
 @click.option("--in-place", is_flag=True, help="Put the record into FILE itself.")

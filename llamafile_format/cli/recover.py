@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from llamafile_format.changing import recover
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.reports import printable
 
 
 @click.command("recover")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--back", is_flag=True, help="Undo the change instead of finishing it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(file: str, back: bool, as_json: bool) -> None:

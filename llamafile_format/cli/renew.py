@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.stamping import believing, digest_option, show_stamp, trusting_of, write_request, writing
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
 
 
 @click.command("renew")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--url", metavar="URL", default=None, help="Authority to ask, http:// or https://.")
 @click.option("--request", "query", metavar="REQ.tsq", default=None, help="Write the request there, and stop.")
 @click.option("--response", metavar="RESP.tsr", default=None, help="Attach the answer to such a request.")

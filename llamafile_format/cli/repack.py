@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from llamafile_format.changing import RepackResult, repack
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.pack import read_args, with_roles
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
@@ -13,7 +14,7 @@ from llamafile_format.reports import printable
 
 
 @click.command("repack")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("-o", "--output", "out", metavar="OUT", default=None, help="Where to write the new file.")
 @click.option("--in-place", is_flag=True, help="Change FILE itself, under a lock and a journal.")
 @click.option(

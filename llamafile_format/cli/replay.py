@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from llamafile_format.cli.terminal import steps
+from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.terminal import colours, steps
 from llamafile_format.engines.launch import parse_via
 from llamafile_format.engines.trace import MAX_THREADS, TIMEOUT
 from llamafile_format.running import FLAVOURS, Wanted
 
 
 @click.command("replay")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--record", "records", metavar="NAME", multiple=True, help="Replay this record only.")
 @click.option("--flavour", type=click.Choice(FLAVOURS), default=None, help="Build to run (default: the recorded one).")
 @click.option("--target", metavar="TARGET", default="", help="Build to run, such as linux-aarch64.")
@@ -61,5 +60,5 @@ def command(
     else:
         from llamafile_format.reports import replay_text
 
-        click.echo(replay_text(result, color=sys.stdout.isatty()))
+        click.echo(replay_text(result, color=colours()))
     click.get_current_context().exit(result.exit_code)

@@ -6,7 +6,7 @@ import textwrap
 
 import click
 
-from llamafile_format.errors import UsageError
+from llamafile_format.errors import UsageError, meant
 
 
 @click.command("rule")
@@ -18,7 +18,8 @@ def command(rule_id: str | None, as_json: bool) -> None:
 
     rules = all_rules()
     if rule_id is not None and rule_id.upper() not in rules:
-        raise UsageError(f"there is no rule {rule_id}", hint="list all rules with: llamafile-format rule")
+        hint = meant(rule_id.upper(), rules) or "list all rules with: llamafile-format rule"
+        raise UsageError(f"there is no rule {rule_id}", hint=hint)
     chosen = [rules[rule_id.upper()]] if rule_id else list(rules.values())
     if as_json:
         import json

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.trusting import chosen_policy, trusting
 from llamafile_format.reports import printable
 from llamafile_format.running import Selection, prepare, start
@@ -40,7 +41,7 @@ def begin(
 
 
 @click.command("run")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @choosing
 @click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]", type=click.UNPROCESSED)
 def command(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llamafile_format.cli.groups import Group
 from llamafile_format.cli.terminal import size_text, steps
 from llamafile_format.errors import UsageError
 
@@ -42,7 +43,7 @@ WHICH = _options(
 HOW = _options(ORIGIN, WORK, click.option("--jobs", type=int, default=0, help="Compilers at once (default: all)."))
 
 
-@click.group("runtimes")
+@click.group("runtimes", cls=Group)
 def command() -> None:
     """Show, build and check the engines that are pinned here."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.run import begin, choosing
 from llamafile_format.running import Selection
 
 
 @click.command("serve")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @choosing
 @click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]", type=click.UNPROCESSED)
 def command(

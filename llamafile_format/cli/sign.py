@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
 from llamafile_format.reports import printable
@@ -19,7 +20,7 @@ MAX_PREDICATE = 1 << 20  # bytes; no record holds more
 
 
 @click.command("sign")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--key", metavar="KEY", required=True, help="Private key; with --signer its public half.")
 @click.option("--passphrase-file", metavar="F", default=None, help="File whose one line is the key's passphrase.")
 @click.option("--certificate", metavar="CHAIN.pem", default=None, help="Certificate of the key, then its issuers'.")

@@ -1,7 +1,11 @@
-"""Progress on stderr, for people only: bytes, rate, time left; nothing when stderr is not a terminal."""
+"""What a terminal is shown: progress on stderr (bytes, rate, time left), and colours, only where they can be drawn.
+
+``TERM=dumb`` is a terminal that can do neither; ``NO_COLOR`` (https://no-color.org) turns colours off.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +17,20 @@ _INTERVAL = 0.1  # seconds between two redraws
 _DELAY = 0.4  # short work shows nothing
 
 
+def colours() -> bool:
+    """May standard output be coloured?"""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def draws() -> bool:
+    """Can a line on standard error be drawn over?"""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
 @contextmanager
 def progress(label: str) -> Iterator[Progress | None]:
     """A callback for (bytes done, bytes in all) that draws one line; None when stderr is not a terminal."""
-    if not sys.stderr.isatty():
+    if not draws():
         yield None
         return
     start = time.monotonic()
@@ -62,7 +76,7 @@ def _silent(_what: str, _done: int, _total: int) -> None:
 @contextmanager
 def steps() -> Iterator[Callable[[str, int, int], None]]:
     """A callback for (what is done, how far, of how much) that draws one line; silent when stderr is not a terminal."""
-    if not sys.stderr.isatty():
+    if not draws():
         yield _silent
         return
     last = 0.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from llamafile_format.cli.arguments import PATH, refuse_unreadable
+from llamafile_format.cli.groups import Group
 from llamafile_format.cli.stamping import believing, digest_option, show_stamp, trusting_of, write_request, writing
 from llamafile_format.cli.terminal import progress
 
@@ -16,7 +18,7 @@ _SIGNATURE = click.option(
 _DETACHED = click.option("--detached", is_flag=True, help="Write FILE.NNNN.tsr.der beside FILE, which stays as it is.")
 
 
-@click.group("timestamp")
+@click.group("timestamp", cls=Group)
 def command() -> None:
     """Let a time-stamping authority say that a signature was there.
 
@@ -31,7 +33,7 @@ def command() -> None:
 
 
 @command.command("request")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @_RECORD
 @digest_option("sha256")
 @_SIGNATURE
@@ -48,8 +50,8 @@ def request_command(
 
 
 @command.command("attach")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
-@click.argument("response", metavar="RESPONSE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
+@click.argument("response", metavar="RESPONSE", type=PATH)
 @believing
 @_DETACHED
 @_SIGNATURE
@@ -70,6 +72,7 @@ def attach_command(
     from llamafile_format.cli.stamping import read_response_file
     from llamafile_format.vouching import attach
 
+    refuse_unreadable(file)
     with progress("copying") as callback:
         result = attach(
             file,
@@ -85,7 +88,7 @@ def attach_command(
 
 
 @command.command("fetch")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=str))
+@click.argument("file", metavar="FILE", type=PATH)
 @click.option("--url", metavar="URL", required=True, help="Authority to ask, http:// or https://.")
 @click.option(
     "--timeout", metavar="SECONDS", type=click.FloatRange(1, 3600), default=30.0, help="Wait so long for an answer."

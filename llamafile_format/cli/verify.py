@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 
 import click
 
 from llamafile_format.checks.verdict import Level, Report
-from llamafile_format.cli.terminal import progress
+from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.terminal import colours, progress
 from llamafile_format.cli.trusting import chosen_policy, moment_of, trusting
 from llamafile_format.container import Kind
 from llamafile_format.errors import FormatError, SourceError, UsageError
@@ -18,7 +18,7 @@ _WORST_FIRST = (4, 1, 5, 6, 3, 0)
 
 
 @click.command("verify")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=str))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=PATH)
 @click.option(
     "--level",
     type=click.Choice([level.value for level in Level]),
@@ -100,7 +100,7 @@ def command(
             raise UsageError(str(error), hint=error.hint) from error
         codes.append(report.exit_code(strict=strict))
         if form == "text":
-            click.echo(report_text(report, color=sys.stdout.isatty()))
+            click.echo(report_text(report, color=colours()))
         elif form == "jsonl":
             click.echo(report_json(report))
         else:

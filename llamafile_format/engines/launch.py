@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from llamafile_format.errors import RuntimeFailure, UsageError
+from llamafile_format.source.pending import real_path
 
 VIAS = ("qemu", "wine", "wasmtime")
 MAX_LINE = 1 << 24  # bytes of one event: a prompt that fills the largest context
@@ -161,7 +162,7 @@ def start(
 
     ``weights`` is (offset, size) in bytes of the default model's data. Raises RuntimeFailure if it cannot be started.
     """
-    container = container.resolve()
+    container = real_path(container)
     with _told_to_end(), tempfile.TemporaryDirectory(prefix="llamafile-run-") as folder:
         argv, inside = _command(via, program, words, container)
         environment = _environment(via, Path(folder), inside, weights)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llamafile_format.engines.pin import Build, Page, Pin
 from llamafile_format.engines.pin_reader import load_pin
+from llamafile_format.engines.versions import version_key
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.specdata import runtimes_dir
 
@@ -28,11 +29,6 @@ def _pins_in(folder: Path) -> tuple[Pin, ...]:
     found = [load_pin(path) for path in sorted(folder.glob("*/*/runtime.yaml"))]
     found.sort(key=lambda pin: version_key(pin.version), reverse=True)
     return tuple(sorted(found, key=lambda pin: pin.name))
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """``version`` as numbers, so that 0.10 is newer than 0.9."""
-    return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))
 
 
 def find_pin(name: str) -> Pin:

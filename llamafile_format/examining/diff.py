@@ -39,7 +39,12 @@ def diff(a: Openable, b: Openable) -> list[Difference]:
     SourceError.
     """
     with open_container(a) as first, open_container(b) as second:
-        return [*_prefix(first, second), *_members(first, second), *_metadata(first, second)]
+        return [
+            *_prefix(first, second),
+            *_engine_files(first, second),
+            *_members(first, second),
+            *_metadata(first, second),
+        ]
 
 
 def _prefix(a: Container, b: Container) -> Iterator[Difference]:
@@ -60,6 +65,15 @@ def _prefix_facts(container: Container) -> dict[str, Any]:
     kind = container.prefix.kind.value
     sha256 = digest_range(container.source, 0, size).sha256.hex()
     return {"kind": kind, "engine_size": size, "engine_sha256": sha256}
+
+
+def _engine_files(a: Container, b: Container) -> Iterator[Difference]:
+    """Files and folders of the engine's own ZIP that only one of the two files shows to its engine (clause 4.10)."""
+    one, two = ({member.path: member for member in each.members if member.role == "engine-asset"} for each in (a, b))
+    for change, here, there in (("removed", one, two), ("added", two, one)):
+        for path, member in here.items():
+            if path not in there:
+                yield Difference("prefix", change, path, f"the engine's own, {member.size} bytes")
 
 
 def _payload(container: Container) -> dict[str, MemberFacts]:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamafile_format.container import Container, MemberFacts, Openable, open_container
-from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.errors import FormatError, UsageError, meant
 from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.output.publish import output
+from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import clone, data_ranges, refuse_changed, write_at
 from llamafile_format.source import Window
 from llamafile_format.zip.names import collisions, name_problems
@@ -56,6 +57,7 @@ def extract(
         root = Path(folder)
         root.mkdir(parents=True, exist_ok=True)
         total = sum(member.size for member in chosen)
+        _require_room(container, chosen, root)
         done = 0
 
         def advance(count: int) -> None:
@@ -75,9 +77,16 @@ def _choose(container: Container, wanted: Sequence[str]) -> list[MemberFacts]:
     missing = [path for path in wanted if path not in by_path]
     if missing:
         raise UsageError(
-            f"no member {missing[0]}", hint="list the members with: llamafile-format inspect --entries FILE"
+            f"no member {missing[0]}",
+            hint=meant(missing[0], by_path) or "list the members with: llamafile-format inspect --entries FILE",
         )
     return [by_path[path] for path in dict.fromkeys(wanted)]
+
+
+def _require_room(container: Container, members: Sequence[MemberFacts], root: Path) -> None:
+    stored = [member for member in members if member.stored and member.offset >= 0]
+    unpacked = sum(member.size for member in members) - sum(member.size for member in stored)
+    require_room(root, [Window(container.source, member.offset, member.size) for member in stored], unpacked)
 
 
 def _check_names(members: Sequence[MemberFacts]) -> None:

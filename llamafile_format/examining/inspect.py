@@ -35,6 +35,7 @@ from llamafile_format.examining.inspection import (
 from llamafile_format.examining.verify import examine
 from llamafile_format.manifest.model import MANIFEST_PATH
 from llamafile_format.manifest.roles import MODEL_ROLES
+from llamafile_format.prefix.impostors import PROGRAMS, Impostor
 from llamafile_format.source import ByteSource, open_source
 from llamafile_format.spans import Span, SpanKind
 from llamafile_format.zip.records import DEFLATED, STORED
@@ -56,25 +57,24 @@ def inspect(what: Openable, *, tensors: bool = False, kv: bool = False) -> Inspe
     with Container(source, owned=source is not what) as container:
         budget = RowBudget(tensors, kv)
         if container.kind is Kind.OTHER:
-            return _bare(source, budget)
+            impostor = container.impostor
+            if impostor is None or impostor.rule not in PROGRAMS:
+                return _bare(source, impostor, budget)
         return _inspect(container, budget)
 
 
-def refuse_other(source: ByteSource) -> None:
+def refuse_other(source: ByteSource, impostor: Impostor | None) -> None:
     """Raise the error that says what ``source`` is instead of a llamafile."""
-    from llamafile_format.prefix.impostors import recognise
-
-    impostor = recognise(source)
     if impostor is None:
         raise NotALlamafile(f"{source.name} is not a llamafile", hint="it has no archive with weights at its end")
     error = SourceError if impostor.rule in CUT_OFF else NotALlamafile
     raise error(f"{source.name}: {impostor.message}", hint=impostor.hint)
 
 
-def _bare(source: ByteSource, budget: RowBudget) -> Inspection:
+def _bare(source: ByteSource, impostor: Impostor | None, budget: RowBudget) -> Inspection:
     """A GGUF without a container: no verdicts are given (10.1.2), but the model is worth a look."""
     if source.size < 24 or source.read_at(0, 4) != _GGUF:
-        refuse_other(source)
+        refuse_other(source, impostor)
     model, findings = bare_model(source, budget)
     identity = FileIdentity(source.name, source.size, "gguf", span_bytes={SpanKind.DATA.value: source.size})
     return Inspection(
@@ -147,7 +147,7 @@ def _identity(container: Container) -> FileIdentity:
     return FileIdentity(
         name=container.name,
         size=container.size,
-        kind=container.kind.value,
+        kind="program" if container.kind is Kind.OTHER else container.kind.value,
         version=manifest.version if manifest else "",
         profile=manifest.profile if manifest else "",
         title=manifest.name if manifest else "",

@@ -127,9 +127,7 @@ def _procedure(container: Container, run: _Run) -> Iterator[Finding]:
 
 
 def _not_ours(container: Container, run: _Run) -> Iterator[Finding]:
-    from llamafile_format.prefix.impostors import recognise
-
-    impostor = recognise(container.source)
+    impostor = container.impostor
     if impostor is not None:
         yield impostor.finding
         if impostor.rule in CUT_OFF:
@@ -204,7 +202,6 @@ def _prefix(container: Container, run: _Run) -> Iterator[Finding]:
     """The prefix against the manifest: kind, engine directory, padding rules."""
     from llamafile_format.checks.prefix import check_prefix
     from llamafile_format.prefix.facts import PrefixKind
-    from llamafile_format.zip.engine import engine_records
 
     manifest = container.manifest
     assert manifest is not None
@@ -219,8 +216,7 @@ def _prefix(container: Container, run: _Run) -> Iterator[Finding]:
         launcher = check_launcher(container, manifest, deep=run.level is not Level.QUICK)
     yield from check_prefix(container.source, manifest.prefix.size, facts, launcher=launcher)
     directory = manifest.prefix.directory
-    size = min(manifest.prefix.engine_size, container.size)
-    found = engine_records(container.source, size, taken=[member.path for member in manifest.members])
+    found = container.engine_directory
     claimed = (
         (0, 0, 0, (), ())
         if directory is None
@@ -236,6 +232,9 @@ def _prefix(container: Container, run: _Run) -> Iterator[Finding]:
     if claimed != actual:
         where = Where(offset=found.offset, length=found.size, field="prefix.directory")
         yield Finding("LF3026", where, {"reason": f"it has {found.count} records, {len(found.carried)} to carry over"})
+    elif found.left_out:
+        args = {"count": len(found.left_out), "first": found.left_out[0]}
+        yield Finding("LF2047", Where(offset=found.offset, length=found.size, field="prefix.directory"), args)
     if found.opaque_reason != manifest.prefix.opaque:
         args = {"reason": f"the manifest calls it {manifest.prefix.opaque!r}, the bytes {found.opaque_reason!r}"}
         yield Finding("LF3026", Where(field="prefix.opaque"), args)

@@ -37,7 +37,7 @@ def role_of_name(path: str) -> str:
     """The role that a file's name suggests; ``asset`` where it suggests nothing."""
     name = path.rpartition("/")[2].lower()
     stem = name.split(".", 1)[0]
-    if name == ".args":
+    if path == ".args":  # no runtime looks for it in a folder
         return "arguments"
     if stem.startswith(_LICENSE_STEMS):
         return "license"

@@ -15,6 +15,7 @@ from llamafile_format.manifest.canonical import encode
 FORMAT = "llamafile"
 VERSION = "1.0"
 MANIFEST_PATH = "META-LLAMAFILE/manifest.json"
+ARGUMENTS_PATH = ".args"
 CHUNKS_PATH = "META-LLAMAFILE/chunks.txt"
 README_PATH = "META-LLAMAFILE/README.txt"
 SIGNATURES_FOLDER = "META-LLAMAFILE/signatures/"
@@ -61,12 +62,17 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class EngineAsset:
-    """A file of the engine's own ZIP whose directory record is carried over: decompressed size and digest."""
+    """A file or folder of the engine's own ZIP whose directory record is carried over: decompressed size and digest."""
 
     path: str
     size: int
     sha256: str
     sha512: str = ""
+
+    @property
+    def is_folder(self) -> bool:
+        """True for the record of a folder, which holds no bytes and is no file when unpacked (clause 4.10.6)."""
+        return self.path.endswith("/") and not self.size
 
     def to_json(self) -> dict[str, Any]:
         """The asset's JSON object."""
@@ -85,6 +91,11 @@ class EngineDirectory:
     count: int
     assets: tuple[EngineAsset, ...] = ()
     dropped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def folders_left_out(self) -> tuple[str, ...]:
+        """Folder records that the file's writer did not carry over: before 4.10.6 their names counted as unsafe."""
+        return tuple(path for path, reason in self.dropped if reason == "unsafe-name" and path.endswith("/"))
 
     def to_json(self) -> dict[str, Any]:
         """The directory's JSON object."""

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llamafile_format.errors import SourceError, UsageError
+from llamafile_format.output.leftovers import announce, claim, partial_path
+from llamafile_format.output.room import free_in
 from llamafile_format.source.pending import refuse_pending
 
 
@@ -30,7 +32,8 @@ def output(path: Path, *, force: bool = False, mode: int = 0o644) -> Iterator[in
     if not force and os.path.lexists(path):
         raise UsageError(f"{path} exists", hint="add --force to replace it, or choose another name with -o")
     folder = path.parent
-    temporary = folder / f".{path.name[:80]}.{os.urandom(6).hex()}.partial"
+    announce(folder)
+    temporary = partial_path(path)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(temporary, flags, mode)
@@ -39,29 +42,37 @@ def output(path: Path, *, force: bool = False, mode: int = 0o644) -> Iterator[in
             f"cannot write in {folder}: {error.strerror}", hint="choose a folder that you may write to"
         ) from error
     try:
-        try:
-            yield descriptor
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        _give_name(temporary, path, force)
-        sync_folder(folder)
-    except OSError as error:
+        with _removed_at_the_end(temporary):
+            try:
+                claim(descriptor)
+                yield descriptor
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            _give_name(temporary, path, force)
+            sync_folder(folder)
+    except OSError as error:  # here the unfinished file is gone, and what it took is free again
         if isinstance(error, SourceError):
             raise
         raise write_error(path, error) from error
+
+
+@contextlib.contextmanager
+def _removed_at_the_end(temporary: Path) -> Iterator[None]:
+    try:
+        yield
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
 def write_error(path: Path, error: OSError) -> SourceError:
-    """What to tell a user whose output could not be written."""
+    """What to tell a user whose output could not be written; its unfinished file is removed already."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        room = os.statvfs(path.parent)
-        free = room.f_bavail * room.f_frsize
+        free = free_in(path.parent)
+        room = "" if free is None else f"{free} bytes are free in {path.parent}; "
         return SourceError(
-            f"no space left for {path}: {free} bytes are free in {path.parent}; nothing was left under that name",
+            f"no space left for {path}: {room}nothing was left under that name",
             hint="free some space there or write to another folder with -o",
         )
     return SourceError(f"cannot write {path}: {error.strerror}; nothing was left under that name")

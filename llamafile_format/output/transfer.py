@@ -144,14 +144,18 @@ def copy(source: ByteSource, offset: int, length: int, out: int, at: int, *, pro
 
 
 def in_parallel(move: Callable[[tuple[int, int]], None], items: Iterable[tuple[int, int]]) -> None:
-    """Call ``move`` on every item from as many threads as there are cores; items are taken one by one, never listed."""
+    """Call ``move`` on every item from as many threads as there are cores; items are taken one by one, never listed.
+
+    Where one fails, or the caller is interrupted, no further item is begun.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     source = iter(items)
     lock = threading.Lock()
+    over = threading.Event()
 
     def run() -> None:
-        while True:
+        while not over.is_set():
             with lock:
                 item = next(source, None)
             if item is None:
@@ -159,5 +163,9 @@ def in_parallel(move: Callable[[tuple[int, int]], None], items: Iterable[tuple[i
             move(item)
 
     with ThreadPoolExecutor(cores()) as pool:
-        for worker in [pool.submit(run) for _ in range(cores())]:
-            worker.result()
+        try:
+            for worker in [pool.submit(run) for _ in range(cores())]:
+                worker.result()
+        except BaseException:
+            over.set()
+            raise

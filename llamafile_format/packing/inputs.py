@@ -14,6 +14,7 @@ from llamafile_format.engines.embedded import is_pin_path
 from llamafile_format.engines.members import parse_runtime_path
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.manifest.media import media_type, role_of_name
+from llamafile_format.manifest.model import ARGUMENTS_PATH
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAX_ALIGNMENT, alignment_of, known
 from llamafile_format.packing.assemble import Content
 from llamafile_format.source import ByteSource, BytesSource, FileSource
@@ -45,7 +46,7 @@ def include_of(text: str) -> Include:
 
 
 def data_of(text: str) -> Include:
-    """``PATH`` or ``PATH=MEMBER`` as data that nothing opens: role ``document`` (clause 8.1.6).
+    """``PATH`` or ``PATH=MEMBER`` as data that nothing opens: role ``document`` (clause 8.1.7).
 
     UsageError for what is named, or begins, like weights.
     """
@@ -91,6 +92,8 @@ def content_of(include: Include, alignment: int = DEFAULT_ALIGNMENT) -> Content:
     path = check_name(include.member or include.path.name)
     source = FileSource(include.path)
     role = check_role(include.role) if include.role else recognise_role(path, source)
+    if (role == "arguments") != (path == ARGUMENTS_PATH):
+        raise UsageError(f"{path} cannot have role {role}", hint="arguments are the member .args, and nothing else is")
     media = "application/octet-stream" if include.data else media_of(path, role, source)
     return Content(path, role, media, source, alignment_of(role, alignment))
 

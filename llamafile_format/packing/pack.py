@@ -18,6 +18,7 @@ from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import README_PATH, EngineAsset, EngineDirectory
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
 from llamafile_format.output.publish import output
+from llamafile_format.output.room import require_room
 from llamafile_format.packing.admitting import admit, require_model
 from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble
 from llamafile_format.packing.created import created_text
@@ -207,6 +208,7 @@ def write_container(
         if progress:
             progress(min(done, total), total)
 
+    require_room(target.parent, [prefix.engine, *(content.source for content in contents)])
     mode = 0o777 if prefix.size else 0o666
     with output(target, force=force, mode=mode) as descriptor:
         written: Assembled = assemble(descriptor, prefix, contents, labels, progress=advance)
@@ -280,9 +282,9 @@ def prefix_of(prefix: str) -> ByteSource:
     source = FileSource(prefix)
     if not source.size:
         raise UsageError(f"{prefix} is empty", hint="name an engine, or --prefix none")
-    from llamafile_format.prefix.impostors import recognise
+    from llamafile_format.prefix.impostors import PROGRAMS, recognise
 
-    if (impostor := recognise(source)) is not None:
+    if (impostor := recognise(source)) is not None and impostor.rule not in PROGRAMS:
         raise UsageError(f"{prefix} is no engine: {impostor.message}", hint=impostor.hint)
     return source
 

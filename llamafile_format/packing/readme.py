@@ -14,6 +14,7 @@ a language model {kind}
 
 WHAT IS INSIDE
 List it with any unzip program:     unzip -l FILE
+With 7-Zip, say what it is:         7z x -tzip FILE
 META-LLAMAFILE/manifest.json names each member, what it is for, where its
 bytes lie, and its SHA-256. META-LLAMAFILE/chunks.txt names the SHA-256 of
 every piece (at most 4 MiB) of everything in front of it.

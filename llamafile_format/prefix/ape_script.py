@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 
 MARKER = b"#'\"\n"
-MARKER_AFTER_QUOTE = b"'\n#'\"\n"
 PRINT_WINDOW = 8192  # loaders look for printed headers in these first bytes only
 MAX_COMMANDS = 32  # real scripts have 6 at most
 
@@ -71,7 +70,7 @@ def read_script(head: bytes, *, start: int | None = None) -> ApeScript:
     return ApeScript(
         begin,
         text_to if begin is not None else 0,
-        tuple(_printed(head)),
+        tuple(printed for printed in _printed(head) if _is_reached(printed, begin, text_to)),
         tuple(_copies(text)),
         word.group(1).decode("ascii", "backslashreplace") if word else "",
         cache.group(1).decode("ascii") if cache else "",
@@ -79,10 +78,7 @@ def read_script(head: bytes, *, start: int | None = None) -> ApeScript:
 
 
 def _find_start(head: bytes) -> int | None:
-    """Offset behind the marker line; the form that closes a quote first, as assimilation tools search for it."""
-    at = head.find(MARKER_AFTER_QUOTE)
-    if at >= 0:
-        return at + len(MARKER_AFTER_QUOTE)
+    """Offset behind the first marker line: a shell comes to it first, whatever else the program holds further on."""
     at = head.find(MARKER)
     return at + len(MARKER) if at >= 0 else None
 
@@ -97,6 +93,14 @@ def _printed(head: bytes) -> list[Printed]:
             found.append(Printed(at, decoded[:64], stop <= PRINT_WINDOW))
         at = head.find(_PRINTF, body)
     return found
+
+
+def _is_reached(printed: Printed, begin: int | None, text_to: int) -> bool:
+    """True if a loader finds the command in its window, or a shell gets to it before the text ends.
+
+    The script of another APE, left over inside a program that unpacks it, is data to both.
+    """
+    return printed.in_window or begin is None or begin <= printed.at < text_to
 
 
 def decode_octal(text: bytes, at: int) -> tuple[bytes, int]:

@@ -145,12 +145,15 @@ def loader_objection(header: ElfHeader, found: tuple[Segment, ...] | None) -> st
 
 
 def systems(view: View, header: ElfHeader, found: tuple[Segment, ...]) -> tuple[str, ...]:
-    """The operating systems a plain ELF is for, from its ABI byte and its notes."""
+    """The operating systems a plain ELF is for, from its notes, its ABI byte and its dynamic linker (3.4.1)."""
     text = b"".join(view.upto(s.offset, min(s.size, MAX_NOTE)) for s in found[:32] if s.type == PT_NOTE)
-    if b"OpenBSD\0" in text and b"NetBSD\0" not in text:
-        return ("openbsd",)
-    if b"NetBSD\0" in text and b"OpenBSD\0" not in text:
-        return ("netbsd",)
+    openbsd, netbsd = b"OpenBSD\0" in text, b"NetBSD\0" in text
+    if openbsd != netbsd:
+        return ("openbsd",) if openbsd else ("netbsd",)
     if b"FreeBSD\0" in text:
         return ("freebsd",)
-    return (_OSABI.get(header.osabi, "unknown"),)
+    # Linux never looks at the ABI byte: a static program that FreeBSD's own linker did not mark runs on both.
+    dynamic = any(segment.type == PT_INTERP for segment in found)
+    base = _OSABI.get(header.osabi, "unknown")
+    names = ("linux", "freebsd") if header.osabi == OSABI_FREEBSD and not dynamic else (base,)
+    return (*names, "openbsd", "netbsd") if openbsd and header.machine == "x86_64" else names

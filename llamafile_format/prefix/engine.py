@@ -50,6 +50,8 @@ _UNTIL: tuple[tuple[str, Version], ...] = (
     ("llama.cpp/ggml-metal.metal", (0, 9, 3)),
     ("llamafile/schema.sql", (0, 9, 3)),
 )
+# Where upstream's build keeps the files of its engines (3.6.4); other programs have an archive of their own too.
+_FOLDERS = ("llama.cpp/", "llamafile/", "whisper.cpp/", "stable-diffusion.cpp/", "ggml-")
 _LOADERS: dict[str, tuple[Version | None, Version | None]] = {
     ".ape-1.8": (None, (0, 4, 1)),
     ".ape-1.9": (None, (0, 4, 1)),
@@ -128,6 +130,11 @@ def identify_engine(
     if not evidence:
         return None
     return replace(engine, evidence=tuple(evidence))
+
+
+def is_engine_asset(name: str) -> bool:
+    """True if ``name`` is that of a file which engines of llamafiles bring along: other programs have none (9.1.1)."""
+    return name.startswith(_FOLDERS)
 
 
 _Key = tuple[str, Version, bool]

@@ -6,11 +6,11 @@ Asked only when no archive could be read. Nothing here looks at more than 200 Ki
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from llamafile_format.findings import Finding, Value, Where
-from llamafile_format.prefix.facts import PrefixKind
+from llamafile_format.prefix.facts import PrefixFacts, PrefixKind
 from llamafile_format.prefix.identify import identify
 from llamafile_format.source.base import ByteSource
 
@@ -39,6 +39,9 @@ class Impostor:
         return Finding(self.rule, Where(0, None), self.args)
 
 
+PROGRAMS = frozenset({"LF1012", "LF1035"})
+"""Rules that tell a whole program: it is no llamafile, and may be the prefix of one."""
+
 _EMPTY = Impostor("LF1008", "the file is empty", "copy or download it again")
 
 _Test = Callable[[ByteSource, bytes], Impostor | None]
@@ -54,7 +57,8 @@ def recognise(source: ByteSource) -> Impostor | None:
     if has_end_record(source):
         return None
     head = source.read_at(0, min(HEAD, source.size))
-    for test in _TESTS:
+    tests = _TESTS if has_end_signature(source) else (*_TESTS, _cut_off)
+    for test in tests:
         found = test(source, head)
         if found is not None:
             return found
@@ -77,19 +81,45 @@ def recognise_pointer(source: ByteSource) -> Impostor | None:
     return _pointer(source, source.read_at(0, source.size)) if source.size <= POINTER_MAX else None
 
 
-def has_end_record(source: ByteSource) -> bool:
-    """True if the last 64 KiB hold an end of central directory record whose comment and directory fit the file."""
+def program_with_archive(facts: PrefixFacts, members: int) -> Impostor | None:
+    """What an executable in front of an archive is in which there is neither a model nor an engine for one (9.1.1)."""
+    what = {
+        PrefixKind.APE: "a Cosmopolitan program",
+        PrefixKind.PE: "a Windows program, perhaps a self-extracting archive,",
+        PrefixKind.ELF: "an ELF program",
+        PrefixKind.MACHO: "a program for macOS",
+    }.get(facts.kind)
+    if what is None or not members:
+        return None
+    return Impostor(
+        "LF1035",
+        f"this is {what} with an archive of its own of {members} members, none of which is a model",
+        "look into it with `unzip -l`; if it is an engine, put a model behind it with `pack --prefix`",
+        {"what": what, "count": members},
+    )
+
+
+def has_end_signature(source: ByteSource) -> bool:
+    """True if the last 64 KiB hold an end record whose comment fits the file: whatever is wrong, the end is there."""
+    return any(True for _ in _end_records(source))
+
+
+def _end_records(source: ByteSource) -> Iterator[tuple[int, int, int]]:
+    """(offset of the record, size and offset of its directory) for each end record whose comment fits, last first."""
     low = max(0, source.size - TAIL)
     tail = source.read_at(low, source.size - low)
     at = tail.rfind(_EOCD)
     while at >= 0:
         if at + _EOCD_SIZE <= len(tail):
             size, offset, comment = struct.unpack_from("<IIH", tail, at + 12)
-            fits = offset == 0xFFFFFFFF or offset + size <= low + at
-            if fits and at + _EOCD_SIZE + comment <= len(tail):
-                return True
+            if at + _EOCD_SIZE + comment <= len(tail):
+                yield low + at, size, offset
         at = tail.rfind(_EOCD, 0, at)
-    return False
+
+
+def has_end_record(source: ByteSource) -> bool:
+    """True if the last 64 KiB hold an end of central directory record whose comment and directory fit the file."""
+    return any(offset == 0xFFFFFFFF or offset + size <= at for at, size, offset in _end_records(source))
 
 
 def _pointer(source: ByteSource, head: bytes) -> Impostor | None:
@@ -246,6 +276,5 @@ def _truncated(source: ByteSource, what: str) -> Impostor:
     )
 
 
-_TESTS: tuple[_Test, ...] = (_pointer, _page, _weights, _archive, _zeros, _cut_off)
-
+_TESTS: tuple[_Test, ...] = (_pointer, _page, _weights, _archive, _zeros)
 _INSTEAD: tuple[_Test, ...] = (_pointer, _page, _archive, _zeros)

@@ -79,10 +79,7 @@ def _lead(inspection: Inspection) -> str:
     if model is None:
         return holder
     facts = model.facts
-    whole = facts.kind.value == "model"
-    parts = [
-        f"A language model of {facts.architecture} architecture" if whole else f"Not a whole model: {facts.kind.value}"
-    ]
+    parts = [words.kind_of_model(facts)]
     if facts.tensors:
         parts.append(f"with {in_words(facts.parameters)} parameters in {plural(facts.tensors, 'tensor')}")
     if facts.bits_per_weight:

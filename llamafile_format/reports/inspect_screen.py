@@ -104,6 +104,8 @@ def _identity(inspection: Inspection, glyphs: Glyphs) -> Iterator[Line]:
     yield from _row("file", [*first, (f"{size}{own}", "")])
     if file.kind == "gguf":
         yield from _row("", [("not a llamafile: make one of it with `llamafile-format pack`", "warn")])
+    if file.kind == "program":
+        yield from _row("", [("not a llamafile: `pack MODEL --prefix` puts a model behind it", "warn")])
     said = [("created ", file.created), ("from ", file.source)]
     if any(text for _, text in said):
         yield from _row("", [(", ".join(lead + printable(text) for lead, text in said if text), "")])

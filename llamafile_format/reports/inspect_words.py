@@ -21,6 +21,8 @@ from llamafile_format.findings import Finding
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.numbers import grouped, in_words, plural, size_text, span_of
 from llamafile_format.rules import Severity, rule
+from llamafile_format.weights.facts import ModelFacts
+from llamafile_format.weights.roles import GgufKind
 
 _SAFE = re.compile(r"[\w@%+=:,./${}-]+", re.ASCII)
 
@@ -114,6 +116,15 @@ def systems(prefix: PrefixView) -> list[str]:
     for system in order:
         alike.setdefault(" and ".join(sorted(machines[system], reverse=True)), []).append(system)
     return [printable(f"{', '.join(names)} on {processors}") for processors, names in alike.items()]
+
+
+def kind_of_model(facts: ModelFacts) -> str:
+    """What the weights are, as the beginning of a sentence: ``A language model of llama architecture``."""
+    if facts.kind is GgufKind.MODEL:
+        return f"A language model of {facts.architecture} architecture"
+    if facts.kind in {GgufKind.DIFFUSION, GgufKind.DECODER, GgufKind.SPEECH, GgufKind.LORA}:
+        return f"Not a language model: {facts.kind.value}"
+    return f"Not a whole model: {facts.kind.value}"
 
 
 def model_title(model: ModelView) -> str:

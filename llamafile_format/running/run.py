@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.checks.verdict import Level, Verdict
 from llamafile_format.container import Container, Kind, MemberFacts, open_container
-from llamafile_format.engines.members import RuntimeName, parse_runtime_path
+from llamafile_format.engines.members import RuntimeName
 from llamafile_format.engines.pin import Flavour
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError, UsageError
 from llamafile_format.examining import Trust, examine
@@ -223,19 +223,13 @@ def _embedded(container: Container, wanted: Selection) -> _Program | None:
 
 
 def _suiting(manifest: Manifest, wanted: Selection) -> tuple[RuntimeName, Member] | None:
-    """The member to start: of the wanted runtime, flavour and target; native before reference, the newest version."""
-    from llamafile_format.engines.store import version_key
+    """The member to start (14.3.3): without wishes, the very one that the launcher starts."""
+    from llamafile_format.checks.what_will_run import Entry, builds_of, choose_build
 
-    named = [(name, member) for member in manifest.with_role("runtime") if (name := parse_runtime_path(member.path))]
-    suiting = [
-        (name, member)
-        for name, member in named
-        if name.target == wanted.target
-        and wanted.flavour in ("", name.flavour.value)
-        and wanted.runtime in ("", name.engine, name.key)
-    ]
-    order = list(Flavour)
-    return max(suiting, key=lambda item: (-order.index(item[0].flavour), version_key(item[0].version)), default=None)
+    builds = builds_of([Entry(member.path, member.role, member.offset) for member in manifest.members])
+    build = choose_build(builds, wanted.target, flavour=wanted.flavour, runtime=wanted.runtime)
+    member = manifest.member(build.member) if build is not None else None
+    return (build.name, member) if build is not None and member is not None else None
 
 
 def _installed(container: Container | None, wanted: Selection) -> _Program:

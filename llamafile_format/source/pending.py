@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -11,9 +12,17 @@ MAGIC = b"LFFJRNL1"
 SUFFIX = ".journal"
 
 
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """``path`` without links, so that every name of a file becomes one. SourceError if the links go in circles."""
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: before Python 3.13
+        raise SourceError(f"cannot open {os.fspath(path)}: {os.strerror(errno.ELOOP)}") from error
+
+
 def journal_path(path: str | os.PathLike[str]) -> Path:
-    """Where the journal of ``path`` lies; links are followed, so that every name of the file leads to it."""
-    real = Path(path).resolve()
+    """Where the journal of ``path`` lies. SourceError as :func:`real_path`."""
+    real = real_path(path)
     return real.with_name(real.name + SUFFIX)
 
 
@@ -26,6 +35,8 @@ def pending(path: str | os.PathLike[str]) -> bool:
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # no file can have that name
+            return False
         raise SourceError(f"cannot read {where}: {error.strerror}") from error
 
 

@@ -23,6 +23,7 @@ from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import SIGNATURES_FOLDER
 from llamafile_format.manifest.roles import unix_mode
 from llamafile_format.output.publish import output
+from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import copy, refuse_changed, write_at
 from llamafile_format.prefix.bootstrap import HEADER_SIZE
 from llamafile_format.rules import Layer, Severity, rule
@@ -37,7 +38,7 @@ from llamafile_format.signing.records.record import (
     record_path,
 )
 from llamafile_format.source import ByteSource, Range
-from llamafile_format.source.pending import refuse_pending
+from llamafile_format.source.pending import real_path, refuse_pending
 from llamafile_format.zip.archive import MAX_DIRECTORY, MAX_ENTRIES
 from llamafile_format.zip.writer import directory_record, end_records, local_header, place
 
@@ -95,7 +96,7 @@ def append_records(
     path = Path(what)
     if out is not None:
         return _write_new(path, Path(out), make, force=force, progress=progress)
-    real = path.resolve()
+    real = real_path(path)
     with locked(real) as source, open_container(source) as container:
         append = _plan(container, make)
         if append.records:
@@ -121,6 +122,7 @@ def _write_new(path: Path, target: Path, make: Made | Maker, *, force: bool, pro
             if progress:
                 progress(done, append.start)
 
+        require_room(target.parent, [source], len(append.data))
         with output(target, force=force, mode=mode) as file:
             os.ftruncate(file, append.size)
             copy(source, 0, append.start, file, 0, progress=advance)

@@ -50,7 +50,9 @@ def estimate_memory(gguf: Gguf, facts: ModelFacts | None = None) -> MemoryEstima
     facts = facts or describe(gguf)
     weights = facts.tensor_bytes
     if facts.kind is not GgufKind.MODEL:
-        return MemoryEstimate(weights, None, (), reason=f"this file is a {facts.kind.value}, not a whole model")
+        return MemoryEstimate(
+            weights, None, (), reason=f"this file is a {facts.kind.value}, not a whole language model"
+        )
     notes: list[str] = []
     per_token = _cache_per_token(gguf, facts, notes)
     if isinstance(per_token, str):

@@ -14,6 +14,7 @@ from functools import lru_cache
 MAX_NAME = 1024  # clause 4.13: bytes
 MAX_COMPONENT = 255  # clause 4.13: bytes; no file system in use takes more
 RESERVED_FOLDER = "META-LLAMAFILE/"
+ARGUMENTS_SUFFIX = ".args"
 WEIGHTS_SUFFIX = ".gguf"
 
 
@@ -121,21 +122,27 @@ def collisions(names: Iterable[str]) -> list[tuple[int, int]]:
     found = []
     for index, name in enumerate(names):
         key = collision_key(name)
-        parents = _parents(key)
+        above = parents(key)
         earlier = first.get(key, folders.get(key))
         if earlier is None:
-            earlier = next((first[parent] for parent in parents if parent in first), None)
+            earlier = next((first[parent] for parent in above if parent in first), None)
         if earlier is not None:
             found.append((index, earlier))
         first.setdefault(key, index)
-        for parent in parents:
+        for parent in above:
             folders.setdefault(parent, index)
     return found
 
 
-def _parents(key: str) -> list[str]:
+def parents(key: str) -> list[str]:
+    """The folders that hold ``key``, outermost first, at most 63 deep."""
     parts = key.split("/")
     return ["/".join(parts[:count]) for count in range(1, min(len(parts), 64))]
+
+
+def is_arguments_name(name: str) -> bool:
+    """True if ``name`` is or could pass for that of default arguments: it ends in ``.args``, in any case."""
+    return name.lower().endswith(ARGUMENTS_SUFFIX)
 
 
 def is_weights_name(name: str) -> bool:

@@ -81,6 +81,26 @@ def test_zip_tests_clean(tool: Tool, packed: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.usefixtures("tiny_runtimes")
+def test_7zip_needs_to_be_told_of_a_launcher(tool: Tool, tmp_path: Path) -> None:
+    """Clause 14.2.13: the ELF header that the launcher keeps misleads it, and nothing else does."""
+    model = tmp_path / "model.gguf"
+    model.write_bytes(tiny_gguf(values=5000))
+    data = bytearray(llamafile_format.pack([model], tmp_path / "m.llamafile").path.read_bytes())
+    assert data[0xFE80:0xFE84] == b"\x7fELF"
+
+    def listed(*options: str) -> bool:
+        (tmp_path / "m.llamafile").write_bytes(data)
+        command = [tool("7z"), "l", "-ba", *options, tmp_path / "m.llamafile"]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False)
+        return shown.returncode == 0 and "META-LLAMAFILE/manifest.json" in shown.stdout
+
+    assert listed("-tzip")
+    assert not listed()
+    data[0xFE80] ^= 0xFF
+    assert listed()
+
+
 def test_zipfile_agrees_on_every_member(packed: Path) -> None:
     with zipfile.ZipFile(packed) as archive, llamafile_format.open(packed) as container:
         assert [info.filename for info in archive.infolist()] == [m.path for m in container.members]

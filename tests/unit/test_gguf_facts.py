@@ -37,6 +37,13 @@ def real(name: str) -> tuple[Gguf, list[str]]:
     return gguf, [f.rule for f in findings if rule(f.rule).severity is not Severity.INFO]
 
 
+def named(architecture: str, *tensors: str) -> bytes:
+    """A GGUF of which only the architecture and the names of its tensors matter."""
+    entries = [V3.entry("general.architecture", STRING, architecture)] if architecture else []
+    rows = [V3.tensor(name, (8,), 0, 32 * index) for index, name in enumerate(tensors)]
+    return V3.build(entries, rows, bytes(32 * len(tensors)))
+
+
 @pytest.mark.parametrize(
     ("data", "kind", "role"),
     [
@@ -48,6 +55,13 @@ def real(name: str) -> tuple[Gguf, list[str]]:
         (V3.build([V3.entry("general.type", STRING, "imatrix")]), GgufKind.IMATRIX, "asset"),
         (V3.build([V3.entry("general.architecture", STRING, "controlvector")]), GgufKind.CONTROL_VECTOR, "adapter"),
         (V3.build([]), GgufKind.OTHER, "asset"),
+        (named("whisper", "decoder.token_embedding.weight"), GgufKind.SPEECH, "weights"),
+        (named("flux", "img_in.weight"), GgufKind.DIFFUSION, "weights"),
+        (named("", "model.diffusion_model.out.2.weight"), GgufKind.DIFFUSION, "weights"),
+        (named("pig", "decoder.conv_in.weight", "encoder.conv_in.weight"), GgufKind.DECODER, "asset"),
+        (named("", "first_stage_model.decoder.conv_in.weight"), GgufKind.DECODER, "asset"),
+        (named("llama", "blocks.0.attn.lora_down.weight", "blocks.0.attn.lora_up.weight"), GgufKind.LORA, "asset"),
+        (named("llama", "token_embd.weight", "decoder.conv_in.weight"), GgufKind.MODEL, "weights"),
     ],
 )
 def test_kind_and_role(data: bytes, kind: GgufKind, role: str) -> None:

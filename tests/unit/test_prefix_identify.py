@@ -62,6 +62,29 @@ def test_generation_and_end(generation: str) -> None:
     assert max(item.end for item in facts.evidence) == facts.end
 
 
+def _runs_on(data: bytes) -> list[str]:
+    facts = identify(BytesSource(data))
+    return [system for item in facts.executables for system in item.systems]
+
+
+def test_the_abi_byte_of_freebsd_is_nothing_to_linux() -> None:
+    assert _runs_on(forge.elf_of_abi(9)) == ["linux", "freebsd"]
+    assert _runs_on(forge.elf_of_abi(9, interpreter=True)) == ["freebsd"]
+    real = Path("/bin/true").read_bytes()
+    assert _runs_on(real) == ["linux"]
+    assert _runs_on(real[:7] + b"\x09" + real[8:]) == ["freebsd"]  # it asks for a dynamic linker
+
+
+def test_the_script_of_another_ape_inside_is_data() -> None:
+    data = bytearray(forge.forge())
+    inner = forge.forge(forge.QUOTED)[:2048]
+    data[0x3000 : 0x3000 + len(inner)] = inner
+    plain, holder = identify(BytesSource(forge.forge())), identify(BytesSource(bytes(data)))
+    assert holder.printed == plain.printed
+    assert holder.executables == plain.executables
+    assert holder.findings == plain.findings == ()
+
+
 @pytest.mark.parametrize("padding", [0, 1, 65536, 1 << 20])
 def test_end_does_not_depend_on_what_follows(padding: int) -> None:
     data = forge.forge()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,15 @@ def test_message(data: bytes, rule: str, words: str) -> None:
 @pytest.mark.parametrize("data", [b"some text", b"PK", b"GG", b"\xff" * 5000, b"[x]", b"#!/bin/sh\n"])
 def test_unknown_is_none(data: bytes) -> None:
     assert recognise(BytesSource(data)) is None
+
+
+def test_with_its_end_there_nothing_is_cut_off() -> None:
+    """An archive whose end record points nowhere is damaged; its end is not missing."""
+    whole = b"PK\3\4" + bytes(200) + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, 50, 9999, 0)
+    assert recognise(BytesSource(whole)) is None
+    cut = recognise(BytesSource(whole[:-22]))
+    assert cut is not None
+    assert cut.rule == "LF1010"
 
 
 def test_reads_are_bounded(tmp_path: Path) -> None:

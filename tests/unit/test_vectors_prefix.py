@@ -16,7 +16,7 @@ from llamafile_format.findings import Finding
 from llamafile_format.prefix.arguments import dialect_of
 from llamafile_format.prefix.engine import identify_engine
 from llamafile_format.prefix.identify import identify
-from llamafile_format.prefix.impostors import recognise
+from llamafile_format.prefix.impostors import program_with_archive, recognise
 from llamafile_format.rules import Layer, all_rules, rule
 from llamafile_format.source import BytesSource
 from spec.vectors.generate import ROOT
@@ -37,9 +37,11 @@ def examine(vector: Vector) -> tuple[list[Finding], bool]:
         return list(check_prefix(source, start, identify(source, limit=start))), True
     with zipfile.ZipFile(io.BytesIO(vector.payload)) as archive:
         first = min(info.header_offset for info in archive.infolist())
-        data = archive.read(".args")
         names = archive.namelist()
+        data = archive.read(".args") if ".args" in names else b""
     facts = identify(source, limit=first)
+    if ".args" not in names and (other := program_with_archive(facts, count)) is not None:
+        return [other.finding], False
     dialect = dialect_of(identify_engine(source, 0, first), facts.kind)
     findings = list(check_prefix(source, first, facts, legacy=True))
     return findings + check_arguments(data, dialect, member_names=names), True

@@ -85,10 +85,10 @@ class Statement:
 
 
 def covered_resources(manifest: Manifest, manifest_bytes: bytes) -> tuple[Resource, ...]:
-    """Members, engine assets and the manifest itself, by code point: what a statement about the file must name."""
+    """Members, engine assets that are files, and the manifest itself, by code point: what a statement must name."""
     assets = manifest.prefix.directory.assets if manifest.prefix.directory else ()
     named = [(member.path, member.sha256) for member in manifest.members]
-    named += [(asset.path, asset.sha256) for asset in assets]
+    named += [(asset.path, asset.sha256) for asset in assets if not asset.is_folder]
     named.append((MANIFEST_PATH, hashlib.sha256(manifest_bytes).hexdigest()))
     return tuple(sorted(Resource(name, digest) for name, digest in named))
 

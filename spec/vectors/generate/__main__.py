@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 
-from spec.vectors.generate import ROOT, all_vectors
+from spec.vectors.generate import ROOT, all_vectors, trust, will_run
 from spec.vectors.generate.load import read_vector, vector_files
-from spec.vectors.generate.trust import FOLDER, files
 
 
 def main() -> int:
@@ -30,29 +30,30 @@ def main() -> int:
         else:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(vector.encode())
-    wrong += _trust(check=arguments.check)
+    for folder, files in ((trust.FOLDER, trust.files()), (will_run.FOLDER, will_run.files())):
+        wrong += _folder(folder, files, check=arguments.check)
     for line in wrong:
         print(line)
     print(f"{len(made)} vectors")
     return 1 if arguments.check and wrong else 0
 
 
-def _trust(*, check: bool) -> list[str]:
-    """Write or compare the policies that vectors name, and what these name."""
-    made, wrong = files(), []
-    for path in sorted((ROOT / FOLDER).rglob("*")):
-        name = path.relative_to(ROOT / FOLDER).as_posix()
+def _folder(folder: str, made: Mapping[str, bytes], *, check: bool) -> list[str]:
+    """Write or compare a folder of other files: the policies that vectors name, and the vectors that are JSON."""
+    wrong = []
+    for path in sorted((ROOT / folder).rglob("*")):
+        name = path.relative_to(ROOT / folder).as_posix()
         if path.is_file() and name not in made:
-            wrong.append(f"{FOLDER}/{name}: nothing makes it")
+            wrong.append(f"{folder}/{name}: nothing makes it")
             if not check:
                 path.unlink()
     for name, data in made.items():
-        path = ROOT / FOLDER / name
+        path = ROOT / folder / name
         if not check:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         elif not path.exists() or path.read_bytes() != data:
-            wrong.append(f"{FOLDER}/{name}: missing or different")
+            wrong.append(f"{folder}/{name}: missing or different")
     return wrong
 
 

@@ -56,6 +56,12 @@ def elf(*, notes: bytes = b"", phoff: int = 64, interpreter: bool = False) -> by
     return (head + b"".join(headers) + notes).ljust(512, b"\0")
 
 
+def elf_of_abi(abi: int, *, interpreter: bool = False) -> bytes:
+    """:func:`elf` with another ABI byte and no notes."""
+    data = elf(interpreter=interpreter)
+    return data[:7] + bytes([abi]) + data[8:]
+
+
 def pe_headers(raw: int, size: int, *, directories: int = 2, certificate: tuple[int, int] = (0, 0)) -> bytes:
     """PE32+ headers with one section of ``size`` file bytes at ``raw``."""
     table = bytearray(8 * directories)

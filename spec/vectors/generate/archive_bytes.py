@@ -196,6 +196,11 @@ def engine(*more: Part) -> Engine:
     return Engine([Part("help.txt", b"usage\n", record=ntfs), page, *more])
 
 
+def _folder(path: str) -> Part:
+    """A folder as zipobj writes it."""
+    return Part(path, b"", mode=0o040755)
+
+
 def _unlike_engine(record: bytes) -> tuple[bytes, ...]:
     return (record.replace(b"help.txt", b"hell.txt"),)
 
@@ -244,6 +249,15 @@ ENGINE: list[Row] = [
         lambda: engine(Part("../x.txt", b"?")).spec(dropped=(("../x.txt", "unsafe-name"),)),
     ),
     (
+        "engine-record-dropped-arguments",
+        "LF9002",
+        "LF3026 LF3030",
+        "an engine's own arguments are not carried over, however they are called",
+        lambda: engine(Part("default.args", b"-c\n1\n"), Part("x/.ARGS", b"?")).spec(
+            dropped=(("default.args", "arguments"), ("x/.ARGS", "arguments"))
+        ),
+    ),
+    (
         "engine-record-dropped-reserved",
         "LF9002",
         "LF3026 LF2038",
@@ -252,9 +266,58 @@ ENGINE: list[Row] = [
             dropped=(("meta-llamafile/manifest.json", "reserved"),)
         ),
     ),
+    (
+        "engine-record-folder",
+        "LF9002",
+        "LF2030 LF2047 LF3012 LF3026",
+        "the record of a folder of the engine's, which the engine opens to list it",
+        lambda: engine(_folder("www/"), _folder("lib/")).spec(),
+    ),
+    (
+        "engine-record-folder-left-out",
+        "LF2047 LF9002",
+        "LF3026",
+        "a writer before 4.10.6 took the record of a folder for an unsafe name",
+        lambda: engine(_folder("lib/")).spec(dropped=(("lib/", "unsafe-name"),)),
+    ),
+    (
+        "engine-record-dropped-folder-of-a-member",
+        "LF9002",
+        "LF2032 LF3026",
+        "an engine asset that is a file where a member needs a folder",
+        lambda: engine(Part("docs", b"?")).spec(asset("docs/a.txt"), dropped=(("docs", "taken"),)),
+    ),
+    (
+        "engine-record-dropped-folder-and-file",
+        "LF9002",
+        "LF2032 LF3026",
+        "the engine names a file and a folder alike",
+        lambda: engine(_folder("help.txt/")).spec(dropped=(("help.txt", "not-unique"), ("help.txt/", "not-unique"))),
+    ),
+    (
+        "engine-record-dropped-folder-with-data",
+        "LF9002",
+        "LF2030 LF3026",
+        "an engine asset whose name makes it a folder has data",
+        lambda: engine(Part("lib/", b"?")).spec(dropped=(("lib/", "unsafe-name"),)),
+    ),
+    (
+        "engine-record-dropped-folder-that-is-a-file",
+        "LF9002",
+        "LF2030 LF3026",
+        "an engine asset whose name makes it a folder and whose mode makes it a file",
+        lambda: engine(Part("lib/", b"")).spec(dropped=(("lib/", "unsafe-name"),)),
+    ),
 ]
 
 ENGINE_BAD: list[Row] = [
+    (
+        "engine-record-arguments",
+        "LF3026 LF3030 LF3102 LF3103 LF3106 LF9002",
+        "LF2031",
+        "an engine's own arguments stand in the directory of a container that has none",
+        lambda: engine(Part(".args", b"--log-file\n../x\n...\n")).spec(),
+    ),
     (
         "engine-record-changed",
         "LF2019 LF3102 LF9002",

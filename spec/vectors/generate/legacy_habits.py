@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
-from spec.vectors.generate.forge import End, archive, gguf
+from spec.vectors.generate.forge import End, Part, archive, extra, gguf
 from spec.vectors.generate.legacy import (
     Row,
     arguments,
@@ -46,13 +47,19 @@ def _elf(size: int) -> bytes:
     return head + struct.pack("<IIQQQQQQ", 1, 5, 0, 0x400000, 0x400000, size, size, 4096)
 
 
+def _twice_named(name: str, again: str) -> Part:
+    """A member whose name is UTF-8 without the flag, with a Unicode path field beside it in the directory."""
+    field = struct.pack("<BI", 1, zlib.crc32(name.encode())) + again.encode()
+    return plain(name, b"x", local={"flags": 0}, record={"flags": 0, "extra": extra(0x7075, field)})
+
+
 _NEAR_ALL = " ".join(f"LF70{number:02}" for number in range(1, 22) if number not in (9, 11))
 
 ROWS: list[Row] = [
     (
         "good-plain-zip",
         "LF1028 LF9004",
-        _NEAR_ALL,
+        f"{_NEAR_ALL} LF7022 LF7023",
         "weights and arguments, written by zip -0 on the right offset",
         small,
     ),
@@ -167,6 +174,20 @@ ROWS: list[Row] = [
         "LF2043",
         "the arguments have no read bit",
         lambda: small(model(), arguments(mode=0o100000)),
+    ),
+    (
+        "zip64-values-left-by-zip",
+        "LF1028 LF7022 LF9004",
+        "LF2025",
+        "Info-ZIP edited a file by zipalign: values of its own beside zipalign's, whose offset is out of date",
+        lambda: small(model(record={"extra": extra(0x0001, struct.pack("<QQQ", 352, 352, 65536))}), arguments()),
+    ),
+    (
+        "name-once-more-in-unicode",
+        "LF1028 LF7017 LF7023 LF9004",
+        "LF2026",
+        "a name in an old code page, and in a Unicode path field the same name",
+        lambda: small(model(), arguments(), _twice_named("r\u00e9sum\u00e9.txt", "r\u00e9sum\u00e9.txt")),
     ),
     (
         "name-without-utf8-flag",

@@ -462,3 +462,30 @@ def not_too_large() -> bytes:
 )
 def too_many_members() -> bytes:
     return edited(lambda value: value.update(members=[{}] * 65535))
+
+
+def with_arguments(path: str, role: str) -> bytes:
+    """The good container with arguments called ``path`` under ``role``."""
+    part = Part(path, b"--temp\n0\n...\n", role, "text/plain")
+    order = ["readme", "document", "license", "arguments", "weights"]
+    given = sorted((part, *parts()), key=lambda each: (order.index(each.role), each.name))
+    return container(Spec(given, labels={"default": "tiny.gguf"}))
+
+
+@vector("arguments", near="LF3029", comment="The member .args with role arguments.")
+def arguments() -> bytes:
+    return with_arguments(".args", "arguments")
+
+
+@vector(
+    "arguments-as-document", rules="LF3029", layer="manifest", valid="yes", comment="Arguments that pose as a document."
+)
+def arguments_as_document() -> bytes:
+    return with_arguments(".args", "document")
+
+
+@vector(
+    "arguments-elsewhere", rules="LF3029", layer="manifest", valid="yes", comment="Arguments that no runtime looks for."
+)
+def arguments_elsewhere() -> bytes:
+    return with_arguments("default.args", "arguments")

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from spec.vectors.generate import Maker, vector
 from spec.vectors.generate import ape as forge
+from spec.vectors.generate.forge import End, Part, archive
 
 CHAPTER = "prefix"
 BOOTSTRAP = b'MZ=;eval "$(dd<"$0" bs=4k skip=1 count=2 2>&-)";exit 9'.ljust(60, b"\n")
@@ -46,7 +47,7 @@ def _() -> bytes:
 @good(
     "ape-heredoc",
     "A fat APE of 2023 and later: here-document, two printed headers, packed loaders, PE header behind 64 KiB.",
-    near="LF1012 LF1014 LF1016 LF1017 LF1018 LF1019 LF1020 LF1022 LF1023 LF1024 LF1025 LF1026 LF1029",
+    near="LF1012 LF1014 LF1035 LF1016 LF1017 LF1018 LF1019 LF1020 LF1022 LF1023 LF1024 LF1025 LF1026 LF1029",
 )
 def _() -> bytes:
     return forge.padded(forge.forge())
@@ -158,6 +159,19 @@ def _() -> bytes:
 @good("printf-behind-8-kib", "The printed headers stand behind the first 8,192 bytes.", rules="LF1017")
 def _() -> bytes:
     return forge.padded(forge.forge(replace(forge.QUOTED, late=9000, image=0x4000)))
+
+
+@good("ape-with-the-script-of-another", "Program data holds the script of another APE.", near="LF1017")
+def _() -> bytes:
+    data = bytearray(forge.forge())
+    other = forge.forge(forge.QUOTED)[:2048]
+    data[0x3000 : 0x3000 + len(other)] = other  # in the zeros between script and program
+    return forge.padded(bytes(data))
+
+
+@good("elf-of-abi-9", "A static program whose ABI byte says FreeBSD: Linux does not look at it.", near="LF1012")
+def _() -> bytes:
+    return forge.padded(forge.elf_of_abi(9))
 
 
 @good("ape-without-script", "The APE magic without any script.", rules="LF1020")
@@ -374,3 +388,18 @@ def _() -> bytes:
 @impostor("program-only", "LF1012", "A program with nothing behind it.")
 def _() -> bytes:
     return forge.elf()
+
+
+@vector(
+    "program-with-archive",
+    comment="A program with an archive of its own, in which there is neither a model nor an engine for one.",
+    rules="LF1035",
+    near="LF1012",
+    layer="prefix",
+    kind="prefix",
+    valid="undetermined",
+    encoding="zlib",
+)
+def _() -> bytes:
+    own = [Part("help.txt", b"usage\n"), Part("www/index.html", b"<p>program</p>")]
+    return archive(own, start=forge.elf(), end=End(comment=b""))
