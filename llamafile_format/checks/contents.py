@@ -28,19 +28,21 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
 
     ``only`` are the paths of members to look at, if not at all of them: a writer knows what it brought in.
     """
-    from llamafile_format.checks.uses import uses_of
+    from llamafile_format.checks.uses import as_weights, uses_of
+    from llamafile_format.checks.what_will_run import Use
 
     uses = uses_of(container)
     for member in container.members:
         if member.role in _OUR_OWN or (only is not None and member.path not in only):
             continue
-        why = uses.get(member.path, ())
+        used = uses.get(member.path, ())
+        why = as_weights(used)
         if member.offset < 0:
             if member.role in _CHECKED or why_weights(member, why):
                 yield _unchecked(member, "its data does not lie inside the file")
             continue
         yield from _weights(container, member, why, deep)
-        if member.role == "template":
+        if member.role == "template" or Use.TEMPLATE in used:
             yield from _template(container, member)
         elif member.role == "arguments":
             yield from _arguments(container, member, deep)

@@ -84,6 +84,11 @@ def _gguf(subject: Subject, deep: bool) -> Iterator[Finding]:
         yield Finding("LF9006", _where(subject), {"path": subject.path, "what": left})
 
 
+def _is_model(subject: Subject) -> bool:
+    """True if the role says that it is a model: then it may be one of a format that nobody here knows yet."""
+    return subject.role in MODEL_ROLES
+
+
 def _claims_role(subject: Subject) -> bool:
     """True if somebody gave the role and this version knows what it means; another one may mean what it does not."""
     return subject.listed and known(subject.role)
@@ -118,7 +123,7 @@ def _none(subject: Subject, promised: Format | None) -> Iterator[Finding]:
     impostor = recognise_instead(subject.source)
     if impostor is not None:
         yield _instead(subject, impostor.message, impostor=impostor)
-    elif promised is GGUF or subject.media_type == GGUF.media_type or subject.uses:
+    elif promised is GGUF or subject.media_type == GGUF.media_type or (subject.uses and not _is_model(subject)):
         from llamafile_format.checks.weights import check_gguf
 
         _, findings = check_gguf(subject.source, base=subject.base, member=subject.path, deep=False)

@@ -69,7 +69,7 @@ def require_model(contents: Sequence[Content], *, engine: bool, engine_only: boo
     if any(content.role in MODEL_ROLES for content in contents):
         return
     for content in contents:
-        if content.role in ("asset", "document") and (impostor := recognise_instead(content.source)) is not None:
+        if content.role == "asset" and (impostor := recognise_instead(content.source)) is not None:
             raise FormatError(f"{content.path}: {impostor.message}", clause=impostor.rule, hint=impostor.hint)
     if engine and not engine_only:
         raise UsageError(

@@ -111,7 +111,8 @@ def recognise_role(path: str, source: ByteSource) -> str:
         from llamafile_format.weights.facts import recognise_role as role_of_gguf
         from llamafile_format.weights.gguf import read_gguf
 
-        return role_of_gguf(read_gguf(source))
+        gguf = read_gguf(source)
+        return "weights" if gguf.stopped else role_of_gguf(gguf)  # what cannot be read to its end is judged as a model
     if found is not None or named_format(path) is not None:
         return "weights"
     if is_pin_path(path):

@@ -257,7 +257,7 @@ def default_given() -> bytes:
     return container(Spec(parts(weights("a.gguf")), labels={"default": "a.gguf"}))
 
 
-@vector("default-is-licence", rules="LF3018", valid="yes", layer="manifest", comment="The default is no model.")
+@vector("default-is-licence", rules="LF3018 LF5001", valid="no", layer="manifest", comment="The default is no model.")
 def default_is_licence() -> bytes:
     return edited(lambda value: value.update(default="LICENSE.txt"))
 
