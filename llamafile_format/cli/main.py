@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from llamafile_format.cli.config import use_cache, without
 from llamafile_format.cli.ending import (
     ReaderGone,
     Stopped,
@@ -49,8 +50,12 @@ COMMANDS = {
     "export-oms": "Take a signature out, for other tools to verify.",
     "explain": "Print how to check a file by hand, with openssl.",
     "runtimes": "Show, build and check the engines that are pinned here.",
+    "cache": "Show and empty the cache of unpacked programs.",
     "rule": "Explain a rule: clause, reason, remedy.",
 }
+
+CACHED = frozenset({"run", "serve", "complete", "record", "replay", "verify", "runtimes", "cache"})
+"""Commands that use the private cache."""
 
 
 class _LazyGroup(Group):
@@ -64,6 +69,8 @@ class _LazyGroup(Group):
             return None
         command = import_module(f"llamafile_format.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
+        if cmd_name in CACHED:
+            use_cache()
         return command
 
     def summary(self, ctx: click.Context, name: str) -> str:
@@ -96,6 +103,7 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
 )
+@without
 def cli() -> None:
     """Keep a language model together with the software that runs it, in one file.
 

@@ -69,6 +69,39 @@ def extract(
         return [_write(container, member, root, force, advance) for member in chosen]
 
 
+def stream_member(
+    what: Openable, member: str, write: Callable[[bytes], object], *, progress: Progress | None = None
+) -> Extracted:
+    """Hand the contents of ``member`` to ``write``, block by block, and check them at the end.
+
+    Raises like :func:`extract`; a damaged member is found out when its bytes have been handed over.
+    """
+    with open_container(what) as container:
+        (chosen,) = _choose(container, [member])
+        digest, crc, done = hashlib.sha256(), 0, 0
+        for block in container.stream(chosen.path):
+            write(block)
+            digest.update(block)
+            crc = zlib.crc32(block, crc)
+            done += len(block)
+            if progress:
+                progress(done, chosen.size)
+        _check(chosen, digest.hexdigest(), crc, "what was written is not what was packed")
+        return Extracted(chosen.path, Path("-"), chosen.size, digest.hexdigest(), bool(chosen.sha256))
+
+
+def _check(member: MemberFacts, sha256: str, crc: int, consequence: str) -> None:
+    if sha256 == member.sha256 if member.sha256 else crc == member.crc32:
+        return
+    kind = "SHA-256" if member.sha256 else "CRC-32"
+    raise FormatError(
+        f"{member.path} is damaged: its {kind} is not the recorded one; {consequence}",
+        offset=member.offset,
+        clause="LF4004" if member.sha256 else "LF4005",
+        hint="llamafile-format verify FILE shows where",
+    )
+
+
 def _choose(container: Container, wanted: Sequence[str]) -> list[MemberFacts]:
     if not wanted:
         skipped = ("engine-asset", "manifest", "chunks", "signature-record")
@@ -113,15 +146,7 @@ def _write(
             sha256, crc = _copy(container, member, descriptor, advance)
         else:
             sha256, crc = _unpack(container, member, descriptor, advance)
-        wrong = sha256 != member.sha256 if member.sha256 else crc != member.crc32
-        if wrong:
-            kind = "SHA-256" if member.sha256 else "CRC-32"
-            raise FormatError(
-                f"{member.path} is damaged: its {kind} is not the recorded one; it was not written",
-                offset=member.offset,
-                clause="LF4004" if member.sha256 else "LF4005",
-                hint="llamafile-format verify FILE shows where",
-            )
+        _check(member, sha256, crc, "it was not written")
     return Extracted(member.path, target, member.size, sha256, bool(member.sha256))
 
 

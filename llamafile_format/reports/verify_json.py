@@ -113,10 +113,10 @@ def report_json(report: Report) -> str:
     return json.dumps(report_value(report), sort_keys=True)
 
 
-def reports_json(reports: list[Report]) -> str:
-    """One object for one file, a list for several."""
+def reports_json(reports: list[Report], *, several: bool) -> str:
+    """One object for one file that was named; a list wherever ``several`` could have been meant."""
     values = [report_value(report) for report in reports]
-    return json.dumps(values[0] if len(values) == 1 else values, indent=1, sort_keys=True)
+    return json.dumps(values if several else values[0], indent=1, sort_keys=True)
 
 
 @cache
