@@ -21,8 +21,6 @@ from llamafile_format.weights.gguf import read_gguf
 NEVER = frozenset({"LF5001", "LF5085", "LF3034", "LF3036"})
 """Rules that not even ``--force`` overrides for a file that is named: it is not what it is packed as."""
 
-INSIST = "get an intact copy, or insist with --force: then it is packed as it is, and verify says what is wrong"
-
 
 def admit(contents: Sequence[Content], *, force: bool = False) -> None:
     """Raise FormatError for the first of ``contents`` that must not go in, by the rule that it breaks.
@@ -53,12 +51,12 @@ def refuse(content: Content, finding: Finding) -> None:
     row = rule(finding.rule)
     instead = str(finding.args.get("rule", finding.rule))
     if instead == finding.rule:
-        hint = row.remedy if finding.rule in NEVER else INSIST
-        raise FormatError(
-            f"{content.path}: {row.render(finding)}", offset=finding.where.offset, clause=finding.rule, hint=hint
-        )
-    what, hint = str(finding.args["what"]), rule(instead).remedy
-    raise FormatError(f"{content.path}: {what}", clause=instead, hint=hint)
+        message, remedy = row.render(finding), row.remedy.rstrip(".")
+        insist = "" if finding.rule in NEVER else "; or insist with --force: verify will say what is wrong"
+        named = message if content.path in message else f"{content.path}: {message}"
+        raise FormatError(named, offset=finding.where.offset or None, clause=finding.rule, hint=remedy + insist)
+    what, remedy = str(finding.args["what"]), rule(instead).remedy
+    raise FormatError(f"{content.path}: {what}", clause=instead, hint=remedy)
 
 
 def require_model(contents: Sequence[Content], *, engine: bool, engine_only: bool) -> None:
@@ -71,7 +69,7 @@ def require_model(contents: Sequence[Content], *, engine: bool, engine_only: boo
     for content in contents:
         if content.role == "asset" and (impostor := recognise_instead(content.source)) is not None:
             raise FormatError(f"{content.path}: {impostor.message}", clause=impostor.rule, hint=impostor.hint)
-    if engine and not engine_only:
+    if engine and contents and not engine_only:
         raise UsageError(
             "there is an engine and no model", hint="name a GGUF file, or say that it is meant: --engine-only"
         )

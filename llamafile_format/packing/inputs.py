@@ -55,7 +55,7 @@ def data_of(text: str) -> Include:
     for name in {include.path.name, include.member or include.path.name}:
         if (found := recognise_format(source) or named_format(name)) is not None:
             raise UsageError(
-                f"{include.path} is {found.name} by its bytes or its name, and not mere data",
+                f"{include.path} is no mere data: its bytes or its name are those of {found.name}",
                 hint="name it without --data",
             )
     return include

@@ -142,7 +142,7 @@ def pack(
     engine = prefix_of("none" if order.prefix == LAUNCHER else order.prefix)
     contents = _contents(order, engine, force=force)
     target = _target(order, out)
-    if len(contents) == 1 and not engine.size:
+    if not order.includes and not engine.size and not (order.engine_only and order.runtime):
         raise UsageError("there is nothing to pack", hint="name a GGUF file")
     weights = [content.path for content in contents if content.role == "weights"]
     labels = replace(order.labels, default=choose_default(weights, order.labels.default))
