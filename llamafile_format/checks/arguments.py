@@ -65,6 +65,7 @@ class _Place:
         self.dialect = dialect
 
     def at(self, rule: str, token: Token, args: Mapping[str, Value] | None = None) -> Finding:
+        """A finding about ``token``; without ``args`` the message names the token."""
         where = Where(self.base + token.offset, token.length, member=self.member)
         return Finding(rule, where, args or {"argument": token.text})
 

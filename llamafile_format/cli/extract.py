@@ -67,6 +67,7 @@ def _to_stdout(file: str, members: tuple[str, ...], *, wrong: bool) -> None:
     kept = bytearray()  # a terminal is shown text, and nothing in it may steer it
 
     def keep(block: bytes) -> None:
+        """Keep ``block``; UsageError once it is clear that this is no text, or too much of it."""
         kept.extend(block)
         if b"\0" in block or len(kept) > _SCREEN:
             raise UsageError(f"{members[0]} is not for a terminal", hint="send it to a file or another program: > FILE")

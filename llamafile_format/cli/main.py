@@ -62,9 +62,11 @@ class _LazyGroup(Group):
     """Imports a command's module when it is called: ``inspect`` does not pay for ``repack``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, in the order of ``--help``."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command ``cmd_name``, imported now; None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
         command = import_module(f"llamafile_format.cli.{cmd_name.replace('-', '_')}").command
@@ -74,6 +76,7 @@ class _LazyGroup(Group):
         return command
 
     def summary(self, ctx: click.Context, name: str) -> str:
+        """What ``--help`` says about the command ``name``."""
         return COMMANDS[name]  # from the table, so that --help imports no command
 
     def make_context(
@@ -146,6 +149,7 @@ def _listen() -> None:
     told = set()
 
     def hear(found: Leftover) -> None:
+        """Tell of ``found``, unless that was done."""
         if found.path not in told:
             told.add(found.path)
             text = f"note: {found.path} ({size_text(found.size)}) was left by a run that was killed; you can remove it"

@@ -93,6 +93,7 @@ def command(
     at = moment_of(as_of) or datetime.now(UTC)  # one moment for all files
 
     def look(name: str) -> Report:
+        """The report about one file; one that cannot be read has an incomplete report."""
         try:
             with progress("verifying") as callback:
                 return verify(

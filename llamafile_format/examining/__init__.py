@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         TensorRow,
     )
     from llamafile_format.examining.many import OURS, expand
-    from llamafile_format.examining.verify import Progress, examine, verify
+    from llamafile_format.examining.verify import examine, verify
 
 open_door(
     __name__,
@@ -48,6 +48,6 @@ open_door(
             "TensorRow",
         ),
         "many": ("OURS", "expand"),
-        "verify": ("Progress", "examine", "verify"),
+        "verify": ("examine", "verify"),
     },
 )

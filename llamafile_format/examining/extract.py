@@ -20,11 +20,10 @@ from llamafile_format.errors import FormatError, UsageError, meant
 from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.output.publish import output
 from llamafile_format.output.room import require_room
-from llamafile_format.output.transfer import clone, data_ranges, refuse_changed, write_at
+from llamafile_format.output.transfer import clone, refuse_changed, sink_beyond, write_at
+from llamafile_format.progress import Advance, Progress, counted
 from llamafile_format.source import Window
 from llamafile_format.zip.names import collisions, name_problems
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +55,8 @@ def extract(
         _check_names(chosen)
         root = Path(folder)
         root.mkdir(parents=True, exist_ok=True)
-        total = sum(member.size for member in chosen)
         _require_room(container, chosen, root)
-        done = 0
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            if progress:
-                progress(min(done, total), total)
-
+        advance = counted(progress, sum(member.size for member in chosen))
         return [_write(container, member, root, force, advance) for member in chosen]
 
 
@@ -137,9 +128,7 @@ def _check_names(members: Sequence[MemberFacts]) -> None:
         )
 
 
-def _write(
-    container: Container, member: MemberFacts, root: Path, force: bool, advance: Callable[[int], None]
-) -> Extracted:
+def _write(container: Container, member: MemberFacts, root: Path, force: bool, advance: Advance) -> Extracted:
     target = _safe_target(root, member.path)
     with output(target, force=force) as descriptor:
         if member.stored and member.offset >= 0:
@@ -150,23 +139,17 @@ def _write(
     return Extracted(member.path, target, member.size, sha256, bool(member.sha256))
 
 
-def _copy(container: Container, member: MemberFacts, out: int, advance: Callable[[int], None]) -> tuple[str, int]:
+def _copy(container: Container, member: MemberFacts, out: int, advance: Advance) -> tuple[str, int]:
     """Copy or share a stored member's data and hash what was read; (sha256 hex, crc32)."""
     window = Window(container.source, member.offset, member.size)
     shared = clone(window, 0, member.size, out, 0)
-
-    def sink(at: int, view: memoryview) -> None:
-        if at + len(view) > shared:
-            for low, count in data_ranges(window, at, len(view)):
-                write_at(out, low, view[low - at : low - at + count])
-
-    digests = digest_range(window, 0, member.size, sink=sink, progress=advance)
+    digests = digest_range(window, 0, member.size, sink=sink_beyond(shared, window, out, 0), progress=advance)
     os.ftruncate(out, member.size)
     refuse_changed(window)
     return digests.sha256.hex(), digests.crc32
 
 
-def _unpack(container: Container, member: MemberFacts, out: int, advance: Callable[[int], None]) -> tuple[str, int]:
+def _unpack(container: Container, member: MemberFacts, out: int, advance: Advance) -> tuple[str, int]:
     digest, crc, at = hashlib.sha256(), 0, 0
     for block in container.stream(member.path):
         write_at(out, at, block)

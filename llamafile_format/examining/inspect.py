@@ -262,6 +262,7 @@ def _arguments(container: Container, member: MemberFacts) -> ArgumentsView:
 
 def _statements(container: Container) -> StatementsView:
     def paths(role: str) -> tuple[str, ...]:
+        """Paths of the members of ``role``, in file order."""
         return tuple(member.path for member in container.members if member.role == role)
 
     signatures = tuple(entry.path for entry in signature_entries(container.archive))
