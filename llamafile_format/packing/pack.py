@@ -139,9 +139,9 @@ def pack(
     order = settle(order)
     engine = prefix_of("none" if order.prefix == LAUNCHER else order.prefix)
     contents = _contents(order, engine, force=force)
-    target = _target(order, out)
     if not order.includes and not engine.size and not (order.engine_only and order.runtime):
         raise UsageError("there is nothing to pack", hint="name a GGUF file")
+    target = _target(order, out)
     weights = [content.path for content in contents if content.role == "weights"]
     labels = replace(order.labels, default=choose_default(weights, order.labels.default))
     misfits: list[Finding] = []
