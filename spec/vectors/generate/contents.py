@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from spec.vectors.generate import vector
 from spec.vectors.generate.forge import Part, Spec, container, gguf, license_, parts, readme, weights
-from spec.vectors.generate.gguf_builder import STRING, U32, V3, model, model_entries
+from spec.vectors.generate.gguf_builder import STRING, V3, model
+from spec.vectors.generate.weights_shards import shard
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 4096\n"
 XET = b"# xet version 0\nfilesize = 4096\nhash = '0'\n"
@@ -155,12 +156,6 @@ def beside_two(*more: Part) -> bytes:
 # Shards, by their headers (7.8.9)
 
 
-def shard(number: int, count: int) -> bytes:
-    """A model that says that it is shard ``number`` (from 0) of ``count``."""
-    keys = (("split.no", number), ("split.count", count), ("split.tensors.count", 2 * count))
-    return model(*(V3.entry(key, U32, value) for key, value in keys))
-
-
 def shards(*numbers: int, count: int) -> bytes:
     """A container with those shards of ``count``."""
     given = [weights(f"tiny-{number}.gguf", shard(number, count)) for number in numbers]
@@ -186,18 +181,3 @@ def shards_all() -> bytes:
 def shard_by_name_only() -> bytes:
     path = "tiny-00001-of-00013.gguf"
     return container(Spec([readme(), weights(path)], labels={"default": path}))
-
-
-@vector("joined-with-cat", kind="gguf", rules="LF5088", layer="weights", comment="Two shards, one behind the other.")
-def joined_with_cat() -> bytes:
-    return shard(0, 2) + shard(1, 2)
-
-
-@vector("joined-header-first", kind="gguf", rules="LF5088", layer="weights", comment="A shard without tensors first.")
-def joined_header_first() -> bytes:
-    return V3.build([*model_entries(), V3.entry("split.no", U32, 0), V3.entry("split.count", U32, 2)]) + shard(1, 2)
-
-
-@vector("good-shard", kind="gguf", near="LF5088", comment="A shard by itself.")
-def good_shard() -> bytes:
-    return shard(1, 2)
