@@ -15,7 +15,7 @@ from llamafile_format.manifest.roles import MODEL_ROLES, known
 from llamafile_format.prefix.impostors import Impostor, recognise_instead, recognise_pointer
 from llamafile_format.weights.formats import GGUF, Format, named_format, promises, recognise_format
 from llamafile_format.weights.gguf_model import Gguf
-from llamafile_format.weights.roles import GgufKind, recognise_kind
+from llamafile_format.weights.purpose import GgufKind, recognise_kind
 
 QUICK_HEADER = 64 << 20  # clause 10.4.1: four times the largest header in use
 
@@ -32,7 +32,7 @@ ROLES_OF: dict[GgufKind, frozenset[str]] = {
 """The roles that a GGUF of each kind may have (clause 7.9.1); the first of 7.9.1 is the one that writers give."""
 
 DATA = ("document", "application/octet-stream")
-"""Role and media type of data that no check understands and no engine opens (clause 8.1.7)."""
+"""Role and media type of data that no check understands and no engine opens (clause 8.1.8)."""
 
 
 def check_weights_member(subject: Subject, *, deep: bool) -> Iterator[Finding]:

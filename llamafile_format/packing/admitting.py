@@ -1,4 +1,4 @@
-"""What may come in (spec/1.0, 8.1.7): a file that a user names is judged by its bytes before anything is written.
+"""What may come in (spec/1.0, 8.1.8): a file that a user names is judged by its bytes before anything is written.
 
 The finished container is judged as a whole (:mod:`llamafile_format.packing.judging`); this is the early word, with the
 message that fits the file on disk: a pointer is fetched, a page is downloaded again, an archive is unpacked.
@@ -60,7 +60,7 @@ def refuse(content: Content, finding: Finding) -> None:
 
 
 def require_model(contents: Sequence[Content], *, engine: bool, engine_only: bool) -> None:
-    """Refuse a container that an engine stands in front of, or inside, with nothing to start (clause 8.1.8).
+    """Refuse a container that an engine stands in front of, or inside, with nothing to start (clause 8.1.9).
 
     Says first what the files that were named are, if one of them is no more than the husk of a model.
     """

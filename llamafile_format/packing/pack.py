@@ -42,6 +42,7 @@ from llamafile_format.packing.runtime_members import (
     launcher_prefix,
     runtime_contents,
 )
+from llamafile_format.packing.telling import license_notes, weight_notes
 from llamafile_format.packing.windows import Companion
 from llamafile_format.progress import Progress, counted
 from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
@@ -144,10 +145,13 @@ def pack(
     target = _target(order, out)
     weights = [content.path for content in contents if content.role == "weights"]
     labels = replace(order.labels, default=choose_default(weights, order.labels.default))
+    notes = license_notes(labels.license)
     misfits: list[Finding] = []
     if order.runtime:
         chosen = choose(order.runtime, order.flavour)
-        contents += runtime_contents(chosen, order.alignment)
+        added = runtime_contents(chosen, order.alignment)
+        contents += added
+        notes += weight_notes(contents, added, chosen)
         misfits = _fitting(chosen, contents, labels.default, force=force)
     if order.prefix == LAUNCHER:
         prefix_content = launcher_prefix(contents, labels.default)
@@ -159,7 +163,13 @@ def pack(
     result = write_container(
         target, prefix_content, contents, labels, force=force, overridden=misfits, progress=progress
     )
-    return replace(result, **windows.write(result.size, force=force)) if windows else result
+    result = replace(result, notes=(*result.notes, *notes))
+    return _with_companion(result, windows, force=force) if windows else result
+
+
+def _with_companion(result: PackResult, windows: Companion, *, force: bool) -> PackResult:
+    beside = windows.write(result.size, force=force)
+    return replace(result, notes=(*result.notes, *beside.get("notes", ())), extra=beside.get("extra", ()))
 
 
 def settle(order: _Order) -> _Order:
@@ -284,7 +294,7 @@ def prefix_content_of(engine: ByteSource, contents: Sequence[Content], *, archiv
     if not engine.size:
         return PrefixContent("none", engine)
     from llamafile_format.prefix.identify import identify
-    from llamafile_format.zip.engine import engine_records
+    from llamafile_format.zip.engine_archive import engine_records
 
     found = engine_records(engine, engine.size, taken=[content.path for content in contents] + [README_PATH])
     kind = identify(engine).kind.value
