@@ -320,9 +320,11 @@ class _Overlaid:
 
     @property
     def size(self) -> int:
+        """Length in bytes."""
         return self.shadow.size
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``: from the shadow, then over it what is held."""
         self.shadow.read_into(offset, buffer)
         end = offset + len(buffer)
         for item in self.held:
@@ -331,11 +333,13 @@ class _Overlaid:
                 self.old.read_into(item.old + low - item.new, buffer[low - offset : high - offset])
 
     def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``."""
         data = bytearray(length)
         self.read_into(offset, memoryview(data))
         return bytes(data)
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Many ranges, in the order asked."""
         return [self.read_at(offset, length) for offset, length in ranges]
 
 

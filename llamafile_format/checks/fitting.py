@@ -45,10 +45,12 @@ class Named(Protocol):
     """A member, in a file or about to be in one."""
 
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """Its name."""
 
     @property
-    def media_type(self) -> str: ...
+    def media_type(self) -> str:
+        """Its media type, as claimed."""
 
 
 def other_format(

@@ -53,13 +53,16 @@ class Claimed(Protocol):
     """What is said about a member."""
 
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """Its name."""
 
     @property
-    def role(self) -> str: ...
+    def role(self) -> str:
+        """Its role, as claimed."""
 
     @property
-    def media_type(self) -> str: ...
+    def media_type(self) -> str:
+        """Its media type, as claimed."""
 
 
 def why_weights(member: Claimed, uses: tuple[str, ...] = ()) -> tuple[str, ...]:
