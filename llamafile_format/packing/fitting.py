@@ -7,12 +7,13 @@ from typing import NoReturn
 
 from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, other_format
 from llamafile_format.checks.loading import Model, check_loading
+from llamafile_format.checks.together import Piece, check_taken, check_template_taken, check_together
 from llamafile_format.engines.pin import Pin
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.packing.assemble import Content
-from llamafile_format.rules import rule
+from llamafile_format.rules import Severity, rule
 from llamafile_format.weights.formats import GGUF, recognise_format
 
 
@@ -25,6 +26,7 @@ def misfits(pins: Sequence[Pin], contents: Sequence[Content], default: str) -> l
 
     found: list[Finding] = []
     shards = {}
+    pieces: list[Piece] = []
     for content in contents:
         if content.role not in MODEL_ROLES:
             continue
@@ -35,9 +37,14 @@ def misfits(pins: Sequence[Pin], contents: Sequence[Content], default: str) -> l
         gguf = read_gguf(content.source, member=content.path)
         found += check_fit(gguf, pins, path=content.path, role=content.role)
         found += check_loading(Model(gguf, content.path, 0, whole=content.role in LOADED), pins)
+        pieces.append(Piece(content.path, content.role, gguf))
+        found += check_taken(pieces[-1], [pin.key for pin in pins])
+        if content.path == default:
+            found += check_template_taken(pieces[-1], [pin.key for pin in pins])
         if content.role in LOADED:
             shards[content.path] = gguf
-    return [*found, *check_shards(shards, {})]
+    apart = check_together(pieces, default=default, runs=True)
+    return [*found, *(item for item in apart if rule(item.rule).severity is Severity.ERROR), *check_shards(shards, {})]
 
 
 def refuse(found: Sequence[Finding], runtime: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What a member is by its bytes, against what its name, role and use say (7.12, 10.5): one disagreement a vector."""
+"""What a member is by its bytes, against what its name, role and use say (7.13, 10.5): one disagreement a vector."""
 
 from __future__ import annotations
 
