@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llamafile_format.errors import LimitExceeded, UsageError
@@ -29,6 +29,7 @@ from llamafile_format.packing.planned import (
     manifest_of,
     member_of,
     prefix_of,
+    refuse_manifest,
     refuse_unreadable,
     with_extra,
 )
@@ -98,6 +99,7 @@ def reissue(
     """``written`` once more with another history: what stands behind the chunk list is written anew."""
     manifest = replace(written.manifest, history=history)
     data = manifest.encode()
+    refuse_manifest(data)
     size = finish(out, manifest, data, written.layout, records)
     return replace(written, manifest=manifest, manifest_sha256=hashlib.sha256(data).hexdigest(), size=size)
 

@@ -101,7 +101,11 @@ def refuse_unreadable(prefix: PrefixContent, contents: Sequence[Content], labels
     blank = Digests(0, 0, bytes(32), (), none)
     placed = zip([*contents, CHUNK_LIST], [*where.members, where.chunks], strict=True)
     members = [member_of(content, place, blank) for content, place in placed]
-    data = manifest_of(prefix_of(prefix, blank, bytes(32).hex()), members, labels).encode()
+    refuse_manifest(manifest_of(prefix_of(prefix, blank, bytes(32).hex()), members, labels).encode())
+
+
+def refuse_manifest(data: bytes) -> None:
+    """FormatError if the reader would refuse the manifest ``data``, or would not judge it."""
     _, findings = read_manifest(data)
     for finding in findings:
         row = rule(finding.rule)
