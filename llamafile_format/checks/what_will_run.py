@@ -186,7 +186,7 @@ def decide(archive: Described) -> WillRun:
     """The normative function of clause 14.7."""
     builds = builds_of(archive.entries)
     parsed = parse(archive.arguments or b"", archive.dialect)
-    choice = choose_table(archive.dialect, ((build.name.engine, build.name.version) for build in builds))
+    choice = choose_table(archive.dialect, engines_of(archive.entries))
     options = read_options(parsed, choice.table)
     given = _Given(archive, options)
     model = given.last("--model") or _default(archive)
@@ -289,6 +289,11 @@ def builds_of(entries: Sequence[Entry]) -> tuple[Build, ...]:
         served = page if name.flavour is Flavour.NATIVE and page in paths else ""
         found.append(Build(name, entry.offset, first if starts[name.target] is name else Why.BEHIND, served))
     return tuple(found)
+
+
+def engines_of(entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
+    """Name and version of the engines whose builds are in the file."""
+    return tuple(dict.fromkeys((build.name.engine, build.name.version) for build in builds_of(entries)))
 
 
 def choose_build(builds: Sequence[Build], target: str, *, flavour: str = "", runtime: str = "") -> Build | None:
