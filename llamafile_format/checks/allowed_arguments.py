@@ -42,9 +42,7 @@ class Objection:
     reason: str
 
 
-def objections(
-    options: Iterable[Option], table: Table, members: Mapping[str, str], *, bundles: bool
-) -> Iterator[Objection]:
+def objections(options: Iterable[Option], members: Mapping[str, str], *, bundles: bool) -> Iterator[Objection]:
     """What speaks against ``options``. ``members`` are roles by path; ``bundles`` as in the dialect (3.10.4)."""
     for option in options:
         row = option.row

@@ -51,6 +51,8 @@ _FOREIGN = {
     **dict.fromkeys(("--model-url", "--hf-repo", "--hf-file", "--rpc"), "LF6110"),
 }
 """Rules that say more about an option of a classic engine than LF6130 does."""
+OBJECTIONS = frozenset({*_NATIVE.values(), *_FOREIGN.values(), "LF6102", "LF6118", "LF6126", "LF6130"})
+"""Rules that object to an option, in whatever dialect."""
 MAX_FINDINGS = 64  # objections that are reported; one is enough for the verdict
 MAX_SUGGESTIONS = 4  # of them, those for which a better word is sought
 _MODES = frozenset(["--server", "--chat", "--cli"])
@@ -71,7 +73,7 @@ def judge_arguments(parsed: Arguments, members: Mapping[str, str], engines: Iter
     """What speaks against the options of ``parsed`` in a file with ``members`` (role by path) and ``engines``."""
     choice = choose_table(parsed.dialect, engines)
     options = read_options(parsed, choice.table)
-    found = objections(options, choice.table, members, bundles=parsed.dialect.bundles)
+    found = objections(options, members, bundles=parsed.dialect.bundles)
     return Judged(parsed, choice, options, tuple(each for each in found if not _is_local_host(each)))
 
 
