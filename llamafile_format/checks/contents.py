@@ -39,6 +39,10 @@ def check_contents(container: Container, *, deep: bool) -> Iterator[Finding]:
         elif member.role == "behaviour":
             yield from _behaviour(container, member)
     manifest = container.manifest
+    if manifest is not None:
+        from llamafile_format.checks.loose_pages import check_loose_pages
+
+        yield from check_loose_pages(manifest)
     if manifest is not None and (manifest.prefix.kind == "launcher" or manifest.with_role("runtime")):
         from llamafile_format.checks.runtimes import check_runtimes
 

@@ -31,6 +31,8 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
             yield Finding("LF3300", Where(member.offset, member.size, member.path), {"path": member.path})
         else:
             builds.setdefault(f"runtimes/{name.engine}/{name.version}/runtime.yaml", []).append((name, member))
+    from llamafile_format.checks.pinned import check_companions
+
     if manifest.prefix.kind == "launcher" and not builds:
         yield Finding("LF3307", Where(0, manifest.prefix.size, field="prefix.kind"))
     if not builds:
@@ -38,7 +40,7 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
     if not deep:
         yield Finding("LF9006", args={"path": "runtimes", "what": "their pins, and whether they fit the weights"})
         return
-    pins: list[Pin] = []
+    pins: dict[str, Pin] = {}
     unread = False
     for path, members in builds.items():
         pin = _pin(container, manifest, path)
@@ -46,10 +48,11 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
             unread = True
             yield pin
         else:
-            pins.append(pin)
+            pins[path] = pin
             yield from _compare(pin, members)
+    yield from check_companions(container, manifest, pins)
     if pins and not unread:  # an engine that nobody here knows may know what the others do not
-        yield from _fits(container, manifest, pins)
+        yield from _fits(container, manifest, list(pins.values()))
 
 
 def _pin(container: Container, manifest: Manifest, path: str) -> Pin | Finding:

@@ -186,8 +186,11 @@ def decide(archive: Described) -> WillRun:
     """The normative function of clause 14.7."""
     builds = builds_of(archive.entries)
     parsed = parse(archive.arguments or b"", archive.dialect)
-    choice = choose_table(archive.dialect, engines_of(archive.entries))
-    options = read_options(parsed, choice.table)
+    options: tuple[Option, ...] = ()
+    unknown: tuple[str, ...] = ()
+    if parsed.tokens:
+        choice = choose_table(archive.dialect, engines_of(archive.entries))
+        options, unknown = read_options(parsed, choice.table), choice.unknown
     given = _Given(archive, options)
     model = given.last("--model") or _default(archive)
     companions = model is not None and model.why in (Why.DEFAULT, Why.FIRST)
@@ -202,7 +205,7 @@ def decide(archive: Described) -> WillRun:
         arguments=Chosen(ARGUMENTS, Why.NAME) if archive.arguments is not None else None,
         parsed=parsed,
         options=options,
-        unknown=choice.unknown,
+        unknown=unknown,
         model=model,
         template=given.last(*_TEMPLATES) or (Chosen(model.member, Why.IN_MODEL) if model else None),
         projector=None if given.switched_off("--mmproj-auto", _NO_PROJECTOR) else projector,

@@ -27,7 +27,7 @@ def good() -> bytes:
 
 @vector(
     "log-file",
-    rules="LF6103 LF6119",
+    rules="LF6119",
     layer="content",
     comment="Data alone, and yet whoever served it had a file of their own overwritten.",
 )
@@ -41,7 +41,7 @@ def template_is_document() -> bytes:
     return with_arguments("--chat-template-file\n/zip/notes.txt\n...\n", hidden)
 
 
-@vector("template-inline", rules="LF6001 LF6103", layer="content", comment="A template in the arguments is a template.")
+@vector("template-inline", rules="LF6001", layer="content", comment="A template in the arguments is a template.")
 def template_inline() -> bytes:
     return with_arguments("--chat-template\n\"{{ ''.__class__ }}\"\n...\n")
 
