@@ -24,6 +24,7 @@ from llamafile_format.examining import Trust, examine
 from llamafile_format.manifest.model import MAX_MANIFEST
 from llamafile_format.packing import DEFAULT_RUNTIME
 from llamafile_format.rules import Layer, Severity, rule
+from llamafile_format.running.accepted_arguments import refuse_unaccepted
 from llamafile_format.source import FileSource, Window
 
 if TYPE_CHECKING:
@@ -76,10 +77,12 @@ def prepare(
     wanted: Selection | None = None,
     *,
     policy: Policy | None = None,
+    accept: Sequence[str] = (),
 ) -> Start:
     """Verify the file ``what`` (a container, a legacy llamafile or a plain GGUF) and get its runtime ready.
 
-    With ``policy`` every byte is read, and what the policy refuses is not started (clause 16.9.4).
+    With ``policy`` every byte is read, and what the policy refuses is not started (clause 16.9.4). ``accept`` are the
+    options that the arguments of a classic engine may set (clause 14.3.9).
 
     Raises FormatError with the rule that is broken, NotAuthentic if nobody vouches whom ``policy`` trusts, UsageError
     if there is no fitting build, SourceError.
@@ -100,9 +103,10 @@ def prepare(
         if policy is None or sibling:  # the small program only names the container that will run
             _verified(container)
         if sibling:
-            return prepare(_sibling(container, path), arguments, wanted, policy=policy)
+            return prepare(_sibling(container, path), arguments, wanted, policy=policy, accept=accept)
         if policy is not None:
             _accepted(container, policy)
+        refuse_unaccepted(container, accept)
         program = _embedded(container, wanted) or _installed(container, wanted)
         return _on_container(container, path, program, arguments)
 
