@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from llamafile_format.plain_json import stated_fields
+
 Value = str | int
 
 
@@ -23,6 +25,10 @@ class Where:
     length: int | None = None
     member: str = ""
     field: str = ""
+
+    def to_json(self) -> dict[str, Value]:
+        """What is known of the place."""
+        return stated_fields(self)
 
 
 NOWHERE = Where()

@@ -249,6 +249,7 @@ def _rename(
 
 def _align(contents: dict[str, Content], align: int, changes: list[Change]) -> None:
     def wanted(content: Content) -> int:  # the launcher counts in units of 64 KiB
+        """The alignment of ``content`` in bytes."""
         return max(align, DEFAULT_ALIGNMENT) if content.role == "runtime" else align
 
     moved = [path for path, c in contents.items() if c.role in MAPPED_ROLES and c.alignment != wanted(c)]

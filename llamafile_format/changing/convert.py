@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +22,9 @@ from llamafile_format.prefix.bootstrap import HEADER_SIZE, LAUNCHER_SIZES, SLOT_
 from llamafile_format.prefix.facts import PrefixKind
 from llamafile_format.prefix.launcher_index import read_index
 from llamafile_format.prefix.reverted import HEAD
+from llamafile_format.progress import Progress, counted
 from llamafile_format.source import FileSource
 from llamafile_format.source.pending import real_path
-
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all)."""
 
 FORMS = tuple(form.value for form in SLOT_FORMS)
 
@@ -106,18 +103,11 @@ def _write_new(path: Path, target: Path, form: Form, *, force: bool, progress: P
     if target.exists() and path.exists() and target.samefile(path):
         raise UsageError(f"{target} is the input itself", hint="without -o it is converted in place")
     with open_container(path) as container:
-        header, source, done = _header(container, form), container.origin, 0
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            if progress:
-                progress(done, source.size)
-
+        header, source = _header(container, form), container.origin
         require_room(target.parent, [source])
         with output(target, force=force, mode=0o777) as file:
             os.ftruncate(file, source.size)
-            copy(source, 0, source.size, file, 0, progress=advance)
+            copy(source, 0, source.size, file, 0, progress=counted(progress, source.size))
             write_at(file, 0, header)
         return ConvertResult(target, source.size, container.form.value, form.value, container.form is not form)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,10 +36,8 @@ from llamafile_format.packing import (
     carry,
     notes_about,
 )
+from llamafile_format.progress import Advance, Progress, counted
 from llamafile_format.source.pending import real_path, refuse_pending
-
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +288,7 @@ class _Job:
         total = source.size
         require_room(self.target.parent, [source])
         with self._output(self.plan.prefix.size > 0) as out:
-            shared = copy(source, 0, total, out, 0, progress=_counter(self.progress, total))
+            shared = copy(source, 0, total, out, 0, progress=counted(self.progress, total))
             os.ftruncate(out, total)
         return replace(base, shared=shared, method="new file")
 
@@ -314,9 +312,9 @@ class _Job:
                 os.fchmod(out, old | ((old & 0o444) >> 2 if executable else 0))
             yield out
 
-    def _advance(self, plan: Plan) -> Callable[[int], None]:
+    def _advance(self, plan: Plan) -> Advance:
         total = plan.prefix.engine.size + sum(content.source.size for content in plan.contents)
-        return _counter(self.progress, total)
+        return counted(self.progress, total)
 
     def _base(self, method: str) -> RepackResult:
         return RepackResult(
@@ -343,18 +341,6 @@ class _Job:
             notes=(*notes, *self.plan.notes, *about, *beside.get("notes", ())),
             extra=beside.get("extra", ()),
         )
-
-
-def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress:
-            progress(min(done, total), total)
-
-    return advance
 
 
 def sorted_contents(plan: Plan) -> list[Content]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.output.publish import output
 from llamafile_format.output.room import require_room
-from llamafile_format.output.transfer import clone, file_range, write_at
+from llamafile_format.output.transfer import clone, file_range, sink_beyond, write_at
 from llamafile_format.packing import LAUNCHER, Carried, CarriedEngine, Content, launcher_prefix, text_content
 from llamafile_format.prefix.arguments import Dialect, Token, encode, parse, with_bundled_names
 from llamafile_format.prefix.arguments_token import literal
+from llamafile_format.progress import Advance
 
 NOTE = (
     "the weights lie beside the executable and are found by their names: keep the files in one folder and start the "
@@ -104,7 +105,7 @@ def _name(content: Content) -> str:
 
 
 def write_loose(
-    target: Path, loose: Sequence[Content], crc32: Mapping[str, int], *, force: bool, progress: Callable[[int], None]
+    target: Path, loose: Sequence[Content], crc32: Mapping[str, int], *, force: bool, progress: Advance
 ) -> tuple[list[Path], list[str]]:
     """Write the weights into the folder of ``target``; their paths and SHA-256.
 
@@ -136,19 +137,15 @@ def _spare_input(path: Path, content: Content) -> None:
         raise UsageError(f"{path} is the input itself", hint="write into another folder with -o")
 
 
-def _copy(content: Content, out: int, crc32: int | None, progress: Callable[[int], None]) -> str:
+def _copy(content: Content, out: int, crc32: int | None, progress: Advance) -> str:
     size = content.source.size
     shared = clone(content.source, 0, size, out, 0)
     if shared and content.known is not None:  # blocks of the same disk: nothing was read that could differ
         write_at(out, shared, content.source.read_at(shared, size - shared))
         progress(size)
         return content.known.sha256.hex()
-
-    def sink(at: int, view: memoryview) -> None:
-        if at + len(view) > shared:
-            write_at(out, at, view)
-
-    found = digest_range(content.source, 0, size, sink=sink, progress=progress)
+    found = digest_range(content.source, 0, size, sink=sink_beyond(shared, content.source, out, 0), progress=progress)
+    os.ftruncate(out, size)
     known = content.known.sha256 if content.known is not None else found.sha256
     if known != found.sha256 or crc32 not in (None, found.crc32):
         raise UsageError(

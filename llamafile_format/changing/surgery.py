@@ -10,7 +10,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from llamafile_format.errors import SourceError
 from llamafile_format.manifest.layout import Layout, plan
 from llamafile_format.manifest.roles import file_order
 from llamafile_format.output.transfer import file_range, write_at
+from llamafile_format.progress import Advance
 from llamafile_format.source import ByteSource, FileSource, Window
 from llamafile_format.source.pending import journal_path, refuse_pending
 
@@ -86,7 +87,7 @@ def locked(path: Path) -> Iterator[FileSource]:
 
 
 def operate(
-    container: Container, carried: Carried, plan_: Plan, target: Path, *, progress: Callable[[int], None]
+    container: Container, carried: Carried, plan_: Plan, target: Path, *, progress: Advance
 ) -> Assembled | Refusal:
     """Turn the file of ``container``, which :func:`locked` has opened, into what ``plan_`` says, in place.
 
@@ -275,7 +276,7 @@ def _old_offset(source: FileSource, part: ByteSource) -> int | None:
 
 @contextlib.contextmanager
 def _shadow(
-    folder: Path, source: FileSource, plan_: Plan, held: Sequence[_Held], *, progress: Callable[[int], None]
+    folder: Path, source: FileSource, plan_: Plan, held: Sequence[_Held], *, progress: Advance
 ) -> Iterator[tuple[FileSource, Assembled]]:
     """The new file in a nameless sparse file; what is held is a hole in it. Nothing held is read or written."""
     from tempfile import TemporaryFile
@@ -288,6 +289,7 @@ def _shadow(
         kept = {item.old: item for item in held}
 
         def stand_in(part: ByteSource) -> ByteSource:
+            """``part``, or a hole of its size if its bytes stay where they are."""
             item = kept.get(_old_offset(source, part) if part.size >= HELD_MINIMUM else None)  # type: ignore[arg-type]
             return Window(nothing, 0, part.size) if item is not None and item.length == part.size else part
 

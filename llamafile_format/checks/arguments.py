@@ -127,6 +127,7 @@ class _Place:
     parsed: Arguments
 
     def at(self, rule: str, token: Token, args: Mapping[str, Value] | None = None) -> Finding:
+        """A finding about ``token``; without ``args`` the message names the token."""
         where = Where(self.base + token.offset, token.length, member=self.member)
         return Finding(rule, where, args or {"argument": token.text})
 

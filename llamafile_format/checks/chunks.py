@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.claims import Claims
-from llamafile_format.manifest.hashing import Piece, Progress, check_pieces, digest_range
+from llamafile_format.manifest.hashing import Piece, check_pieces, digest_range
 from llamafile_format.manifest.layout import Tile, chunk_line, tiles
 from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces
 from llamafile_format.manifest.model import CHUNKS_PATH, Member
+from llamafile_format.progress import Advance
 from llamafile_format.source import ByteSource, Window
 
 _PREFIX = "\0prefix"  # cannot be the name of a member (clause 4.8.1)
@@ -40,7 +41,7 @@ Faults = dict[str, list[tuple[Tile, bytes, bool, bool]]]
 
 
 def check_chunks(
-    source: ByteSource, claims: Claims, *, whole: Collection[str] = (), progress: Progress | None = None
+    source: ByteSource, claims: Claims, *, whole: Collection[str] = (), progress: Advance | None = None
 ) -> Iterator[Finding]:
     """Hash all of [0, end of the chunk list) against list and manifest. Raises SourceError when reading fails.
 
@@ -244,7 +245,7 @@ def _check_empty(member: Member) -> Iterator[Finding]:
 
 
 def _check_whole(
-    source: ByteSource, member: Member, text: _List, wrong: Faults, progress: Progress | None
+    source: ByteSource, member: Member, text: _List, wrong: Faults, progress: Advance | None
 ) -> Iterator[Finding]:
     """One read of a member for its chunk digests (differences go to ``wrong``), whole digests and CRC."""
     wide = bool(member.sha512)
@@ -265,7 +266,7 @@ def _check_whole(
         yield _finding("LF4007", member, path=member.path)
 
 
-def check_prefix_digests(source: ByteSource, claims: Claims, *, progress: Progress | None = None) -> Iterator[Finding]:
+def check_prefix_digests(source: ByteSource, claims: Claims, *, progress: Advance | None = None) -> Iterator[Finding]:
     """SHA-256 (and SHA-512) of prefix and engine against the manifest."""
     prefix = claims.manifest.prefix
     if not prefix.size:

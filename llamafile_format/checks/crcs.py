@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from llamafile_format.findings import Finding, Where
+from llamafile_format.progress import Advance
 from llamafile_format.source import ByteSource
 from llamafile_format.zip.archive import Archive, iter_live
 from llamafile_format.zip.entry import Entry
@@ -16,9 +17,7 @@ MAX_UNPACKED = 1 << 30  # clause 9.5: bytes of one deflated member; a deflate st
 _MAX_OUT = 1 << 20
 
 
-def check_crcs(
-    source: ByteSource, archive: Archive, *, progress: Callable[[int], None] | None = None
-) -> Iterator[Finding]:
+def check_crcs(source: ByteSource, archive: Archive, *, progress: Advance | None = None) -> Iterator[Finding]:
     """LF7020 for each member whose contents do not have the CRC-32 of the directory; every byte is read at most once.
 
     ``progress`` is called with the bytes read since the last call. Members that overlap an earlier one are skipped
@@ -41,7 +40,7 @@ def check_crcs(
             yield Finding("LF7020", where, {"path": entry.path, "expected": f"{entry.crc32:08x}", "found": found})
 
 
-def _crc(source: ByteSource, entry: Entry, progress: Callable[[int], None] | None) -> int | None:
+def _crc(source: ByteSource, entry: Entry, progress: Advance | None) -> int | None:
     """CRC-32 of the unpacked contents; None if they do not unpack to the size in the directory."""
     crc = total = 0
     inflater = zlib.decompressobj(-15) if entry.method == DEFLATED else None

@@ -21,7 +21,7 @@ from llamafile_format.zip.records import (
     STORED,
     LocalHeader,
 )
-from llamafile_format.zip.writer import DOS_DATE, DOS_TIME, VERSION_MADE, VERSION_STORED, VERSION_ZIP64
+from llamafile_format.zip.writer import CANONICAL, VERSION_MADE, VERSION_STORED, VERSION_ZIP64
 
 EXTRA_UNICODE_COMMENT = 0x6375
 EXTRA_AES = 0x9901
@@ -191,7 +191,7 @@ def _check_fields(entry: Entry, reported: set[str]) -> Iterator[Finding]:
         ("version_made", record.version_made == VERSION_MADE),
         ("version_needed", record.version_needed == needed),
         ("flags", record.flags == FLAG_UTF8 or quiet_flags),
-        ("dos_time", (record.dos_time, record.dos_date) == (DOS_TIME, DOS_DATE)),
+        ("dos_time", (record.dos_time, record.dos_date) == (CANONICAL.dos_time, CANONICAL.dos_date)),
         ("disk", record.disk == 0),
         ("internal_attributes", record.internal_attributes == 0),
         ("external_attributes", _canonical_mode(record.external_attributes) or "LF2030" in reported),
@@ -206,7 +206,7 @@ def _check_fields(entry: Entry, reported: set[str]) -> Iterator[Finding]:
     odd = [
         ("version_needed", header.version_needed == (VERSION_ZIP64 if local_large else VERSION_STORED)),
         ("flags", header.flags == FLAG_UTF8 or quiet_flags or header.flags == record.flags),
-        ("dos_time", (header.dos_time, header.dos_date) == (DOS_TIME, DOS_DATE)),
+        ("dos_time", (header.dos_time, header.dos_date) == (CANONICAL.dos_time, CANONICAL.dos_date)),
     ]
     fields = [name for name, good in odd if not good]
     if fields:

@@ -46,6 +46,7 @@ def _check_names(manifest: Manifest) -> Iterator[Finding]:
     paths = [MANIFEST_PATH, *(asset.path for asset in assets), *(member.path for member in manifest.members)]
 
     def field(index: int) -> str:
+        """The name of the field that path number ``index`` comes from."""
         asset, member = index - 1, index - 1 - len(assets)
         return f"prefix.directory.assets[{asset}].path" if member < 0 else f"members[{member}].path"
 

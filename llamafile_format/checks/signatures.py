@@ -138,6 +138,7 @@ class _Work:
         self.findings: list[Finding] = []
 
     def read(self, index: int) -> None:
+        """Take in record number ``index``, from 0: what is in order becomes evidence, what is not a finding."""
         record = self.records[index]
         if record.kind is RecordKind.TSR:
             faults = list(self._stamp(index, record))

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import click
 
-from llamafile_format.cli.arguments import PATH
-from llamafile_format.cli.run import begin, choosing
+from llamafile_format.cli.run import Asked, begin, starting
 from llamafile_format.errors import UsageError
-from llamafile_format.running import Selection
 
 
 @click.command("complete")
-@click.argument("file", metavar="FILE", type=PATH)
 @click.option("-p", "--prompt", metavar="TEXT", default=None, help="The prompt.")
 @click.option(
     "-f", "--prompt-file", metavar="F", default=None, help="Read the prompt from a file; - is standard input."
@@ -22,10 +19,10 @@ from llamafile_format.running import Selection
 @click.option("-t", "--threads", metavar="N", type=click.IntRange(1), default=None, help="Threads.")
 @click.option("-c", "--context", metavar="N", type=click.IntRange(1), default=None, help="Context size in tokens.")
 @click.option("--chat", is_flag=True, help="The prompt is a message, to be answered by the model's chat template.")
-@choosing
-@click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]", type=click.UNPROCESSED)
+@starting
 def command(
-    file: str,
+    asked: Asked,
+    *,
     prompt: str | None,
     prompt_file: str | None,
     tokens: int | None,
@@ -34,12 +31,6 @@ def command(
     threads: int | None,
     context: int | None,
     chat: bool,
-    arguments: tuple[str, ...],
-    runtime: str,
-    flavour: str | None,
-    target: str,
-    policy: str | None,
-    keys: tuple[str, ...],
 ) -> int:
     """Verify FILE, then print what its model writes after a prompt, and nothing else.
 
@@ -54,4 +45,4 @@ def command(
         if value is not None:
             given += [option, str(value)]
     given += ["--chat"] if chat else []
-    return begin(file, (*given, *arguments), Selection(runtime, flavour or "", target), policy, keys)
+    return begin(asked, *given)

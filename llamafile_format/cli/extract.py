@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
-from llamafile_format.examining import extract
+from llamafile_format.errors import UsageError
+from llamafile_format.examining import extract, stream_member
 from llamafile_format.reports import printable
+
+_SCREEN = 1 << 20  # bytes of text that a terminal is shown
 
 
 @click.command("extract")
 @click.argument("file", metavar="FILE", type=PATH)
 @click.argument("members", nargs=-1, metavar="[MEMBER]...")
 @click.option("-C", "--directory", "folder", metavar="DIR", default=".", help="Folder to write into (default: here).")
+@click.option("--stdout", "to_stdout", is_flag=True, help="Write one MEMBER to standard output.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
-def command(file: str, members: tuple[str, ...], folder: str, force: bool, as_json: bool) -> None:
+def command(file: str, members: tuple[str, ...], folder: str, to_stdout: bool, force: bool, as_json: bool) -> None:
     """Take members out, checked while they are written.
 
     Without MEMBER, all of them except the engine's own assets and the format's own lists. Names that leave DIR or that
-    systems read differently are refused; a damaged member is not written.
+    systems read differently are refused; a damaged member is not written. With --stdout, damage is told, and is the
+    exit code 1, when the bytes are out.
+
+    \b
+    llamafile-format extract model.llamafile -C folder
+    llamafile-format extract model.llamafile --stdout LICENSE.txt
     """
+    if to_stdout:
+        _to_stdout(file, members, wrong=force or as_json)
+        return
     with progress("extracting") as callback:
         written = extract(file, folder, members, force=force, progress=callback)
     if as_json:
@@ -41,3 +55,23 @@ def command(file: str, members: tuple[str, ...], folder: str, force: bool, as_js
         return
     for item in written:
         click.echo(f"{item.sha256}  {printable(str(item.path))}")
+
+
+def _to_stdout(file: str, members: tuple[str, ...], *, wrong: bool) -> None:
+    if len(members) != 1 or wrong:
+        raise UsageError("--stdout takes one MEMBER, and no other option")
+    if not sys.stdout.isatty():
+        stream_member(file, members[0], sys.stdout.buffer.write)
+        sys.stdout.buffer.flush()
+        return
+    kept = bytearray()  # a terminal is shown text, and nothing in it may steer it
+
+    def keep(block: bytes) -> None:
+        """Keep ``block``; UsageError once it is clear that this is no text, or too much of it."""
+        kept.extend(block)
+        if b"\0" in block or len(kept) > _SCREEN:
+            raise UsageError(f"{members[0]} is not for a terminal", hint="send it to a file or another program: > FILE")
+
+    stream_member(file, members[0], keep)
+    for line in kept.decode("utf-8", "backslashreplace").splitlines():
+        click.echo(printable(line))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from llamafile_format.cli.arguments import PATH
-from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.errors import FormatError, LlamafileError, UsageError
 from llamafile_format.source.pending import refuse_pending
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("inspect")
-@click.argument("file", metavar="FILE", type=PATH)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
 @click.option("--entries", is_flag=True, help="List every member of the archive.")
 @click.option("--tensors", is_flag=True, help="List every tensor of the weights; with --json, include them.")
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def command(
-    file: str,
+    files: tuple[str, ...],
     as_json: bool,
     entries: bool,
     tensors: bool,
@@ -46,7 +47,8 @@ def command(
     """Show everything worth knowing about a file, at once, without running a byte of it.
 
     Works for containers, legacy llamafiles and bare GGUF models. Weights are never read. What a file says about itself
-    is shown, not believed: a quick check of its structure is part of the screen, `verify` reads the rest.
+    is shown, not believed: a quick check of its structure is part of the screen, `verify` reads the rest. Several files
+    are shown one after the other; with --json, as a list.
     """
     lists = entries or tensors or kv or byte_map
     if sum((as_json, field is not None, raw_manifest, lists and not as_json)) > 1:
@@ -55,23 +57,82 @@ def command(
         )
     if force and html is None:
         raise UsageError("--force is for --html", hint="add --html OUT")
-    refuse_pending(file)
+    if len(files) > 1 and (html is not None or raw_manifest):
+        raise UsageError("--html and --raw-manifest are for one FILE")
+    wanted = _Wanted(field, entries, tensors, kv, byte_map, html)
     if raw_manifest:
-        _raw_manifest(file)
-    else:
-        every = html is not None
-        wanted = field or ""
-        inspection = _inspect(file, tensors or every or ".tensors" in wanted, kv or ".kv" in wanted)
+        refuse_pending(files[0])
+        _raw_manifest(files[0])
+    elif len(files) == 1:
+        inspection = wanted.inspect(files[0])
         if as_json:
             _json(inspection, tensors)
-        elif field is not None:
-            _field(inspection, field)
-        elif lists:
-            _lists(inspection, entries, byte_map, tensors, kv)
-        elif html is None:
-            _screen(inspection)
+        else:
+            wanted.show(inspection)
         if html is not None:
             _page(inspection, html, force)
+    else:
+        click.get_current_context().exit(_several(files, wanted, as_json))
+
+
+def _several(files: tuple[str, ...], wanted: _Wanted, as_json: bool) -> int:
+    """Each file under its name, or all as one list; one that fails does not keep back the others. The worst code."""
+    from llamafile_format.reports import WORST_FIRST, inspection_value, printable
+
+    values, codes = [], [0]
+    for name in files:
+        try:
+            inspection = wanted.inspect(name)
+        except LlamafileError as error:
+            click.echo(f"error: {printable(str(error))}", err=True)
+            codes.append(error.exit_code)
+            continue
+        if as_json:
+            values.append(inspection_value(inspection if wanted.tensors else _without_tensors(inspection)))
+            continue
+        if wanted.lists or wanted.field is not None:
+            _write([f"{printable(name)}:"])
+        wanted.show(inspection)
+        if not wanted.field:
+            _write([""])
+    if as_json:
+        import json
+
+        _write([json.dumps(values, indent=1, sort_keys=True)])
+    return next(code for code in (*WORST_FIRST[:-1], 2, 0) if code in codes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What of a file is to be shown."""
+
+    field: str | None
+    entries: bool
+    tensors: bool
+    kv: bool
+    byte_map: bool
+    html: Path | None
+
+    @property
+    def lists(self) -> bool:
+        """Is one of the lists wanted?"""
+        return self.entries or self.tensors or self.kv or self.byte_map
+
+    def inspect(self, name: str) -> Inspection:
+        """Read the file ``name`` as far as needed."""
+        refuse_pending(name)
+        path = self.field or ""
+        tensors = self.tensors or self.html is not None or ".tensors" in path
+        return _inspect(name, tensors, self.kv or ".kv" in path)
+
+    def show(self, inspection: Inspection) -> None:
+        """Print field, lists or screen; nothing if a page is written instead."""
+        if self.field is not None:
+            _field(inspection, self.field)
+        elif self.lists:
+            _lists(inspection, self.entries, self.byte_map, self.tensors, self.kv)
+        elif self.html is None:
+            _screen(inspection)
 
 
 def _inspect(file: str, tensors: bool, kv: bool) -> Inspection:
@@ -142,3 +203,4 @@ def _page(inspection: Inspection, out: Path, force: bool) -> None:
     data = page(inspection).encode()
     with output(out, force=force, mode=0o666) as descriptor, open(descriptor, "wb", closefd=False) as stream:
         stream.write(data)
+    click.echo(f"{out}  {len(data)} bytes", err=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from llamafile_format.cli.config import use_cache, without
 from llamafile_format.cli.ending import (
     ReaderGone,
     Stopped,
@@ -49,24 +50,33 @@ COMMANDS = {
     "export-oms": "Take a signature out, for other tools to verify.",
     "explain": "Print how to check a file by hand, with openssl.",
     "runtimes": "Show, build and check the engines that are pinned here.",
+    "cache": "Show and empty the cache of unpacked programs.",
     "rule": "Explain a rule: clause, reason, remedy.",
 }
+
+CACHED = frozenset({"run", "serve", "complete", "record", "replay", "verify", "runtimes", "cache"})
+"""Commands that use the private cache."""
 
 
 class _LazyGroup(Group):
     """Imports a command's module when it is called: ``inspect`` does not pay for ``repack``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, in the order of ``--help``."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command ``cmd_name``, imported now; None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
         command = import_module(f"llamafile_format.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
+        if cmd_name in CACHED:
+            use_cache()
         return command
 
     def summary(self, ctx: click.Context, name: str) -> str:
+        """What ``--help`` says about the command ``name``."""
         return COMMANDS[name]  # from the table, so that --help imports no command
 
     def make_context(
@@ -96,6 +106,7 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
 )
+@without
 def cli() -> None:
     """Keep a language model together with the software that runs it, in one file.
 
@@ -138,6 +149,7 @@ def _listen() -> None:
     told = set()
 
     def hear(found: Leftover) -> None:
+        """Tell of ``found``, unless that was done."""
         if found.path not in told:
             told.add(found.path)
             text = f"note: {found.path} ({size_text(found.size)}) was left by a run that was killed; you can remove it"

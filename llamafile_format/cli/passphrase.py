@@ -40,6 +40,7 @@ def passphrase_for(path: str, file: str | None) -> Callable[[], bytes]:
     """What gives the passphrase of the existing key ``path`` when it is needed: ``file``, or a prompt."""
 
     def passphrase() -> bytes:
+        """The passphrase, asked for when somebody needs it."""
         return from_file(file) if file is not None else _ask(f"Passphrase for {printable(path)}: ")
 
     return passphrase

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
 
 import click
 
@@ -13,40 +15,65 @@ from llamafile_format.cli.trusting import chosen_policy, trusting
 from llamafile_format.reports import printable
 from llamafile_format.running import Selection, prepare, start
 
-_ACCEPTED = "llamafile_format.accept_args"
-_F = TypeVar("_F", bound=Callable[..., Any])
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What every command that starts a file is asked for: the file, a build, whose word counts, arguments for it."""
+
+    file: str
+    arguments: tuple[str, ...]
+    wanted: Selection
+    policy: str | None
+    keys: tuple[str, ...]
+    accept: tuple[str, ...]
 
 
-accepting = click.option(
-    "--accept-args",
-    metavar="NAME",
-    multiple=True,
-    expose_value=False,
-    callback=lambda context, _, names: context.meta.__setitem__(_ACCEPTED, names),
-    help="Let the arguments of a classic engine's file set this option.",
-)
-"""Kept in the context: whichever command it stands in, only :func:`begin` asks for it."""
+def starting(function: Callable[..., int]) -> Callable[..., int]:
+    """FILE, the options that choose a build and say who must have signed the file, and what stands behind ``--``.
 
+    The command gets all of it as one :class:`Asked`, and its own options by name.
+    """
 
-def choosing(function: _F) -> _F:
-    """The options that choose a build, and that say who must have signed the file."""
+    @wraps(function)
+    def command(
+        *,
+        file: str,
+        arguments: tuple[str, ...],
+        runtime: str,
+        flavour: str | None,
+        target: str,
+        policy: str | None,
+        keys: tuple[str, ...],
+        accept_args: tuple[str, ...],
+        **own: Any,
+    ) -> int:
+        """What click calls; the text of ``--help`` is that of ``function``."""
+        return function(
+            Asked(file, arguments, Selection(runtime, flavour or "", target), policy, keys, accept_args), **own
+        )
+
     for decorate in (
+        click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]", type=click.UNPROCESSED),
         trusting,
-        accepting,
+        click.option(
+            "--accept-args", metavar="NAME", multiple=True, help="Let a classic engine's arguments set this option."
+        ),
         click.option("--target", metavar="TARGET", default="", help="Build for another system, such as linux-x86_64."),
         click.option("--flavour", type=click.Choice(["native", "reference"]), default=None, help="Build to start."),
         click.option("--runtime", metavar="NAME[@VERSION]", default="", help="Runtime to start, from file or store."),
+        click.argument("file", metavar="FILE", type=PATH),
     ):
-        function = decorate(function)
-    return function
+        command = decorate(command)
+    return command
 
 
-def begin(
-    file: str, arguments: Sequence[str], wanted: Selection, policy: str | None = None, keys: Sequence[str] = ()
-) -> int:
-    """Verify ``file`` and start its runtime with ``arguments``; its exit status, where this process is not replaced."""
-    accept = click.get_current_context().meta[_ACCEPTED]
-    ready = prepare(file, arguments, wanted, policy=chosen_policy(policy, keys), accept=accept)
+def begin(asked: Asked, *arguments: str) -> int:
+    """Verify the file and start its runtime with ``arguments`` and those of the user.
+
+    Returns its exit status, where this process is not replaced by it.
+    """
+    policy = chosen_policy(asked.policy, asked.keys)
+    ready = prepare(asked.file, (*arguments, *asked.arguments), asked.wanted, policy=policy, accept=asked.accept)
     for note in ready.notes:
         click.echo(f"note: {printable(note)}", err=True)
     sys.stdout.flush()
@@ -55,18 +82,8 @@ def begin(
 
 
 @click.command("run")
-@click.argument("file", metavar="FILE", type=PATH)
-@choosing
-@click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]", type=click.UNPROCESSED)
-def command(
-    file: str,
-    arguments: tuple[str, ...],
-    runtime: str,
-    flavour: str | None,
-    target: str,
-    policy: str | None,
-    keys: tuple[str, ...],
-) -> int:
+@starting
+def command(asked: Asked) -> int:
     """Verify FILE, then start the runtime inside on it, as ./FILE would.
 
     FILE is a container, a legacy llamafile or a plain GGUF; one without a build for this system is started with a
@@ -77,4 +94,4 @@ def command(
     llamafile-format run model.llamafile -- --port 8081 --no-browser
     llamafile-format run model.gguf --flavour reference
     """
-    return begin(file, arguments, Selection(runtime, flavour or "", target), policy, keys)
+    return begin(asked)

@@ -24,6 +24,7 @@ Command = Callable[..., Any]
 
 def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
+        """``command`` with the options, in their order."""
         for option in reversed(options):
             command = option(command)
         return command

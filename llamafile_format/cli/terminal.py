@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Progress = Callable[[int, int], None]
+from llamafile_format.progress import Progress
 
 _INTERVAL = 0.1  # seconds between two redraws
 _DELAY = 0.4  # short work shows nothing
@@ -38,6 +38,7 @@ def progress(label: str) -> Iterator[Progress | None]:
     shown = False
 
     def draw(done: int, total: int) -> None:
+        """Draw the line anew, if the last time was long enough ago."""
         nonlocal last, shown
         now = time.monotonic()
         if now - last < _INTERVAL:
@@ -83,6 +84,7 @@ def steps() -> Iterator[Callable[[str, int, int], None]]:
     before = ""
 
     def draw(what: str, done: int, total: int) -> None:
+        """Draw the line anew, for a new step or if the last time was long enough ago."""
         nonlocal last, before
         now = time.monotonic()
         if what == before and now - last < _INTERVAL and done < total:

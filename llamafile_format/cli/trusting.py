@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from llamafile_format.cli.config import with_defaults, without
 from llamafile_format.errors import FormatError, SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def trusting(function: _F) -> _F:
-    """``--policy`` and ``--key``."""
+    """``--policy`` and ``--key``, and ``--no-config`` for those that the user's configuration names."""
     for decorate in (
+        without,
         click.option("--key", "keys", multiple=True, metavar="PUB", help="Trust who signed with this public key."),
         click.option("--policy", metavar="P.yaml", default=None, help="Whom to trust, and what else to demand."),
     ):
@@ -42,6 +44,7 @@ def chosen_policy(
 
     ``keys``, ``trusted_root`` and ``authorities`` are files.
     """
+    policy, keys = with_defaults(policy, keys, named=bool(trusted_root or identity or issuer or authorities))
     if bool(identity) != bool(trusted_root) or (issuer and not trusted_root):
         raise UsageError(
             "--trusted-root and --identity go together",

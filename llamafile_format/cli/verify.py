@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -12,13 +14,12 @@ from llamafile_format.cli.terminal import colours, progress
 from llamafile_format.cli.trusting import chosen_policy, moment_of, trusting
 from llamafile_format.container import Kind
 from llamafile_format.errors import FormatError, SourceError, UsageError
+from llamafile_format.examining import OURS, expand
 from llamafile_format.running import verify
-
-_WORST_FIRST = (4, 1, 5, 6, 3, 0)
 
 
 @click.command("verify")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=PATH)
+@click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...", type=PATH)
 @click.option(
     "--level",
     type=click.Choice([level.value for level in Level]),
@@ -28,6 +29,8 @@ _WORST_FIRST = (4, 1, 5, 6, 3, 0)
 @click.option(
     "--format", "form", type=click.Choice(["text", "json", "jsonl"]), default="text", help="Form of the report."
 )
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing of files that pass; one line for each of the others.")
+@click.option("-v", "--verbose", is_flag=True, help="Whole reports, also of several files.")
 @click.option("--strict", is_flag=True, help="Fail also on warnings and on verdicts that stay undetermined.")
 @trusting
 @click.option("--trusted-root", metavar="FILE", default=None, help="Trust an identity under these roots.")
@@ -43,6 +46,8 @@ def command(
     files: tuple[str, ...],
     level: str,
     form: str,
+    quiet: bool,
+    verbose: bool,
     strict: bool,
     policy: str | None,
     keys: tuple[str, ...],
@@ -55,6 +60,9 @@ def command(
     signatures: tuple[str, ...],
 ) -> None:
     """Check that files are intact and what they claim to be.
+
+    Of a folder, every llamafile below it. Several files get one line each and a summary; the exit code is the
+    worst. JSON is one object for one FILE, else a list (jsonl: one object a line).
 
     Nothing in a file is executed, rendered or trusted, but for level behaviour. All faults are reported. Verdicts are
     separate: well-formed (the bytes), valid (the contents). Each is yes, no or undetermined; a level says what it did
@@ -72,20 +80,23 @@ def command(
     \b
     llamafile-format verify model.llamafile --key alice.pub
     llamafile-format verify model.llamafile --policy archive.yaml --as-of 2055-01-01
+    llamafile-format verify -q /srv/models
     """
-    from llamafile_format.reports import report_json, report_text, reports_json
-
-    if signatures and len(files) != 1:
+    several = len(files) != 1 or Path(files[0]).is_dir()
+    if signatures and several:
         raise UsageError("--signature goes with one FILE", hint="a record beside a file speaks of that file only")
+    if quiet and (verbose or form != "text"):
+        raise UsageError("--quiet is for text, and the opposite of --verbose")
     trust = chosen_policy(
         policy, keys, trusted_root=trusted_root, identity=identity, issuer=issuer, authorities=authorities
     )
     at = moment_of(as_of) or datetime.now(UTC)  # one moment for all files
-    reports, codes = [], []
-    for name in files:
+
+    def look(name: str) -> Report:
+        """The report about one file; one that cannot be read has an incomplete report."""
         try:
             with progress("verifying") as callback:
-                report = verify(
+                return verify(
                     name,
                     level=level,
                     policy=trust,
@@ -95,19 +106,59 @@ def command(
                     progress=callback,
                 )
         except SourceError as error:
-            report = _unreadable(name, Level(level), error)
+            return _unreadable(name, Level(level), error)
         except FormatError as error:  # of a record named with --signature; a fault of FILE is a finding
             raise UsageError(str(error), hint=error.hint) from error
-        codes.append(report.exit_code(strict=strict))
-        if form == "text":
-            click.echo(report_text(report, color=colours()))
-        elif form == "jsonl":
-            click.echo(report_json(report))
+
+    show = _Show(form, several=several and not verbose, quiet=quiet, strict=strict)
+    for name, named in expand(files):
+        report = look(name)
+        if named or report.kind is not Kind.OTHER or not report.complete or name.lower().endswith(OURS):
+            show.add(report)
         else:
-            reports.append(report)
-    if form == "json":
-        click.echo(reports_json(reports))
-    click.get_current_context().exit(next(code for code in _WORST_FIRST if code in codes))
+            show.skipped += 1
+    click.get_current_context().exit(show.end(listed=several))
+
+
+@dataclass(slots=True)
+class _Show:
+    """Prints reports as they come, and at the end what they come to."""
+
+    form: str
+    several: bool
+    quiet: bool
+    strict: bool
+    skipped: int = 0
+    answers: list[str] = field(default_factory=list)
+    codes: list[int] = field(default_factory=list)
+    kept: list[Report] = field(default_factory=list)
+
+    def add(self, report: Report) -> None:
+        """Show ``report``, or keep it for the list at the end."""
+        from llamafile_format.reports import answer, report_json, report_line, report_text
+
+        self.codes.append(report.exit_code(strict=self.strict))
+        self.answers.append(answer(report, strict=self.strict))
+        if self.form == "json":
+            self.kept.append(report)
+        elif self.form == "jsonl":
+            click.echo(report_json(report))
+        elif self.quiet or self.several:
+            if self.codes[-1] or not self.quiet:
+                click.echo(report_line(report, strict=self.strict, color=colours()))
+        else:
+            click.echo(report_text(report, color=colours()))
+
+    def end(self, *, listed: bool) -> int:
+        """Show list or summary; the exit code: the worst, and 3 where there was nothing to verify."""
+        from llamafile_format.reports import WORST_FIRST, reports_json, summary_line
+
+        code = next((code for code in WORST_FIRST if code in self.codes), 3)
+        if self.form == "json":
+            click.echo(reports_json(self.kept, several=listed))
+        elif self.form == "text" and listed and not self.quiet:
+            click.echo(summary_line(self.answers, self.skipped, code))
+        return code
 
 
 def _unreadable(name: str, level: Level, error: SourceError) -> Report:

@@ -96,6 +96,7 @@ class _Reader:
         self.context = MAX_CONTEXT
 
     def record(self) -> Record:
+        """The record, strictly read; what contradicts itself is noted. FormatError that names the field."""
         top = self.top
         top.take("format")
         agreement = Agreement(top.choice("class", _CLASSES))

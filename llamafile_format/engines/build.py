@@ -91,6 +91,7 @@ def _compiled(pin: Pin, target: Target, tree: Path, shop: Workshop, places: Mapp
     label = f"{target.name} {places['flavour']}"
 
     def count(line: str) -> None:
+        """Tell how far the build is, if ``line`` of its output says so."""
         if match := _COUNT.match(line):
             shop.step(f"building {label}", int(match[1]), int(match[2]))
 

@@ -14,9 +14,13 @@ import platform
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from llamafile_format.errors import FormatError, SourceError
+
+preferred: ContextVar[Callable[[], str | None] | None] = ContextVar("preferred", default=None)
+"""Tells the folder that the user would rather have, where LFF_CACHE names none; asked only if a cache is needed."""
 
 _PIECE = 1 << 20
 _SHARED = "lff-"  # folders of this name are made in places that others write to as well
@@ -26,7 +30,8 @@ def candidates() -> Iterator[Path]:
     """Folders that may hold the cache, best first; the same ones, in the same order, as the launcher tries."""
     environment, home = os.environ.get, os.environ.get("HOME", "")
     user = str(os.getuid()) if hasattr(os, "getuid") else ""
-    named = [environment("LFF_CACHE", "")]
+    wish = preferred.get()
+    named = [environment("LFF_CACHE", "") or (wish() if wish else None) or ""]
     if os.name == "nt":
         named += [environment("LOCALAPPDATA", ""), environment("TEMP", "")]
     else:

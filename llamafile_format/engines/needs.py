@@ -118,6 +118,7 @@ def _pe(data: bytes) -> Needs:
         sections.append((address, size, offset))
 
     def place(address: int) -> int:
+        """The offset in the file of what is at ``address`` in memory; StopIteration if it is nowhere."""
         found: int = next(offset + address - base for base, size, offset in sections if base <= address < base + size)
         return found
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from llamafile_format.examining.demands import Trust, detached_records
     from llamafile_format.examining.diff import Difference, diff
     from llamafile_format.examining.explain import Facts, Piece, RecordFacts, Signed, Stamped, explain
-    from llamafile_format.examining.extract import Extracted, extract
+    from llamafile_format.examining.extract import Extracted, extract, stream_member
     from llamafile_format.examining.inspect import inspect
     from llamafile_format.examining.inspection import (
         ArgumentsView,
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         TemplateView,
         TensorRow,
     )
-    from llamafile_format.examining.verify import Progress, examine, verify
+    from llamafile_format.examining.many import OURS, expand
+    from llamafile_format.examining.verify import examine, verify
 
 open_door(
     __name__,
@@ -34,7 +35,7 @@ open_door(
         "demands": ("Trust", "detached_records"),
         "diff": ("Difference", "diff"),
         "explain": ("Facts", "Piece", "RecordFacts", "Signed", "Stamped", "explain"),
-        "extract": ("Extracted", "extract"),
+        "extract": ("Extracted", "extract", "stream_member"),
         "inspect": ("inspect",),
         "inspection": (
             "ArgumentsView",
@@ -50,6 +51,7 @@ open_door(
             "TemplateView",
             "TensorRow",
         ),
-        "verify": ("Progress", "examine", "verify"),
+        "many": ("OURS", "expand"),
+        "verify": ("examine", "verify"),
     },
 )

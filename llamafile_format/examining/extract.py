@@ -20,11 +20,10 @@ from llamafile_format.errors import FormatError, UsageError, meant
 from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.output.publish import output
 from llamafile_format.output.room import require_room
-from llamafile_format.output.transfer import clone, data_ranges, refuse_changed, write_at
+from llamafile_format.output.transfer import clone, refuse_changed, sink_beyond, write_at
+from llamafile_format.progress import Advance, Progress, counted
 from llamafile_format.source import Window
 from llamafile_format.zip.names import collisions, name_problems
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +55,42 @@ def extract(
         _check_names(chosen)
         root = Path(folder)
         root.mkdir(parents=True, exist_ok=True)
-        total = sum(member.size for member in chosen)
         _require_room(container, chosen, root)
-        done = 0
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            if progress:
-                progress(min(done, total), total)
-
+        advance = counted(progress, sum(member.size for member in chosen))
         return [_write(container, member, root, force, advance) for member in chosen]
+
+
+def stream_member(
+    what: Openable, member: str, write: Callable[[bytes], object], *, progress: Progress | None = None
+) -> Extracted:
+    """Hand the contents of ``member`` to ``write``, block by block, and check them at the end.
+
+    Raises like :func:`extract`; a damaged member is found out when its bytes have been handed over.
+    """
+    with open_container(what) as container:
+        (chosen,) = _choose(container, [member])
+        digest, crc, done = hashlib.sha256(), 0, 0
+        for block in container.stream(chosen.path):
+            write(block)
+            digest.update(block)
+            crc = zlib.crc32(block, crc)
+            done += len(block)
+            if progress:
+                progress(done, chosen.size)
+        _check(chosen, digest.hexdigest(), crc, "what was written is not what was packed")
+        return Extracted(chosen.path, Path("-"), chosen.size, digest.hexdigest(), bool(chosen.sha256))
+
+
+def _check(member: MemberFacts, sha256: str, crc: int, consequence: str) -> None:
+    if sha256 == member.sha256 if member.sha256 else crc == member.crc32:
+        return
+    kind = "SHA-256" if member.sha256 else "CRC-32"
+    raise FormatError(
+        f"{member.path} is damaged: its {kind} is not the recorded one; {consequence}",
+        offset=member.offset,
+        clause="LF4004" if member.sha256 else "LF4005",
+        hint="llamafile-format verify FILE shows where",
+    )
 
 
 def _choose(container: Container, wanted: Sequence[str]) -> list[MemberFacts]:
@@ -104,44 +128,28 @@ def _check_names(members: Sequence[MemberFacts]) -> None:
         )
 
 
-def _write(
-    container: Container, member: MemberFacts, root: Path, force: bool, advance: Callable[[int], None]
-) -> Extracted:
+def _write(container: Container, member: MemberFacts, root: Path, force: bool, advance: Advance) -> Extracted:
     target = _safe_target(root, member.path)
     with output(target, force=force) as descriptor:
         if member.stored and member.offset >= 0:
             sha256, crc = _copy(container, member, descriptor, advance)
         else:
             sha256, crc = _unpack(container, member, descriptor, advance)
-        wrong = sha256 != member.sha256 if member.sha256 else crc != member.crc32
-        if wrong:
-            kind = "SHA-256" if member.sha256 else "CRC-32"
-            raise FormatError(
-                f"{member.path} is damaged: its {kind} is not the recorded one; it was not written",
-                offset=member.offset,
-                clause="LF4004" if member.sha256 else "LF4005",
-                hint="llamafile-format verify FILE shows where",
-            )
+        _check(member, sha256, crc, "it was not written")
     return Extracted(member.path, target, member.size, sha256, bool(member.sha256))
 
 
-def _copy(container: Container, member: MemberFacts, out: int, advance: Callable[[int], None]) -> tuple[str, int]:
+def _copy(container: Container, member: MemberFacts, out: int, advance: Advance) -> tuple[str, int]:
     """Copy or share a stored member's data and hash what was read; (sha256 hex, crc32)."""
     window = Window(container.source, member.offset, member.size)
     shared = clone(window, 0, member.size, out, 0)
-
-    def sink(at: int, view: memoryview) -> None:
-        if at + len(view) > shared:
-            for low, count in data_ranges(window, at, len(view)):
-                write_at(out, low, view[low - at : low - at + count])
-
-    digests = digest_range(window, 0, member.size, sink=sink, progress=advance)
+    digests = digest_range(window, 0, member.size, sink=sink_beyond(shared, window, out, 0), progress=advance)
     os.ftruncate(out, member.size)
     refuse_changed(window)
     return digests.sha256.hex(), digests.crc32
 
 
-def _unpack(container: Container, member: MemberFacts, out: int, advance: Callable[[int], None]) -> tuple[str, int]:
+def _unpack(container: Container, member: MemberFacts, out: int, advance: Advance) -> tuple[str, int]:
     digest, crc, at = hashlib.sha256(), 0, 0
     for block in container.stream(member.path):
         write_at(out, at, block)

@@ -283,6 +283,7 @@ def _will_run(will: WillRun) -> WillRunView:
 
 def _statements(container: Container) -> StatementsView:
     def paths(role: str) -> tuple[str, ...]:
+        """Paths of the members of ``role``, in file order."""
         return tuple(member.path for member in container.members if member.role == role)
 
     signatures = tuple(entry.path for entry in signature_entries(container.archive))

@@ -8,15 +8,12 @@ because they are made six times faster, and a command that starts cold makes all
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from enum import Enum
-from math import isfinite
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from llamafile_format.checks.verdict import Report
-from llamafile_format.findings import Finding
+from llamafile_format.plain_json import plain, plain_fields
 from llamafile_format.spans import Span
 from llamafile_format.weights.facts import ModelFacts
 from llamafile_format.weights.memory import MemoryEstimate
@@ -292,14 +289,14 @@ class Inspection(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """The facts as a JSON object (without ``$schema`` and ``tool``, which name the program that printed it)."""
-        value: dict[str, Any] = plain(self)
+        value = plain_fields(self, "report")
         report = self.report
         value["report"] = {
             "level": report.level.value,
             "complete": report.complete,
             "error": report.error,
             "verdicts": {layer.value: verdict.value for layer, verdict in report.verdicts.items()},
-            "findings": [plain(finding) for finding in report.findings],
+            "findings": plain(report.findings),
         }
         for model in value["models"]:
             for key in ("tensors", "kv"):  # there only if asked for: "not asked" must not look like "none"
@@ -313,30 +310,3 @@ def default_model(models: Sequence[ModelView], default: str) -> ModelView | None
     named = next((model for model in models if model.member == default), None)
     weights = next((model for model in models if model.role == "weights"), None)
     return named or weights or (models[0] if models else None)
-
-
-def plain(value: Any) -> Any:
-    """``value`` with dataclasses and named tuples as objects, tuples as lists, enums as their values."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        if isinstance(value, Report):
-            return None  # rendered by the caller
-        if isinstance(value, Finding):
-            return {"rule": value.rule, "where": _where(value), "args": dict(value.args)}
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {name: plain(getattr(value, name)) for name in value._fields}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not isfinite(value):
-        return str(value)  # JSON has no word for these
-    return value
-
-
-def _where(finding: Finding) -> dict[str, Any]:
-    where = finding.where
-    fields = {"offset": where.offset, "length": where.length, "member": where.member, "field": where.field}
-    return {key: value for key, value in fields.items() if value not in (None, "")}

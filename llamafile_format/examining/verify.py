@@ -20,6 +20,7 @@ from llamafile_format.container import CUT_OFF, Container, Kind, Openable
 from llamafile_format.errors import SourceError
 from llamafile_format.examining.demands import Trust, detached_records, unestablished
 from llamafile_format.findings import Finding, Value, Where
+from llamafile_format.progress import Progress
 from llamafile_format.rules import Layer, rule
 from llamafile_format.source import FileSource, open_source
 from llamafile_format.source.pending import refuse_pending
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from llamafile_format.examining.verify_signatures import Judged
     from llamafile_format.signing.trust.policy import Policy
 
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all)."""
 Replayer = Callable[[Container], Iterable[Finding]]
 """Replays the behaviour records of an open container by builds that this installation pins, and tells what it found."""
 
@@ -102,6 +101,7 @@ class _Run:
         return self.level.whole or (self.trust.wants_whole and self.level is not Level.QUICK)
 
     def advance(self, count: int) -> None:
+        """Count ``count`` bytes more, and tell the caller."""
         self.done += count
         if self.callback:
             self.callback(min(self.done, self.total), self.total)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llamafile_format.checks.earlier import check_earlier
@@ -12,12 +12,11 @@ from llamafile_format.checks.verdict import Level
 from llamafile_format.container import Container
 from llamafile_format.examining.demands import Trust
 from llamafile_format.findings import Finding
+from llamafile_format.progress import Progress
 from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.trust.evaluate import Outcome, evaluate, untrusted
 from llamafile_format.signing.trust.evidence import PublisherFact, SignatureFact, Standing
 from llamafile_format.signing.trust.sight import sights
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

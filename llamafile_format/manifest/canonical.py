@@ -107,6 +107,7 @@ def _integer(text: str) -> int:
 
 def _refuse(what: str) -> Any:
     def refuse(text: str) -> Any:
+        """FormatError that shows the start of ``text``."""
         raise FormatError(f"{what} is not allowed", clause="5.2.4", found=text[:24])
 
     return refuse

@@ -18,13 +18,12 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, combine_crcs, pieces
+from llamafile_format.progress import Advance
 from llamafile_format.source import ByteSource
 
 if TYPE_CHECKING:  # what hashes little needs no threads, and starts faster without them
     from concurrent.futures import Future
 
-Progress = Callable[[int], None]
-"""Called with the number of bytes done since the last call."""
 
 Sink = Callable[[int, memoryview], None]
 """Called with (offset from the start of the pass, bytes); may be called from several threads, each byte once."""
@@ -60,7 +59,7 @@ def digest_range(
     sha512: bool = False,
     whole: bool = True,
     sink: Sink | None = None,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> Digests:
     """All digests of ``length`` bytes from ``offset``, in one read; each piece is also handed to ``sink``.
 
@@ -84,6 +83,7 @@ def digest_range(
     chunks512: list[bytes] = []
 
     def retire() -> None:
+        """Take in the oldest piece that is at work, once it is done; its buffer is free again."""
         buffer, count, piece, total = pending.popleft()
         crc, small, large = piece.result()
         crcs.append((crc, count))
@@ -133,7 +133,7 @@ def _piece(view: memoryview, at: int, sha512: bool, sink: Sink | None) -> tuple[
 
 
 def _digest_small(
-    source: ByteSource, offset: int, length: int, *, sha512: bool, sink: Sink | None, progress: Progress | None
+    source: ByteSource, offset: int, length: int, *, sha512: bool, sink: Sink | None, progress: Advance | None
 ) -> Digests:
     data = source.read_at(offset, length)
     if sink is not None:
@@ -168,7 +168,7 @@ class Mismatch:
 
 
 def check_pieces(
-    source: ByteSource, expected: Iterable[Piece], *, progress: Progress | None = None, workers: int | None = None
+    source: ByteSource, expected: Iterable[Piece], *, progress: Advance | None = None, workers: int | None = None
 ) -> Iterator[Mismatch]:
     """Hash pieces on all cores; yield those that differ, in the order given. Raises SourceError on reads.
 
@@ -218,15 +218,17 @@ class _Buffers:
         self._free: deque[memoryview] = deque()
 
     def take(self, length: int) -> memoryview:
+        """A buffer of at least ``length`` bytes: one that was given back, or a new one."""
         buffer = self._free.pop() if self._free else memoryview(b"")
         return buffer if len(buffer) >= length else memoryview(bytearray(length))
 
     def give(self, buffer: memoryview) -> None:
+        """Take ``buffer`` back."""
         self._free.append(buffer)
 
 
 def _check_batch(
-    source: ByteSource, batch: Sequence[Piece], buffers: _Buffers, progress: Progress | None
+    source: ByteSource, batch: Sequence[Piece], buffers: _Buffers, progress: Advance | None
 ) -> list[Mismatch]:
     wrong = []
     buffer = buffers.take(max((piece.length for piece in batch), default=0))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llamafile_format.manifest.canonical import encode
+from llamafile_format.plain_json import stated_fields
 
 FORMAT = "llamafile"
 VERSION = "1.0"
@@ -43,21 +44,7 @@ class Member:
 
     def to_json(self) -> dict[str, Any]:
         """The member's JSON object."""
-        value: dict[str, Any] = {
-            **self.extra,
-            "alignment": self.alignment,
-            "chunk_root": self.chunk_root,
-            "crc32": self.crc32,
-            "media_type": self.media_type,
-            "offset": self.offset,
-            "path": self.path,
-            "role": self.role,
-            "sha256": self.sha256,
-            "size": self.size,
-        }
-        if self.sha512:
-            value["sha512"] = self.sha512
-        return value
+        return stated_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +63,7 @@ class EngineAsset:
 
     def to_json(self) -> dict[str, Any]:
         """The asset's JSON object."""
-        value: dict[str, Any] = {"path": self.path, "role": "engine-asset", "sha256": self.sha256, "size": self.size}
-        if self.sha512:
-            value["sha512"] = self.sha512
-        return value
+        return {**stated_fields(self), "role": "engine-asset"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +83,8 @@ class EngineDirectory:
 
     def to_json(self) -> dict[str, Any]:
         """The directory's JSON object."""
-        return {
-            "assets": [asset.to_json() for asset in self.assets],
-            "count": self.count,
-            "dropped": [{"path": path, "reason": reason} for path, reason in self.dropped],
-            "offset": self.offset,
-            "size": self.size,
-        }
+        dropped = [{"path": path, "reason": reason} for path, reason in self.dropped]
+        return {**stated_fields(self), "dropped": dropped}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +101,9 @@ class Sibling:
 
     def to_json(self) -> dict[str, Any]:
         """The sibling's JSON object."""
-        value: dict[str, Any] = {"offset": self.offset, "sha256": self.sha256, "size": self.size}
-        if self.weights is not None:
-            value["weights_offset"], value["weights_size"] = self.weights
-        return value
+        offset, size = self.weights or (None, None)
+        weights = {} if self.weights is None else {"weights_offset": offset, "weights_size": size}
+        return {**stated_fields(self, "weights"), **weights}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,23 +123,7 @@ class Prefix:
 
     def to_json(self) -> dict[str, Any]:
         """The prefix's JSON object."""
-        value: dict[str, Any] = {
-            **self.extra,
-            "engine_sha256": self.engine_sha256,
-            "engine_size": self.engine_size,
-            "kind": self.kind,
-            "sha256": self.sha256,
-            "size": self.size,
-        }
-        if self.directory is not None:
-            value["directory"] = self.directory.to_json()
-        if self.opaque:
-            value["opaque"] = self.opaque
-        if self.sha512:
-            value["sha512"] = self.sha512
-        if self.sibling is not None:
-            value["sibling"] = self.sibling.to_json()
-        return value
+        return stated_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,22 +145,8 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The manifest's JSON object."""
-        value: dict[str, Any] = {
-            **self.extra,
-            "format": FORMAT,
-            "members": [member.to_json() for member in self.members],
-            "prefix": self.prefix.to_json(),
-            "profile": self.profile,
-            "version": self.version,
-        }
-        for key in ("created", "name", "license", "source", "default"):
-            if text := getattr(self, key):
-                value[key] = text
-        if self.critical:
-            value["critical"] = list(self.critical)
-        if self.history:
-            value["history"] = [dict(entry) for entry in self.history]
-        return value
+        empty = [name for name in ("critical", "history") if not getattr(self, name)]
+        return {**stated_fields(self, *empty), "format": FORMAT}
 
     def encode(self) -> bytes:
         """The manifest's bytes as they stand in the file."""

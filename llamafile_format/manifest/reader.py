@@ -47,6 +47,7 @@ class _Reader:
         self.fatal = False
 
     def report(self, rule: str, field: str, *, fatal: bool = True, **args: Value) -> None:
+        """Note that ``field`` breaks ``rule``; after a ``fatal`` fault the manifest is not used."""
         where = Where(offset=self.base, field=field, member="META-LLAMAFILE/manifest.json")
         self.findings.append(Finding(rule, where, {"field": field, **args}))
         self.fatal = self.fatal or fatal
@@ -65,12 +66,14 @@ class _Reader:
         return found
 
     def text(self, value: Mapping[str, Any], key: str, path: str, *, default: str | None = None) -> str:
+        """The text at ``key``; ``default``, if one is given, where it is absent. ``path`` leads to ``value``."""
         text = str(self.get(value, key, path, kind=str, default=default))
         if len(text) > MAX_TEXT:
             self.report("LF3007", f"{path}{key}", found=f"{len(text)} characters", allowed=f"at most {MAX_TEXT}")
         return text
 
     def digest(self, value: Mapping[str, Any], key: str, path: str, length: int, *, optional: bool = False) -> str:
+        """The digest at ``key``: ``length`` lower-case hex digits; empty where it is ``optional`` and absent."""
         text = str(self.get(value, key, path, kind=str, default="" if optional else None))
         if text and not _HEX[length].match(text):
             self.report("LF3007", f"{path}{key}", found=text[:72], allowed=f"{length} lower-case hex digits")
@@ -79,15 +82,18 @@ class _Reader:
         return text
 
     def number(self, value: Mapping[str, Any], key: str, path: str) -> int:
+        """The whole number at ``key``."""
         return int(self.get(value, key, path, kind=int))
 
     def items(self, value: Mapping[str, Any], key: str, path: str, *, optional: bool = False) -> list[Any]:
+        """The list at ``key``, whatever is in it; empty where it is ``optional`` and absent."""
         found = self.get(value, key, path, kind=list, default=[] if optional else None)
         return list(found)
 
     def objects(
         self, value: Mapping[str, Any], key: str, path: str, *, optional: bool = False
     ) -> list[Mapping[str, Any]]:
+        """The objects in the list at ``key``; what is in it and no object is reported."""
         result: list[Mapping[str, Any]] = []
         for index, item in enumerate(self.items(value, key, path, optional=optional)):
             if isinstance(item, dict):
@@ -97,6 +103,7 @@ class _Reader:
         return result
 
     def unknown(self, value: Mapping[str, Any], allowed: frozenset[str], path: str) -> dict[str, Any]:
+        """The fields of ``value`` that are not ``allowed``, each reported: a later version may have put them there."""
         extra = {key: item for key, item in value.items() if key not in allowed}
         for key in extra:
             self.report("LF3009", f"{path}{key}", fatal=False)
@@ -290,6 +297,7 @@ def _directory(reader: _Reader, value: Mapping[str, Any], archive: bool) -> Engi
     path = "prefix.directory."
 
     def asset(index: int, item: Mapping[str, Any]) -> EngineAsset:
+        """The engine asset in ``item``, which is number ``index``."""
         at = f"{path}assets[{index}]."
         if (role := reader.text(item, "role", at)) != "engine-asset":
             reader.report("LF3007", f"{at}role", found=role[:40], allowed="engine-asset")
@@ -303,6 +311,7 @@ def _directory(reader: _Reader, value: Mapping[str, Any], archive: bool) -> Engi
         )
 
     def dropped(index: int, item: Mapping[str, Any]) -> tuple[str, str]:
+        """(path, reason) in ``item``, which is number ``index``."""
         at = f"{path}dropped[{index}]."
         return reader.text(item, "path", at), reader.text(item, "reason", at)
 

@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from llamafile_format.errors import SourceError
-from llamafile_format.manifest.hashing import Progress, cores
+from llamafile_format.manifest.hashing import cores
 from llamafile_format.manifest.merkle import CHUNK_SIZE, pieces
+from llamafile_format.progress import Advance
 from llamafile_format.source import ByteSource, FileSource, Window
 
 _FICLONERANGE = 0x4020940D  # linux/fs.h: _IOW(0x94, 13, struct file_clone_range)
@@ -90,6 +91,21 @@ def write_at(out: int, at: int, data: bytes | memoryview) -> None:
         view, at = view[count:], at + count
 
 
+def sink_beyond(shared: int, source: ByteSource, out: int, at: int) -> Callable[[int, memoryview], None]:
+    """What writes pieces of ``source``, while they are hashed, to ``out``; the source's byte 0 belongs at ``at``.
+
+    The first ``shared`` bytes are there already. Holes of the source stay holes: the caller sets the size of the file.
+    """
+
+    def sink(offset: int, view: memoryview) -> None:
+        """``view`` lies at ``offset`` of the source."""
+        if offset + len(view) > shared:
+            for low, count in data_ranges(source, offset, len(view)):
+                write_at(out, at + low, view[low - offset : low - offset + count])
+
+    return sink
+
+
 class DirectWriter:
     """Writes to the file ``out``; whole aligned chunks go past the page cache where the file system allows it.
 
@@ -124,17 +140,19 @@ class DirectWriter:
             self._direct = -1
 
 
-def copy(source: ByteSource, offset: int, length: int, out: int, at: int, *, progress: Progress | None = None) -> int:
+def copy(source: ByteSource, offset: int, length: int, out: int, at: int, *, progress: Advance | None = None) -> int:
     """Bring ``length`` bytes of ``source`` to ``at`` in ``out``; how many of them are shared blocks."""
     shared = clone(source, offset, length, out, at)
     if progress and shared:
         progress(shared)
 
     def work() -> Iterator[tuple[int, int]]:
+        """(offset, length) of the pieces that hold data behind what is shared."""
         for low, count in data_ranges(source, offset + shared, length - shared):
             yield from pieces(low, count)
 
     def move(piece: tuple[int, int]) -> None:
+        """Read and write one piece."""
         write_at(out, at + piece[0] - offset, source.read_at(*piece))
         if progress:
             progress(piece[1])
@@ -155,6 +173,7 @@ def in_parallel(move: Callable[[tuple[int, int]], None], items: Iterable[tuple[i
     over = threading.Event()
 
     def run() -> None:
+        """Move pieces until there are none."""
         while not over.is_set():
             with lock:
                 item = next(source, None)

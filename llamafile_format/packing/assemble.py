@@ -14,14 +14,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llamafile_format.errors import LimitExceeded, UsageError
-from llamafile_format.manifest.hashing import Digests, Progress, digest_range
+from llamafile_format.manifest.hashing import Digests, digest_range
 from llamafile_format.manifest.layout import Layout, Tile, chunk_line, plan
 from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces
 from llamafile_format.manifest.model import CHUNKS_PATH, EngineDirectory, Manifest, Member, Prefix, Sibling
 from llamafile_format.manifest.reader import MAX_MEMBERS
 from llamafile_format.manifest.roles import file_order, unix_mode
 from llamafile_format.output.transfer import DirectWriter, clone, copy, data_ranges, refuse_changed, write_at
-from llamafile_format.source import ByteSource, BytesSource
+from llamafile_format.progress import Advance
+from llamafile_format.source import ByteSource, BytesSource, Chain
 from llamafile_format.zip.writer import Placed, directory_record, end_records, local_header
 
 PREFIX_UNIT = 65536  # clause 3.2: in these steps a prefix can be replaced by sharing or inserting blocks
@@ -89,36 +90,13 @@ class Assembled:
     shared: int
 
 
-class _Padded:
-    """The engine followed by zeros up to ``size``, as a source."""
-
-    def __init__(self, engine: ByteSource, size: int) -> None:
-        self.name = engine.name
-        self.size = size
-        self._engine = engine
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        real = max(0, min(len(buffer), self._engine.size - offset))
-        if real:
-            self._engine.read_into(offset, buffer[:real])
-        buffer[real:] = bytes(len(buffer) - real)
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        data = bytearray(length)
-        self.read_into(offset, memoryview(data))
-        return bytes(data)
-
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        return [self.read_at(offset, length) for offset, length in ranges]
-
-
 def assemble(
     out: int,
     prefix: PrefixContent,
     contents: Sequence[Content],
     labels: Labels,
     *,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> Assembled:
     """Write a container to the empty file ``out``. Contents are put into file order here, whatever order they come in.
 
@@ -195,7 +173,7 @@ def _check(prefix: PrefixContent, contents: Sequence[Content]) -> None:
 class _Writer:
     """Writes spans in file order and gathers what the chunk list and the manifest need."""
 
-    def __init__(self, out: int, sha512: bool, progress: Progress | None) -> None:
+    def __init__(self, out: int, sha512: bool, progress: Advance | None) -> None:
         self.out = out
         self.sha512 = sha512
         self.progress = progress
@@ -206,6 +184,7 @@ class _Writer:
         self._prefix: tuple[Digests, str] | None = None
 
     def prefix(self, prefix: PrefixContent) -> None:
+        """Write the prefix and take its digests: those that are known, else computed on the way."""
         engine_sha256 = ""
         if prefix.known is not None and (prefix.known[0].chunks512 or not self.sha512 or not prefix.size):
             digests, engine_sha256 = prefix.known
@@ -221,7 +200,8 @@ class _Writer:
         engine = hashlib.sha256()
         for at, count in pieces(0, prefix.engine.size):
             engine.update(prefix.engine.read_at(at, count))
-        padded = _Padded(prefix.engine, prefix.size)
+        zeros = BytesSource(bytes(prefix.size - prefix.engine.size))
+        padded = Chain(prefix.engine.name, [prefix.engine, zeros])
         digests = digest_range(
             padded, 0, prefix.size, sha512=self.sha512, sink=lambda at, view: write_at(self.out, at, view)
         )
@@ -245,6 +225,7 @@ class _Writer:
         )
 
     def member(self, content: Content, placed: Placed) -> None:
+        """Write ``content`` where it was ``placed``, header and data, and note its digests."""
         digests = self._data(content, placed)
         header = local_header(placed, digests.crc32)
         write_at(self.out, placed.gap_offset, header)
@@ -282,6 +263,7 @@ class _Writer:
         direct = self.direct
 
         def write(offset: int, view: memoryview) -> None:
+            """``view`` lies at ``offset`` of the source."""
             if offset + len(view) <= shared:
                 return
             if offset + len(view) <= holes_from:

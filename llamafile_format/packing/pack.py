@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,13 +41,11 @@ from llamafile_format.packing.runtime_members import (
     runtime_contents,
 )
 from llamafile_format.packing.windows import Companion
+from llamafile_format.progress import Progress, counted
 from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
 
 if TYPE_CHECKING:
     from llamafile_format.prefix.arguments import Dialect
-
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all)."""
 
 Args = str | Sequence[str]
 """Default arguments: one text in the quoted grammar of clause 3.8, or a list of tokens."""
@@ -191,18 +189,10 @@ def write_container(
 ) -> PackResult:
     """Assemble a container under a temporary name and publish it as ``target``."""
     total = prefix.engine.size + sum(content.source.size for content in contents)
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress:
-            progress(min(done, total), total)
-
     require_room(target.parent, [prefix.engine, *(content.source for content in contents)])
     mode = 0o777 if prefix.size else 0o666
     with output(target, force=force, mode=mode) as descriptor:
-        written: Assembled = assemble(descriptor, prefix, contents, labels, progress=advance)
+        written: Assembled = assemble(descriptor, prefix, contents, labels, progress=counted(progress, total))
     return PackResult(target, written.size, written.manifest_sha256, written.shared, notes_about(prefix))
 
 
@@ -299,6 +289,7 @@ def prefix_content_of(engine: ByteSource, contents: Sequence[Content], *, archiv
 
 
 def asset_of(engine: ByteSource, entry: Any, archive: bool) -> EngineAsset:
+    """Size and digests of the engine file ``entry``, unpacked; SHA-512 too for profile ``archive``. FormatError."""
     from llamafile_format.container import inflate
     from llamafile_format.zip.records import DEFLATED
 

@@ -83,6 +83,7 @@ def runtime_contents(choice: Choice, alignment: int, there: Mapping[str, Content
     pin, there = choice.pin, there or {}
 
     def member(path: str, role: str, source: ByteSource, expected: str = "") -> Content:
+        """A member of the runtime, aligned for mapping if it is a build."""
         align = max(alignment, DEFAULT_ALIGNMENT) if role == "runtime" else 1
         return Content(path, role, media_type(path, role), source, align, expected=expected)
 

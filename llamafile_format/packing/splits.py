@@ -6,54 +6,20 @@ as the container is written. Tensor bytes are those of the shards, only their of
 
 from __future__ import annotations
 
-import bisect
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from llamafile_format.checks.manifest import SPLIT_NAME
-from llamafile_format.errors import FormatError, SourceError
+from llamafile_format.errors import FormatError
 from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.packing.assemble import Content, with_extra
 from llamafile_format.packing.inputs import split_sets
-from llamafile_format.source import ByteSource, BytesSource, Window
+from llamafile_format.source import ByteSource, BytesSource, Chain, Window
 from llamafile_format.weights.gguf import read_gguf
 from llamafile_format.weights.gguf_model import Gguf, TensorInfo
 
 _SPLIT_KEYS = ("split.no", "split.count", "split.tensors.count")
-
-
-@dataclass(slots=True)
-class _Joined:
-    """Sources one behind the other, as one source."""
-
-    name: str
-    parts: list[ByteSource]
-    starts: list[int]
-    size: int
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        if offset < 0 or offset + len(buffer) > self.size:
-            raise SourceError(f"{self.name}: read of {len(buffer)} bytes at {offset} leaves its {self.size} bytes")
-        index = bisect.bisect_right(self.starts, offset) - 1
-        done = 0
-        while done < len(buffer):
-            part, inside = self.parts[index], offset + done - self.starts[index]
-            count = min(part.size - inside, len(buffer) - done)
-            if count > 0:
-                part.read_into(inside, buffer[done : done + count])
-                done += count
-            index += 1
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        if length < 0 or offset + length > self.size:
-            raise SourceError(f"{self.name}: read of {length} bytes at {offset} leaves its {self.size} bytes")
-        data = bytearray(length)
-        self.read_into(offset, memoryview(data))
-        return bytes(data)
-
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        return [self.read_at(offset, length) for offset, length in ranges]
 
 
 def merge_splits(contents: Sequence[Content]) -> list[Content]:
@@ -106,7 +72,7 @@ def _check_set(path: str, parsed: Sequence[Gguf]) -> None:
         raise FormatError(f"the shards of {path} hold {len(names)} tensors", allowed=f"{declared}, each once")
 
 
-def _joined(path: str, shards: Sequence[Content], parsed: Sequence[Gguf]) -> _Joined:
+def _joined(path: str, shards: Sequence[Content], parsed: Sequence[Gguf]) -> Chain:
     """The merged file: header with the first shard's metadata, then every shard's tensor data, padded."""
     alignment = parsed[0].alignment
     tensors: list[tuple[TensorInfo, int]] = []
@@ -120,13 +86,7 @@ def _joined(path: str, shards: Sequence[Content], parsed: Sequence[Gguf]) -> _Jo
             data.append(BytesSource(bytes(padding)))
             offset += _size(tensor) + padding
     header = _header(shards[0].source, parsed[0], tensors)
-    parts: list[ByteSource] = [BytesSource(header + bytes(-len(header) % alignment)), *data]
-    parts = [part for part in parts if part.size]
-    starts, size = [], 0
-    for part in parts:
-        starts.append(size)
-        size += part.size
-    return _Joined(path, parts, starts, size)
+    return Chain(path, [BytesSource(header + bytes(-len(header) % alignment)), *data])
 
 
 def _size(tensor: TensorInfo) -> int:

@@ -103,6 +103,7 @@ def parse(data: bytes, dialect: Dialect, *, base_offset: int = 0, member: str = 
     """
 
     def finding(rule: str, at: int, length: int | None = None, **args: str | int) -> Finding:
+        """A finding at byte ``at`` of the arguments."""
         return Finding(rule, Where(base_offset + at, length, member=member), args)
 
     if len(data) > MAX_SIZE:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from llamafile_format import __version__
 from llamafile_format.examining import Facts
 from llamafile_format.reports.escape import printable
-from llamafile_format.reports.explain_steps import Step, steps
+from llamafile_format.reports.explain_step import Step
+from llamafile_format.reports.explain_steps import steps
 from llamafile_format.reports.numbers import grouped
 from llamafile_format.reports.verify_text import paint
 

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from llamafile_format import __version__
-from llamafile_format.engines.behaviour import Runtime
-from llamafile_format.engines.behaviour_compare import Difference, LikelihoodResult, PromptResult
+from llamafile_format.engines.behaviour_compare import LikelihoodResult, PromptResult
+from llamafile_format.plain_json import plain, plain_fields
 from llamafile_format.reports.verify_json import finding_value, ruleset_digest
 from llamafile_format.running import RecordReplay, RecordResult, Replay
 
@@ -37,7 +37,7 @@ def _record(item: RecordReplay) -> dict[str, Any]:
     comparison = item.comparison
     return {
         "member": item.member,
-        "recorded": _runtime(item.record.subject.runtime) if item.record else None,
+        "recorded": plain(item.record.subject.runtime) if item.record else None,
         "replayed": _replayed(item),
         "demanded": item.demanded.value if item.demanded else None,
         "reached": item.reached.value if item.reached else None,
@@ -49,16 +49,12 @@ def _record(item: RecordReplay) -> dict[str, Any]:
     }
 
 
-def _runtime(runtime: Runtime) -> dict[str, str]:
-    return {name: getattr(runtime, name) for name in ("engine", "version", "flavour", "target", "sha256")}
-
-
 def _replayed(item: RecordReplay) -> dict[str, Any] | None:
     chosen, identity = item.chosen, item.identity
     if chosen is None or identity is None:
         return None
     return {
-        **_runtime(chosen.runtime),
+        **plain_fields(chosen.runtime),
         "via": str(chosen.via),
         "embedded": chosen.embedded,
         "pinned": chosen.pinned,
@@ -75,28 +71,16 @@ def _prompt(prompt: PromptResult) -> dict[str, Any]:
         "stages": dict(prompt.stages),
         "steps": prompt.steps,
         "compared": prompt.compared,
-        "first_logits": _difference(prompt.logits),
-        "first_token": _difference(prompt.token),
+        "first_logits": plain(prompt.logits),
+        "first_token": plain(prompt.token),
         "max_abs": finite,
         "max_ulp": prompt.max_ulp,
         "text": prompt.text.decode("utf-8", "backslashreplace"),
     }
 
 
-def _difference(found: Difference | None) -> dict[str, int] | None:
-    return None if found is None else {"step": found.step, "recorded": found.recorded, "found": found.found}
-
-
 def _likelihood(found: LikelihoodResult) -> dict[str, Any]:
-    return {
-        "text": found.text,
-        "reached": found.agreement.value,
-        "tokens": found.tokens,
-        "logits": found.logits,
-        "recorded": found.recorded,
-        "found": found.found,
-        "difference": found.difference,
-    }
+    return {"reached": found.agreement.value, **plain_fields(found, "agreement")}
 
 
 def record_json(result: RecordResult) -> str:
@@ -112,7 +96,7 @@ def record_json(result: RecordResult) -> str:
         "attested_by": list(result.signed.keys) if result.signed else [],
         "member": result.member,
         "class": record.agreement.value,
-        "runtime": _runtime(record.subject.runtime),
+        "runtime": plain(record.subject.runtime),
         "runs": [{"threads": run.threads, "class": run.agreement.value} for run in record.runs],
         "prompts": [
             {

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from llamafile_format import __version__
 from llamafile_format.checks.verdict import Report
 from llamafile_format.findings import Finding
+from llamafile_format.plain_json import plain, plain_fields
 from llamafile_format.rules import rule
 from llamafile_format.specdata import spec_dir
 
 if TYPE_CHECKING:
-    from llamafile_format.signing.trust.evidence import PublisherFact, SignatureFact
+    from llamafile_format.signing.trust.evidence import PublisherFact
 
 SCHEMA = "urn:llamafile-format:schema:1.0:report"
 
@@ -33,7 +34,7 @@ def report_value(report: Report) -> dict[str, Any]:
         "checked_bytes": report.checked_bytes,
         "verdicts": {layer.value: verdict.value for layer, verdict in report.verdicts.items()},
         "findings": [finding_value(finding, report) for finding in report.findings],
-        "signatures": [_signature(fact) for fact in report.signatures],
+        "signatures": plain(report.signatures),
         "publishers": [_publisher(fact) for fact in report.publishers],
         "policy": {
             "name": report.policy,
@@ -43,38 +44,10 @@ def report_value(report: Report) -> dict[str, Any]:
     }
 
 
-def _signature(fact: SignatureFact) -> dict[str, Any]:
-    """One signature record. ``claims`` and ``declared_time`` are the record's own words and prove nothing."""
-    return {
-        "record": fact.record,
-        "kind": fact.kind.value,
-        "standing": fact.standing.value,
-        "method": fact.method,
-        "algorithm": fact.algorithm,
-        "key_id": fact.key_id,
-        "signer": fact.signer,
-        "roles": list(fact.roles),
-        "time": fact.time,
-        "time_by": fact.time_by,
-        "declared_time": fact.declared_time,
-        "level": fact.level,
-        "because": fact.because,
-        "claims": fact.claims,
-    }
-
-
 def _publisher(fact: PublisherFact) -> dict[str, Any]:
     """One publisher signature, with both names of each file that was found again."""
-    return {
-        "member": fact.member,
-        "standing": fact.standing.value,
-        "method": fact.method,
-        "signer": fact.signer,
-        "matched": [{"theirs": theirs, "ours": ours} for theirs, ours in fact.matched],
-        "total": fact.total,
-        "time": fact.time,
-        "because": fact.because,
-    }
+    matched = [{"theirs": theirs, "ours": ours} for theirs, ours in fact.matched]
+    return {**plain_fields(fact), "matched": matched}
 
 
 def finding_value(finding: Finding, report: Report | None = None) -> dict[str, Any]:
@@ -83,16 +56,6 @@ def finding_value(finding: Finding, report: Report | None = None) -> dict[str, A
     ``severity`` is how the finding counts in ``report``; ``severity_of_rule`` what the rule table says.
     """
     row = rule(finding.rule)
-    where = finding.where
-    place: dict[str, Any] = {}
-    if where.offset is not None:
-        place["offset"] = where.offset
-    if where.length is not None:
-        place["length"] = where.length
-    if where.member:
-        place["member"] = where.member
-    if where.field:
-        place["field"] = where.field
     return {
         "rule": row.id,
         "layer": row.layer.value,
@@ -103,7 +66,7 @@ def finding_value(finding: Finding, report: Report | None = None) -> dict[str, A
         "title": row.title,
         "message": row.render(finding),
         "remedy": row.remedy,
-        "where": place,
+        "where": finding.where.to_json(),
         "args": dict(finding.args),
     }
 
@@ -113,10 +76,10 @@ def report_json(report: Report) -> str:
     return json.dumps(report_value(report), sort_keys=True)
 
 
-def reports_json(reports: list[Report]) -> str:
-    """One object for one file, a list for several."""
+def reports_json(reports: list[Report], *, several: bool) -> str:
+    """One object for one file that was named; a list wherever ``several`` could have been meant."""
     values = [report_value(report) for report in reports]
-    return json.dumps(values[0] if len(values) == 1 else values, indent=1, sort_keys=True)
+    return json.dumps(values if several else values[0], indent=1, sort_keys=True)
 
 
 @cache

@@ -139,6 +139,7 @@ def _program(container: Container, item: _Candidate) -> Path:
     from llamafile_format.engines.cache import place
 
     def pieces() -> Iterator[bytes]:
+        """The build, as it is taken out of the file."""
         yield from container.stream(member.path)
 
     return place(item.sha256, member.size, pieces)

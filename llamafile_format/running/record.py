@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ from llamafile_format.engines.prompts import Prompts, default_prompts, read_prom
 from llamafile_format.engines.trace import TIMEOUT, Prompt, Request, Trace
 from llamafile_format.errors import FormatError, RuntimeFailure, UsageError
 from llamafile_format.packing import Include, split_sets
+from llamafile_format.progress import Progress
 from llamafile_format.running.choose_runtime import Chosen, Wanted, choose_runtime
 from llamafile_format.running.replay import damaged_weights, path_of
 from llamafile_format.weights.tokenizer_digest import template_digest, tokenizer_digest
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
     from llamafile_format.vouching import SignResult
 
 SHORT = 8  # steps of a run with another number of threads (15.7.3)
-Progress = Callable[[int, int], None]
-"""Called with (runs done, runs in all)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ def record(
     ``prompts`` is a prompts file (15.7) or None for the default questions; ``name`` names the record (default: the
     flavour of the build). ``force`` replaces an existing ``out``, and is needed for a signed file, unless ``attest``
     names signers: then the record becomes an attestation of theirs in the signature tail, and manifest and signatures
-    stay as they are. ``timeout`` is seconds for each run.
+    stay as they are. ``timeout`` is seconds for each run, and ``progress`` counts runs.
 
     Raises UsageError for contradictions, FormatError if weights or build are damaged, RuntimeFailure if the build does
     not do its work.

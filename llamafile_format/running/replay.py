@@ -24,12 +24,10 @@ from llamafile_format.engines.behaviour_reader import read_record
 from llamafile_format.engines.trace import TIMEOUT, Identity, Trace
 from llamafile_format.errors import FormatError, RuntimeFailure, UsageError
 from llamafile_format.findings import Finding, Where
+from llamafile_format.progress import Progress
 from llamafile_format.rules import Layer
 from llamafile_format.running.choose_runtime import Chosen, Wanted, choose_runtime
 from llamafile_format.source import FileSource
-
-Progress = Callable[[int, int], None]
-"""Called with (records done, records in all)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,8 @@ def replay(
 ) -> Replay:
     """Replay the records of the container at ``what``: all, or those named (by name, member path, or attested/NNNN).
 
-    ``wanted`` picks the build, ``threads`` replaces the recorded number, ``timeout`` is seconds for each record.
+    ``wanted`` picks the build, ``threads`` replaces the recorded number, ``timeout`` is seconds for each record, and
+    ``progress`` counts records.
     Raises UsageError for names that are not there, NotALlamafile and SourceError as ``open`` does. What a replay finds
     is in the result.
     """

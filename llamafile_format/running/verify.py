@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.checks.verdict import Level, Report
 from llamafile_format.container import Container, Openable
-from llamafile_format.examining import Progress
 from llamafile_format.examining import verify as verify_unreplayed
+from llamafile_format.progress import Progress
 
 if TYPE_CHECKING:
     from llamafile_format.findings import Finding

@@ -16,6 +16,7 @@ from llamafile_format.container import Container, open_container
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.output.publish import output
 from llamafile_format.output.transfer import write_at
+from llamafile_format.progress import Progress
 from llamafile_format.signing.records.envelope import Method, read_bundle, respelt
 from llamafile_format.signing.records.record import DETACHED_NAME, MAX_RECORD, Record, RecordKind
 from llamafile_format.signing.records.statement import (
@@ -26,7 +27,7 @@ from llamafile_format.signing.records.statement import (
     covered_resources,
     read_statement,
 )
-from llamafile_format.vouching.tail import AppendResult, Made, Progress, append_records, open_checked
+from llamafile_format.vouching.tail import AppendResult, Made, append_records, open_checked
 
 MAX_BUNDLE = 4 * MAX_RECORD  # bytes: as many blanks as anybody writes into JSON
 
@@ -66,6 +67,7 @@ def import_oms(
     kind, data = _read(path)
 
     def make(container: Container, records: tuple[Record, ...], _number: int) -> Made:
+        """The imported record, unless it is there already."""
         if any(record.data == data for record in records) and not force:
             return ()
         if kind in (RecordKind.OMS, RecordKind.SIG):

@@ -15,12 +15,13 @@ from llamafile_format.checks.verdict import Level
 from llamafile_format.container import Container, open_container
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.output.transfer import refuse_changed
+from llamafile_format.progress import Progress
 from llamafile_format.rules import Layer, Severity, rule
 from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.record import Record
 from llamafile_format.signing.time.prefix_digests import prefix_digests
 from llamafile_format.signing.time.timestamp_request import Query, build_query
-from llamafile_format.vouching.tail import Made, Progress, append_records, open_checked
+from llamafile_format.vouching.tail import Made, append_records, open_checked
 from llamafile_format.vouching.timestamp import (
     Request,
     Stamping,
@@ -68,6 +69,7 @@ def renew(
     stampings: list[Stamping] = []
 
     def make(container: Container, records: tuple[Record, ...], _number: int) -> Made:
+        """The stamp over everything in front of it, examined."""
         if callable(answer):
             query = _query(container, records, algorithm, progress)
             stamping = examine_answer(answer(query.data), trusting, query.nonce)

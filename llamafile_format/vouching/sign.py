@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from llamafile_format.container import Container
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.packing import declared_text
+from llamafile_format.progress import Progress
 from llamafile_format.signing.records.envelope import encode_bundle, pae, read_bundle
 from llamafile_format.signing.records.record import MAX_RECORD, Record, RecordKind, record_path
 from llamafile_format.signing.records.statement import (
@@ -30,7 +31,7 @@ from llamafile_format.signing.records.statement import (
     oms_statement,
     read_statement,
 )
-from llamafile_format.vouching.tail import Made, Progress, append_records, records_beside, write_detached
+from llamafile_format.vouching.tail import Made, append_records, records_beside, write_detached
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import Signer
@@ -143,6 +144,7 @@ def sign(
     already: tuple[str, ...] = ()
 
     def make(container: Container, records: tuple[Record, ...], number: int) -> Made:
+        """The records of all parties, unless they have said the same before."""
         nonlocal already
         known = (*records, *records_beside(what)) if detached else records
         already = () if force else _already(order, container, known)

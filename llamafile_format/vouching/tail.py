@@ -26,6 +26,7 @@ from llamafile_format.output.publish import output
 from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import copy, refuse_changed, write_at
 from llamafile_format.prefix.bootstrap import HEADER_SIZE
+from llamafile_format.progress import Progress, counted
 from llamafile_format.rules import Layer, Severity, rule
 from llamafile_format.signing.records.record import (
     MAX_RECORD,
@@ -37,7 +38,7 @@ from llamafile_format.signing.records.record import (
     record_file,
     record_path,
 )
-from llamafile_format.source import ByteSource, Range
+from llamafile_format.source import BytesSource, Chain, Window
 from llamafile_format.source.pending import real_path, refuse_pending
 from llamafile_format.zip.archive import MAX_DIRECTORY, MAX_ENTRIES
 from llamafile_format.zip.writer import directory_record, end_records, local_header, place
@@ -46,8 +47,6 @@ Made = Sequence[tuple[RecordKind, bytes]]
 """Kind and bytes of the records to append, in order."""
 Maker = Callable[[Container, tuple[Record, ...], int], Made]
 """Makes them from the open container, the records that it has, and the number that the first new one will get."""
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +111,14 @@ def _write_new(path: Path, target: Path, make: Made | Maker, *, force: bool, pro
         raise UsageError(f"{target} is the input itself", hint="without -o it is changed in place")
     refuse_pending(target)
     with open_container(path) as container:
-        source, done = container.origin, 0  # as it is: a converted launcher stays converted
+        source = container.origin  # as it is: a converted launcher stays converted
         append = _plan(container, make)
         mode = 0o777 if container.manifest is not None and container.manifest.prefix.size else 0o666
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            if progress:
-                progress(done, append.start)
 
         require_room(target.parent, [source], len(append.data))
         with output(target, force=force, mode=mode) as file:
             os.ftruncate(file, append.size)
-            copy(source, 0, append.start, file, 0, progress=advance)
+            copy(source, 0, append.start, file, 0, progress=counted(progress, append.start))
             write_at(file, append.start, append.data)
             refuse_changed(source)
         return _result(target, container, append, "new file")
@@ -175,7 +168,8 @@ def _plan(container: Container, make: Made | Maker) -> _Append:
     made = make(container, records, number) if callable(make) else make
     append = lay_out(container, records, made)
     if made:
-        with open_container(Appended(container.source, append.start, append.data)) as changed:
+        front = Window(container.source, 0, append.start)
+        with open_container(Chain(container.name, [front, BytesSource(append.data)])) as changed:
             _refuse_malformed(changed, new=True)
     return append
 
@@ -224,31 +218,6 @@ def _probes(start: int) -> list[int]:
     """Manifest and earlier records stand directly in front of ``start``; behind the convertible header, the prefix."""
     near = max(0, start - PROBE)
     return [near] if near < HEADER_SIZE + PROBE else [HEADER_SIZE, near]
-
-
-class Appended:
-    """``source`` up to ``start``, then ``data``: the file that is about to be written."""
-
-    def __init__(self, source: ByteSource, start: int, data: bytes) -> None:
-        self._source = source
-        self._start = start
-        self._data = data
-        self.name = source.name
-        self.size = start + len(data)
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """See :class:`ByteSource`."""
-        front = self._source.read_at(offset, min(length, self._start - offset)) if offset < self._start else b""
-        at = max(0, offset - self._start)
-        return front + self._data[at : at + length - len(front)]
-
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """See :class:`ByteSource`."""
-        buffer[:] = self.read_at(offset, len(buffer))
-
-    def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
-        """See :class:`ByteSource`."""
-        return [self.read_at(offset, length) for offset, length in ranges]
 
 
 def detached_path(file: str | os.PathLike[str], number: int, kind: RecordKind) -> Path:

@@ -15,12 +15,13 @@ from pathlib import Path
 
 from llamafile_format.container import Container, open_container
 from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.progress import Progress
 from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.record import Record, RecordKind
 from llamafile_format.signing.time.timestamp_request import Query, accept_response, build_query
 from llamafile_format.signing.time.timestamps import Token, digest, read_response, stamped
 from llamafile_format.signing.trust.material import Material, encode_material
-from llamafile_format.vouching.tail import AppendResult, Made, Progress, append_records, open_checked, write_detached
+from llamafile_format.vouching.tail import AppendResult, Made, append_records, open_checked, write_detached
 
 DEFAULT_DIGEST = "sha256"
 
@@ -136,6 +137,7 @@ def attach(
     alone = (read_detached(signature),) if signature is not None else ()
 
     def make(container: Container, records: tuple[Record, ...], _number: int) -> Made:
+        """The stamp as a record, once it is known what it stamps."""
         found = stamped(stamping.token, alone or records, container.size)
         if found is None:
             raise FormatError(

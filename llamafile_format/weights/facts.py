@@ -158,9 +158,11 @@ def describe(gguf: Gguf) -> ModelFacts:
     size = sum(share.size for share in mix)
 
     def text(key: str) -> str | None:
+        """The text at ``key``, if it is there and short."""
         return gguf.text(key, SHORT)
 
     def of_model(key: str) -> str:
+        """``key`` as this architecture names it."""
         return f"{architecture}.{key}"
 
     return ModelFacts(

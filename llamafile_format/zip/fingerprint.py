@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llamafile_format.zip.entry import Entry, extra_fields
 from llamafile_format.zip.records import EXTRA_ZIP64, FLAG_UTF8, SENTINEL32
-from llamafile_format.zip.writer import DOS_DATE, DOS_TIME
+from llamafile_format.zip.writer import CANONICAL
 
 EXTRA_NTFS = 0x000A
 ZIPALIGN_HOLE = 24  # bytes that zipalign leaves behind each member: it advances by the length of the wrong header
@@ -24,6 +24,9 @@ def writer_of(entry: Entry) -> str:
         return "zipobj"
     if not kinds and record.external_attributes == 0 and entry.path.startswith(".symtab"):
         return "apelink"
-    if record.version_made == _MADE_UNIX_45 and (record.dos_time, record.dos_date) == (DOS_TIME, DOS_DATE):
+    if record.version_made == _MADE_UNIX_45 and (record.dos_time, record.dos_date) == (
+        CANONICAL.dos_time,
+        CANONICAL.dos_date,
+    ):
         return "llamafile-format"
     return "other"

@@ -160,6 +160,7 @@ def _read_zip64(source: ByteSource, eocd_offset: int, findings: list[Finding]) -
         return None
 
     def broken(why: str) -> None:
+        """Note that the Zip64 record cannot be used."""
         findings.append(Finding("LF2009", Where(at, LOCATOR.size, field="zip64"), {"why": why, "offset": record_at}))
 
     if record_at + EOCD64.size > at:

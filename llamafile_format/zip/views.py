@@ -195,6 +195,7 @@ def _open_weights(source: ByteSource, directory: Directory, record: _Record) -> 
     path = decode_name(record.name)
 
     def refused(text: str) -> View:
+        """A view that shows nothing, and why."""
         return View(directory, errors={path: text})
 
     if record.method != STORED:

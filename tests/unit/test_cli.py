@@ -43,7 +43,6 @@ def test_exit_codes_of_verify(packed: Path, tmp_path: Path) -> None:
     run("verify", other, code=3)
     run("verify", tmp_path / "absent", code=4)
     run("verify", cut, code=4)
-    run("verify", tmp_path, code=4)
     run("verify", "--level", "thorough", packed, code=2)
     run("verify", code=2)
 

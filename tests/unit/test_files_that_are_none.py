@@ -111,6 +111,8 @@ def test_one_line_and_code_4(
 ) -> None:
     tail = [str(companions)] if words == "diff" else TAILS.get(words, [])
     for make in KINDS:
+        if make is folder and words == "verify":  # means what is in it
+            continue
         path = Path(f"{make.__name__}.gguf")
         make(path)
         check(words, path, *typed([*words.split(), str(path), *tail], monkeypatch, capsys))

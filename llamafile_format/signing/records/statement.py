@@ -13,6 +13,7 @@ from typing import Any
 from llamafile_format.errors import FormatError
 from llamafile_format.manifest.canonical import decode, encode
 from llamafile_format.manifest.model import MANIFEST_PATH, SIGNATURES_FOLDER, Manifest
+from llamafile_format.plain_json import plain, stated_fields
 from llamafile_format.signing.records.strict_json import fields_of, wrong
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -59,16 +60,7 @@ class Annotations:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object."""
-        value: dict[str, Any] = {
-            "cosigners": sorted(self.cosigners),
-            "covered": self.covered,
-            "format": FORMAT,
-            "manifest_sha256": self.manifest_sha256,
-            "revision": self.revision,
-        }
-        if self.declared_time:
-            value["declared_time"] = self.declared_time
-        return value
+        return {**stated_fields(self), "cosigners": sorted(self.cosigners), "format": FORMAT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +103,7 @@ def oms_statement(resources: Sequence[Resource], annotations: Annotations, *, na
 
 def countersignature(records: Sequence[Signed], annotations: Annotations, *, name: str = "") -> bytes:
     """The payload of a ``cnt`` record: the manifest and every earlier record, in file order."""
-    listed = [{"path": each.path, "sha256": each.sha256, "size": each.size} for each in records]
-    return _statement(COUNTERSIGNATURE, {"records": listed}, annotations.manifest_sha256, annotations, name)
+    return _statement(COUNTERSIGNATURE, {"records": plain(records)}, annotations.manifest_sha256, annotations, name)
 
 
 def attestation(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from llamafile_format.progress import Progress
 from llamafile_format.signing.time.timestamps import hash_name
 from llamafile_format.source import ByteSource
 
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all)."""
 _PIECE = 4 << 20
 
 

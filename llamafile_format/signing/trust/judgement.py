@@ -57,6 +57,7 @@ class _Search:
     unchecked: str = ""
 
     def say(self, rule: str, **args: Value) -> None:
+        """Note a finding about this record."""
         self.findings.append(Finding(rule, Where(member=self.path), {"path": self.path, **args}))
 
 

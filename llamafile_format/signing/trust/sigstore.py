@@ -105,6 +105,7 @@ def _verifier(rule: SigstoreRule) -> Callable[[TrustedRoot, Mapping[str, Any], b
         raise FormatError("a Sigstore rule needs an identity and an issuer", clause="13.9.11")
 
     def check(root: TrustedRoot, bundle: Mapping[str, Any], payload: bytes) -> None:
+        """FormatError unless the bundle holds for ``payload`` under ``root``, by the identity of the rule."""
         signing = {"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json"}  # for signers; wanted by form
         config = {"mediaType": CONFIG_TYPE, "trustedRoot": root.value, "signingConfig": signing}
         try:

@@ -188,10 +188,12 @@ def _authorities(purpose: Purpose) -> verification.ExtensionPolicy:
     wanted = _oid(purpose)
 
     def may_sign(_policy: Policy, authority: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+        """ValueError if ``authority`` may not sign certificates; a certificate that says nothing may."""
         if usage is not None and not usage.key_cert_sign:
             raise ValueError(f"the key of {_name(authority)} may not sign certificates")
 
     def for_this(_policy: Policy, authority: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
+        """ValueError if ``authority`` is confined to other purposes."""
         # an authority confined to web servers cannot make certificates for anything else
         if usage is not None and wanted not in usage and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in usage:
             raise ValueError(f"{_name(authority)} may not make certificates for {purpose.value}")
