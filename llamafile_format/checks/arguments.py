@@ -81,7 +81,7 @@ def _is_local_host(objection: Objection) -> bool:
     """Listening where a server listens anyway is nothing to object to, for engines that need to be told."""
     option = objection.option
     local = option.name == "--host" and option.values and _LOCAL.fullmatch(option.values[0])
-    return bool(local) and objection.sort is Sort.VALUE
+    return bool(local) and objection.sort in (Sort.VALUE, Sort.FORM)
 
 
 def check_arguments(
