@@ -95,6 +95,7 @@ def _arguments(container: Container, member: MemberFacts, deep: bool) -> Iterato
         return
 
     def read(path: str) -> tuple[int, bytes] | None:
+        """The place and text of another member."""
         opened = next((other for other in container.members if other.path == path), None)
         if opened is None or opened.offset < 0 or opened.size > MAX_TEXT:
             return None

@@ -196,6 +196,7 @@ def decide(archive: Described) -> WillRun:
     companions = model is not None and model.why in (Why.DEFAULT, Why.FIRST)
 
     def beside(role: str) -> tuple[Chosen, ...]:
+        """What goes with the default model."""
         """What is taken along without being named: only with a model that was not named either."""
         return _companions(archive, role) if companions else ()
 

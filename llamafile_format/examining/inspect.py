@@ -263,6 +263,7 @@ def _arguments(will: WillRun, size: int) -> tuple[ArgumentsView, ...]:
 
 def _will_run(will: WillRun) -> WillRunView:
     def view(chosen: Chosen | None) -> ChosenView | None:
+        """One choice."""
         return None if chosen is None else ChosenView(chosen.member, chosen.why.value, chosen.text)
 
     return WillRunView(

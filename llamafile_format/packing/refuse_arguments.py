@@ -31,6 +31,7 @@ def refuse_arguments(contents: Sequence[Content], dialect: Dialect, *, written: 
     by_path = {content.path: content for content in contents}
 
     def read(path: str) -> tuple[int, bytes] | None:
+        """The text of a member to be; its place is not known yet."""
         content = by_path.get(path)
         return (0, bytes_of(content, MAX_TEXT)) if content is not None and content.source.size <= MAX_TEXT else None
 
