@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
@@ -15,6 +14,8 @@ from llamafile_format.packing import FLAVOURS, PROFILES, Include, include_of, pa
 from llamafile_format.reports import printable
 
 WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bits wide, whatever the program is
+
+MAX_ARGUMENTS = 1 << 20  # bytes
 
 
 @click.command("pack")
@@ -127,7 +128,7 @@ def command(
             force=force,
             progress=callback,
         )
-    if result.size > WINDOWS_LIMIT and not result.notes and prefix not in ("", "none", "launcher"):
+    if result.size > WINDOWS_LIMIT and not result.extra and prefix not in ("", "none", "launcher"):
         click.echo(
             f"note: Windows starts no file of more than {WINDOWS_LIMIT} bytes; for Windows, use: "
             f"llamafile-format repack {printable(str(result.path))} --split-weights -o NAME.exe",
@@ -153,7 +154,21 @@ def read_args(args: str | None, args_file: str) -> str | None:
     """The text of ``--args`` or of the file in ``--args-file``; None if neither is given."""
     if args is not None and args_file:
         raise UsageError("--args and --args-file exclude each other")
-    return Path(args_file).read_text("utf-8") if args_file else args
+    return _text(args_file) if args_file else args
+
+
+def _text(path: str) -> str:
+    """The arguments in the file ``path``, which may be a pipe. UsageError if they are no text of ours."""
+    with open(path, "rb") as file:
+        data = file.read(MAX_ARGUMENTS + 1)
+    if len(data) > MAX_ARGUMENTS:
+        raise UsageError(f"{path} has more than {MAX_ARGUMENTS} bytes, and is no list of arguments")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path} is no text: byte {error.start} is not UTF-8", hint="write arguments in UTF-8"
+        ) from None
 
 
 def with_roles(includes: list[Include], roles: tuple[str, ...]) -> list[Include]:

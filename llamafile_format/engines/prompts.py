@@ -66,7 +66,9 @@ def read_prompts(path: Path) -> Prompts:
     prompts = _prompts(Fields(value, "", faults))
     wrong = [*faults.found, *((name, "there is no such field") for name in faults.unknown)]
     if wrong:
-        raise FormatError(f"{path}: {wrong[0][0]}: {wrong[0][1]}", clause="15.7", hint="see spec/1.0, 15.7")
+        raise FormatError(
+            f"{path}: {wrong[0][0]}: {wrong[0][1]}", clause="15.7", hint="their form: llamafile-format rule 15.7"
+        )
     return prompts
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TensorRow,
     )
     from llamafile_format.examining.many import OURS, expand
+    from llamafile_format.examining.salvage import Found, State, salvage
     from llamafile_format.examining.verify import examine, verify
 
 open_door(
@@ -52,6 +53,7 @@ open_door(
             "TensorRow",
         ),
         "many": ("OURS", "expand"),
+        "salvage": ("Found", "State", "salvage"),
         "verify": ("examine", "verify"),
     },
 )

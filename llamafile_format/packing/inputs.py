@@ -61,7 +61,7 @@ def check_name(path: str) -> str:
 def check_role(role: str) -> str:
     """``role`` if the user may give it; UsageError with the list otherwise."""
     if not known(role) or role in _RESERVED_ROLES:
-        raise UsageError(f"{role!r} is not a role that can be given", hint="see spec/1.0, 11.2 for the roles")
+        raise UsageError(f"{role!r} is not a role that can be given", hint="the roles: llamafile-format rule 11.2")
     return role
 
 
@@ -180,9 +180,11 @@ def read_recipe(path: Path) -> Mapping[str, Any]:
     if not isinstance(value, dict) or value.get("format") != RECIPE_FORMAT:
         raise UsageError(f"{path} is not a recipe", hint=f"its first line should be `format: {RECIPE_FORMAT}`")
     if unknown := sorted(str(key) for key in value.keys() - _RECIPE_FIELDS):
-        raise UsageError(f"{path} has unknown fields: {', '.join(unknown)}", hint="see spec/1.0, 8.1.4")
+        raise UsageError(
+            f"{path} has unknown fields: {', '.join(unknown)}", hint="its fields: llamafile-format rule 8.1.4"
+        )
     for key, found in value.items():
         kind = _RECIPE_KINDS.get(str(key), str)
         if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
-            raise UsageError(f"{path}: {key} cannot be {found!r}", hint="see spec/1.0, 8.1.4 for the form of a recipe")
+            raise UsageError(f"{path}: {key} cannot be {found!r}", hint="their form: llamafile-format rule 8.1.4")
     return value

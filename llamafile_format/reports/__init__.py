@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from llamafile_format.door import open_door
 
 if TYPE_CHECKING:
+    from llamafile_format.reports.clause_text import clause_lines
     from llamafile_format.reports.escape import printable
-    from llamafile_format.reports.explain import explain_json, explain_text
+    from llamafile_format.reports.explain import explain_clauses, explain_json, explain_text
     from llamafile_format.reports.html import page
     from llamafile_format.reports.inspect_json import field_text, inspection_json, inspection_value
     from llamafile_format.reports.inspect_lists import entry_lines, key_lines, map_lines, tensor_lines
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 open_door(
     __name__,
     {
+        "clause_text": ("clause_lines",),
         "escape": ("printable",),
-        "explain": ("explain_json", "explain_text"),
+        "explain": ("explain_clauses", "explain_json", "explain_text"),
         "html": ("page",),
         "inspect_json": ("field_text", "inspection_json", "inspection_value"),
         "inspect_lists": ("entry_lines", "key_lines", "map_lines", "tensor_lines"),
