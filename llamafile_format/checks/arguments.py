@@ -91,13 +91,14 @@ def check_arguments(
     members: Mapping[str, str] | None = None,
     engines: Iterable[tuple[str, str]] = (),
     read: Read | None = None,
+    classic: bool = False,
     base_offset: int = 0,
     member: str = ".args",
 ) -> list[Finding]:
     """All findings about an arguments member. ``base_offset`` is the absolute offset of ``data``.
 
     ``members`` are roles by path, ``engines`` names and versions of the builds in the file; ``read`` gives members that
-    an option opens as text.
+    an option opens as text. ``classic`` tells a legacy llamafile: whoever wrote it knew no list of options.
     """
     parsed = parse(data, dialect, base_offset=base_offset, member=member)
     found = list(parsed.findings)
@@ -105,7 +106,7 @@ def check_arguments(
         return found
     if parsed.rest is None:
         found.append(Finding("LF6101", Where(base_offset, len(data), member=member)))
-    place = _Place(base_offset, member, members or {}, parsed)
+    place = _Place(base_offset, member, members or {}, parsed, classic or dialect is not Dialect.NATIVE)
     found += _other_dialect(data, parsed, place)
     found += _tokens(parsed, place)
     judged = judge_arguments(parsed, place.members, engines)
@@ -125,6 +126,7 @@ class _Place:
     member: str
     members: Mapping[str, str]
     parsed: Arguments
+    classic: bool
 
     def at(self, rule: str, token: Token, args: Mapping[str, Value] | None = None) -> Finding:
         """A finding about ``token``; without ``args`` the message names the token."""
@@ -157,13 +159,13 @@ def _options(judged: Judged, place: _Place) -> Iterator[Finding]:
         token = judged.parsed.tokens[option.first]
         value = option.values[0] if option.values else "nothing"
         reason = objection.reason or (suggestion(option, judged.choice.table) if index < MAX_SUGGESTIONS else "")
-        if not reason and judged.parsed.dialect is not Dialect.NATIVE:
+        if not reason and place.classic:
             reason = "it is not on the list"
         args: dict[str, Value] = {"option": option.written[:200], "value": value[:200], "reason": reason}
-        if judged.parsed.dialect is Dialect.NATIVE:
-            yield place.at(_NATIVE[objection.sort], token, args)
-        else:
+        if place.classic:
             yield _foreign(objection, place, args)
+        else:
+            yield place.at(_NATIVE[objection.sort], token, args)
 
 
 def _foreign(objection: Objection, place: _Place, args: dict[str, Value]) -> Finding:

@@ -109,6 +109,7 @@ def _arguments(container: Container, member: MemberFacts, deep: bool) -> Iterato
         members={entry.path: entry.role for entry in archive.entries},
         engines=engines_of(archive.entries),
         read=read,
+        classic=container.manifest is None,
         base_offset=member.offset,
         member=member.path,
     )

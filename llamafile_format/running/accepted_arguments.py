@@ -28,11 +28,11 @@ def refuse_unaccepted(container: Container, accept: Sequence[str] = ()) -> None:
     engines = engines_of(archive.entries)
     parsed = parse(archive.arguments, archive.dialect)
     found = list(judge_arguments(parsed, members, engines).objections)
-    native = archive.dialect is Dialect.NATIVE
+    native = archive.dialect is Dialect.NATIVE and archive.manifest
     if not native:  # a build of ours reads them by its own grammar
         again = parse(archive.arguments, Dialect.NATIVE)
         objections = judge_arguments(again, members, engines).objections
-        found += [each for each in objections if not _default_by_name(each, again, members)]
+        found = [each for each in (*found, *objections) if not _default_by_name(each, again, members)]
     left = [each for each in found if native or not _is_accepted(each.option, accept)]
     if left:
         raise FormatError(
