@@ -12,10 +12,11 @@ TRAINING := .venv-exhibit
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo test lint bench vectors share exhibit lock clean
+.PHONY: help demo demo-real test lint bench vectors share exhibit lock clean
 
 help:
 	@echo 'make demo     pack, inspect, verify, damage, repack and extract a real language model; leaves demo/'
+	@echo 'make demo-real  the same with a genuine chat model, fetched by digest (93 MB); leaves demo-real/'
 	@echo 'make test     lint, then every test, the slow ones too (PYTEST_ARGS="-m '\''not slow'\''" for a quick run)'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the figures that the project promises, measured here'
@@ -27,6 +28,9 @@ help:
 
 demo: $(DEMO)/.ready
 	$(DEMO)/bin/python examples/demo.py
+
+demo-real: $(DEMO)/.ready
+	$(DEMO)/bin/python examples/demo_real.py
 
 test: lint
 	$(DEV)/bin/python -m pytest -n 2 $(PYTEST_ARGS)

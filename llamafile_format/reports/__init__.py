@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from llamafile_format.reports.replay_json import record_json, replay_json
     from llamafile_format.reports.replay_text import record_text, replay_text
     from llamafile_format.reports.stamp import stamp_json, stamp_lines
-    from llamafile_format.reports.verify_json import report_json, reports_json
+    from llamafile_format.reports.verify_json import report_json, report_value, reports_json
     from llamafile_format.reports.verify_lines import WORST_FIRST, answer, report_line, summary_line
-    from llamafile_format.reports.verify_text import report_text
+    from llamafile_format.reports.verify_text import report_text, trial_lines
 
 open_door(
     __name__,
@@ -36,8 +36,8 @@ open_door(
         "replay_json": ("record_json", "replay_json"),
         "replay_text": ("record_text", "replay_text"),
         "stamp": ("stamp_json", "stamp_lines"),
-        "verify_json": ("report_json", "reports_json"),
+        "verify_json": ("report_json", "report_value", "reports_json"),
         "verify_lines": ("WORST_FIRST", "answer", "report_line", "summary_line"),
-        "verify_text": ("report_text",),
+        "verify_text": ("report_text", "trial_lines"),
     },
 )

@@ -357,7 +357,7 @@ def _finding(finding: Finding) -> Markup:
             f"{row.id}, {row.severity.value}, clause {row.clause}" + "".join(f", {text}" for text in place if text),
             class_="caption",
         ),
-        el("p", f"What to do: {row.remedy}", class_="caption")
+        el("p", f"What to do: {row.advise(finding)}", class_="caption")
         if row.severity is not Severity.INFO or row.undetermined
         else None,
         class_=f"finding {row.severity.value}",

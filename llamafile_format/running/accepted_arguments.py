@@ -1,4 +1,4 @@
-"""Arguments that a file brings and its user did not write: what is started with them, and what is not (14.3.9)."""
+"""Arguments that a file brings and its user did not write: what is started with them, and what is not (14.3.11)."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def refuse_unaccepted(container: Container, accept: Sequence[str] = ()) -> None:
     if left:
         raise FormatError(
             f"{container.name} was not started: its arguments hold {_told(left)}",
-            clause="14.3.9",
+            clause="14.3.11",
             hint="`repack --drop-args NAME` takes an option out"
             + ("" if native else "; `--accept-args NAME` lets the file set it"),
         )
 
 
 def _default_by_name(objection: Objection, parsed: Arguments, members: Mapping[str, str]) -> bool:
-    """True for ``-m NAME`` of a classic engine, if the model is named anew behind it (14.3.4)."""
+    """True for ``-m NAME`` of a classic engine, if the model is named anew behind it (14.3.5)."""
     option = objection.option
     named = objection.sort is Sort.FILE and option.name == "--model" and members.get(option.values[0]) == "weights"
     return named and (parsed.rest is None or parsed.rest >= option.end)

@@ -54,7 +54,7 @@ def grammar_member() -> bytes:
 
 @vector(
     "unknown-engine",
-    rules="LF6127",
+    rules="LF3330 LF6127",
     valid="undetermined",
     comment="An engine whose options no table lists: what all engines have in common is allowed.",
 )
@@ -64,7 +64,7 @@ def unknown_engine() -> bytes:
 
 @vector(
     "unknown-engine-other-option",
-    rules="LF6120 LF6127",
+    rules="LF3330 LF6120 LF6127",
     layer="content",
     comment="The same, with an option that not all engines have.",
 )
