@@ -31,7 +31,7 @@ class Vote:
 
     ``names`` are the principals of its certificate. ``level`` says how well its time is proven; ``made`` is when it was
     made, by its signer's word or Sigstore's, None if neither says. ``cosigners`` are the key ids that it declares.
-    ``about`` are the digests of the weights that it vouches for, None if it vouches for the whole file.
+    ``about`` are the digests of the members that it vouches for, None if it vouches for the whole file.
     """
 
     path: str
@@ -174,10 +174,10 @@ def _covered(vote: Vote, halves: Sequence[Vote]) -> bool:
     """True if ``halves`` speak about everything that ``vote`` speaks about."""
     if any(half.about is None for half in halves):
         return True
-    return bool(halves) and vote.about is not None and vote.about <= _weights_of(halves)
+    return bool(halves) and vote.about is not None and vote.about <= _named_by(halves)
 
 
-def _weights_of(votes: Iterable[Vote]) -> frozenset[str]:
+def _named_by(votes: Iterable[Vote]) -> frozenset[str]:
     return frozenset[str]().union(*(vote.about or frozenset() for vote in votes))
 
 
@@ -187,12 +187,13 @@ def _of_some_weights(standing: Sequence[Vote], weights: Mapping[str, str]) -> di
     *Why:* a genuine signature of a release and its card would lend the publisher's name to other weights beside them.
     """
     published = [vote for vote in standing if vote.about is not None]
-    covered = _weights_of(published)
+    covered, wanted = _named_by(published), frozenset(weights.values())
     left = [path for path, digest in weights.items() if digest not in covered]
     more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
     partly = f"it holds for what it names, but nobody trusted has published {', '.join(left[:_NAMED])}{more}"
-    reasons = {vote.path: partly if vote.about else "it names none of the weights in this file" for vote in published}
-    return {vote.path: reasons[vote.path] for vote in published if weights and (left or not vote.about)}
+    none = "it names none of the weights in this file"
+    speaks = {vote.path: bool(wanted & (vote.about or frozenset())) for vote in published}
+    return {path: partly if about else none for path, about in speaks.items() if wanted and (left or not about)}
 
 
 @dataclass(frozen=True, slots=True)
