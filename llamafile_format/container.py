@@ -27,7 +27,7 @@ from llamafile_format.source import ByteSource, FileSource, Window, open_source
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.spans import Span
 from llamafile_format.zip.attribution import attribute
-from llamafile_format.zip.engine import EngineDirectory, engine_records
+from llamafile_format.zip.engine_archive import EngineArchive, engine_records
 from llamafile_format.zip.names import is_weights_name
 from llamafile_format.zip.reader import Archive, Entry, Generation, find_generations, read_archive
 from llamafile_format.zip.records import DEFLATED, STORED
@@ -161,7 +161,7 @@ class Container:
         return tuple(self.source.read_at(entry.record_offset, entry.record.length) for entry in found.carried)
 
     @cached_property
-    def engine_directory(self) -> EngineDirectory:
+    def engine_directory(self) -> EngineArchive:
         """The engine's own ZIP, read again from the prefix that the manifest describes (clause 4.10)."""
         assert self.manifest is not None
         prefix = self.manifest.prefix

@@ -86,3 +86,10 @@ def forged(change: Callable[[list[Part]], Any] | None = None, genuine: Tail | No
     tail = Tail(container(Spec(chosen, **{"labels": LABELS, **spec})))
     tail.records = (genuine or Tail(unsigned()).oms(CURATOR)).records
     return tail.done()
+
+
+def refused(data: bytes, *wanted: str, trust: str = "curator", level: str = "exhaustive") -> None:
+    """``data`` is not believed, and one of the rules ``wanted`` is among those that say why."""
+    report = verify(data, trust, level=level)
+    assert not is_authentic(report)
+    assert rules(report) & set(wanted), sorted(rules(report))

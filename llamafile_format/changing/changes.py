@@ -47,7 +47,7 @@ from llamafile_format.packing import (
     without_second_digest,
 )
 from llamafile_format.packing import asset_of as asset_digests
-from llamafile_format.zip.engine import engine_records
+from llamafile_format.zip.engine_archive import engine_records
 from llamafile_format.zip.entry import Entry
 from llamafile_format.zip.names import collisions, is_reserved
 

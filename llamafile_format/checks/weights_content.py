@@ -12,7 +12,7 @@ from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.weights.facts import PER_LAYER_MAX, per_layer
 from llamafile_format.weights.gguf_limits import FINDINGS_PER_RULE
 from llamafile_format.weights.gguf_model import INTEGER_TYPES, ArrayValue, Gguf, ValueType
-from llamafile_format.weights.roles import GgufKind, recognise_kind
+from llamafile_format.weights.purpose import GgufKind, recognise_kind
 
 ARCHITECTURE = re.compile(r"[a-z0-9_.-]{1,64}\Z")
 BLOCKS_MAX = 512

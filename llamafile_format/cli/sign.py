@@ -117,7 +117,7 @@ def _attestation(path: str | None, predicate_type: str | None) -> Attestation | 
         return None
     if path is None or predicate_type is None:
         raise UsageError("an attestation is a predicate and its type", hint="name both: --attest and --predicate-type")
-    from llamafile_format.manifest.canonical import decode
+    from llamafile_format.manifest.canonical_json import decode
 
     with open(path, "rb") as file:
         data = file.read(MAX_PREDICATE + 1)

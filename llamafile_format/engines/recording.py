@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llamafile_format.engines import facts, pin_writer, swhid
+from llamafile_format.engines import knowledge, pin_writer, swhid
 from llamafile_format.engines.build import Built
 from llamafile_format.engines.packed import compress
 from llamafile_format.engines.page import ARCHIVE, BuiltPage
@@ -40,7 +40,7 @@ def record_sources(pin: Pin, work: Path) -> Pin:
     upstream = Path(fill(pin.upstream.folder, places))
     check_upstream(pin, upstream)
     text = pin_writer.text_of(pin)
-    text = pin_writer.with_facts(text, facts.architectures(upstream), facts.tensor_types(upstream))
+    text = pin_writer.with_facts(text, knowledge.architectures(upstream), knowledge.tensor_types(upstream))
     for own in pin.own:
         text = pin_writer.with_swhid(text, own.id, swhid.of_path(pin.folder / own.path))
     return pin_writer.rewrite(pin, text)

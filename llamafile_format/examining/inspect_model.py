@@ -62,7 +62,7 @@ def member_model(container: Container, member: MemberFacts, report: Report, budg
 def bare_model(source: ByteSource, budget: RowBudget) -> tuple[ModelView, tuple[Finding, ...]]:
     """The model that is the whole of ``source``, and the findings of a check of its header."""
     gguf, findings = check_gguf(source, deep=False)
-    from llamafile_format.weights.roles import recognise_role
+    from llamafile_format.weights.purpose import recognise_role
 
     return _view(gguf, ("", recognise_role(gguf), 0), findings, budget), tuple(findings)
 

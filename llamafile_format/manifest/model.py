@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llamafile_format.manifest.canonical import encode
+from llamafile_format.manifest.canonical_json import encode
 from llamafile_format.plain_json import stated_fields
 
 FORMAT = "llamafile"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Value, Where
-from llamafile_format.manifest.canonical import decode
+from llamafile_format.manifest.canonical_json import decode
 from llamafile_format.manifest.model import (
     FORMAT,
     MAX_MANIFEST,

@@ -267,7 +267,7 @@ def prefix_content_of(engine: ByteSource, contents: Sequence[Content], *, archiv
     if not engine.size:
         return PrefixContent("none", engine)
     from llamafile_format.prefix.identify import identify
-    from llamafile_format.zip.engine import engine_records
+    from llamafile_format.zip.engine_archive import engine_records
 
     found = engine_records(engine, engine.size, taken=[content.path for content in contents] + [README_PATH])
     kind = identify(engine).kind.value

@@ -22,7 +22,7 @@ from llamafile_format.reports.escape import printable
 from llamafile_format.reports.numbers import grouped, in_words, plural, size_text, span_of
 from llamafile_format.rules import Severity, rule
 from llamafile_format.weights.facts import ModelFacts
-from llamafile_format.weights.roles import GgufKind
+from llamafile_format.weights.purpose import GgufKind
 
 _SAFE = re.compile(r"[\w@%+=:,./${}-]+", re.ASCII)
 

@@ -27,7 +27,7 @@ from llamafile_format.signing.records.statement import (
     covered_resources,
     read_statement,
 )
-from llamafile_format.vouching.tail import AppendResult, Made, append_records, open_checked
+from llamafile_format.vouching.append import AppendResult, Made, append_records, open_checked
 
 MAX_BUNDLE = 4 * MAX_RECORD  # bytes: as many blanks as anybody writes into JSON
 

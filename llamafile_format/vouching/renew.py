@@ -21,7 +21,7 @@ from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.record import Record
 from llamafile_format.signing.time.prefix_digests import prefix_digests
 from llamafile_format.signing.time.timestamp_request import Query, build_query
-from llamafile_format.vouching.tail import Made, append_records, open_checked
+from llamafile_format.vouching.append import Made, append_records, open_checked
 from llamafile_format.vouching.timestamp import (
     Request,
     Stamping,

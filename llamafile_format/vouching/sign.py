@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llamafile_format.checks.attested import BEHAVIOUR
 from llamafile_format.container import Container
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.packing import declared_text
@@ -31,7 +32,7 @@ from llamafile_format.signing.records.statement import (
     oms_statement,
     read_statement,
 )
-from llamafile_format.vouching.tail import Made, append_records, records_beside, write_detached
+from llamafile_format.vouching.append import Made, append_records, records_beside, write_detached
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import Signer
@@ -46,6 +47,11 @@ class Attestation:
 
     predicate_type: str
     predicate: Mapping[str, Any]
+
+
+def attestation_of(record: bytes) -> Attestation:
+    """The attestation that says: this behaviour record, YAML by 15.2, was made of this file."""
+    return Attestation(BEHAVIOUR, {"record": record.decode("utf-8")})
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from llamafile_format.signing.time.timestamp_request import Query, accept_respon
 from llamafile_format.signing.time.timestamps import Token, digest, read_response, stamped
 from llamafile_format.signing.trust.material import Material, encode_material
 from llamafile_format.signing.x509.belonging import belonging
-from llamafile_format.vouching.tail import AppendResult, Made, append_records, open_checked, write_detached
+from llamafile_format.vouching.append import AppendResult, Made, append_records, open_checked, write_detached
 
 DEFAULT_DIGEST = "sha256"
 

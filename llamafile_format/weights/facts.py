@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from llamafile_format.specdata import spec_yaml
 from llamafile_format.weights.gguf_model import INTEGER_TYPES, Gguf, TextValue
-from llamafile_format.weights.roles import GgufKind, recognise_kind, recognise_role
+from llamafile_format.weights.purpose import GgufKind, recognise_kind, recognise_role
 from llamafile_format.weights.tensor_types import type_name
 
 __all__ = ["ModelFacts", "describe", "per_layer", "recognise_role"]

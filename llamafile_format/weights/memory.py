@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from llamafile_format.weights.facts import ModelFacts, describe, per_layer
 from llamafile_format.weights.gguf_model import Gguf
-from llamafile_format.weights.roles import GgufKind
+from llamafile_format.weights.purpose import GgufKind
 
 CONTEXTS = (4096, 32_768)
 BATCH = 512

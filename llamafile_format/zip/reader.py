@@ -18,7 +18,7 @@ from llamafile_format.zip.archive import (
     read_directory,
 )
 from llamafile_format.zip.archive import read_archive as _read_archive
-from llamafile_format.zip.engine import EngineDirectory, engine_records, read_engine_directory
+from llamafile_format.zip.engine_archive import EngineArchive, engine_records, read_engine_directory
 from llamafile_format.zip.entry import Entry, local_sizes
 from llamafile_format.zip.generations import find_generations, holes, recover_tail
 from llamafile_format.zip.tail import TAIL_WINDOW, Tail, Zip64End, read_tail
@@ -28,7 +28,7 @@ __all__ = [
     "MAX_ENTRIES",
     "TAIL_WINDOW",
     "Archive",
-    "EngineDirectory",
+    "EngineArchive",
     "Entry",
     "Generation",
     "Tail",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llamafile_format.engines import facts
+from llamafile_format.engines import knowledge
 from llamafile_format.engines.build import build
 from llamafile_format.engines.cache import work_folder
 from llamafile_format.engines.host import host_target
@@ -64,8 +64,8 @@ def test_the_sources_are_upstreams(pin: Pin, shop: Workshop) -> None:
     folder = Path(fill(pin.upstream.folder, {source.id: str(shop.unpack(source))}))
     check_upstream(pin, folder)
     assert pin.upstream.tree == f"swh:1:dir:{_tree(shop.obtain(source), pin.upstream.commit)}"
-    assert set(facts.architectures(folder)) == pin.architectures
-    assert set(facts.tensor_types(folder)) == pin.tensor_types
+    assert set(knowledge.architectures(folder)) == pin.architectures
+    assert set(knowledge.tensor_types(folder)) == pin.tensor_types
 
 
 def _tree(archive: Path, commit: str) -> str:

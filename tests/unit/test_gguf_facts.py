@@ -14,7 +14,7 @@ from llamafile_format.weights.facts import SplitFacts, describe, recognise_role
 from llamafile_format.weights.gguf import read_gguf
 from llamafile_format.weights.gguf_model import Gguf
 from llamafile_format.weights.memory import estimate_memory
-from llamafile_format.weights.roles import GgufKind
+from llamafile_format.weights.purpose import GgufKind
 from llamafile_format.weights.tensor_types import type_name
 from spec.vectors.generate.gguf_builder import BOOL, F32, I32, STRING, U16, U32, V3, model, model_entries, vocabulary
 from spec.vectors.generate.weights_content import adapter, projector, split

@@ -6,6 +6,7 @@ Imports are read from the sources: those in functions count, and those that only
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -184,3 +185,18 @@ def test_everything_says_what_it_is() -> None:
                 if not name.startswith("_"):
                     silent.append(f"{module}:{getattr(node, 'lineno', 1)} {name}")
     assert silent == []
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_the_plan_names_what_is_there(name: str) -> None:
+    """Every room has its paragraph; modules, folders and pages that are named exist."""
+    page = PACKAGE.parent / name
+    text = page.read_text("utf-8")
+    if name == "docs/architecture.md":
+        headings = set(" ".join(re.findall(r"^### (.*)$", text, re.MULTILINE)).replace(" and ", " ").split())
+        assert {room for room in ROOMS if (PACKAGE / room).is_dir()} <= headings
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / target).exists(), target
+    for named in re.findall(r"`(\w+/[\w/]+(?:\.py|\.yaml|/))`", text):
+        roots = (PACKAGE, PACKAGE.parent)
+        assert "NAME" in named or any((root / named).exists() for root in roots), named

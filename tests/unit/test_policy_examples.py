@@ -21,8 +21,8 @@ from llamafile_format.signing.keys.key import PublicKey
 from llamafile_format.signing.records.record import RecordKind
 from llamafile_format.signing.trust.policy_reader import read_policy
 from llamafile_format.specdata import load_yaml, spec_dir
+from llamafile_format.vouching.append import append_records
 from llamafile_format.vouching.sign import sign
-from llamafile_format.vouching.tail import append_records
 from spec.vectors.generate.signatures_keys import Key
 from spec.vectors.generate.timestamps_forge import Stamp
 from tests.laws.containers import small_container

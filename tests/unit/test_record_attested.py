@@ -23,8 +23,7 @@ from llamafile_format.running.replay import replay
 from llamafile_format.signing.keys.key_files import write_keys
 from llamafile_format.signing.records.envelope import read_bundle
 from llamafile_format.signing.records.record import RecordKind
-from llamafile_format.vouching.attested import attestation_of
-from llamafile_format.vouching.sign import Attestation, sign
+from llamafile_format.vouching.sign import Attestation, attestation_of, sign
 from tests.behaviour_samples import Fake, pack
 from tests.signing_samples import keys
 

@@ -181,8 +181,8 @@ def call(pin: Pin, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[in
 
 def test_build_record_verify(pin: Pin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llamafile_format.engines.recording.check_upstream", lambda *_: None)
-    monkeypatch.setattr("llamafile_format.engines.facts.architectures", lambda _: ["llama", "no"])
-    monkeypatch.setattr("llamafile_format.engines.facts.tensor_types", lambda _: [0, 1])
+    monkeypatch.setattr("llamafile_format.engines.knowledge.architectures", lambda _: ["llama", "no"])
+    monkeypatch.setattr("llamafile_format.engines.knowledge.tensor_types", lambda _: [0, 1])
     code, _ = call(pin, monkeypatch, "build", "engine", "--flavour", "both", "-o", str(tmp_path / "out"), "--record")
     assert code == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"native-{TARGET}", f"reference-{TARGET}"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llamafile_format.engines import facts, pin_writer
+from llamafile_format.engines import knowledge, pin_writer
 from llamafile_format.engines.pin import Build, Flavour, Page
 from llamafile_format.engines.pin_reader import load_pin, read_pin
 from llamafile_format.errors import FormatError
@@ -122,14 +122,14 @@ def write(folder: Path, name: str, text: str) -> None:
 def test_facts_are_read_from_the_sources(tmp_path: Path) -> None:
     write(tmp_path, "src/llama-arch.cpp", ARCHITECTURES)
     write(tmp_path, "ggml/include/ggml.h", TYPES)
-    assert facts.architectures(tmp_path) == ["clip", "command-r", "llama"]
-    assert facts.tensor_types(tmp_path) == [0, 1, 8]
+    assert knowledge.architectures(tmp_path) == ["clip", "command-r", "llama"]
+    assert knowledge.tensor_types(tmp_path) == [0, 1, 8]
 
 
 def test_sources_of_another_form_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "src/llama-arch.cpp", ARCHITECTURES.replace("LLM_ARCH_NAMES", "NAMES"))
     write(tmp_path, "ggml/include/ggml.h", TYPES.replace("= 9", "= 12"))  # a type that the pattern did not see
     with pytest.raises(FormatError, match="does not list architectures"):
-        facts.architectures(tmp_path)
+        knowledge.architectures(tmp_path)
     with pytest.raises(FormatError, match="does not list tensor types"):
-        facts.tensor_types(tmp_path)
+        knowledge.tensor_types(tmp_path)

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 import llamafile_format
 from llamafile_format.container import Container
-from llamafile_format.manifest.canonical import encode
+from llamafile_format.manifest.canonical_json import encode
 from llamafile_format.manifest.reader import read_manifest
 from llamafile_format.packing.inputs import _RECIPE_FIELDS, RECIPE_FORMAT
 from llamafile_format.reports.verify_json import report_json, report_value

@@ -16,7 +16,7 @@ import pytest
 import llamafile_format as lf
 from llamafile_format.checks.signatures import read_records
 from llamafile_format.errors import FormatError, UsageError
-from llamafile_format.manifest.canonical import decode, encode
+from llamafile_format.manifest.canonical_json import decode, encode
 from llamafile_format.signing.keys.key import PrivateKey, PublicKey
 from llamafile_format.signing.keys.key_files import write_keys
 from llamafile_format.signing.records.envelope import read_bundle

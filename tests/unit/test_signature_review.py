@@ -54,8 +54,8 @@ from llamafile_format.signing.x509 import certificates
 from llamafile_format.signing.x509.certificates import Purpose, verify_chain
 from llamafile_format.signing.x509.identities import Identity, NameKind
 from llamafile_format.source import BytesSource
+from llamafile_format.vouching.append import Made, append_records
 from llamafile_format.vouching.sign import Attestation, sign
-from llamafile_format.vouching.tail import Made, append_records
 from spec.vectors.generate.forge import Part, encode
 from spec.vectors.generate.load import read_vector
 from spec.vectors.generate.signatures_forge import unsigned
@@ -238,7 +238,7 @@ def test_detached_records_come_together_or_not_at_all(file: Path, monkeypatch: p
         done.append(descriptor)
         write_at(descriptor, at, data)
 
-    monkeypatch.setattr("llamafile_format.vouching.tail.write_at", full)
+    monkeypatch.setattr("llamafile_format.vouching.append.write_at", full)
     before = sorted(file.parent.iterdir())
     with pytest.raises(SourceError):
         sign(file, signing_samples.keys("p256+ml-dsa-65"), detached=True)

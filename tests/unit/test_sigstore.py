@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import pytest
 
 from llamafile_format.errors import FormatError
-from llamafile_format.manifest.canonical import encode
+from llamafile_format.manifest.canonical_json import encode
 from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.envelope import Bundle, Method, encode_bundle, pae, read_bundle, respelt
 from llamafile_format.signing.records.statement import read_statement

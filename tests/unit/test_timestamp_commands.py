@@ -23,9 +23,9 @@ from llamafile_format.signing.trust.policy import Authority as Trusted
 from llamafile_format.signing.trust.policy import key_policy
 from llamafile_format.signing.x509 import der
 from llamafile_format.source import BytesSource
+from llamafile_format.vouching.append import append_records
 from llamafile_format.vouching.renew import renew, renewal_request
 from llamafile_format.vouching.sign import sign
-from llamafile_format.vouching.tail import append_records
 from llamafile_format.vouching.timestamp import Trusting, attach, request
 from tests.authorities import Authority, make_token, stamp
 from tests.signing_samples import container, keys

@@ -28,8 +28,8 @@ from llamafile_format.signing.trust.policy import (
     Unsigned,
     key_policy,
 )
+from llamafile_format.vouching.append import append_records
 from llamafile_format.vouching.sign import sign
-from llamafile_format.vouching.tail import append_records
 from tests import authorities, signing_samples
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llamafile_format.manifest.canonical import decode, encode
+from llamafile_format.manifest.canonical_json import decode, encode
 from llamafile_format.signing.records.strict_json import bytes_of, fields_of, wrong
 
 if TYPE_CHECKING:

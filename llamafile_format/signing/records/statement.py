@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from llamafile_format.errors import FormatError
-from llamafile_format.manifest.canonical import decode, encode
+from llamafile_format.manifest.canonical_json import decode, encode
 from llamafile_format.manifest.model import MANIFEST_PATH, SIGNATURES_FOLDER, Manifest
 from llamafile_format.plain_json import plain, stated_fields
 from llamafile_format.signing.records.strict_json import fields_of, wrong

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llamafile_format.errors import FormatError
-from llamafile_format.manifest.canonical import decode, encode
+from llamafile_format.manifest.canonical_json import decode, encode
 from llamafile_format.signing.x509.cms_certificates import names
 
 FORMAT = "llamafile-validation-material/1.0"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from llamafile_format.manifest.canonical import decode
+from llamafile_format.manifest.canonical_json import decode
 from llamafile_format.signing.records.strict_json import bytes_of, fields_of, wrong
 
 CLAUSE = "13.9.10"

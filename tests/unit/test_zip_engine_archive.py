@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llamafile_format.source import BytesSource
-from llamafile_format.zip.engine import engine_records, read_engine_directory
+from llamafile_format.zip.engine_archive import engine_records, read_engine_directory
 from spec.vectors.generate.forge import End, Part, archive
 from spec.vectors.generate.legacy_shapes import engine, linked, symbols
 

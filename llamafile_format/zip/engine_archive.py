@@ -36,7 +36,7 @@ _SECRET = FLAG_ENCRYPTED | FLAG_STRONG_ENCRYPTION | FLAG_MASKED_HEADERS
 
 
 @dataclass(frozen=True, slots=True)
-class EngineDirectory:
+class EngineArchive:
     """The engine's directory: absolute offset, bytes, records; ``carried`` in directory order, ``dropped`` as (path,
     reason). ``opaque_reason`` is not empty if there is a ZIP that cannot be read strictly: then nothing is carried.
     All is zero and empty if the prefix has no ZIP. ``left_out`` are the dropped folder records that could be carried.
@@ -58,7 +58,7 @@ class EngineDirectory:
 
 def engine_records(
     source: ByteSource, engine_size: int, *, taken: Iterable[str] = (), without: Iterable[str] = ()
-) -> EngineDirectory:
+) -> EngineArchive:
     """What to carry over from the ZIP in ``source[0:engine_size]``; ``taken`` are the names of the container's members.
 
     ``without`` are the folder records that a manifest says were left out (clause 4.10.6). Zero bytes behind the
@@ -66,11 +66,11 @@ def engine_records(
     """
     archive = read_archive(Window(source, 0, engine_size))
     if archive.tail is None or (not archive.entries and archive.tail.count == 0):
-        return EngineDirectory()
+        return EngineArchive()
     tail = archive.tail
     reason = _opaque(archive) or _trailing(source, tail.end, engine_size)
     if reason:
-        return EngineDirectory(opaque_reason=reason)
+        return EngineArchive(opaque_reason=reason)
     doubled = _not_unique(archive.entries)
     occupied = _Occupied(taken)
     left_out = frozenset(without)
@@ -93,7 +93,7 @@ def engine_records(
             dropped.append((entry.path, why))
         else:
             carried.append(entry)
-    return EngineDirectory(
+    return EngineArchive(
         tail.directory_offset,
         tail.directory_size,
         len(archive.entries),
@@ -111,7 +111,7 @@ def is_folder_record(entry: Entry) -> bool:
     return record.name.endswith(b"/") and nothing and kind in (_NO_TYPE, _FOLDER_TYPE)
 
 
-def read_engine_directory(source: ByteSource, prefix_size: int) -> EngineDirectory:
+def read_engine_directory(source: ByteSource, prefix_size: int) -> EngineArchive:
     """:func:`engine_records` of a prefix whose zero padding to 64 KiB is still on it."""
     return engine_records(source, prefix_size)
 

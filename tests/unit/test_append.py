@@ -17,8 +17,8 @@ from llamafile_format.container import Container
 from llamafile_format.errors import FormatError, SourceError, UsageError
 from llamafile_format.signing.records.record import MAX_RECORD, MAX_RECORDS, Record, RecordKind
 from llamafile_format.source.pending import MAGIC, journal_path, pending
+from llamafile_format.vouching.append import append_records, detached_path, records_beside, write_detached
 from llamafile_format.vouching.sign import sign
-from llamafile_format.vouching.tail import append_records, detached_path, records_beside, write_detached
 from tests.repack_samples import kill_at, legacy, steps_of, write
 from tests.signing_samples import TIME, container, keys
 
