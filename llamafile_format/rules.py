@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -65,6 +66,12 @@ def _filled(text: str, finding: Finding) -> str:
 def all_rules() -> dict[str, Rule]:
     """Every rule by id, in the order of the table."""
     return {row["id"]: _rule(row) for row in spec_yaml("rules.yaml")["rules"]}
+
+
+@cache
+def ruleset_digest() -> str:
+    """SHA-256 of the rule table: two reports with the same digest were judged by the same rules."""
+    return hashlib.sha256((spec_dir() / "rules.yaml").read_bytes()).hexdigest()
 
 
 @cache

@@ -22,6 +22,7 @@ from llamafile_format.examining.demands import Trust, detached_records, unestabl
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.progress import Progress
 from llamafile_format.rules import Layer, Severity, rule
+from llamafile_format.signing.trust.policy import Starting
 from llamafile_format.source import FileSource, open_source
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.zip.writer import MARK
@@ -76,6 +77,8 @@ def _examine(container: Container, run: _Run) -> Report:
     try:
         for finding in _procedure(container, run):
             run.findings.append(finding)
+        if isinstance(container.origin, FileSource) and container.origin.changed():
+            raise SourceError(f"{container.name} changed while it was verified")
     except SourceError as error:
         run.error = error.message
     return _report(container.name, container.size, container, run)
@@ -191,6 +194,12 @@ def _behaviour(container: Container, run: _Run) -> Iterator[Finding]:
     run.replayed = True
     if any(judge(run.findings, layer) is Verdict.NO for layer in (Layer.WELL_FORMED, Layer.VALID)):
         yield Finding("LF9117", args={"path": "the behaviour", "reason": "the file is damaged or not valid"})
+        return
+    policy = run.trust.policy
+    if policy is not None and policy.run is Starting.FORBID:
+        yield Finding(
+            "LF9117", args={"path": "the behaviour", "reason": f"the policy {policy.name!r} forbids to run it"}
+        )
         return
     if not isinstance(container.origin, FileSource):
         yield Finding("LF9117", args={"path": "the behaviour", "reason": "a runtime opens nothing but files"})

@@ -62,7 +62,7 @@ def check_name(path: str) -> str:
 def check_role(role: str) -> str:
     """``role`` if the user may give it; UsageError with the list otherwise."""
     if not known(role) or role in _RESERVED_ROLES:
-        raise UsageError(f"{role!r} is not a role that can be given", hint="see spec/1.0, 11.2 for the roles")
+        raise UsageError(f"{role!r} is not a role that can be given", hint="the roles: llamafile-format rule 11.2")
     return role
 
 

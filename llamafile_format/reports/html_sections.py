@@ -176,8 +176,8 @@ def _mix(view: ModelView) -> Markup | None:
             join([swatch(colors[share.type]), share.type]),
             grouped(share.tensors),
             grouped(share.elements),
-            grouped(share.size),
-            percent(share.share),
+            grouped(share.size) if share.size or not share.elements else "unknown",
+            percent(share.share) if share.size or not share.elements else "?",
             f"{share.size * 8 / share.elements:.2f}" if share.elements and share.size else "?",
         )
         for share in mix[:MAX_TYPES]

@@ -35,6 +35,13 @@ class Unsigned(StrEnum):
     ALLOW = "allow"
 
 
+class Starting(StrEnum):
+    """Whether a file may be started where the policy holds (clause 16.7.5)."""
+
+    ALLOW = "allow"
+    FORBID = "forbid"
+
+
 class StampLevel(IntEnum):
     """How well the time of a signature is proven, after the baseline levels of ETSI (clause 13.6)."""
 
@@ -165,6 +172,7 @@ class Policy:
     engines: tuple[str, ...] | None = None
     prefixes: tuple[str, ...] | None = None
     severities: Mapping[str, Severity] = field(default_factory=dict)
+    run: Starting = Starting.ALLOW
     sha256: str = ""
 
 

@@ -30,6 +30,7 @@ from llamafile_format.signing.trust.policy import (
     SignerRule,
     SigstoreRule,
     StampLevel,
+    Starting,
     Unsigned,
     halves_of,
 )
@@ -108,6 +109,7 @@ def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
         engines=allow.engines,
         prefixes=allow.prefixes,
         severities=_severities(fields),
+        run=choice(fields, "run", Starting, Starting.ALLOW),
         sha256=digest,
     )
 
