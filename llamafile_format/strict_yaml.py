@@ -1,4 +1,4 @@
-"""YAML from strangers: bounded in size and depth, without anchors, tags or second documents; and fields asked for.
+"""The fields of a document of strangers, asked for by name; the document itself is read by ``bounded_yaml``.
 
 Faults are collected, not raised: ``Faults`` tells where each was, and reading goes on with a value of the right kind.
 """
@@ -6,11 +6,14 @@ Faults are collected, not raised: ``Faults`` tells where each was, and reading g
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-MAX_DEPTH = 12  # a record has 6
+from llamafile_format.bounded_yaml import parse_yaml as parse
+
+__all__ = ["Faults", "Fields", "nearest", "parse", "place_of"]
+
 _MAX_PLACES = 12  # levels of a document in which places are told; deeper ones are not read
 T = TypeVar("T")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -30,78 +33,6 @@ class Faults:
     def add(self, name: str, reason: str) -> None:
         """Note a fault."""
         self.found.append((name, reason))
-
-
-def parse(data: bytes, limit: int) -> tuple[Any, str]:
-    """The value of a YAML document of at most ``limit`` bytes, or why it is none that is read here."""
-    import yaml
-
-    if len(data) > limit:
-        return None, f"it has {len(data)} bytes, more than {limit}"
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return None, f"byte {error.start} is not UTF-8"
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        if reason := _surprise(yaml.parse(text, Loader=loader)):
-            return None, reason
-        return yaml.load(text, Loader=loader), ""
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
-        return None, "it is not YAML: " + " ".join(str(error).split())[:200]
-
-
-def _surprise(events: Iterator[Any]) -> str:
-    """What makes YAML more than data: references can grow without end, tags and keys said twice can mean anything."""
-    documents = 0
-    open_: list[_Open] = []
-    for event in events:
-        kind = type(event).__name__
-        documents += kind == "DocumentStartEvent"
-        if documents > 1:
-            return "it has several documents"
-        if kind == "AliasEvent" or getattr(event, "anchor", None):
-            return "it has an anchor or an alias"
-        if getattr(event, "tag", None):
-            return "it has a tag"
-        if kind in ("MappingEndEvent", "SequenceEndEvent"):
-            open_.pop()
-        elif kind in ("MappingStartEvent", "SequenceStartEvent", "ScalarEvent"):
-            if open_ and (twice := open_[-1].meet(getattr(event, "value", None))):
-                return f"it has the key {twice!r} twice"
-            if open_ and open_[-1].merges(event):  # keys that come from elsewhere are not counted above
-                return "it has a merge key"
-            if kind != "ScalarEvent":
-                open_.append(_Open(mapping=kind == "MappingStartEvent"))
-            if len(open_) > MAX_DEPTH:
-                return f"it is nested more than {MAX_DEPTH} deep"
-    return ""
-
-
-@dataclass(slots=True)
-class _Open:
-    """A mapping or sequence that has not ended: the keys so far, and whether a key is due."""
-
-    mapping: bool
-    keys: set[str] = field(default_factory=set)
-    key_due: bool = True
-
-    def meet(self, text: str | None) -> str:
-        """Count an item; the key, if there was one of that name already."""
-        if not self.mapping:
-            return ""
-        was_key, self.key_due = self.key_due, not self.key_due
-        if not was_key or text is None:
-            return ""
-        if text in self.keys:
-            return text[:80]
-        self.keys.add(text)
-        return ""
-
-    def merges(self, event: Any) -> bool:
-        """True if ``event``, counted last, is the key that takes over another mapping's keys."""
-        plain = not getattr(event, "style", '"')  # of a plain scalar the style is empty; of anything else, a character
-        return self.mapping and not self.key_due and plain and getattr(event, "value", None) == "<<"
 
 
 class Fields:

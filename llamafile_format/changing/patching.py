@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamafile_format.changing import surgery
-from llamafile_format.changing.journal import PIECE, Intent, Journal, JournalWriter, Record, RecordKind
+from llamafile_format.changing.journal import PIECE, Intent, Journal, JournalWriter, Record, RecordKind, belongs_to
 from llamafile_format.changing.shift import Shift
 from llamafile_format.changing.uninterrupted import uninterrupted
 from llamafile_format.errors import SourceError
@@ -67,7 +67,8 @@ def _write_journal(path: Path, source: FileSource, change: Amendment) -> None:
             for at in range(0, len(patch.data), PIECE):
                 new = patch.data[at : at + PIECE]
                 writer.add(Record(RecordKind.PATCH, patch.offset + at, _old(source, patch.offset + at, len(new)), new))
-        writer.publish(Intent(Shift(), source.size, change.size, change.manifest, change.manifest))
+        intent = Intent(Shift(), source.size, change.size, change.manifest, change.manifest)
+        writer.publish(belongs_to(intent, source.fd))
     finally:
         writer.close()
 

@@ -6,12 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamafile_format.changing.journal import Journal
-from llamafile_format.changing.surgery import check_probes, finish, roll_back
+from llamafile_format.changing.belonging import check_bytes
+from llamafile_format.changing.journal import Journal, is_of
+from llamafile_format.changing.surgery import finish, roll_back
 from llamafile_format.changing.uninterrupted import uninterrupted
 from llamafile_format.errors import FormatError, SourceError
 from llamafile_format.source import FileSource
-from llamafile_format.source.pending import journal_path, pending, real_path
+from llamafile_format.source.pending import doubt, journal_path, real_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,13 @@ class RecoverResult:
     manifest_sha256: str = ""
 
 
-def recover(path: str | os.PathLike[str], *, back: bool = False) -> RecoverResult:
+def recover(path: str | os.PathLike[str], *, back: bool = False, moved: bool = False) -> RecoverResult:
     """Finish the interrupted change of ``path``, or with ``back`` undo it; the file is then exactly the new or the old.
 
     If finishing fails for want of space, it is undone. Raises SourceError if neither works, if the journal belongs to
-    another file or is damaged, or if somebody is still at work on it. Nothing is lost then.
+    another file or is damaged, or if somebody is still at work on it. Nothing is lost then. ``moved`` takes a journal
+    that was made for this file at another place: file and journal were copied, or the disk has another number. All
+    bytes that it will touch are compared all the same.
     """
     import fcntl
 
@@ -42,18 +45,29 @@ def recover(path: str | os.PathLike[str], *, back: bool = False) -> RecoverResul
         raise SourceError(f"cannot change {path}: {error.strerror}") from error
     try:
         size = FileSource.from_descriptor(fd, os.fspath(path)).size
-        if not pending(target):
+        if not _is_believed(target, moved):
             return RecoverResult(Path(path), "nothing to do", size)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise SourceError(f"{path} is being changed by another program", hint="wait until it is done") from error
-        if not pending(target):  # the other program finished while we waited for the lock
+        if not _is_believed(target, moved):  # the other program finished while we waited for the lock
             return RecoverResult(Path(path), "nothing to do", os.fstat(fd).st_size)
         with uninterrupted():
-            return _recover(fd, Path(path), _read(target), back)
+            return _recover(fd, Path(path), _read(target), back, moved)
     finally:
         os.close(fd)
+
+
+def _is_believed(target: Path, moved: bool) -> bool:
+    """True if there is a journal of this file, False if there is none; SourceError if what is there is a stranger's."""
+    reason = doubt(target, moved=moved)
+    if reason:
+        raise SourceError(
+            f"{journal_path(target)} is not believed: {reason}",
+            hint="remove it; if file and journal were copied here together, add --moved",
+        )
+    return reason is not None
 
 
 def _read(target: Path) -> Journal:
@@ -63,10 +77,15 @@ def _read(target: Path) -> Journal:
         raise SourceError(str(error), hint=error.hint) from error
 
 
-def _recover(fd: int, path: Path, journal: Journal, back: bool) -> RecoverResult:
+def _recover(fd: int, path: Path, journal: Journal, back: bool, moved: bool) -> RecoverResult:
     intent = journal.intent
     try:
-        check_probes(fd, journal)
+        if not moved and not is_of(intent, fd):
+            raise SourceError(
+                f"{journal.path} was made for a file on another device",
+                hint="if the disk has got another number since, add --moved",
+            )
+        check_bytes(fd, journal)
         outcome = "rolled back" if back else "finished"
         try:
             (roll_back if back else finish)(fd, journal)

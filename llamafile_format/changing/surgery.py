@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llamafile_format.changing.journal import PIECE, Intent, Journal, JournalWriter, Record, RecordKind
+from llamafile_format.changing.belonging import inserted, is_shifted
+from llamafile_format.changing.journal import PIECE, Intent, Journal, JournalWriter, Record, RecordKind, belongs_to
 from llamafile_format.changing.shift import UNIT, Kind, Shift, can_shift
 from llamafile_format.changing.uninterrupted import uninterrupted
 from llamafile_format.container import Container
@@ -121,7 +122,7 @@ def operate(
             written = judgement.of(whole, shadow.fd, written, plan_.prefix.records)
             shadow = FileSource.from_descriptor(shadow.fd, shadow.name)  # its size may be another now
             manifests = [bytes.fromhex(digest) for digest in (carried.manifest_sha256, written.manifest_sha256)]
-            intent = Intent(shift, source.size, written.size, *manifests)
+            intent = belongs_to(Intent(shift, source.size, written.size, manifests[0], manifests[1]), source.fd)
             _write_journal(target, source, shadow, intent, held)
     except OSError as error:
         raise error if isinstance(error, SourceError) else _as_it_was(target, error) from error
@@ -206,17 +207,6 @@ def roll_back(fd: int, journal: Journal) -> None:
         checkpoint("unremove")
     os.fsync(fd)
     checkpoint("unsynced")
-
-
-def is_shifted(fd: int, journal: Journal) -> bool:
-    """Whether the shift has happened. Before it is noted nothing else is written, so the size tells."""
-    intent = journal.intent
-    if intent.shift.kind is Kind.NONE or journal.shifted:
-        return True
-    size = os.fstat(fd).st_size
-    if size not in (intent.old_size, intent.shifted_size):
-        raise SourceError(f"the file has {size} bytes, which does not fit {journal.path}")
-    return size == intent.shifted_size
 
 
 def in_use(fd: int) -> bool:
@@ -357,16 +347,12 @@ def _write_journal(target: Path, source: FileSource, shadow: FileSource, intent:
             for at, count in _split(low, high - low, (shift.at, shift.at + shift.length)):
                 new, old = shadow.read_at(at, count), _shifted(source, shift, at, count)
                 if new != old:
-                    writer.add(Record(RecordKind.PATCH, at, b"" if _inserted(shift, at) else old, new))
+                    writer.add(Record(RecordKind.PATCH, at, b"" if inserted(shift, at) else old, new))
         for at, count in _split(intent.new_size, intent.shifted_size - intent.new_size, ()):
             writer.add(Record(RecordKind.PATCH, at, _shifted(source, shift, at, count)))
         writer.publish(intent)
     finally:
         writer.close()
-
-
-def _inserted(shift: Shift, at: int) -> bool:
-    return shift.kind is Kind.INSERT and shift.at <= at < shift.at + shift.length
 
 
 def _probe_offsets(held: Sequence[_Held]) -> list[int]:
@@ -400,19 +386,7 @@ def _split(start: int, length: int, borders: Sequence[int]) -> Iterator[tuple[in
 
 def _shifted(source: FileSource, shift: Shift, at: int, count: int) -> bytes:
     """``count`` bytes at ``at`` of the file as it is after the shift; fewer behind its end. Crosses no border."""
-    if _inserted(shift, at):
+    if inserted(shift, at):
         return bytes(count)
     old = at if at < shift.at else at - shift.delta
     return source.read_at(old, max(0, min(count, source.size - old))) if old < source.size else b""
-
-
-def check_probes(fd: int, journal: Journal) -> None:
-    """SourceError unless the file holds what the journal says must be in it, wherever the shift has brought it."""
-    shift, moved = journal.intent.shift, is_shifted(fd, journal)
-    for record in journal.records(RecordKind.PROBE):
-        at = shift.moved(record.offset) if moved else record.offset
-        if hashlib.sha256(os.pread(fd, record.length, at)).digest() != record.old:
-            raise SourceError(
-                f"the file does not hold the bytes at {at} that {journal.path} expects",
-                hint="it is not the file that was being changed, or it is damaged; restore it from a copy",
-            )

@@ -42,9 +42,10 @@ _NAME_RULES = {
     NameProblem.WINDOWS: "LF2036",
     NameProblem.LENGTH: "LF2037",
     NameProblem.FOLDER: "LF2030",
+    NameProblem.STATE: "LF2044",
     NameProblem.HYPHEN: "LF2033",
 }
-_LEGACY_AWKWARD = {NameProblem.NORMAL_FORM, NameProblem.WINDOWS, NameProblem.LENGTH}
+_LEGACY_AWKWARD = {NameProblem.NORMAL_FORM, NameProblem.WINDOWS, NameProblem.LENGTH, NameProblem.STATE}
 _RESERVED = {"META-LLAMAFILE/README.txt", "META-LLAMAFILE/chunks.txt", "META-LLAMAFILE/manifest.json"}
 _RESERVED_FOLDERS = ("META-LLAMAFILE/history/", "META-LLAMAFILE/signatures/")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from llamafile_format.bounded_yaml import PAST_CAP
 from llamafile_format.engines.behaviour import MAX_RECORD, Agreement, Record
 from llamafile_format.engines.behaviour_compare import DIFFERS, EQUAL, Comparison, LikelihoodResult, PromptResult
 from llamafile_format.engines.behaviour_reader import Reading, read_record
@@ -21,7 +22,9 @@ def check_record(data: bytes, *, member: str, base: int, there: Iterable[str]) -
 def reading_findings(reading: Reading, where: Where, there: frozenset[str]) -> Iterator[Finding]:
     """What is wrong with a record that was read, at ``where``."""
     path = where.member
-    if reading.reason:
+    if reading.reason == PAST_CAP:
+        yield Finding("LF9007", where, {"path": path, "reason": reading.reason})
+    elif reading.reason:
         yield Finding("LF9100", where, {"path": path, "reason": reading.reason})
     for name, reason in reading.faults[:MAX_FAULTS]:
         yield Finding("LF9101", _field(where, name), {"path": path, "field": name, "reason": reason})

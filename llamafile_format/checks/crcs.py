@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 
 from llamafile_format.findings import Finding, Where
+from llamafile_format.limits import UNPACKED_BYTES
 from llamafile_format.progress import Advance
 from llamafile_format.source import ByteSource
 from llamafile_format.zip.archive import Archive, iter_live
@@ -13,7 +14,6 @@ from llamafile_format.zip.entry import Entry
 from llamafile_format.zip.records import DEFLATED, FLAG_ENCRYPTED, STORED
 
 BLOCK = 1 << 20
-MAX_UNPACKED = 1 << 30  # clause 9.5: bytes of one deflated member; a deflate stream can claim a thousand times itself
 _MAX_OUT = 1 << 20
 
 
@@ -23,7 +23,7 @@ def check_crcs(source: ByteSource, archive: Archive, *, progress: Advance | None
     ``progress`` is called with the bytes read since the last call. Members that overlap an earlier one are skipped
     (LF2039 speaks of them): otherwise a small file could make us read terabytes.
     """
-    end = 0
+    end = unpacked = 0
     for entry in iter_live(archive):
         if entry.header_offset < end:
             continue
@@ -31,9 +31,12 @@ def check_crcs(source: ByteSource, archive: Archive, *, progress: Advance | None
         where = Where(entry.data_offset, entry.compressed_size, entry.path)
         if entry.record.flags & FLAG_ENCRYPTED or entry.method not in (STORED, DEFLATED):
             continue
-        if entry.method == DEFLATED and entry.size > MAX_UNPACKED:
-            yield Finding("LF7021", where, {"path": entry.path, "size": entry.size, "limit": MAX_UNPACKED})
-            continue
+        if entry.method == DEFLATED:
+            unpacked += entry.size
+            if unpacked > UNPACKED_BYTES:  # a deflate stream can claim a thousand times itself
+                yield Finding("LF7021", where, {"path": entry.path, "size": unpacked, "limit": UNPACKED_BYTES})
+                unpacked -= entry.size
+                continue
         crc = _crc(source, entry, progress)
         if crc != entry.crc32:
             found = "it cannot be unpacked" if crc is None else f"{crc:08x}"

@@ -108,7 +108,7 @@ def _fits(container: Container, manifest: Manifest, pins: list[Pin]) -> Iterator
             yield from other_format(found, member, manifest.default, pins, where)
             continue
         gguf = container.gguf(member)
-        if gguf.stopped == "fault":  # said already; what was read is not all
+        if gguf.stopped in ("fault", "cap"):  # said already; what was read is not all
             continue
         yield from check_fit(gguf, pins, path=member.path, role=member.role, base=member.offset)
         yield from check_loading(Model(gguf, member.path, member.offset, whole=member.role in LOADED), pins)

@@ -30,8 +30,8 @@ def check_gguf(
     """Read the GGUF that ``source`` holds and check it; findings come out at ``base`` plus their place in it.
 
     ``deep`` allows bodies of arrays and padding between tensors to be read; ``budget`` bounds the header bytes read,
-    and ``Gguf.stopped`` says ``"budget"`` where that cut the reading short. ``gguf`` is the result of an earlier
-    reading with the same ``base`` and ``member``. Raises SourceError only.
+    and ``Gguf.stopped`` says ``"budget"`` where that cut the reading short, ``"cap"`` where a cap of 12.4 did. ``gguf``
+    is the result of an earlier reading with the same ``base`` and ``member``. Raises SourceError only.
     """
     gguf = gguf or read_gguf(source, base=base, member=member, budget=budget)
     findings = list(gguf.findings)

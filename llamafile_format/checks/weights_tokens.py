@@ -6,9 +6,11 @@ import re
 
 from llamafile_format.checks.weights_content import Notes
 from llamafile_format.findings import Finding
+from llamafile_format.limits import GGUF_BYTE_TOKENS
+from llamafile_format.weights.gguf_keys import TOKENS
 from llamafile_format.weights.gguf_model import ArrayValue, Gguf, ValueType, decode_text
+from llamafile_format.weights.gguf_strings import unclean_strings
 
-TOKENS = "tokenizer.ggml.tokens"
 PARALLEL = {
     "tokenizer.ggml.scores": frozenset({ValueType.FLOAT32}),
     "tokenizer.ggml.token_type": frozenset({ValueType.INT32, ValueType.UINT32}),
@@ -19,6 +21,9 @@ BYTE_TYPE = 6
 
 BYTE_MODELS = {"llama", "plamo2", "t5", "gemma4"}
 """Tokenizer models whose byte tokens are parsed as ``<0xNN>``."""
+
+WRONG_COUNTED = 1000
+"""Strings at fault after which an array's count ends (with its window)."""
 
 NO_TOKEN = (0xFFFFFFFF, -1)
 """Ids by which writers say that there is no such token."""
@@ -71,18 +76,8 @@ def _special_ids(notes: Notes, count: int) -> None:
 
 
 def _strings(notes: Notes, key: str, array: ArrayValue) -> None:
-    """LF5028: elements that are not UTF-8 or hold a NUL; one finding an array, with how many."""
-    wrong = 0
-    first = 0
-    for index, element in enumerate(array.strings()):
-        try:
-            element.decode()
-            bad = b"\0" in element
-        except UnicodeDecodeError:
-            bad = True
-        if bad:
-            first = index if not wrong else first
-            wrong += 1
+    """LF5028: elements that are not UTF-8 or hold a NUL; one finding an array, with how many (of a thousand or so)."""
+    wrong, first = unclean_strings(array, WRONG_COUNTED)
     if wrong:
         notes.add("LF5028", key, found=wrong, first=first)
 
@@ -95,6 +90,10 @@ def _byte_tokens(notes: Notes, tokens: ArrayValue) -> None:
         return
     if types.element_type not in PARALLEL["tokenizer.ggml.token_type"]:
         return
-    for index, (token, kind) in enumerate(zip(tokens.strings(longest=64), types, strict=True)):
-        if kind == BYTE_TYPE and not BYTE_TOKEN.match(token):
-            notes.add("LF5068", TOKENS, token=decode_text(token), index=index)
+    count = types.count_of(BYTE_TYPE)
+    if count > GGUF_BYTE_TOKENS:
+        notes.add("LF5073", TOKENS, what="byte tokens", found=count, limit=GGUF_BYTE_TOKENS)
+    elif count:
+        for index, (token, kind) in enumerate(zip(tokens.strings(longest=64), types, strict=True)):
+            if kind == BYTE_TYPE and not BYTE_TOKEN.match(token):
+                notes.add("LF5068", TOKENS, token=decode_text(token), index=index)

@@ -20,17 +20,26 @@ if TYPE_CHECKING:
 @click.argument("file", metavar="FILE", type=PATH)
 @click.argument("members", nargs=-1, metavar="[MEMBER]...")
 @click.option("--back", is_flag=True, help="Undo the change instead of finishing it.")
+@click.option("--moved", is_flag=True, help="Take a journal that was copied here with its file, or changed its disk.")
 @click.option("--salvage", "salvaging", is_flag=True, help="Look for members that are complete, and list them.")
 @click.option("-C", "--directory", "folder", metavar="DIR", default=None, help="With --salvage: save them there.")
 @click.option("--force", is_flag=True, help="With --salvage: replace files that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    file: str, members: tuple[str, ...], back: bool, salvaging: bool, folder: str | None, force: bool, as_json: bool
+    file: str,
+    members: tuple[str, ...],
+    back: bool,
+    moved: bool,
+    salvaging: bool,
+    folder: str | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Finish, or undo, a change in place that was interrupted; or save what is left of a file.
 
     A change in place writes FILE.journal first and removes it last. If a crash left it, this command makes the file
-    exactly what it should have become, or with --back what it was before.
+    exactly what it should have become, or with --back what it was before. A journal is believed only if it was made for
+    this very file by somebody who may change it.
 
     With --salvage, FILE was cut off or has lost its end: members are found by the headers in front of them, and those
     that are complete, and have the checksum that was recorded, are saved. FILE stays as it is. Exit code 1 if something
@@ -41,13 +50,13 @@ def command(
     llamafile-format recover half-a-download --salvage -C saved
     """
     if salvaging:
-        if back:
-            raise UsageError("--back undoes a change, and --salvage knows of none")
+        if back or moved:
+            raise UsageError("--back and --moved are about a change, and --salvage knows of none")
         _salvage(file, members, folder, force=force, as_json=as_json)
         return
     if members or folder is not None or force:
         raise UsageError("MEMBER, --directory and --force go with --salvage")
-    result = recover(file, back=back)
+    result = recover(file, back=back, moved=moved)
     if as_json:
         _print(
             {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
+from llamafile_format.bounded_yaml import parse_yaml
 from llamafile_format.engines.pin import (
     FORMAT,
     Build,
@@ -20,10 +22,12 @@ from llamafile_format.engines.pin import (
     Upstream,
 )
 from llamafile_format.errors import FormatError
-from llamafile_format.specdata import load_yaml
 from llamafile_format.strict_fields import Fields
 
 CLAUSE = "14.5"
+MAX_PIN = 1 << 20
+"""Bytes of a pin that is read."""
+
 WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._+-]*[A-Za-z0-9])?"
 TARGET = r"[a-z0-9]+-[a-z0-9_]+"
 
@@ -38,14 +42,11 @@ def load_pin(path: Path) -> Pin:
     return read_pin(text, file)
 
 
-def read_pin(text: str, path: Path) -> Pin:
+def read_pin(text: str | bytes, path: Path) -> Pin:
     """The pin that ``text`` holds; ``path`` is the file it came from. Raises FormatError that names the field."""
-    import yaml
-
-    try:
-        value = load_yaml(text)
-    except yaml.YAMLError as error:
-        raise FormatError(f"{path} is not YAML: {error}", clause=CLAUSE) from error
+    value, reason = parse_yaml(text.encode("utf-8") if isinstance(text, str) else text, MAX_PIN)
+    if reason:
+        raise FormatError(f"{path} is not plain YAML: {reason}", clause=CLAUSE)
     try:
         with Fields(value, "", CLAUSE) as fields:
             pin = _pin(fields, path.parent)
@@ -216,7 +217,7 @@ def _agree(pin: Pin) -> None:
         ("targets", [target.name for target in pin.targets]),
         ("builds", [f"{build.flavour}/{build.target}" for build in pin.builds]),
     ):
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise FormatError(f"{kind} names {twice[0]} twice", clause=CLAUSE)
     for build in pin.builds:

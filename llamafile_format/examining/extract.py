@@ -17,13 +17,16 @@ from pathlib import Path
 
 from llamafile_format.container import Container, MemberFacts, Openable, open_container
 from llamafile_format.errors import FormatError, UsageError, meant
+from llamafile_format.limits import DEFLATE_RATIO
 from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.output.publish import output
 from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import clone, refuse_changed, sink_beyond, write_at
 from llamafile_format.progress import Advance, Progress, counted
 from llamafile_format.source import Window
+from llamafile_format.zip.archive import overlapping
 from llamafile_format.zip.names import collisions, name_problems
+from llamafile_format.zip.records import DEFLATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ def extract(
     with open_container(what) as container:
         chosen = _choose(container, members)
         _check_names(chosen)
+        _check_sizes(container, chosen)
         root = Path(folder)
         root.mkdir(parents=True, exist_ok=True)
         _require_room(container, chosen, root)
@@ -126,6 +130,28 @@ def _check_names(members: Sequence[MemberFacts]) -> None:
             f"members {members[earlier].path!r} and {members[index].path!r} cannot both be written everywhere",
             hint="extract one of them by name",
         )
+
+
+def _check_sizes(container: Container, members: Sequence[MemberFacts]) -> None:
+    """Refuse a small file that would become a large folder (clause 12.4.6): what is written is then what it sums to."""
+    entries = container.archive.entries
+    crossing = {entries[index].path for index in overlapping(entries)}
+    for member in members:
+        if member.path in crossing:
+            raise FormatError(
+                f"{member.path} shares bytes with another member; nothing was written",
+                offset=member.offset,
+                clause="LF2039",
+                hint="llamafile-format verify FILE shows which; a file like this is made to fill a disk",
+            )
+        if member.method == DEFLATED and member.size > DEFLATE_RATIO * member.stored_size:
+            raise FormatError(
+                f"{member.path} claims to unpack to more than any deflate stream can; nothing was written",
+                offset=member.offset,
+                clause="12.4.6",
+                found=member.size,
+                allowed=f"{DEFLATE_RATIO * member.stored_size} bytes",
+            )
 
 
 def _write(container: Container, member: MemberFacts, root: Path, force: bool, advance: Advance) -> Extracted:

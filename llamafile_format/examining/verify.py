@@ -124,6 +124,9 @@ def _procedure(container: Container, run: _Run) -> Iterator[Finding]:
     canonical = container.kind is Kind.CONTAINER
     prefix_size = container.manifest.prefix.size if container.manifest else None
     yield from check_archive(container.source, container.archive, canonical=canonical, prefix_size=prefix_size)
+    if container.archive.capped:  # the manifest's record is the last one: what was read is no ground to judge the rest
+        yield Finding("LF9003", args={"path": "the members", "reason": "the directory has more than is read"})
+        return
     # (3) to (6) by kind of file.
     if canonical:
         yield from _container(container, run)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from llamafile_format.bounded_json import parse_json
 from llamafile_format.errors import FormatError
+from llamafile_format.limits import JSON_DEPTH
 
-MAX_DEPTH = 8  # clause 5.2.6: containers nested deeper are refused before they are built
 MAX_INTEGER = (1 << 63) - 1  # clause 5.2.4: what a signed 64-bit integer holds
 _MAX_DIGITS = 19
 
@@ -28,23 +29,14 @@ def decode(data: bytes, *, exact: bool = True, nulls: bool = False) -> Any:
     Without ``exact``, blanks, order and escapes are free, as in JSON that others wrote; two meanings are not: no key
     twice, no fractions, no null (clause 13.3.4), unless ``nulls`` says that the caller knows what each means.
     """
-    _check_depth(data)
-    try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_float=_refuse("a number with a fraction or exponent"),
-            parse_constant=_refuse("NaN or Infinity"),
-            parse_int=_integer,
-        )
-    except FormatError:
-        raise
-    except UnicodeDecodeError as error:
-        raise FormatError("not UTF-8", offset=error.start, clause="5.2.1") from error
-    except json.JSONDecodeError as error:
-        raise FormatError(f"not JSON: {error.msg}", offset=error.pos, clause="5.2.1") from error
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"not JSON: {error}", clause="5.2.1") from error
+    value = parse_json(
+        data,
+        depth=JSON_DEPTH,
+        pairs=_unique,
+        number=_integer,
+        fraction=_refuse("a number with a fraction or exponent"),
+        constant=_refuse("NaN or Infinity"),
+    )
     if not nulls:
         _refuse_null(value)
     try:
@@ -61,34 +53,6 @@ def decode(data: bytes, *, exact: bool = True, nulls: bool = False) -> Any:
             allowed=repr(again[at : at + 24]),
         )
     return value
-
-
-def _check_depth(data: bytes) -> None:
-    """Refuse nesting beyond MAX_DEPTH before the parser recurses into it (stack exhaustion)."""
-    depth = 0
-    quoted = escaped = False
-    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
-        return
-    # Only bytes that change the state matter; everything else is skipped by translate.
-    for byte in data.translate(None, delete=_INERT):
-        if quoted:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                quoted = False
-        elif byte == 0x22:
-            quoted = True
-        elif byte in b"{[":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise FormatError("nested too deeply", clause="5.2.6", found=depth, allowed=f"at most {MAX_DEPTH}")
-        elif byte in b"}]":
-            depth -= 1
-
-
-_INERT = bytes(byte for byte in range(256) if byte not in b'"{}[]\\ntbfru/' or byte in b"ntbfru/")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llamafile_format import limits
 from llamafile_format.manifest.canonical_json import encode
 from llamafile_format.plain_json import stated_fields
 
@@ -22,7 +23,7 @@ README_PATH = "META-LLAMAFILE/README.txt"
 SIGNATURES_FOLDER = "META-LLAMAFILE/signatures/"
 HISTORY_FOLDER = "META-LLAMAFILE/history/"
 RESERVED_FOLDER = "META-LLAMAFILE/"
-MAX_MANIFEST = 64 << 20  # clause 5.1: bytes; 65,534 members take about 30 MiB
+MAX_MANIFEST = limits.MANIFEST_BYTES
 PROFILES = ("default", "archive")
 
 

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from llamafile_format.errors import FormatError
+from llamafile_format.errors import FormatError, LimitExceeded
 from llamafile_format.findings import Finding, Value, Where
+from llamafile_format.limits import JSON_MARKS
 from llamafile_format.manifest.canonical_json import decode
 from llamafile_format.manifest.model import (
     FORMAT,
+    MANIFEST_PATH,
     MAX_MANIFEST,
     PROFILES,
     VERSION,
@@ -121,8 +123,12 @@ def read_manifest(data: bytes, *, base: int = 0) -> tuple[Manifest | None, list[
         return None, reader.findings
     try:
         value = decode(data)
+    except LimitExceeded as error:
+        where = Where(offset=base, length=len(data), member=MANIFEST_PATH)
+        args: dict[str, Value] = {"what": "values in the manifest", "found": str(error.found), "limit": JSON_MARKS}
+        return None, [Finding("LF2014", where, args)]
     except FormatError as error:
-        where = Where(offset=base + (error.offset or 0), member="META-LLAMAFILE/manifest.json")
+        where = Where(offset=base + (error.offset or 0), member=MANIFEST_PATH)
         return None, [Finding("LF3002", where, {"reason": str(error)})]
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         found = repr(value.get("format"))[:40] if isinstance(value, dict) else type(value).__name__

@@ -9,74 +9,43 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llamafile_format.errors import LimitExceeded, UsageError
+from llamafile_format.limits import DIRECTORY_ENTRIES
 from llamafile_format.manifest.hashing import Digests, digest_range
 from llamafile_format.manifest.layout import Layout, Tile, chunk_line, plan
-from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces
-from llamafile_format.manifest.model import CHUNKS_PATH, EngineDirectory, Manifest, Member, Prefix, Sibling
-from llamafile_format.manifest.reader import MAX_MEMBERS
+from llamafile_format.manifest.merkle import CHUNK_SIZE, pieces
+from llamafile_format.manifest.model import Manifest, Member, Prefix
 from llamafile_format.manifest.roles import file_order, unix_mode
 from llamafile_format.output.transfer import DirectWriter, clone, copy, data_ranges, refuse_changed, write_at
+from llamafile_format.packing.planned import (
+    CHUNK_LIST,
+    Content,
+    Labels,
+    PrefixContent,
+    manifest_of,
+    member_of,
+    prefix_of,
+    refuse_unreadable,
+    with_extra,
+)
 from llamafile_format.progress import Advance
 from llamafile_format.source import ByteSource, BytesSource, Chain
 from llamafile_format.zip.writer import Placed, directory_record, end_records, local_header
 
-PREFIX_UNIT = 65536  # clause 3.2: in these steps a prefix can be replaced by sharing or inserting blocks
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """One member to be: its name, what it is, and where its bytes come from.
-
-    ``known`` are digests to reuse. ``expected`` is a SHA-256 in hex that the bytes must turn out to have.
-    """
-
-    path: str
-    role: str
-    media_type: str
-    source: ByteSource
-    alignment: int
-    known: Digests | None = None
-    expected: str = ""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class PrefixContent:
-    """The prefix to be: the engine's bytes without padding. ``known`` reuses (prefix digests, engine sha256 hex)."""
-
-    kind: str
-    engine: ByteSource
-    directory: EngineDirectory | None = None
-    records: tuple[bytes, ...] = ()  # carried directory records, verbatim
-    opaque: str = ""
-    known: tuple[Digests, str] | None = None
-    sibling: Sibling | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the prefix: the engine padded to the next 64 KiB."""
-        return -(-self.engine.size // PREFIX_UNIT) * PREFIX_UNIT
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """What the manifest says beyond the members: catalogue texts, default model, history."""
-
-    profile: str = "default"
-    created: str = ""
-    name: str = ""
-    license: str = ""
-    source: str = ""
-    default: str = ""
-    critical: tuple[str, ...] = ()
-    history: tuple[Mapping[str, Any], ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
+__all__ = [
+    "Assembled",
+    "Content",
+    "Labels",
+    "PrefixContent",
+    "assemble",
+    "directory_bytes",
+    "finish",
+    "with_extra",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +76,7 @@ def assemble(
     sha512 = labels.profile == "archive"
     sizes = [(content.path, content.source.size, content.alignment) for content in contents]
     where = plan(prefix.size, sizes, sha512=sha512)
+    refuse_unreadable(prefix, contents, labels, where)
     os.ftruncate(out, where.chunks.end)  # writes into a file of its final size need no lock among themselves
     writer = _Writer(out, sha512, progress)
     try:
@@ -116,19 +86,7 @@ def assemble(
         writer.chunks(where.chunks)
     finally:
         writer.direct.close()
-    manifest = Manifest(
-        prefix=writer.prefix_facts(prefix),
-        members=tuple(writer.members),
-        profile=labels.profile,
-        created=labels.created,
-        name=labels.name,
-        license=labels.license,
-        source=labels.source,
-        default=labels.default,
-        critical=labels.critical,
-        history=labels.history,
-        extra=labels.extra,
-    )
+    manifest = manifest_of(writer.prefix_facts(prefix), writer.members, labels)
     data = manifest.encode()
     size = finish(out, manifest, data, where, prefix.records)
     return Assembled(manifest, hashlib.sha256(data).hexdigest(), where, size, writer.shared)
@@ -168,10 +126,9 @@ def directory_bytes(manifest: Manifest, data: bytes, where: Layout, records: Seq
 
 
 def _check(prefix: PrefixContent, contents: Sequence[Content]) -> None:
-    if len(contents) + len(prefix.records) + 2 > MAX_MEMBERS:
-        raise LimitExceeded(
-            "too many members", clause="4.6", found=len(contents) + len(prefix.records), allowed=f"{MAX_MEMBERS - 2}"
-        )
+    count = len(contents) + len(prefix.records) + 2  # chunk list and manifest
+    if count > DIRECTORY_ENTRIES:
+        raise LimitExceeded("too many members", clause="12.4", found=count, allowed=f"{DIRECTORY_ENTRIES} in all")
     paths = [content.path for content in contents]
     for first, second in zip(sorted(paths), sorted(paths)[1:], strict=False):
         if first == second:
@@ -221,18 +178,7 @@ class _Writer:
         """The manifest's prefix object."""
         assert self._prefix is not None
         digests, engine_sha256 = self._prefix
-        return Prefix(
-            kind=prefix.kind,
-            size=prefix.size,
-            sha256=digests.sha256.hex(),
-            engine_size=prefix.engine.size,
-            engine_sha256=engine_sha256,
-            directory=prefix.directory,
-            opaque=prefix.opaque,
-            sha512=digests.sha512.hex(),
-            sibling=prefix.sibling,
-            extra=prefix.extra,
-        )
+        return prefix_of(prefix, digests, engine_sha256)
 
     def member(self, content: Content, placed: Placed) -> None:
         """Write ``content`` where it was ``placed``, header and data, and note its digests."""
@@ -241,7 +187,7 @@ class _Writer:
         write_at(self.out, placed.gap_offset, header)
         self._structure(placed, header)
         self._spans.append((placed.data_offset, content.path, digests))
-        self.members.append(_member(content, placed, digests))
+        self.members.append(member_of(content, placed, digests))
 
     def _data(self, content: Content, placed: Placed) -> Digests:
         at, size = placed.data_offset, placed.size
@@ -308,8 +254,7 @@ class _Writer:
         if digests.size != placed.size:
             raise AssertionError("the chunk list is not as long as planned")
         write_at(self.out, placed.gap_offset, local_header(placed, digests.crc32))
-        content = Content(CHUNKS_PATH, "chunks", "text/plain", BytesSource(b""), 1)
-        self.members.append(_member(content, placed, digests))
+        self.members.append(member_of(CHUNK_LIST, placed, digests))
 
 
 def _first_hole(source: ByteSource) -> int:
@@ -342,24 +287,3 @@ def _blocks(lines: Iterator[bytes]) -> Iterator[bytes]:
             del buffer[:CHUNK_SIZE]
     if buffer:
         yield bytes(buffer)
-
-
-def _member(content: Content, placed: Placed, digests: Digests) -> Member:
-    return Member(
-        path=content.path,
-        role=content.role,
-        media_type=content.media_type,
-        offset=placed.data_offset,
-        size=placed.size,
-        alignment=content.alignment,
-        crc32=f"{digests.crc32:08x}",
-        sha256=digests.sha256.hex(),
-        chunk_root=chunk_root(digests.chunks).hex(),
-        sha512=digests.sha512.hex(),
-        extra=content.extra,
-    )
-
-
-def with_extra(content: Content, **extra: Any) -> Content:
-    """``content`` with more fields in its manifest entry."""
-    return replace(content, extra={**content.extra, **extra})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 
+from llamafile_format import limits as caps
 from llamafile_format.source import ByteSource
 from llamafile_format.weights import gguf_limits as limits
 from llamafile_format.weights.gguf_cursor import Cursor, Log, Stop
@@ -100,8 +101,8 @@ class _Reading:
             self.log.add("LF5004", 4, "version")
         if number == 1:
             self.log.add("LF5005", 4, "version")
-        self.declared_tensors = self._count("tensor_count", ("LF5006", "LF5008"), limits.TENSORS, TENSOR_BYTES_MIN)
-        self.declared_keys = self._count("key_count", ("LF5007", "LF5009"), limits.KEYS, ENTRY_BYTES_MIN)
+        self.declared_tensors = self._count("tensor_count", ("LF5006", "LF5008"), caps.GGUF_TENSORS, TENSOR_BYTES_MIN)
+        self.declared_keys = self._count("key_count", ("LF5007", "LF5009"), caps.GGUF_KEYS, ENTRY_BYTES_MIN)
 
     def _count(self, field: str, rules: tuple[str, str], limit: int, least: dict[int, int]) -> int:
         """A count is believed only if that many records, at their smallest, fit into what remains."""
@@ -111,7 +112,7 @@ class _Reading:
         if count > room:
             raise self.log.stop(rules[0], place, field, count=count, room=room)
         if count > limit:
-            raise self.log.stop(rules[1], place, field, count=count, limit=limit)
+            raise self.log.past_cap(rules[1], place, field, count=count, limit=limit)
         return count
 
     def _alignment(self) -> None:

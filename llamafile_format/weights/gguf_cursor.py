@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from llamafile_format.findings import Finding, Value, Where
+from llamafile_format.limits import GGUF_METADATA_BYTES
 from llamafile_format.source import ByteSource
 from llamafile_format.weights.gguf_limits import FINDINGS_PER_RULE
 
@@ -13,7 +14,10 @@ LARGEST_WINDOW = 1 << 20
 
 
 class Stop(Exception):
-    """Reading cannot go on: ``reason`` is ``fault`` (a finding says which) or ``budget``. Never leaves the reader."""
+    """Reading cannot go on: ``reason`` is ``fault`` or ``cap`` (a finding says which) or ``budget``.
+
+    Never leaves the reader.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -40,6 +44,11 @@ class Log:
         """Record ``rule`` and return the exception to raise."""
         self.add(rule, place, field, **args)
         return Stop("fault")
+
+    def past_cap(self, rule: str, place: int, field: str = "", /, **args: Value) -> Stop:
+        """Record ``rule``, which names a cap of 12.4, and return the exception to raise: what follows is not judged."""
+        self.add(rule, place, field, **args)
+        return Stop("cap")
 
 
 class Cursor:
@@ -99,6 +108,9 @@ class Cursor:
         position = self.position
         if count > self.size - position:
             raise self.log.stop(self.truncated, position, self.field, remaining=self.size - position, needed=count)
+        if position + count > GGUF_METADATA_BYTES:  # the one place that bounds keys, values and tensor table
+            found, most = position + count, GGUF_METADATA_BYTES
+            raise self.log.past_cap("LF5073", position, self.field, what="bytes of metadata", found=found, limit=most)
         window = min(max(self._next_window, count), self.size - position)
         if self.budget is not None:
             window = min(window, max(count, self.budget - self.bytes_read))

@@ -7,6 +7,7 @@ import re
 import struct
 from dataclasses import dataclass
 
+from llamafile_format import limits as caps
 from llamafile_format.weights import gguf_limits as limits
 from llamafile_format.weights.gguf_cursor import Cursor
 from llamafile_format.weights.gguf_model import (
@@ -24,14 +25,16 @@ from llamafile_format.weights.gguf_strings import skip_strings
 
 USUAL_KEY = re.compile(r"[a-z0-9_.-]*\Z")
 PREVIEW_BYTES = 120
+TOKENS = "tokenizer.ggml.tokens"
 
 
 @dataclass(slots=True)
 class _Kept:
-    """What the reader holds in memory so far, in bytes of keys and of decoded strings."""
+    """What was met so far: bytes of keys and of decoded strings, which are kept, and strings in arrays."""
 
     keys: int = 0
     strings: int = 0
+    elements: int = 0
 
 
 def read_entries(cursor: Cursor, dialect: Dialect, count: int, entries: dict[str, Entry]) -> None:
@@ -71,8 +74,8 @@ def _read_key(cursor: Cursor, dialect: Dialect, index: int, kept: _Kept) -> str:
         cursor.skip(length - PREVIEW_BYTES)
         return f"{decode_text(beginning)}... (key {index})"
     kept.keys += length
-    if kept.keys > limits.KEY_BYTES_TOTAL:
-        raise cursor.log.stop("LF5017", place, label, limit=limits.KEY_BYTES_TOTAL)
+    if kept.keys > caps.GGUF_KEY_BYTES:
+        raise cursor.log.past_cap("LF5017", place, label, limit=caps.GGUF_KEY_BYTES)
     raw = cursor.take(length)
     if not raw:
         cursor.log.add("LF5010", place, label, index=index)
@@ -95,7 +98,7 @@ def _read_value(cursor: Cursor, dialect: Dialect, value_type: ValueType, key: st
     if value_type is ValueType.STRING:
         return _read_string(cursor, dialect, key, kept)
     if value_type is ValueType.ARRAY:
-        return _read_array(cursor, dialect, key)
+        return _read_array(cursor, dialect, key, kept)
     layout = struct.Struct(dialect.order + SCALAR_CODES[value_type])
     place = cursor.position
     number: int | float = layout.unpack(cursor.take(layout.size))[0]
@@ -157,7 +160,7 @@ def _check_text(cursor: Cursor, place: int, key: str, piece: bytes, rest: int = 
     return is_text
 
 
-def _read_array(cursor: Cursor, dialect: Dialect, key: str) -> ArrayValue:
+def _read_array(cursor: Cursor, dialect: Dialect, key: str, kept: _Kept) -> ArrayValue:
     """Element type and count, checked; then step over the elements."""
     place = cursor.position
     number = cursor.number(struct.Struct(dialect.order + "I"))
@@ -176,7 +179,18 @@ def _read_array(cursor: Cursor, dialect: Dialect, key: str) -> ArrayValue:
         cursor.log.add("LF5027", count_place, key, count=count, limit=limits.ARRAY_ELEMENTS)
     start = cursor.position
     if strings:
+        kept.elements += count
+        _check_caps(cursor, count_place, key, count, kept)
         skip_strings(cursor, count, dialect, key)
     else:
         cursor.skip(count * width)
     return ArrayValue(element_type, count, start, cursor.position - start, dialect, cursor.source)
+
+
+def _check_caps(cursor: Cursor, place: int, key: str, count: int, kept: _Kept) -> None:
+    """LF5073: every string of an array is visited, however few bytes of a file may stand for billions of them."""
+    if key == TOKENS and count > caps.GGUF_TOKENS:
+        raise cursor.log.past_cap("LF5073", place, key, what="tokens", found=count, limit=caps.GGUF_TOKENS)
+    if kept.elements > caps.GGUF_STRINGS:
+        found = kept.elements
+        raise cursor.log.past_cap("LF5073", place, key, what="strings in arrays", found=found, limit=caps.GGUF_STRINGS)

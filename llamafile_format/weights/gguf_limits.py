@@ -1,12 +1,12 @@
-"""The numbers beyond which a GGUF is refused (spec/1.0, 7.3); each is checked before anything is allocated by it."""
+"""The numbers beyond which a GGUF is refused (spec/1.0, 7.3); each is checked before anything is allocated by it.
+
+How much of one is read at all is in :mod:`llamafile_format.limits`.
+"""
 
 from __future__ import annotations
 
 KEY_BYTES = 65_535
 """Longest key: 64 KiB - 1, the limit of the GGUF documentation."""
-
-KEY_BYTES_TOTAL = 1 << 20
-"""All keys of a file together: bounds what the reader keeps in memory."""
 
 STRING_BYTES = 64 << 20
 """Longest string: room for any embedded tokenizer JSON, far below the 2^31 at which engines' signed lengths wrap."""
@@ -18,8 +18,6 @@ INLINE_BYTES_TOTAL = 1 << 20
 """Budget for strings decoded at once; behind it every string stays in the file."""
 
 ARRAY_ELEMENTS = 1 << 27
-KEYS = 16_384
-TENSORS = 65_536
 TENSOR_NAME_BYTES = 63
 """Longest tensor name: engines keep 64 bytes with the final NUL."""
 

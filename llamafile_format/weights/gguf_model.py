@@ -110,15 +110,22 @@ class ArrayValue:
         """Every element in order, read in windows of 1 MiB; strings as their raw bytes."""
         return self.strings() if self.element_type is ValueType.STRING else self._scalars()
 
+    def count_of(self, number: int) -> int:
+        """How many elements of an array of numbers are ``number``."""
+        return sum(values.count(number) for values in self._windows())
+
     def _scalars(self) -> Iterator[int | float | bool]:
+        for values in self._windows():
+            yield from map(bool, values) if self.element_type is ValueType.BOOL else values
+
+    def _windows(self) -> Iterator[tuple[int | float, ...]]:
         code = SCALAR_CODES[self.element_type]
         width = struct.calcsize("<" + code)
         per_window = WINDOW // width
         for start in range(0, self.count, per_window):
             number = min(per_window, self.count - start)
             data = self.source.read_at(self.offset + start * width, number * width)
-            values = struct.unpack(f"{self.dialect.order}{number}{code}", data)
-            yield from map(bool, values) if self.element_type is ValueType.BOOL else values
+            yield struct.unpack(f"{self.dialect.order}{number}{code}", data)
 
     def strings(self, longest: int = STRING_BYTES) -> Iterator[bytes]:
         """Every string in order, cut to ``longest`` bytes. The reader has checked that the lengths stay inside."""
@@ -174,7 +181,7 @@ class Gguf:
 
     ``data_offset`` is where the tensor data starts, ``data_length`` the bytes its tensors span from there with padding
     (as the table says, not as the file has), ``header_length`` the bytes before padding, ``size`` those of the source.
-    ``stopped`` is ``""``, ``"fault"`` or ``"budget"``.
+    ``stopped`` is ``""``, ``"fault"``, ``"cap"`` (12.4) or ``"budget"``.
     """
 
     version: int

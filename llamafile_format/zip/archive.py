@@ -6,9 +6,10 @@ walked to its end. Only I/O raises (:class:`~llamafile_format.errors.SourceError
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from llamafile_format import limits
 from llamafile_format.findings import Finding, Where
 from llamafile_format.source import ByteSource
 from llamafile_format.zip.entry import NOWHERE, Entry, apply_zip64, decode_name
@@ -24,8 +25,8 @@ from llamafile_format.zip.records import (
 )
 from llamafile_format.zip.tail import Tail, read_tail
 
-MAX_DIRECTORY = 64 << 20  # clause 4.13: bytes of a directory; nothing larger is read
-MAX_ENTRIES = 65_534  # clause 4.13: 65,535 is the sentinel of the end record's count
+MAX_DIRECTORY = limits.DIRECTORY_BYTES
+MAX_ENTRIES = limits.DIRECTORY_ENTRIES
 MAX_LONG_HEADERS = 16 << 20  # clause 4.13: bytes of local headers longer than their records let expect, all together
 _DIGITAL_SIGNATURE = b"PK\x05\x05"  # APPNOTE 4.3.13
 _DIRECTORY_SIGNATURE = DIRECTORY_MAGIC.to_bytes(4, "little")
@@ -53,6 +54,7 @@ class Archive:
     """What the directory at the end of a file says. ``findings`` are the faults that the parse itself met.
 
     ``readable`` is True if the directory was walked to its last byte; ``entries`` holds what was read before that.
+    ``capped`` is True if it was not because it has more than is read (12.4): the rest may be right all the same.
     ``stale`` is filled only by ``read_archive(source, generations=True)``.
     """
 
@@ -61,6 +63,7 @@ class Archive:
     findings: tuple[Finding, ...]
     readable: bool
     stale: tuple[Generation, ...] = ()
+    capped: bool = False
 
     @property
     def directory_offset(self) -> int:
@@ -82,25 +85,27 @@ def read_directory(source: ByteSource, tail: Tail, *, headers: bool = True) -> A
     findings: list[Finding] = []
     data = _directory_bytes(source, tail, findings)
     if data is None:
-        return Archive(tail, (), tuple(findings), readable=False)
+        return Archive(tail, (), tuple(findings), readable=False, capped=_is_capped(findings))
     records, whole = _walk(data, tail, findings)
+    capped = _is_capped(findings)
     bare = [_entry(index, at, record, findings) for index, (at, record) in enumerate(records)]
-    if whole and len(bare) != tail.count:
+    if (whole and len(bare) != tail.count) or (capped and len(bare) > tail.count):
         where = Where(tail.directory_offset, tail.directory_size, field="eocd.count")
         findings.append(Finding("LF2006", where, {"count": tail.count, "records": len(bare)}))
     entries = _with_headers(source, bare, findings) if headers else bare
-    return Archive(tail, tuple(entries), tuple(findings), readable=whole)
+    return Archive(tail, tuple(entries), tuple(findings), readable=whole, capped=capped)
+
+
+def _is_capped(findings: list[Finding]) -> bool:
+    return any(finding.rule == "LF2014" for finding in findings)
 
 
 def _directory_bytes(source: ByteSource, tail: Tail, findings: list[Finding]) -> bytes | None:
     """The directory's bytes, or None with the reason in ``findings``."""
     offset, size = tail.directory_offset, tail.directory_size
     where = Where(tail.start, tail.end - tail.start, field="eocd.offset")
-    if offset + size == tail.start and size <= MAX_DIRECTORY:
-        return source.read_at(offset, size)
-    if size > MAX_DIRECTORY:
-        findings.append(Finding("LF2014", where, {"what": "directory bytes", "found": size, "limit": MAX_DIRECTORY}))
-        return None
+    if offset + size == tail.start:
+        return _capped(source, tail, where, findings)
     real = tail.start - size
     if real != offset and size and real >= 0 and source.read_at(real, 4) == _DIRECTORY_SIGNATURE:
         # Readers that compensate (Python, unzip) see an archive here; the engine, which does not, sees none.
@@ -114,17 +119,37 @@ def _directory_bytes(source: ByteSource, tail: Tail, findings: list[Finding]) ->
     slack = source.read_at(offset + size, min(4, tail.start - offset - size))
     if slack == _DIGITAL_SIGNATURE:
         findings[-1] = Finding("LF2029", Where(offset + size, 4), {"what": "a digital signature record"})
-    return source.read_at(offset, size)
+    return _capped(source, tail, where, findings)
+
+
+def _capped(source: ByteSource, tail: Tail, where: Where, findings: list[Finding]) -> bytes | None:
+    """As much of the directory as is read; None if it is too large and does not even begin like one."""
+    offset, size = tail.directory_offset, tail.directory_size
+    if size <= MAX_DIRECTORY:
+        return source.read_at(offset, size)
+    findings.append(_past_cap("bytes of the directory", size, MAX_DIRECTORY, where))
+    if source.read_at(offset, 4) != _DIRECTORY_SIGNATURE:
+        findings.append(Finding("LF2013", Where(offset, 4), {"index": 0}))
+        return None
+    return source.read_at(offset, MAX_DIRECTORY)
+
+
+def _past_cap(what: str, found: int, limit: int, where: Where) -> Finding:
+    return Finding("LF2014", where, {"what": what, "found": found, "limit": limit})
 
 
 def _walk(data: bytes, tail: Tail, findings: list[Finding]) -> tuple[list[tuple[int, DirectoryRecord]], bool]:
     """(absolute offset, record) of every record, and whether the walk reached the directory's end."""
     records: list[tuple[int, DirectoryRecord]] = []
-    base, at = tail.directory_offset, 0
+    base, at, names = tail.directory_offset, 0, 0
+    short = len(data) < tail.directory_size
     while at < len(data):
+        where = Where(base + at, len(data) - at)
         if len(records) >= MAX_ENTRIES:
-            where = Where(base + at, len(data) - at)
-            findings.append(Finding("LF2014", where, {"what": "entries", "found": tail.count, "limit": MAX_ENTRIES}))
+            findings.append(_past_cap("records of the directory", len(records) + 1, MAX_ENTRIES, where))
+            return records, False
+        if names > limits.DIRECTORY_NAME_BYTES:
+            findings.append(_past_cap("bytes of names", names, limits.DIRECTORY_NAME_BYTES, where))
             return records, False
         if data.startswith(_DIGITAL_SIGNATURE, at):
             findings.append(Finding("LF2029", Where(base + at, 4), {"what": "a digital signature record"}))
@@ -135,11 +160,13 @@ def _walk(data: bytes, tail: Tail, findings: list[Finding]) -> tuple[list[tuple[
             if at + _announced(data, at) > len(data):
                 record = None
         if record is None:
-            findings.append(Finding("LF2013", Where(base + at, len(data) - at), {"index": len(records)}))
+            if not short:
+                findings.append(Finding("LF2013", where, {"index": len(records)}))
             return records, False
         records.append((base + at, record))
+        names += len(record.name)
         at += record.length
-    return records, True
+    return records, not short
 
 
 def _announced(data: bytes, at: int) -> int:
@@ -216,6 +243,18 @@ def _header(source: ByteSource, at: int, head: bytes, budget: list[int]) -> Loca
 def iter_live(archive: Archive) -> Iterator[Entry]:
     """The located entries, in the order in which they lie in the file."""
     yield from sorted((entry for entry in archive.entries if entry.located), key=lambda entry: entry.header_offset)
+
+
+def overlapping(entries: Iterable[Entry]) -> set[int]:
+    """Indices of entries whose bytes are also another entry's."""
+    crossing: set[int] = set()
+    last: Entry | None = None
+    for entry in sorted((e for e in entries if e.located), key=lambda e: (e.header_offset, e.data_end)):
+        if last is not None and entry.header_offset < last.data_end:
+            crossing |= {entry.index, last.index}
+        if last is None or entry.data_end > last.data_end:
+            last = entry
+    return crossing
 
 
 def read_archive(source: ByteSource) -> Archive:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from llamafile_format.source import ByteSource, Window
-from llamafile_format.zip.archive import Archive, read_archive
+from llamafile_format.zip.archive import Archive, overlapping, read_archive
 from llamafile_format.zip.entry import Entry, local_sizes
 from llamafile_format.zip.names import (
     collision_key,
@@ -74,7 +74,7 @@ def engine_records(
     doubled = _not_unique(archive.entries)
     occupied = _Occupied(taken)
     left_out = frozenset(without)
-    crossing = _overlapping(archive.entries)
+    crossing = overlapping(archive.entries)
     carried: list[Entry] = []
     dropped: list[tuple[str, str]] = []
     spared: list[str] = []
@@ -196,15 +196,3 @@ def _not_unique(entries: Sequence[Entry]) -> set[int]:
         for key, entry in zip(keys, entries, strict=True)
         if counts[key] > 1 or key in broken or any(parent in broken for parent in parents(key))
     }
-
-
-def _overlapping(entries: Iterable[Entry]) -> set[int]:
-    """Indices of entries whose bytes are also another entry's."""
-    crossing: set[int] = set()
-    last: Entry | None = None
-    for entry in sorted((e for e in entries if e.located), key=lambda e: (e.header_offset, e.data_end)):
-        if last is not None and entry.header_offset < last.data_end:
-            crossing |= {entry.index, last.index}
-        if last is None or entry.data_end > last.data_end:
-            last = entry
-    return crossing

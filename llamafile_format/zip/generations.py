@@ -7,10 +7,12 @@ the spans that the live directory accounts for, and only within a budget: a full
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from llamafile_format.limits import STALE_BYTES
 from llamafile_format.source import ByteSource
 from llamafile_format.spans import merge_ranges
-from llamafile_format.zip.archive import Archive, Generation, iter_live, read_directory
+from llamafile_format.zip.archive import MAX_DIRECTORY, Archive, Generation, iter_live, read_directory
 from llamafile_format.zip.records import EOCD, EOCD_SIGNATURE
 from llamafile_format.zip.tail import Tail, read_tail_at
 
@@ -42,13 +44,14 @@ def find_generations(source: ByteSource, archive: Archive, *, budget: int = SEAR
     the first member are executable code, where signatures mean nothing: only their last 128 KiB are searched.
     """
     found: dict[int, Generation] = {}
+    room = _Room(STALE_BYTES)
     for start, end in reversed(list(holes(archive, source.size))):
         for low, high in _windows(start, end):
             if budget <= 0 or len(found) >= MAX_GENERATIONS:
                 return _ordered(found)
             low = max(low, high - budget)
             budget -= high - low
-            for generation in _search(source, low, high):
+            for generation in _search(source, low, high, room):
                 found[generation.eocd_offset] = generation
     return _ordered(found)
 
@@ -67,19 +70,32 @@ def _windows(start: int, end: int) -> Iterator[tuple[int, int]]:
         yield (start or max(0, end - SEARCH_EDGE)), end
 
 
-def _search(source: ByteSource, low: int, high: int) -> Iterator[Generation]:
+@dataclass(slots=True)
+class _Room:
+    """Bytes of directories that may still be parsed: a false end record may name a long directory that fails late."""
+
+    left: int
+
+    def take(self, size: int) -> bool:
+        """True if there was room for ``size`` bytes more."""
+        fits = size <= self.left
+        self.left -= size if fits else 0
+        return fits
+
+
+def _search(source: ByteSource, low: int, high: int, room: _Room) -> Iterator[Generation]:
     data = source.read_at(low, high - low)
     at = data.rfind(EOCD_SIGNATURE)
     tries = 256  # machine code holds a handful of false signatures; more than this is somebody's attempt to delay us
     while at >= 0 and tries:
         tries -= 1
-        generation = generation_at(source, low + at)
+        generation = generation_at(source, low + at, room)
         if generation is not None:
             yield generation
         at = data.rfind(EOCD_SIGNATURE, 0, at + len(EOCD_SIGNATURE) - 1)
 
 
-def generation_at(source: ByteSource, offset: int) -> Generation | None:
+def generation_at(source: ByteSource, offset: int, room: _Room) -> Generation | None:
     """The generation whose end record is at ``offset``, or None if the record is not a whole and faultless one."""
     if offset + EOCD.size > source.size:
         return None
@@ -88,6 +104,8 @@ def generation_at(source: ByteSource, offset: int) -> Generation | None:
         return None
     tail, findings = read_tail_at(source, offset)
     if findings or not tail.count or tail.directory_size > SEARCH_BUDGET or not _adjacent(tail):
+        return None
+    if not room.take(tail.directory_size):
         return None
     directory = read_directory(source, tail, headers=False)
     if directory.findings:
@@ -108,11 +126,11 @@ def recover_tail(source: ByteSource, *, budget: int = 1 << 30) -> Generation | N
     Reads at most ``budget`` bytes from the end (1 GiB unless told).
     """
     step = SEARCH_BUDGET
-    high = source.size
+    high, room = source.size, _Room(MAX_DIRECTORY)
     floor = max(0, source.size - budget)
     while high > floor:
         low = max(floor, high - step)
-        for generation in _search(source, low, high):
+        for generation in _search(source, low, high, room):
             return generation
         if low == floor:
             return None

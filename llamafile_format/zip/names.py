@@ -16,6 +16,8 @@ MAX_COMPONENT = 255  # clause 4.13: bytes; no file system in use takes more
 RESERVED_FOLDER = "META-LLAMAFILE/"
 ARGUMENTS_SUFFIX = ".args"
 WEIGHTS_SUFFIX = ".gguf"
+STATE_SUFFIXES = (".journal", ".partial")
+"""Clause 4.8.7: taken out of an archive, such a file would pose as the state of the one beside it."""
 
 
 class NameProblem(Enum):
@@ -31,6 +33,7 @@ class NameProblem(Enum):
     FOLDER = "ends in a slash, which makes it a folder"
     WINDOWS = "cannot be a file name on Windows"
     LENGTH = "is too long"
+    STATE = "ends like a file that tools keep beside another (.journal, .partial)"
     HYPHEN = "is a lone hyphen, which stands for no member in the chunk list"
 
 
@@ -58,6 +61,8 @@ def name_problems(name: bytes) -> tuple[NameProblem, ...]:
     if not _PLAIN.issuperset(name):
         found |= _character_problems(text, decoded=NameProblem.ENCODING not in found)
     found |= _path_problems(text)
+    if any(part.casefold().endswith(STATE_SUFFIXES) for part in text.split("/")):
+        found.add(NameProblem.STATE)
     if len(name) > MAX_NAME or any(len(part.encode("utf-8")) > MAX_COMPONENT for part in text.split("/")):
         found.add(NameProblem.LENGTH)
     return tuple(problem for problem in NameProblem if problem in found)

@@ -15,6 +15,7 @@ from llamafile_format.zip.archive import (
     Archive,
     Generation,
     iter_live,
+    overlapping,
     read_directory,
 )
 from llamafile_format.zip.archive import read_archive as _read_archive
@@ -38,6 +39,7 @@ __all__ = [
     "holes",
     "iter_live",
     "local_sizes",
+    "overlapping",
     "read_archive",
     "read_directory",
     "read_engine_directory",

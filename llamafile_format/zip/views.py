@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llamafile_format.source import ByteSource
-from llamafile_format.zip.archive import MAX_DIRECTORY
+from llamafile_format.zip.archive import MAX_DIRECTORY, MAX_ENTRIES
 from llamafile_format.zip.entry import decode_name, extra_fields
 from llamafile_format.zip.names import is_weights_name
 from llamafile_format.zip.records import (
@@ -167,7 +167,7 @@ def _weights_records(source: ByteSource, directory: Directory) -> list[_Record] 
         return "failed to locate zip central directory"
     found: list[_Record] = []
     at = 0
-    for _ in range(directory.count):
+    for _ in range(min(directory.count, MAX_ENTRIES)):
         if at + DIRECTORY_RECORD.size > len(data) or at + _record_length(data, at) > len(data):
             break
         if data[at : at + 4] != _RECORD_SIGNATURE:
@@ -294,7 +294,7 @@ def zipos_view(source: ByteSource) -> View:
     directory = zipos_directory(source)
     if isinstance(directory, str):
         return View(error=directory)
-    if directory.size > MAX_DIRECTORY:
+    if directory.size > MAX_DIRECTORY or directory.count > MAX_ENTRIES:
         return View(directory, error="central directory is too large to be emulated")
     data = source.read_at(directory.offset, directory.size)
     opened: dict[str, Opened] = {}

@@ -142,7 +142,7 @@ def changed(old: str, new: str) -> Reading:
         (b"x: " + b"[" * 100000, "YAML|nested"),
         (b" " * (MAX_RECORD + 1), "more than 4194304"),
         (b"a: 2001-99-99\nformat: llamafile-behaviour/1\n", "YAML"),
-        (b"? [a]\n: b\n", "YAML|format"),
+        (b"? [a]\n: b\n", "key that is a mapping or a list"),
         (b"a: &a [*a]\n", "anchor"),
     ],
 )

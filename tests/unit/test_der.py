@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamafile_format.errors import FormatError
+from llamafile_format.limits import DER_DEPTH, DER_VALUES
 from llamafile_format.signing.x509 import der
 from llamafile_format.signing.x509.der import Fields, parse
 
@@ -57,11 +58,17 @@ def test_an_identifier_ends() -> None:
 
 def test_nesting_is_bounded() -> None:
     value = der.octets(b"")
-    for _ in range(der.MAX_DEPTH):
+    for _ in range(DER_DEPTH):
         value = der.sequence(value)
     parse(value, "it")
     with pytest.raises(FormatError, match="deeply"):
         parse(der.sequence(value), "it")
+
+
+def test_the_number_of_values_is_bounded() -> None:
+    parse(der.sequence(der.octets(b"") * (DER_VALUES - 1)), "it")
+    with pytest.raises(FormatError, match="more than 20000 values"):
+        parse(der.sequence(der.octets(b"") * DER_VALUES), "it")
 
 
 @given(st.integers(min_value=-(1 << 200), max_value=1 << 200))

@@ -23,8 +23,8 @@ import llamafile_format
 PACKAGE = Path(llamafile_format.__file__).parent
 NAME = PACKAGE.name
 FLOORS = (
-    ("errors", "spans", "door", "progress", "plain_json", "plain_yaml", "findings"),
-    ("specdata", "clauses", "rules", "strict_yaml", "strict_fields"),
+    ("errors", "limits", "spans", "door", "progress", "plain_json", "plain_yaml", "findings"),
+    ("specdata", "clauses", "rules", "bounded_json", "bounded_yaml", "strict_yaml", "strict_fields"),
     ("source", "zip", "prefix", "weights", "manifest", "signing", "engines"),
     ("legacy", "container", "checks", "output"),
     ("examining", "packing", "changing", "vouching", "running", "reports", "cli"),

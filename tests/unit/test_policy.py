@@ -193,7 +193,7 @@ WRONG = {
     "signer named twice": (f"{ALICE}require:\n- {{role: assembler, signers: [alice, alice]}}\n", "twice"),
     "threshold nought": (f"{ALICE}require:\n- {{role: assembler, threshold: 0}}\n", "require[0].threshold"),
     "threshold true": (f"{ALICE}require:\n- {{role: assembler, threshold: true}}\n", "require[0].threshold"),
-    "unsigned no": (f"{ALICE}unsigned: no\n", "refuse or allow"),
+    "unsigned no": (f"{ALICE}unsigned: no\n", "unsigned: 'no' is not the same"),
     "level without authority": (f"{ALICE}time: {{minimum_level: T}}\n", "authority"),
     "level unknown": (f"{ALICE}time: {{minimum_level: A}}\n", "time.minimum_level"),
     "age nought": (f"{ALICE}time: {{max_age_days: 0}}\n", "time.max_age_days"),

@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +209,7 @@ def test_a_wrong_field_is_named(change: Callable[[Any], object], field: str) -> 
 
 def test_fields_that_disagree_are_refused() -> None:
     def twice(value: Any) -> None:
-        value["inputs"].append(value["inputs"][0])
+        value["inputs"].append(deepcopy(value["inputs"][0]))
 
     with pytest.raises(FormatError, match="llama twice"):
         read_pin(changed(twice), FILE)

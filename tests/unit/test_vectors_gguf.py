@@ -13,7 +13,12 @@ from llamafile_format.source import BytesSource
 from spec.vectors.generate.load import read_vector, vector_files
 
 VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
-FILES = [path for chapter in ("weights", "templates") for path in vector_files(VECTORS, chapter)]
+FILES = [
+    path
+    for chapter in ("weights", "templates", "caps")
+    for path in vector_files(VECTORS, chapter)
+    if b"\nkind: gguf\n" in path.read_bytes()[:200]
+]
 OF_MEMBERS = {"LF5085", "LF5086", "LF5087", "LF5089"}
 """Rules about what stands around a GGUF, or in its place: the vectors that break them are containers."""
 OURS = [

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from llamafile_format.errors import FormatError
+from llamafile_format.limits import DER_DEPTH, DER_VALUES
 
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
 SEQUENCE, SET = 0x30, 0x31
-MAX_DEPTH = 32
 _MAX_OID = 64
 _CONSTRUCTED, _LONG_TAG = 0x20, 0x1F
 _PLAIN = frozenset(range(1, 0x1F)) - {8, 11, 15, 16, 17}  # universal types that DER writes in one piece
@@ -83,10 +83,10 @@ class Fields:
 def parse(data: bytes, what: str) -> Element:
     """The one value that ``data`` is, checked to its leaves; FormatError for every other spelling."""
     try:
-        elements = list(_elements(data))
+        elements = list(islice(_elements(data), 2))
         if len(elements) != 1:
             raise FormatError("bytes before or behind the value")
-        _check(elements[0], 0)
+        _check(elements[0])
     except FormatError as error:
         raise FormatError(f"{what} is not DER: {error.message}") from error
     return elements[0]
@@ -111,16 +111,25 @@ def _elements(data: bytes) -> Iterator[Element]:
         at += length
 
 
-def _check(element: Element, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise FormatError("nested too deeply")
-    if element.tag & _CONSTRUCTED:
-        if element.tag & 0xC0 == 0 and element.tag not in (SEQUENCE, SET):
-            raise FormatError("a simple value in pieces")
-        for child in element.children:
-            _check(child, depth + 1)
-    elif element.tag & 0xC0 == 0:
-        _check_simple(element.tag, element.content)
+def _check(root: Element) -> None:
+    """Every value inside ``root``, level by level: no recursion over a stranger's nesting, and only so many values."""
+    level, seen = [root], 0
+    for _ in range(DER_DEPTH + 1):
+        below: list[Element] = []
+        for element in level:
+            if element.tag & _CONSTRUCTED:
+                if element.tag & 0xC0 == 0 and element.tag not in (SEQUENCE, SET):
+                    raise FormatError("a simple value in pieces")
+                below += islice(_elements(element.content), DER_VALUES + 1 - seen)
+            elif element.tag & 0xC0 == 0:
+                _check_simple(element.tag, element.content)
+            if seen + len(level) + len(below) > DER_VALUES:
+                raise FormatError(f"more than {DER_VALUES} values")
+        if not below:
+            return
+        seen += len(level)
+        level = below
+    raise FormatError("nested too deeply")
 
 
 def _check_simple(tag: int, content: bytes) -> None:

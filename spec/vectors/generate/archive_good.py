@@ -60,6 +60,13 @@ GOOD: list[Row] = [
         "a member without data",
         lambda: good(Part("empty.txt", b"", "document", "text/plain")),
     ),
+    (
+        "good-journal",
+        "",
+        "LF2044",
+        "names that hold the words without ending in them",
+        lambda: good(Part("journal/partial.txt", b"", "document", "text/plain")),
+    ),
     ("good-no-gap", "", "LF2040 LF2041", "weights that need no gap", lambda: _no_gap()),  # noqa: PLW0108
     (
         "good-large-offset-fields",

@@ -153,8 +153,8 @@ TAIL: list[Row] = [
     ),
     (
         "count-modulo-65536",
-        "LF2014 LF2031 LF2039 LF3102 LF3103 LF3106",
-        "LF2006",
+        "LF2006 LF2014 LF2031 LF2039 LF9003",
+        "LF2005",
         "65,536 records more than the 16-bit counts tell (ambiguity c3)",
         hidden_by_count,
     ),
@@ -294,9 +294,9 @@ TAIL: list[Row] = [
     ),
     (
         "directory-too-large",
-        "LF2014 LF3028 LF9003",
-        "LF2007",
-        "the directory claims 100 MiB",
+        "LF2007 LF3028 LF9003",
+        "LF2014",
+        "the directory claims 100 MiB, which the file does not have",
         lambda: tail(end={"size": 100 << 20}),
     ),
     (

@@ -438,13 +438,14 @@ def weights_known_format() -> bytes:
 @vector(
     "too-large",
     rules="LF3001 LF9003",
+    well_formed="undetermined",
     valid="undetermined",
-    layer="manifest",
+    layer="none",
     encoding="zlib",
-    comment="A manifest of 64 MiB and one byte is not read.",
+    comment="A manifest of 16 MiB and one byte is not read.",
 )
 def too_large() -> bytes:
-    return respelt(lambda data: b" " * ((64 << 20) + 1))
+    return respelt(lambda data: b" " * ((16 << 20) + 1))
 
 
 @vector("not-too-large", near="LF3001 LF3024", comment="A manifest of ordinary size and count.")

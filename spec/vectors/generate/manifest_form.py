@@ -153,3 +153,19 @@ def list_() -> bytes:
 )
 def other_format() -> bytes:
     return edited(lambda value: value.update(format="dduf"))
+
+
+@vector(
+    "deep-behind-an-escape",
+    rules="LF3002 LF9003",
+    valid="undetermined",
+    layer="manifest",
+    comment="Lists nested 9 deep behind a text with an escaped line feed, which ends a careless search for quotes.",
+)
+def deep_behind_an_escape() -> bytes:
+    return edited(lambda value: value.update(name="two\nlines", zz=[[[[[[[[]]]]]]]]))
+
+
+@vector("good-brackets-in-a-text", near="LF3002", comment="Brackets in a text with an escape nest nothing.")
+def good_brackets_in_a_text() -> bytes:
+    return edited(lambda value: value.update(name="two\nlines", source="see [[[[[[[[[here]"))

@@ -85,18 +85,6 @@ register(
             "2^61 keys: times the size of a record wraps around.",
             lambda: HEAD + V3.length(0) + V3.length(1 << 61) + bytes(64),
         ),
-        (
-            "header-tensor-count-over-limit",
-            "LF5008",
-            "65537 tensors, with the bytes for them.",
-            lambda: HEAD + V3.length(65_537) + V3.length(0) + bytes(24 * 65_537),
-        ),
-        (
-            "header-key-count-over-limit",
-            "LF5009",
-            "16385 keys, with the bytes for them.",
-            lambda: HEAD + V3.length(0) + V3.length(16_385) + bytes(13 * 16_385),
-        ),
         ("key-empty", "LF5010", "A key without a name.", lambda: model(V3.entry("", U8, 1))),
         ("key-not-utf-8", "LF5011", "A key of byte FF.", lambda: model(V3.entry(b"x.\xff", U8, 1))),
         ("key-with-nul", "LF5012", "A NUL inside a key.", lambda: model(V3.entry("general.name\0x", U8, 1))),
@@ -113,12 +101,6 @@ register(
             "LF5016",
             "The file ends inside the length of a string in an array.",
             lambda: V3.build([*model_entries(), array_head(STRING, 2) + V3.text("abcdefgh") + b"\0\0\0"]),
-        ),
-        (
-            "keys-together-too-long",
-            "LF5017",
-            "17 keys of 65000 bytes each.",
-            lambda: model(*(V3.entry(f"{number:02}" + "k" * 64_998, U8, 1) for number in range(17))),
         ),
         ("value-type-unknown", "LF5018", "Value type 13.", lambda: model(key_head("x.y", 13) + bytes(8))),
         (
@@ -286,10 +268,7 @@ register(
         ),
     ],
     zipped=[
-        "header-tensor-count-over-limit",
-        "header-key-count-over-limit",
         "key-too-long",
-        "keys-together-too-long",
         "string-over-limit",
         "array-over-limit",
     ],

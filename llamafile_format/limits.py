@@ -1,0 +1,78 @@
+"""Where reading stops: the caps of the specification's table, each number in this one place (spec/1.0, 12.4).
+
+Hashing takes time that grows with a file's length, as it must. Parsing takes time that grows with what the file
+declares, and a hole of a few bytes on disk can declare billions of things. So every structure has a cap that no genuine
+file comes near; what passes it is not judged, and a finding names the cap. A test compares ``CAPS`` with the table.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Cap(NamedTuple):
+    """At most ``most`` of ``what`` are read. ``rule`` reports more; ``-``: the command refuses, or looks no further."""
+
+    what: str
+    most: int
+    rule: str
+
+
+DIRECTORY_ENTRIES = 8192
+DIRECTORY_BYTES = 8 << 20
+DIRECTORY_NAME_BYTES = 2 << 20
+STALE_BYTES = 2 << 20
+"""Bytes of all earlier directories that appending tools left behind."""
+
+MANIFEST_BYTES = 16 << 20
+JSON_MARKS = 1 << 18
+"""Commas and opening brackets of a JSON text, those in strings included: never fewer than its values, less one."""
+
+JSON_DEPTH = 8
+JSON_DEPTH_OF_OTHERS = 64
+YAML_VALUES = 300_000
+"""Values, keys, and ends of mappings and sequences."""
+
+YAML_DEPTH = 12
+DER_VALUES = 20_000
+DER_DEPTH = 32
+
+GGUF_TENSORS = 65_536
+GGUF_KEYS = 16_384
+GGUF_KEY_BYTES = 1 << 20
+GGUF_METADATA_BYTES = 128 << 20
+GGUF_STRINGS = 3 << 20
+"""Strings in all arrays of one GGUF. Largest known: 262,144 tokens and 514,906 merges."""
+
+GGUF_TOKENS = 1 << 20
+GGUF_BYTE_TOKENS = 4096
+"""Tokens that stand for one byte each, of which a vocabulary has 256."""
+
+UNPACKED_BYTES = 256 << 20
+"""Bytes that the deflated members of a file unpack to while their CRC-32 is checked, all together."""
+
+DEFLATE_RATIO = 1032
+"""Bytes that one byte of a deflate stream unpacks to at most, by its construction (clause 12.4.6)."""
+
+CAPS = (
+    Cap("records of a central directory", DIRECTORY_ENTRIES, "LF2014"),
+    Cap("bytes of a central directory", DIRECTORY_BYTES, "LF2014"),
+    Cap("bytes of names in it", DIRECTORY_NAME_BYTES, "LF2014"),
+    Cap("bytes of all earlier directories", STALE_BYTES, "-"),
+    Cap("bytes that deflated members unpack to, all together", UNPACKED_BYTES, "LF7021"),
+    Cap("bytes of the manifest", MANIFEST_BYTES, "LF3001"),
+    Cap("commas, `[` and `{` of a JSON text", JSON_MARKS, "LF2014"),
+    Cap("depth of the manifest and of signed JSON", JSON_DEPTH, "LF3002"),
+    Cap("depth of JSON that a user names", JSON_DEPTH_OF_OTHERS, "-"),
+    Cap("values of a YAML document", YAML_VALUES, "LF9007"),
+    Cap("depth of a YAML document", YAML_DEPTH, "LF9100"),
+    Cap("values of a DER structure", DER_VALUES, "LF8001"),
+    Cap("depth of a DER structure", DER_DEPTH, "LF8001"),
+    Cap("tensors of a GGUF", GGUF_TENSORS, "LF5008"),
+    Cap("keys of a GGUF", GGUF_KEYS, "LF5009"),
+    Cap("bytes of all keys of a GGUF", GGUF_KEY_BYTES, "LF5017"),
+    Cap("bytes of keys, values and tensor table of a GGUF", GGUF_METADATA_BYTES, "LF5073"),
+    Cap("strings in all arrays of a GGUF", GGUF_STRINGS, "LF5073"),
+    Cap("tokens of a vocabulary", GGUF_TOKENS, "LF5073"),
+    Cap("tokens of it that stand for a byte", GGUF_BYTE_TOKENS, "LF5073"),
+)
