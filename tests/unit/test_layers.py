@@ -165,6 +165,19 @@ def test_a_module_does_not_hide_what_its_room_exports() -> None:
         _ = import_module(f"{NAME}.examining").nothing
 
 
+@pytest.mark.parametrize("starter", ["engines.launch", "engines.build", "running.run", "signing.keys.external"])
+def test_a_look_at_a_file_cannot_start_a_program(starter: str) -> None:
+    """Nothing that examining imports, directly or through others, wherever it stands, starts one (SECURITY.md)."""
+    reached, ahead = set(), [module for module in MODULES if module.split(".")[0] in {"examining", "checks"}]
+    while ahead:
+        module = ahead.pop()
+        if module not in reached:
+            reached.add(module)
+            ahead += [each.module for each in IMPORTS if each.importer == module]
+    assert starter in MODULES
+    assert starter not in reached
+
+
 def test_only_the_command_line_prints() -> None:
     for module, tree in TREES.items():
         if module.split(".")[0] in {"cli", "__main__"}:
