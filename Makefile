@@ -12,20 +12,25 @@ TRAINING := .venv-exhibit
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo test lint bench vectors exhibit lock clean
+.PHONY: help demo demo-real test lint bench vectors share exhibit lock clean
 
 help:
 	@echo 'make demo     pack, inspect, verify, damage, repack and extract a real language model; leaves demo/'
+	@echo 'make demo-real  the same with a genuine chat model, fetched by digest (93 MB); leaves demo-real/'
 	@echo 'make test     lint, then every test, the slow ones too (PYTEST_ARGS="-m '\''not slow'\''" for a quick run)'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the figures that the project promises, measured here'
 	@echo 'make vectors  write the test vectors and the identification skeletons again'
+	@echo 'make share    write the man pages and completions again'
 	@echo 'make exhibit  train the small model of the exhibit again (downloads PyTorch; minutes to an hour)'
 	@echo 'make lock     pin the development dependencies again (needs a package index)'
 	@echo 'make clean    remove the virtual environments, caches and the demo'
 
 demo: $(DEMO)/.ready
 	$(DEMO)/bin/python examples/demo.py
+
+demo-real: $(DEMO)/.ready
+	$(DEMO)/bin/python examples/demo_real.py
 
 test: lint
 	$(DEV)/bin/python -m pytest -n 2 $(PYTEST_ARGS)
@@ -42,6 +47,9 @@ vectors: $(DEV)/.ready
 	$(DEV)/bin/python -m spec.vectors.generate
 	$(DEV)/bin/python -m spec.identification.generate
 
+share: $(DEV)/.ready
+	$(DEV)/bin/python -m share.generate
+
 exhibit: $(TRAINING)/.ready
 	$(TRAINING)/bin/python examples/exhibit/train.py --out examples/exhibit
 
@@ -55,29 +63,37 @@ clean:
 	rm -rf $(DEV) $(DEMO) $(LOCKER) $(TRAINING) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Virtual environments. The stamp `.ready` is written last, so an interrupted set-up is done again.
+# Virtual environments. The stamp `.ready` is written last, so an interrupted set-up is done again. A set-up that fails
+# says why in its last line, behind everything that was printed on the way.
 
 $(DEMO)/.ready: pyproject.toml
 	$(call new_venv,$(DEMO))
-	$(DEMO)/bin/python -m pip install --quiet --editable .
+	$(call set_up,$(DEMO),$(DEMO)/bin/python -m pip install --quiet --editable .)
 	touch $@
 
 $(DEV)/.ready: pyproject.toml requirements-dev.lock
 	$(call new_venv,$(DEV))
-	$(DEV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-dev.lock
-	$(DEV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(DEV)/bin/python -m pip check --quiet
+	$(call set_up,$(DEV),$(DEV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-dev.lock)
+	$(call set_up,$(DEV),$(DEV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .)
+	$(call set_up,$(DEV),$(DEV)/bin/python -m pip check)
 	touch $@
 
 $(TRAINING)/.ready: examples/exhibit/requirements-train.txt
 	$(call new_venv,$(TRAINING))
-	$(TRAINING)/bin/python -m pip install --quiet --requirement examples/exhibit/requirements-train.txt
+	$(call set_up,$(TRAINING),$(TRAINING)/bin/python -m pip install --quiet --requirement examples/exhibit/requirements-train.txt)
 	touch $@
 
 $(LOCKER)/.ready:
 	$(call new_venv,$(LOCKER))
-	$(LOCKER)/bin/python -m pip install --quiet uv
+	$(call set_up,$(LOCKER),$(LOCKER)/bin/python -m pip install --quiet uv)
 	touch $@
+
+define set_up
+@echo '$(2)'
+@$(2) >$(1)/set-up.log 2>&1 || { cat $(1)/set-up.log >&2; \
+	cause=$$(grep -iE '^error|requires|has requirement|conflict' $(1)/set-up.log | tail -n 1); \
+	echo "The set-up of $(1) failed: $${cause:-$$(tail -n 1 $(1)/set-up.log)}" >&2; exit 1; }
+endef
 
 define new_venv
 @command -v $(PYTHON) >/dev/null || { echo '$(PYTHON) not found: install Python 3.11 or later' >&2; exit 1; }

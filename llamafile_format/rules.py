@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -50,13 +51,27 @@ class Rule:
 
     def render(self, finding: Finding) -> str:
         """The message of ``finding`` in plain words; values are inserted as they are (escape them on output)."""
-        return self.message.format_map({key: str(value) for key, value in finding.args.items()})
+        return _filled(self.message, finding)
+
+    def advise(self, finding: Finding) -> str:
+        """The remedy for ``finding``, likewise."""
+        return _filled(self.remedy, finding)
+
+
+def _filled(text: str, finding: Finding) -> str:
+    return text.format_map({key: str(value) for key, value in finding.args.items()})
 
 
 @cache
 def all_rules() -> dict[str, Rule]:
     """Every rule by id, in the order of the table."""
     return {row["id"]: _rule(row) for row in spec_yaml("rules.yaml")["rules"]}
+
+
+@cache
+def ruleset_digest() -> str:
+    """SHA-256 of the rule table: two reports with the same digest were judged by the same rules."""
+    return hashlib.sha256((spec_dir() / "rules.yaml").read_bytes()).hexdigest()
 
 
 @cache

@@ -6,21 +6,26 @@ Faults are collected, not raised: ``Faults`` tells where each was, and reading g
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 MAX_DEPTH = 12  # a record has 6
+_MAX_PLACES = 12  # levels of a document in which places are told; deeper ones are not read
 T = TypeVar("T")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(slots=True)
 class Faults:
-    """What is wrong, each with the dotted name of its field; and the fields that nobody asked for."""
+    """What is wrong, each with the dotted name of its field; and the fields that nobody asked for.
+
+    ``meant`` has the known field that an unknown one looks like, by its dotted name.
+    """
 
     found: list[tuple[str, str]] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    meant: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, reason: str) -> None:
         """Note a fault."""
@@ -121,6 +126,8 @@ class Fields:
 
     def has(self, name: str) -> bool:
         """True if the field is there."""
+        if name not in self._value:
+            self._asked.add(name)
         return name in self._value
 
     def take(self, name: str) -> Any:
@@ -203,8 +210,67 @@ class Fields:
         for name in self._value:
             if name not in self._asked:
                 self.faults.unknown.append(self._name(str(name)[:80]))
+                if like := nearest(str(name), self._asked - self._value.keys()):
+                    self.faults.meant[self._name(str(name)[:80])] = like
 
     def _stand_in(self, name: str, value: Any, reason: str, instead: T) -> T:
         if name in self._value:
             self.wrong(name, reason if value is not None else "it is empty")
         return instead
+
+
+def nearest(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """The one of ``known`` that a misspelt ``name`` looks most like; empty if it looks like none of them."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name[:80], sorted(known), n=1, cutoff=likeness)), "")
+
+
+def place_of(data: bytes, path: str, *, key: bool = False) -> str:
+    """Where the field ``path``, such as ``signers[0].id``, stands in a document that was read: ``line 3, column 5``.
+
+    Its value, or its ``key``; of a field that is not there, the mapping where it belongs. Empty if nothing is found.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        text = data.decode("utf-8")
+        if _nested(yaml.parse(text, Loader=loader)) > _MAX_PLACES:  # composing recurses, in C without any limit
+            return ""
+        node: Any = yaml.compose(text, Loader=loader)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return ""
+    mark = node.start_mark if node is not None else None
+    while node is not None and path:
+        name, node, path = _step(node, path)
+        if node is not None:
+            mark = name.start_mark if key and name is not None and not path else node.start_mark
+    return f"line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+
+
+def _nested(events: Iterable[Any]) -> int:
+    """How deep the collections of a document are nested, as far as it matters."""
+    depth = deepest = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind in ("MappingStartEvent", "SequenceStartEvent")
+        depth -= kind in ("MappingEndEvent", "SequenceEndEvent")
+        deepest = max(deepest, depth)
+        if deepest > _MAX_PLACES:
+            break
+    return deepest
+
+
+def _step(node: Any, path: str) -> tuple[Any, Any, str]:
+    """The key and the value that ``path`` begins with below ``node``, and what is left of it; None where none is."""
+    if index := re.match(r"\[(\d+)\]\.?", path):
+        items = node.value if type(node).__name__ == "SequenceNode" else []
+        at = int(index[1])
+        return None, items[at] if at < len(items) else None, path[index.end() :]
+    pairs = node.value if type(node).__name__ == "MappingNode" else []
+    fitting = [(name, value) for name, value in pairs if re.match(rf"{re.escape(str(name.value))}(?:[.\[]|\Z)", path)]
+    if not fitting:
+        return None, None, path
+    name, value = max(fitting, key=lambda pair: len(str(pair[0].value)))
+    return name, value, path[len(str(name.value)) :].removeprefix(".")

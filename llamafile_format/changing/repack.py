@@ -34,6 +34,7 @@ from llamafile_format.packing import (
     Include,
     assemble,
     carry,
+    license_notes,
     notes_about,
 )
 from llamafile_format.progress import Advance, Progress, counted
@@ -122,7 +123,8 @@ def repack(
     with _open(what, in_place=in_place) as container:
         carried = _carry(container, order, target.parent)
         plan = plan_changes(carried, order)
-        job = _Job(container, carried, plan, target, in_place=in_place, force=force, progress=progress)
+        named = Path(what) if in_place and isinstance(what, str | os.PathLike) else target  # as the user calls it
+        job = _Job(container, carried, plan, target, named, in_place=in_place, force=force, progress=progress)
         if split_weights:
             return job.split()
         if to == "legacy":
@@ -176,6 +178,7 @@ class _Job:
         carried: Carried,
         plan: Plan,
         target: Path,
+        named: Path,
         *,
         in_place: bool,
         force: bool,
@@ -185,6 +188,7 @@ class _Job:
         self.carried = carried
         self.plan = plan
         self.target = target
+        self.named = named
         self.in_place = in_place
         self.force = force
         self.progress = progress
@@ -315,7 +319,7 @@ class _Job:
 
     def _base(self, method: str) -> RepackResult:
         return RepackResult(
-            path=self.target,
+            path=self.named,
             size=0,
             manifest_sha256="",
             changed=True,
@@ -323,8 +327,12 @@ class _Job:
             unsigned=tuple(name for name, _ in self.carried.signatures),
             claimed_keys=claimed_signers(self.carried.signatures),
             changes=sentences(self.plan.changes),
-            notes=self.plan.notes,
+            notes=(*self.plan.notes, *self._about_the_licence()),
         )
+
+    def _about_the_licence(self) -> tuple[str, ...]:
+        new = self.plan.labels.license
+        return license_notes(new) if new != self.carried.labels.license else ()
 
     def _result(self, written: Assembled, method: str, notes: tuple[str, ...] = ()) -> RepackResult:
         new_prefix = any(change.get("what") == "prefix" for change in self.plan.changes)
@@ -335,7 +343,7 @@ class _Job:
             size=written.size,
             manifest_sha256=written.manifest_sha256,
             shared=written.shared,
-            notes=(*notes, *self.plan.notes, *about, *beside.get("notes", ())),
+            notes=(*notes, *self.plan.notes, *self._about_the_licence(), *about, *beside.get("notes", ())),
             extra=beside.get("extra", ()),
         )
 

@@ -37,6 +37,9 @@ def check_contents(container: Container, *, deep: bool) -> Iterator[Finding]:
             yield from _arguments(container, member, deep)
         elif member.role == "behaviour":
             yield from _behaviour(container, member)
+    from llamafile_format.checks.together import check_members_together
+
+    yield from check_members_together(container, budget=None if deep else QUICK_HEADER)
     manifest = container.manifest
     if manifest is not None and (manifest.prefix.kind == "launcher" or manifest.with_role("runtime")):
         from llamafile_format.checks.runtimes import check_runtimes

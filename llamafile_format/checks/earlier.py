@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from llamafile_format.errors import FormatError
@@ -19,16 +18,17 @@ from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.model import HISTORY_FOLDER, MANIFEST_PATH, MAX_MANIFEST, Manifest
 from llamafile_format.manifest.reader import read_manifest
 from llamafile_format.manifest.roles import MODEL_ROLES
+from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.envelope import Bundle, read_bundle
 from llamafile_format.signing.records.record import MAX_RECORD, RecordKind, parse_record_path
 from llamafile_format.signing.records.statement import Statement, read_statement
-from llamafile_format.signing.trust.evidence import Standing
+from llamafile_format.signing.trust.counting import Vote, count, vote_of
 from llamafile_format.signing.trust.judgement import Circumstances, judge_bundle
-from llamafile_format.signing.trust.policy import Policy
+from llamafile_format.signing.trust.policy import Policy, StampLevel
+from llamafile_format.signing.trust.sight import Sights
 
 if TYPE_CHECKING:
     from llamafile_format.container import Container, MemberFacts
-    from llamafile_format.signing.keys.algorithms import Agility
 
 MAX_RECORDS_READ = 1024  # clause 13.2.3, of all earlier files together: old records shall not cost more than new ones
 _KEPT = re.compile(re.escape(HISTORY_FOLDER) + r"(?P<digest>[0-9a-f]{64})/(?P<name>[^/]+)\Z")
@@ -44,16 +44,15 @@ class _Earlier:
     records: list[tuple[RecordKind, MemberFacts]] = field(default_factory=list)
 
 
-def check_earlier(
-    container: Container, policy: Policy | None, *, at: datetime, agility: Agility, looked: bool = True
-) -> list[Finding]:
+def check_earlier(container: Container, policy: Policy | None, seen: Sights, *, looked: bool = True) -> list[Finding]:
     """Findings (LF8310, LF8311) about signatures of earlier files, by signers whom ``policy`` names.
 
+    They are judged at the moment of verification: ``seen`` has that, and material that helps with certificates.
     ``looked`` says that this run computes the chunk roots of the weights: before that, a manifest can claim any.
     """
     findings: list[Finding] = []
     for earlier in _earlier_files(container.members):
-        findings += _check(container, earlier, policy, at, agility, looked=looked)
+        findings += _check(container, earlier, policy, seen, looked=looked)
     return findings
 
 
@@ -75,7 +74,7 @@ def _earlier_files(members: Iterable[MemberFacts]) -> list[_Earlier]:
 
 
 def _check(
-    container: Container, earlier: _Earlier, policy: Policy | None, at: datetime, agility: Agility, *, looked: bool
+    container: Container, earlier: _Earlier, policy: Policy | None, seen: Sights, *, looked: bool
 ) -> Iterator[Finding]:
     signed = [member for kind, member in earlier.records if kind.vouches]
     if not signed:
@@ -85,11 +84,7 @@ def _check(
     except FormatError as error:
         yield _unreadable(earlier.manifest or signed[0], str(error))
         return
-    same = _weights(manifest) == _weights(container.manifest)
-    weights = "differ from those of this one"
-    if same:
-        weights = "equal those of this one" if looked else "were not compared at this level"
-    told: set[str] = set()
+    votes: list[Vote] = []
     for member in signed:
         try:
             bundle, statement = _record(container, member)
@@ -97,14 +92,35 @@ def _check(
         except FormatError as error:
             yield _unreadable(member, str(error))
             continue
-        if policy is None:
-            continue
-        where = Circumstances(at=at, contents=at, agility=agility, model=manifest.name)
-        judged = judge_bundle(bundle, policy, where, path=member.path)
-        if judged.standing is Standing.TRUSTED and judged.signer is not None and judged.signer.id not in told:
-            told.add(judged.signer.id)  # once for each signer, however many records say it
-            args: dict[str, Value] = {"signer": judged.signer.id, "manifest": earlier.digest, "weights": weights}
-            yield Finding("LF8310", Where(member=member.path), {"path": member.path, **args})
+        if policy is not None:
+            votes += _votes(bundle, statement, policy, seen, path=member.path, model=manifest.name)
+    if policy is None:
+        return
+    weights = "differ from those of this one"
+    if _weights(manifest) == _weights(container.manifest):
+        weights = "equal those of this one" if looked else "were not compared at this level"
+    first = {vote.signer.id: vote for vote in reversed(count(votes, policy, at=seen.at).votes)}
+    for name, vote in reversed(first.items()):  # once for each signer, however many records say it
+        args: dict[str, Value] = {"signer": name, "manifest": earlier.digest, "weights": weights}
+        yield Finding("LF8310", Where(member=vote.path), {"path": vote.path, **args})
+
+
+def _votes(
+    bundle: Bundle, statement: Statement, policy: Policy, seen: Sights, *, path: str, model: str
+) -> Iterator[Vote]:
+    """The vote that an old record would be today: stamps on it are not read."""
+    where = Circumstances(
+        at=seen.at,
+        contents=seen.at,
+        agility=Agility(policy.algorithms),
+        model=model,
+        certificates=seen.evidence.certificates,
+        revocations=seen.evidence.revocations,
+    )
+    judged = judge_bundle(bundle, policy, where, path=path)
+    vote = vote_of(judged, statement, path=path, proven=None, level=StampLevel.B)
+    if vote is not None:
+        yield vote
 
 
 def _manifest(container: Container, earlier: _Earlier) -> Manifest:

@@ -8,23 +8,26 @@ say that somebody published what is in here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.manifest.roles import MODEL_ROLES
+from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.envelope import Bundle, read_bundle
 from llamafile_format.signing.records.record import MAX_RECORD
 from llamafile_format.signing.records.statement import OMS_PREDICATE, Resource, Statement, read_statement
+from llamafile_format.signing.trust.counting import Tally, Vote, vote_of
+from llamafile_format.signing.trust.evaluate import Published
 from llamafile_format.signing.trust.evidence import PublisherFact, Standing, moment
 from llamafile_format.signing.trust.judgement import Circumstances, Judgement, judge_bundle
 from llamafile_format.signing.trust.policy import Policy, Role
+from llamafile_format.signing.trust.sight import Sights
 
 if TYPE_CHECKING:
     from llamafile_format.container import Container, MemberFacts
-    from llamafile_format.signing.keys.algorithms import Agility
 
 PUBLISHER_ROLE = "publisher-signature"
 _STRUCTURAL = frozenset({"readme", "chunks", "manifest", "engine-asset", "signature-record", "history", PUBLISHER_ROLE})
@@ -32,15 +35,33 @@ MAX_PUBLISHERS = 64  # clause 13.5.3: each costs signature checks, and a contain
 _NAMED = 3  # matches told in one line
 
 
-def check_publishers(
-    container: Container, policy: Policy | None, *, recomputed: bool, at: datetime, agility: Agility
-) -> tuple[list[Finding], list[PublisherFact]]:
-    """Findings and facts about all publisher signatures of ``container``, judged as of ``at``.
+@dataclass(frozen=True, slots=True)
+class Publishers:
+    """All publisher signatures of a container: findings, facts, and what of them can count."""
 
+    findings: tuple[Finding, ...]
+    facts: tuple[PublisherFact, ...]
+    published: Published
+
+    def settled(self, tally: Tally) -> tuple[PublisherFact, ...]:
+        """The facts once all votes are counted: nothing that does not count may read as if it did."""
+        return tuple(
+            replace(fact, standing=Standing.REFUSED, because=tally.refused[fact.member])
+            if fact.standing is Standing.TRUSTED and fact.member in tally.refused
+            else fact
+            for fact in self.facts
+        )
+
+
+def check_publishers(container: Container, policy: Policy | None, seen: Sights, *, recomputed: bool) -> Publishers:
+    """What the publisher signatures of ``container`` are, by ``policy``.
+
+    A publisher signature was there when a record that names the manifest was: ``seen`` has the stamps on those.
     ``recomputed`` says that this run computes the whole SHA-256 of every member and reports where one is wrong.
     """
     findings: list[Finding] = []
     facts: list[PublisherFact] = []
+    votes: list[Vote] = []
     weights = {member.path: member.sha256 for member in container.members if member.role in MODEL_ROLES}
     for number, member in enumerate(each for each in container.members if each.role == PUBLISHER_ROLE):
         try:
@@ -62,12 +83,45 @@ def check_publishers(
             bundle.method.value,
         )
         if policy is not None:
-            where = Circumstances(at=at, contents=at, agility=agility, model=_model(container))
-            judged = judge_bundle(bundle, policy, where, path=member.path, role=Role.PUBLISHER)
+            judged = _judge(bundle, policy, seen, member.path)
             findings += _judged_findings(member, judged, policy, matched, recomputed)
             fact = _judged_fact(fact, judged, recomputed)
+            about = frozenset(weights[path] for _, path in matched if path in weights)
+            vote = vote_of(
+                judged,
+                statement,
+                path=member.path,
+                proven=seen.whole_file_proven(),
+                level=seen.whole_file_level(),
+                about=about,
+            )
+            votes += [vote] if vote is not None and fact.standing is Standing.TRUSTED else []
         facts.append(fact)
-    return findings, _of_all_weights(facts, weights)
+    unsure = any(fact.standing is Standing.UNCHECKED for fact in facts)
+    return Publishers(tuple(findings), tuple(facts), Published(tuple(votes), weights, unsure=unsure))
+
+
+def certificates_of(container: Container) -> list[bytes]:
+    """The certificates (DER) that publisher signatures bring along; of those that cannot be read, none."""
+    found: list[bytes] = []
+    publishers = [member for member in container.members if member.role == PUBLISHER_ROLE]
+    for member in publishers[:MAX_PUBLISHERS]:
+        with suppress(FormatError):
+            found += _read(container, member)[0].certificates
+    return found
+
+
+def _judge(bundle: Bundle, policy: Policy, seen: Sights, path: str) -> Judgement:
+    at = seen.whole_file()
+    where = Circumstances(
+        at=at,
+        contents=at,
+        agility=Agility(policy.algorithms),
+        model=seen.evidence.model,
+        certificates=seen.evidence.certificates,
+        revocations=seen.evidence.revocations,
+    )
+    return judge_bundle(bundle, policy, where, path=path, role=Role.PUBLISHER)
 
 
 def _read(container: Container, member: MemberFacts) -> tuple[Bundle, Statement]:
@@ -119,25 +173,6 @@ def _left(matched: Iterable[tuple[str, str]], weights: Mapping[str, str]) -> lis
     return [path for path, digest in weights.items() if digest not in named]
 
 
-def _of_all_weights(facts: Sequence[PublisherFact], weights: Mapping[str, str]) -> list[PublisherFact]:
-    """``facts``, in which nobody is trusted for weights that nobody trusted has published (clause 13.5.6).
-
-    *Why:* a genuine signature of a release and its card would lend the publisher's name to other weights beside them.
-    """
-    held = (fact for fact in facts if fact.standing is Standing.TRUSTED)
-    left = _left([pair for fact in held for pair in fact.matched], weights)
-    result = []
-    for fact in facts:
-        about = [path for _, path in fact.matched if path in weights]
-        because = ""
-        if fact.standing is Standing.TRUSTED and weights and not about:
-            because = "it names none of the weights in this file"
-        elif fact.standing is Standing.TRUSTED and left:
-            because = f"it holds for what it names, but nobody trusted has published {_few(left)}"
-        result.append(replace(fact, standing=Standing.REFUSED, because=because) if because else fact)
-    return result
-
-
 def _judged_findings(
     member: MemberFacts, judged: Judgement, policy: Policy, matched: tuple[tuple[str, str], ...], recomputed: bool
 ) -> list[Finding]:
@@ -174,10 +209,6 @@ def _judged_fact(fact: PublisherFact, judged: Judgement, recomputed: bool) -> Pu
         fact.method,
         moment(judged.time) if judged.time else "",
     )
-
-
-def _model(container: Container) -> str:
-    return container.manifest.name if container.manifest else ""
 
 
 def _finding(rule: str, member: MemberFacts, **args: Value) -> Finding:

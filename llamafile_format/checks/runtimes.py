@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, foreign
+from llamafile_format.checks.together import Piece, check_taken, check_template_taken
 from llamafile_format.engines.members import RuntimeName, parse_runtime_path
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
@@ -38,6 +39,8 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
     if not deep:
         yield Finding("LF9006", args={"path": "runtimes", "what": "their pins, and whether they fit the weights"})
         return
+    for _, member in (found for members in builds.values() for found in members):
+        yield from check_known(member.path, member.sha256, Where(member.offset, member.size, member.path))
     pins: list[Pin] = []
     unread = False
     for path, members in builds.items():
@@ -50,6 +53,17 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
             yield from _compare(pin, members)
     if pins and not unread:  # an engine that nobody here knows may know what the others do not
         yield from _fits(container, manifest, pins)
+
+
+def check_known(path: str, sha256: str, where: Where) -> Iterator[Finding]:
+    """LF3330 and LF3331: what this installation thinks of the build ``path``, by its digest."""
+    from llamafile_format.engines.known import Status, known_build
+
+    known = known_build(sha256)
+    if known is None:
+        yield Finding("LF3330", where, {"path": path, "sha256": sha256})
+    elif known.status is Status.REFUSED:
+        yield Finding("LF3331", where, {"path": path, "build": known.key, "reason": known.reason})
 
 
 def _pin(container: Container, manifest: Manifest, path: str) -> Pin | Finding:
@@ -92,6 +106,10 @@ def _fits(container: Container, manifest: Manifest, pins: list[Pin]) -> Iterator
         if gguf.stopped == "fault":  # said already; what was read is not all
             continue
         yield from check_fit(gguf, pins, path=member.path, role=member.role, base=member.offset)
+        piece = Piece(member.path, member.role, gguf, member.offset)
+        yield from check_taken(piece, [pin.key for pin in pins])
+        if member.path == manifest.default:
+            yield from check_template_taken(piece, [pin.key for pin in pins])
         if member.role in LOADED:
             shards[member.path], bases[member.path] = gguf, member.offset
     yield from check_shards(shards, bases)

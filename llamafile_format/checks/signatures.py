@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ from llamafile_format.signing.trust.material import MAX_IN_ALL, read_material
 
 if TYPE_CHECKING:
     from llamafile_format.signing.time.timestamps import Token
+    from llamafile_format.signing.trust.material import Material
     from llamafile_format.source import ByteSource
     from llamafile_format.zip.reader import Archive
 
@@ -101,11 +103,15 @@ def read_records(source: ByteSource, archive: Archive) -> tuple[Record, ...]:
     return tuple(found)
 
 
-def collect(subject: Subject, records: Sequence[Record]) -> Collected:
-    """Read ``records`` (embedded ones in order, then detached ones) and compare what they say with ``subject``."""
-    work = _Work(subject, tuple(records))
+def collect(subject: Subject, records: Sequence[Record], *, signed_with: Sequence[bytes] = ()) -> Collected:
+    """Read ``records`` (embedded ones in order, then detached ones) and compare what they say with ``subject``.
+
+    ``signed_with`` are certificates (DER) of signatures elsewhere in the file, which validation material may be for.
+    """
+    work = _Work(subject, tuple(records), signed_with)
     for index in range(len(work.records)):
         work.read(index)
+    work.look_for_strays()
     evidence = Evidence(
         model=subject.manifest.name,
         manifest_sha256=work.manifest_sha256,
@@ -119,9 +125,24 @@ def collect(subject: Subject, records: Sequence[Record]) -> Collected:
     return Collected(evidence, work.findings, work.renewals)
 
 
+def signed_with(records: Iterable[Record]) -> list[bytes]:
+    """The certificates (DER) of the signatures and stamps among ``records``; of those that are out of form, none."""
+    from llamafile_format.signing.time.timestamps import read_response
+
+    found: list[bytes] = []
+    for record in records:
+        with suppress(FormatError):
+            if record.kind is RecordKind.TSR:
+                found += read_response(record.data).certificates
+            elif record.kind.is_bundle:
+                found += read_bundle(record.data).certificates
+    return found
+
+
 class _Work:
-    def __init__(self, subject: Subject, records: tuple[Record, ...]) -> None:
+    def __init__(self, subject: Subject, records: tuple[Record, ...], signed_with: Sequence[bytes]) -> None:
         self.records = records
+        self.signed_with = signed_with
         # What every record is compared with is computed once: there may be a thousand of them, and as many members.
         self.covered = subject.covered
         self.manifest_sha256 = subject.sha256
@@ -132,6 +153,7 @@ class _Work:
         self.stamps: dict[int, Stamp] = {}
         self.certificates: dict[bytes, None] = {}  # each once, in order
         self.revocations: dict[bytes, None] = {}
+        self.material: dict[int, Material] = {}
         self.renewals: dict[int, tuple[int, str]] = {}
         self.digests: dict[str, list[bytes]] = {}
         self.broken: set[int] = set()
@@ -143,7 +165,7 @@ class _Work:
         if record.kind is RecordKind.TSR:
             faults = list(self._stamp(index, record))
         elif record.kind is RecordKind.VM:
-            faults = list(self._validation(record))
+            faults = list(self._validation(index, record))
         else:
             faults = list(self._bundle(index, record))
         if faults:
@@ -236,7 +258,7 @@ class _Work:
         known += [digest(algorithm, record.data) for record in self.records[len(known) : own]]
         return next((index for index, found in enumerate(known[:own]) if found == imprint), None)
 
-    def _validation(self, record: Record) -> Iterable[Finding]:
+    def _validation(self, index: int, record: Record) -> Iterable[Finding]:
         try:
             material = read_material(record.data)
         except FormatError as error:
@@ -248,6 +270,25 @@ class _Work:
             yield _finding("LF8022", record, reason=f"with it there are more than {MAX_IN_ALL} pieces of a sort in all")
             return
         self.certificates, self.revocations = certificates, revocations
+        self.material[index] = material
+
+    def look_for_strays(self) -> None:
+        """Report validation material that belongs to no certificate here (13.6.9), whatever record stands where."""
+        if not self.material:
+            return
+        from llamafile_format.signing.x509.belonging import belonging
+
+        used = [*self.signed_with, *(data for each in self.vouching.values() for data in each.bundle.certificates)]
+        used += [data for stamp in self.stamps.values() for data in stamp.token.certificates]
+        certificates, lists = belonging(used, list(self.certificates), list(self.revocations))
+        for index, material in self.material.items():
+            strays = [("a certificate", data) for data in material.certificates if data not in certificates]
+            strays += [("a revocation list", data) for data in material.revocations if data not in lists]
+            if strays:
+                what = strays[0][0] if len(strays) == 1 else f"{strays[0][0]}, one of {len(strays)} pieces that"
+                what += f" of {len(strays[0][1])} bytes" if len(strays) == 1 else ""
+                self.findings.append(_finding("LF8123", self.records[index], what=what))
+                self.broken.add(index)
 
 
 def _own_certificate(bundle: Bundle, record: Record) -> Iterable[Finding]:

@@ -84,6 +84,7 @@ def split_template(source: str) -> list[Block]:
             end = ENDRAW.search(source, at)
             if end is None:
                 raise TemplateSyntaxError("raw block without end", start)
+            blocks.append(Block(kind, start, tokens=tuple(tokens)))
             blocks.append(Block(BlockKind.TEXT, at, source[at : end.start()]))
             at = end.end()
             continue

@@ -44,5 +44,17 @@ FORBIDDEN_NAMES = _words(
 )
 KEYWORDS = _words("and or not in is if else elif for set true false none True False None recursive")
 
+# What becomes of a text: see template_values.
+LOOP_FACTS = _words("index index0 revindex revindex0 first last length depth depth0 changed")
+ASKING = _words("count find index rfind startswith endswith isdigit isspace isupper islower isalpha isalnum")
+SAME = _words("lower upper copy")
+CUTTING = _words("split rsplit splitlines strip lstrip rstrip removeprefix removesuffix partition")
+TAKING = _words("get pop values items keys cycle")
+READING = ASKING | SAME | CUTTING | TAKING
+COUNTING = _words("length count int float abs round wordcount")
+KEEPING = _words("default d lower upper safe e escape forceescape")
+PICKING = _words("first last min max random sum")
+LISTING = _words("list sort unique reverse select reject selectattr rejectattr batch slice items dictsort groupby")
+
 INVISIBLE = "[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]"
 """Characters that change the order of text on screen, or do not show at all."""

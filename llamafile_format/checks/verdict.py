@@ -38,12 +38,27 @@ class Level(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """One start of a file on this machine, for one token (10.4.9). ``build`` is its name; ``reason`` why it failed."""
+
+    build: str
+    embedded: bool
+    reason: str = ""
+
+    @property
+    def started(self) -> bool:
+        """True if a token came out."""
+        return not self.reason
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The result of a verification. Sizes are bytes; ``verdicts`` holds the layers that were asked for.
 
     ``complete`` is False when reading failed on the way: then nothing here is a *yes*. ``signatures`` has one fact for
     each signature record, ``policy`` the name of the policy that judged, with the SHA-256 of its bytes if it was read
-    from a file; ``severities`` are the rules that the policy raised or lowered.
+    from a file; ``severities`` are the rules that the policy raised or lowered. ``trial`` is there if the file was
+    started.
     """
 
     name: str
@@ -61,6 +76,7 @@ class Report:
     policy: str = ""
     policy_sha256: str = ""
     severities: Mapping[str, Severity] = field(default_factory=dict)
+    trial: Trial | None = None
 
     def severity(self, rule_id: str) -> Severity:
         """How a rule counts in this report: as the table says, unless the policy raised or lowered it."""
@@ -84,7 +100,7 @@ class Report:
             return 1
         if self.verdicts.get(Layer.AUTHENTIC, Verdict.YES) is not Verdict.YES:
             return 5
-        return 6 if differs else 0
+        return 6 if differs or (self.trial is not None and not self.trial.started) else 0
 
 
 def judge(

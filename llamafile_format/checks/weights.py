@@ -40,13 +40,13 @@ def check_gguf(
     if gguf.complete:
         findings += check_content(gguf, base, member)
     findings += check_tokenizer(gguf, base, member, deep=deep)
-    findings += check_templates(_templates(gguf), base=base, member=member)
+    findings += check_templates(templates_of(gguf), base=base, member=member)
     if deep and gguf.complete:
         findings += _padding(gguf, source, base, member)
     return gguf, findings
 
 
-def _templates(gguf: Gguf) -> list[tuple[str, int, bytes]]:
+def templates_of(gguf: Gguf) -> list[tuple[str, int, bytes]]:
     """(key, offset of the text, text) of every chat template, cut just behind the size limit."""
     found = []
     for key, entry in gguf.entries.items():

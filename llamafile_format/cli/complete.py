@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from llamafile_format.cli.run import Asked, begin, starting
+from llamafile_format.cli.run import Asked, Passing, begin, starting
 from llamafile_format.errors import UsageError
 
 
-@click.command("complete")
+@click.command("complete", cls=Passing)
 @click.option("-p", "--prompt", metavar="TEXT", default=None, help="The prompt.")
 @click.option(
     "-f", "--prompt-file", metavar="F", default=None, help="Read the prompt from a file; - is standard input."

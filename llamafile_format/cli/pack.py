@@ -8,13 +8,17 @@ from pathlib import Path
 
 import click
 
+from llamafile_format.checks.verdict import Report
 from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
 from llamafile_format.packing import FLAVOURS, PROFILES, Include, include_of, pack
-from llamafile_format.reports import printable
+from llamafile_format.reports import printable, report_text, report_value
+from llamafile_format.running import verify
 
 WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bits wide, whatever the program is
+
+MAX_ARGUMENTS = 1 << 20  # bytes
 
 
 @click.command("pack")
@@ -70,6 +74,7 @@ WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bit
 @click.option("--merge-splits", is_flag=True, help="Merge the shards of a split GGUF into one member.")
 @click.option("--profile", type=click.Choice(PROFILES), default=None, help="archive adds SHA-512 to every digest.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists; pack a model that the runtime does not know.")
+@click.option("--try", "trial", is_flag=True, help="Verify OUT in full, and start it once on this host.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     files: tuple[str, ...],
@@ -91,6 +96,7 @@ def command(
     merge_splits: bool,
     profile: str | None,
     force: bool,
+    trial: bool,
     as_json: bool,
 ) -> None:
     """Pack a model, and what goes with it, into one file.
@@ -127,7 +133,7 @@ def command(
             force=force,
             progress=callback,
         )
-    if result.size > WINDOWS_LIMIT and not result.notes and prefix not in ("", "none", "launcher"):
+    if result.size > WINDOWS_LIMIT and not result.extra and prefix not in ("", "none", "launcher"):
         click.echo(
             f"note: Windows starts no file of more than {WINDOWS_LIMIT} bytes; for Windows, use: "
             f"llamafile-format repack {printable(str(result.path))} --split-weights -o NAME.exe",
@@ -135,12 +141,15 @@ def command(
         )
     for text in result.notes:
         click.echo(f"note: {printable(text)}", err=True)
+    report = _tried(result.path) if trial else None
     if as_json:
         import json
 
         value: dict[str, object] = {"path": str(result.path), "size": result.size}
         value |= {"manifest_sha256": result.manifest_sha256, "extra": [str(path) for path in result.extra]}
+        value |= {"report": report_value(report)} if report is not None else {}
         click.echo(json.dumps(value, indent=1, sort_keys=True))
+        _end(report)
         return
     click.echo(f"{printable(str(result.path))}  {result.size} bytes  manifest sha256:{result.manifest_sha256}")
     for path in result.extra:
@@ -148,12 +157,41 @@ def command(
     if sys.stderr.isatty():
         click.echo(f"check it with: llamafile-format verify {printable(str(result.path))}", err=True)
 
+    if report is not None:
+        click.echo(report_text(report))
+        _end(report)
+
+
+def _tried(path: Path) -> Report:
+    """The report of a full verification of what was packed, and of one start."""
+    with progress("verifying") as callback:
+        return verify(path, trial=True, remember=True, progress=callback)
+
+
+def _end(report: Report | None) -> None:
+    if report is not None:
+        click.get_current_context().exit(report.exit_code())
+
 
 def read_args(args: str | None, args_file: str) -> str | None:
     """The text of ``--args`` or of the file in ``--args-file``; None if neither is given."""
     if args is not None and args_file:
         raise UsageError("--args and --args-file exclude each other")
-    return Path(args_file).read_text("utf-8") if args_file else args
+    return _text(args_file) if args_file else args
+
+
+def _text(path: str) -> str:
+    """The arguments in the file ``path``, which may be a pipe. UsageError if they are no text of ours."""
+    with open(path, "rb") as file:
+        data = file.read(MAX_ARGUMENTS + 1)
+    if len(data) > MAX_ARGUMENTS:
+        raise UsageError(f"{path} has more than {MAX_ARGUMENTS} bytes, and is no list of arguments")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path} is no text: byte {error.start} is not UTF-8", hint="write arguments in UTF-8"
+        ) from None
 
 
 def with_roles(includes: list[Include], roles: tuple[str, ...]) -> list[Include]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.run import foreign_build, verifying
 from llamafile_format.cli.terminal import steps
 from llamafile_format.engines.launch import parse_via
 from llamafile_format.engines.trace import MAX_THREADS, TIMEOUT
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 @click.option("--attest", is_flag=True, help="Sign the record and append it; nothing else in FILE changes.")
 @click.option("--key", metavar="KEY", default=None, help="Private key for --attest.")
 @click.option("--passphrase-file", metavar="F", default=None, help="File whose one line is the key's passphrase.")
+@verifying
+@foreign_build
 @click.option("--force", is_flag=True, help="Replace OUT if it exists; record into a signed file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -54,6 +57,8 @@ def command(
     attest: bool,
     key: str | None,
     passphrase_file: str | None,
+    reading: str,
+    foreign_build: str,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -78,13 +83,16 @@ def command(
             in_place=in_place,
             prompts=prompts,
             name=name,
-            wanted=Wanted(flavour or "", target, parse_via(via), runtime),
+            wanted=Wanted(flavour or "", target, parse_via(via), runtime, foreign_build),
             threads=threads,
             attest=signers,
+            reading=reading,
             force=force,
             timeout=timeout,
             progress=lambda done, total: callback("recording", done, total),
         )
+    for note in result.notes:
+        click.echo(f"note: {printable(note)}", err=True)
     repacked = result.repacked
     if repacked.unsigned:
         from llamafile_format.cli.repack import warn_unsigned

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.run import foreign_build
 from llamafile_format.cli.terminal import colours, steps
 from llamafile_format.engines.launch import parse_via
 from llamafile_format.engines.trace import MAX_THREADS, TIMEOUT
@@ -18,6 +19,7 @@ from llamafile_format.running import FLAVOURS, Wanted
 @click.option("--target", metavar="TARGET", default="", help="Build to run, such as linux-aarch64.")
 @click.option("--via", metavar="WAY", default="", help="Run a foreign build by qemu, qemu:CPU, wine or wasmtime.")
 @click.option("--runtime", metavar="NAME", default="", help="Run a stored runtime instead of the one in the file.")
+@foreign_build
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), default=None, help="Threads (default: as recorded).")
 @click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=1), default=TIMEOUT, help="Most for a record.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -28,6 +30,7 @@ def command(
     target: str,
     via: str,
     runtime: str,
+    foreign_build: str,
     threads: int | None,
     timeout: float,
     as_json: bool,
@@ -48,7 +51,7 @@ def command(
         result = replay(
             file,
             records=records,
-            wanted=Wanted(flavour or "", target, parse_via(via), runtime),
+            wanted=Wanted(flavour or "", target, parse_via(via), runtime, foreign_build),
             threads=threads,
             timeout=timeout,
             progress=lambda done, total: callback("replaying", done, total),

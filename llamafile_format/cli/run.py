@@ -11,20 +11,50 @@ from typing import Any
 import click
 
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.terminal import progress
 from llamafile_format.cli.trusting import chosen_policy, trusting
 from llamafile_format.reports import printable
-from llamafile_format.running import Selection, prepare, start
+from llamafile_format.running import Demand, Reading, Selection, prepare, start
+
+verifying = click.option(
+    "--verify",
+    "reading",
+    type=click.Choice([reading.value for reading in Reading]),
+    default=Reading.FULL.value,
+    help="What to read first: every chunk, once (default), or no weights.",
+)
+"""How much of a file is read before anything of it starts."""
+foreign_build = click.option(
+    "--foreign-build", metavar="SHA256", default="", help="Start this build of the file, though nobody here knows it."
+)
+"""The one way to start a build that this installation does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What every command that starts a file is asked for: the file, a build, whose word counts, arguments for it."""
+    """What every command that starts a file is asked for: the file, a build, whose word counts, arguments for it.
+
+    ``reading`` says how much of the file is read first.
+    """
 
     file: str
     arguments: tuple[str, ...]
     wanted: Selection
+    reading: Reading
     policy: str | None
     keys: tuple[str, ...]
+
+
+class Passing(click.Command):
+    """A command whose arguments behind ``--`` go to the runtime, as may be meant by an option that it does not know."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See :class:`click.Command`."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            message = f"{error.format_message()}\nhint: options of the runtime go behind --: -- {error.option_name}"
+            raise click.UsageError(message, ctx) from error
 
 
 def starting(function: Callable[..., int]) -> Callable[..., int]:
@@ -41,16 +71,21 @@ def starting(function: Callable[..., int]) -> Callable[..., int]:
         runtime: str,
         flavour: str | None,
         target: str,
+        foreign_build: str,
+        reading: str,
         policy: str | None,
         keys: tuple[str, ...],
         **own: Any,
     ) -> int:
         """What click calls; the text of ``--help`` is that of ``function``."""
-        return function(Asked(file, arguments, Selection(runtime, flavour or "", target), policy, keys), **own)
+        wanted = Selection(runtime, flavour or "", target, foreign_build)
+        return function(Asked(file, arguments, wanted, Reading(reading), policy, keys), **own)
 
     for decorate in (
         click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]", type=click.UNPROCESSED),
         trusting,
+        verifying,
+        foreign_build,
         click.option("--target", metavar="TARGET", default="", help="Build for another system, such as linux-x86_64."),
         click.option("--flavour", type=click.Choice(["native", "reference"]), default=None, help="Build to start."),
         click.option("--runtime", metavar="NAME[@VERSION]", default="", help="Runtime to start, from file or store."),
@@ -66,7 +101,9 @@ def begin(asked: Asked, *arguments: str) -> int:
     Returns its exit status, where this process is not replaced by it.
     """
     policy = chosen_policy(asked.policy, asked.keys)
-    ready = prepare(asked.file, (*arguments, *asked.arguments), asked.wanted, policy=policy)
+    with progress("verifying") as callback:
+        demand = Demand(asked.reading, policy, callback)
+        ready = prepare(asked.file, (*arguments, *asked.arguments), asked.wanted, demand)
     for note in ready.notes:
         click.echo(f"note: {printable(note)}", err=True)
     sys.stdout.flush()
@@ -74,13 +111,14 @@ def begin(asked: Asked, *arguments: str) -> int:
     return start(ready)
 
 
-@click.command("run")
+@click.command("run", cls=Passing)
 @starting
 def command(asked: Asked) -> int:
     """Verify FILE, then start the runtime inside on it, as ./FILE would.
 
     FILE is a container, a legacy llamafile or a plain GGUF; one without a build for this system is started with a
-    pinned runtime of this installation. What stands behind -- goes to the runtime. The exit status is its own.
+    pinned runtime of this installation. Every chunk is read the first time; a file that verify refuses is not started.
+    What stands behind -- goes to the runtime. The exit status is its own.
 
     \b
     llamafile-format run model.llamafile

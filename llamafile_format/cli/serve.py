@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from llamafile_format.cli.run import Asked, begin, starting
+from llamafile_format.cli.run import Asked, Passing, begin, starting
 
 
-@click.command("serve")
+@click.command("serve", cls=Passing)
 @starting
 def command(asked: Asked) -> int:
     """Verify FILE, then start its server: a chat page, and an API like OpenAI's.

@@ -37,6 +37,13 @@ MAX_PREDICATE = 1 << 20  # bytes; no record holds more
 @click.option("--predicate-type", metavar="URI", default=None, help="Type of that predicate.")
 @click.option("--detached", is_flag=True, help="Write FILE.NNNN.KIND.json beside FILE, which stays as it is.")
 @click.option("-o", "--output", "out", metavar="OUT", default=None, help="Write a new file instead of changing FILE.")
+@click.option(
+    "--verify",
+    "level",
+    type=click.Choice(["quick", "full"]),
+    default="quick",
+    help="How FILE is verified first: no weights (default), or every byte.",
+)
 @click.option("--force", is_flag=True, help="Replace OUT; sign again what this key has signed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -53,13 +60,15 @@ def command(
     predicate_type: str | None,
     detached: bool,
     out: str | None,
+    level: str,
     force: bool,
     as_json: bool,
 ) -> None:
     """Vouch for FILE with a key: for every byte in front of the signatures.
 
-    A record is put behind the last member. Nothing moves, no weights are read, and signatures that are there stay
-    valid. A pair of keys makes two records, which name each other.
+    A record is put behind the last member. Nothing moves, and signatures that are there stay valid. A file that verify
+    refuses is not signed; no weights are read for that, unless --verify full asks for it. A pair of keys makes two
+    records, which name each other.
 
     \b
     llamafile-format sign model.llamafile --key KEY
@@ -81,6 +90,7 @@ def command(
             countersign=countersign,
             attest=_attestation(attest, predicate_type),
             detached=detached,
+            level=level,
             force=force,
             progress=callback,
         )
@@ -137,6 +147,7 @@ def _show(result: SignResult) -> None:
     click.echo(f"{printable(str(result.path))}  {result.size} bytes  manifest sha256:{result.manifest_sha256}")
     for record, key_id in zip(result.records, result.keys, strict=True):
         click.echo(f"signed   {printable(record)}  key id {key_id}")
+    click.echo(f"verified {result.verified}")
 
 
 def _json(result: SignResult) -> dict[str, object]:
@@ -149,4 +160,5 @@ def _json(result: SignResult) -> dict[str, object]:
         "keys": list(result.keys),
         "declared_time": result.declared_time,
         "already": list(result.already),
+        "verified": result.verified,
     }

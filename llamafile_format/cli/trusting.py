@@ -99,19 +99,15 @@ def _from_options(
 
 
 def _named(paths: Sequence[str]) -> dict[str, tuple[PublicKey, ...]]:
-    """The keys of each file by its name; a key that is named twice belongs to the first file."""
+    """The keys of each file by its name."""
     from llamafile_format.signing.keys.key_files import read_public
 
     named: dict[str, tuple[PublicKey, ...]] = {}
-    seen: set[str] = set()
     for path in paths:
         try:
-            keys = tuple(key for key in read_public(path) if key.key_id not in seen)
+            named[path] = read_public(path)
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-        seen.update(key.key_id for key in keys)
-        if keys:
-            named[path] = keys
     return named
 
 

@@ -41,6 +41,7 @@ from llamafile_format.running import verify
 )
 @click.option("--require-signature", is_flag=True, help="Fail with code 5 unless somebody trusted signed.")
 @click.option("--as-of", metavar="DATE", default=None, help="Judge as of this day or moment (UTC) instead of now.")
+@click.option("--try", "trial", is_flag=True, help="Then start a file that passed once on this host, for one token.")
 @click.option("--signature", "signatures", multiple=True, metavar="RECORD", help="A signature record beside FILE.")
 def command(
     files: tuple[str, ...],
@@ -57,6 +58,7 @@ def command(
     authorities: tuple[str, ...],
     require_signature: bool,
     as_of: str | None,
+    trial: bool,
     signatures: tuple[str, ...],
 ) -> None:
     """Check that files are intact and what they claim to be.
@@ -82,6 +84,8 @@ def command(
     llamafile-format verify model.llamafile --policy archive.yaml --as-of 2055-01-01
     llamafile-format verify -q /srv/models
     """
+    if trial and level == Level.QUICK.value:
+        raise UsageError("a file is started only after every byte was read", hint="leave --level quick out")
     several = len(files) != 1 or Path(files[0]).is_dir()
     if signatures and several:
         raise UsageError("--signature goes with one FILE", hint="a record beside a file speaks of that file only")
@@ -103,6 +107,8 @@ def command(
                     as_of=at,
                     require_signature=require_signature,
                     signatures=signatures,
+                    trial=trial,
+                    remember=True,
                     progress=callback,
                 )
         except SourceError as error:

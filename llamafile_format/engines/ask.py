@@ -24,15 +24,19 @@ def trace(
     via: Via = HERE,
     weights: tuple[int, int] | None = None,
     model: str = "",
+    descriptor: int | None = None,
     timeout: float = TIMEOUT,
 ) -> Trace:
     """Run ``program`` on ``container`` in trace mode and return what it measured.
 
     ``weights`` is (offset, size) of the default model's data in bytes, as a launcher would tell; ``model`` names
-    another member. ``timeout`` in seconds. Raises RuntimeFailure with a sentence that says what went wrong.
+    another member, ``descriptor`` is the open container, as ``launch.start`` takes it. ``timeout`` in seconds. Raises
+    RuntimeFailure with a sentence that says what went wrong.
     """
     words = ["--trace", *(["-m", f"/zip/{model}"] if model else [])]
-    with start(via, program, words, container, request_bytes(request), weights=weights, timeout=timeout) as running:
+    asked = request_bytes(request)
+    begun = start(via, program, words, container, asked, weights=weights, descriptor=descriptor, timeout=timeout)
+    with begun as running:
         try:
             answer = read_trace(running.lines(), request)
         except RuntimeFailure as error:

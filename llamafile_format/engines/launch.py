@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from llamafile_format.engines.handover import path_of_descriptor
 from llamafile_format.errors import RuntimeFailure, UsageError
 from llamafile_format.source.pending import real_path
 
@@ -156,15 +157,20 @@ def start(
     request: bytes,
     *,
     weights: tuple[int, int] | None = None,
+    descriptor: int | None = None,
     timeout: float,
 ) -> Iterator[Running]:
     """Run ``program`` with ``words`` on ``container``, its standard input ``request``; stop it at the end of the block.
 
-    ``weights`` is (offset, size) in bytes of the default model's data. Raises RuntimeFailure if it cannot be started.
+    ``weights`` is (offset, size) in bytes of the default model's data; ``descriptor`` is the open file, which a program
+    that runs without an emulator gets in place of its path where it can. Raises RuntimeFailure if it cannot be started.
     """
     container = real_path(container)
     with _told_to_end(), tempfile.TemporaryDirectory(prefix="llamafile-run-") as folder:
         argv, inside = _command(via, program, words, container)
+        handed = None if descriptor is None or via != HERE else path_of_descriptor(descriptor)
+        inherited = (descriptor,) if handed is not None and descriptor is not None else ()
+        inside = handed or inside
         environment = _environment(via, Path(folder), inside, weights)
         try:
             process = subprocess.Popen(
@@ -174,6 +180,7 @@ def start(
                 stderr=subprocess.PIPE,
                 cwd=folder,
                 env=environment,
+                pass_fds=inherited,
                 start_new_session=True,
             )
         except OSError as error:

@@ -16,8 +16,8 @@ from llamafile_format.engines.trace import (
     Message,
     Prompt,
 )
-from llamafile_format.errors import FormatError, UsageError
-from llamafile_format.strict_yaml import Faults, Fields, parse
+from llamafile_format.errors import UsageError
+from llamafile_format.strict_yaml import Faults, Fields, parse, place_of
 
 FORMAT = "llamafile-prompts/1"
 MAX_FILE = 1 << 20
@@ -49,7 +49,7 @@ def default_prompts(*, chat: bool) -> Prompts:
 
 
 def read_prompts(path: Path) -> Prompts:
-    """The prompts file ``path``. Raises FormatError that names the first fault, or SourceError."""
+    """The prompts file ``path``. Raises UsageError that names the first fault, or SourceError."""
     from llamafile_format.source import FileSource
 
     source = FileSource(path)
@@ -61,12 +61,16 @@ def read_prompts(path: Path) -> Prompts:
     if not reason and (not isinstance(value, dict) or value.get("format") != FORMAT):
         raise UsageError(f"{path} is not a prompts file", hint=f"its first line should be `format: {FORMAT}`")
     if reason:
-        raise FormatError(f"{path}: {reason}", clause="15.7")
+        raise UsageError(f"{path}: {reason}", hint="see spec/1.0, 15.7")
     faults = Faults()
     prompts = _prompts(Fields(value, "", faults))
-    wrong = [*faults.found, *((name, "there is no such field") for name in faults.unknown)]
+    misspelt = [(name, f"there is no such field; did you mean {meant}?") for name, meant in faults.meant.items()]
+    wrong = [*misspelt, *faults.found, *((name, "there is no such field") for name in faults.unknown)]
     if wrong:
-        raise FormatError(f"{path}: {wrong[0][0]}: {wrong[0][1]}", clause="15.7", hint="see spec/1.0, 15.7")
+        name, fault = wrong[0]
+        place = place_of(data, name, key=name in faults.unknown)
+        where = f"{place}: {name}" if place else name
+        raise UsageError(f"{path}: {where}: {fault}", hint="their form: llamafile-format rule 15.7")
     return prompts
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
         TensorRow,
     )
     from llamafile_format.examining.many import OURS, expand
+    from llamafile_format.examining.memory import Memory, last_verified, memory_folder, recall, watch
+    from llamafile_format.examining.refusal import refuse
+    from llamafile_format.examining.salvage import Found, State, salvage
     from llamafile_format.examining.verify import examine, verify
 
 open_door(
@@ -48,6 +51,9 @@ open_door(
             "TensorRow",
         ),
         "many": ("OURS", "expand"),
+        "salvage": ("Found", "State", "salvage"),
+        "memory": ("Memory", "last_verified", "memory_folder", "recall", "watch"),
+        "refusal": ("refuse",),
         "verify": ("examine", "verify"),
     },
 )

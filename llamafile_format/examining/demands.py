@@ -36,13 +36,35 @@ class Trust:
     @property
     def wants_whole(self) -> bool:
         """True if the policy rests on whole digests, which a manifest can claim of any bytes: it demands a publisher,
-        whose word is about them (13.5.2), allows an engine by its digest (16.7.3), or raises LF9002 (10.4.3)."""
+        whose word is about them (13.5.2), compares digests with its own (16.6.5), or raises LF9002 (10.4.3)."""
         if self.policy is None:
             return False
         if "LF9002" in self.policy.severities:
             return True
         publisher = any(each.role.value == "publisher" for each in self.policy.requirements)
-        return publisher or any(each.startswith("sha256:") for each in self.policy.engines or ())
+        return publisher or bool(self.compared)
+
+    @property
+    def knows_publishers(self) -> bool:
+        """True if there are signers whose publisher's signature would count, whether or not one is demanded."""
+        return self.policy is not None and any(
+            role.value == "publisher" for signer in self.policy.signers for role in signer.roles
+        )
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """What the policy compares with whole digests of the file, in words."""
+        policy = self.policy
+        if policy is None:
+            return ()
+        engines = any(each.startswith("sha256:") for each in policy.engines or ())
+        pinned = any(pin.manifests for pin in policy.pins)
+        named = (
+            (policy.denied_digests, "denied digests"),
+            (engines, "engines by digest"),
+            (pinned, "pinned manifests"),
+        )
+        return tuple(words for there, words in named if there)
 
 
 def detached_records(paths: Sequence[str | os.PathLike[str]]) -> tuple[Record, ...]:

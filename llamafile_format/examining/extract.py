@@ -129,7 +129,7 @@ def _check_names(members: Sequence[MemberFacts]) -> None:
 
 
 def _write(container: Container, member: MemberFacts, root: Path, force: bool, advance: Advance) -> Extracted:
-    target = _safe_target(root, member.path)
+    target = safe_target(root, member.path)
     with output(target, force=force) as descriptor:
         if member.stored and member.offset >= 0:
             sha256, crc = _copy(container, member, descriptor, advance)
@@ -160,7 +160,7 @@ def _unpack(container: Container, member: MemberFacts, out: int, advance: Advanc
     return digest.hexdigest(), crc
 
 
-def _safe_target(root: Path, member: str) -> Path:
+def safe_target(root: Path, member: str) -> Path:
     """``root/member`` with its folders made; UsageError if a folder on the way is a link, which could lead outside."""
     folder = root
     *parents, name = member.split("/")

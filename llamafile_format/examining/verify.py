@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -21,7 +21,8 @@ from llamafile_format.errors import SourceError
 from llamafile_format.examining.demands import Trust, detached_records, unestablished
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.progress import Progress
-from llamafile_format.rules import Layer, rule
+from llamafile_format.rules import Layer, Severity, rule
+from llamafile_format.signing.trust.policy import Starting
 from llamafile_format.source import FileSource, open_source
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.zip.writer import MARK
@@ -76,6 +77,8 @@ def _examine(container: Container, run: _Run) -> Report:
     try:
         for finding in _procedure(container, run):
             run.findings.append(finding)
+        if isinstance(container.origin, FileSource) and container.origin.changed():
+            raise SourceError(f"{container.name} changed while it was verified")
     except SourceError as error:
         run.error = error.message
     return _report(container.name, container.size, container, run)
@@ -94,11 +97,13 @@ class _Run:
     error: str = ""
     replayed: bool = False
     judged: Judged | None = None
+    published: bool = False
 
     @property
     def whole(self) -> bool:
-        """True if all whole digests are recomputed: by the level, or because what was asked for rests on them."""
-        return self.level.whole or (self.trust.wants_whole and self.level is not Level.QUICK)
+        """True if all whole digests are recomputed: by the level, or because what the user trusts rests on them."""
+        rested = self.trust.wants_whole or (self.published and self.trust.knows_publishers)
+        return self.level.whole or (rested and self.level is not Level.QUICK)
 
     def advance(self, count: int) -> None:
         """Count ``count`` bytes more, and tell the caller."""
@@ -148,6 +153,7 @@ def _container(container: Container, run: _Run) -> Iterator[Finding]:
             yield Finding("LF3028", args={"mark": MARK.decode()})
         yield Finding("LF9003", args={"path": "the members", "reason": "there is no usable manifest"})
         return
+    run.published = bool(manifest.with_role("publisher-signature"))
     claimed = check_manifest(manifest)
     yield from claimed
     claims = container.claims
@@ -188,6 +194,12 @@ def _behaviour(container: Container, run: _Run) -> Iterator[Finding]:
     run.replayed = True
     if any(judge(run.findings, layer) is Verdict.NO for layer in (Layer.WELL_FORMED, Layer.VALID)):
         yield Finding("LF9117", args={"path": "the behaviour", "reason": "the file is damaged or not valid"})
+        return
+    policy = run.trust.policy
+    if policy is not None and policy.run is Starting.FORBID:
+        yield Finding(
+            "LF9117", args={"path": "the behaviour", "reason": f"the policy {policy.name!r} forbids to run it"}
+        )
         return
     if not isinstance(container.origin, FileSource):
         yield Finding("LF9117", args={"path": "the behaviour", "reason": "a runtime opens nothing but files"})
@@ -327,6 +339,8 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
             # Where no record could be looked at, the layer has a verdict only if there is a reason for *no*.
             doubted = any(rule(finding.rule).layer is Layer.AUTHENTIC for finding in reasons)
             asked += [Layer.AUTHENTIC] if (run.judged.asked if run.judged else doubted) else []
+            if Layer.AUTHENTIC in asked:
+                run.findings += _unread(run.findings, severities)
             asked += [Layer.POLICY] if policy and policy.sha256 else []
         for layer in asked:
             verdicts[layer] = judge(run.findings, layer, looked=complete, severities=severities)
@@ -350,6 +364,13 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
         policy_sha256=policy.sha256 if policy else "",
         severities=severities,
     )
+
+
+def _unread(findings: list[Finding], severities: Mapping[str, Severity]) -> list[Finding]:
+    """That bytes which a signature vouches for were not looked at leaves open what is not refused anyway."""
+    unread = judge(findings, Layer.WELL_FORMED, severities=severities) is Verdict.UNDETERMINED
+    refused = judge(findings, Layer.AUTHENTIC, severities=severities) is Verdict.NO
+    return [Finding("LF8122")] if unread and not refused else []
 
 
 def _unique(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llamafile_format.checks.earlier import check_earlier
-from llamafile_format.checks.publisher import check_publishers
+from llamafile_format.checks.publisher import certificates_of, check_publishers
 from llamafile_format.checks.signatures import Collected, Subject, collect, read_records
 from llamafile_format.checks.verdict import Level
 from llamafile_format.container import Container
@@ -15,7 +15,7 @@ from llamafile_format.findings import Finding
 from llamafile_format.progress import Progress
 from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.trust.evaluate import Outcome, evaluate, untrusted
-from llamafile_format.signing.trust.evidence import PublisherFact, SignatureFact, Standing
+from llamafile_format.signing.trust.evidence import PublisherFact, SignatureFact
 from llamafile_format.signing.trust.sight import sights
 
 
@@ -40,36 +40,31 @@ def check_signatures(
     assert claims is not None
     subject = Subject(claims.manifest, claims.data, claims.layout)
     records = (*read_records(container.source, container.archive), *trust.detached)
-    collected = collect(subject, records)
+    collected = collect(subject, records, signed_with=certificates_of(container))
     if collected.renewals and level is not Level.QUICK:
         collected = collected.renewed(_digests(container, collected, progress))
     policy = trust.policy
     agility = Agility(policy.algorithms if policy else {})
     seen = sights(collected.evidence, policy.authorities if policy else (), agility, trust.at)
-    findings, publishers = check_publishers(container, policy, recomputed=whole, at=seen.whole_file(), agility=agility)
-    findings = [*collected.findings, *findings]
-    looked = level is not Level.QUICK
-    findings += check_earlier(container, policy, at=trust.at, agility=agility, looked=looked)
+    publishers = check_publishers(container, policy, seen, recomputed=whole)
+    findings = [*collected.findings, *publishers.findings]
+    findings += check_earlier(container, policy, seen, looked=level is not Level.QUICK)
     if policy is None:
         if records:
             findings.append(Finding("LF9005", args={"count": len(records)}))
-        return Judged(tuple(findings), untrusted(seen), tuple(publishers))
-    outcome = evaluate(
-        seen,
-        policy,
-        required=trust.required,
-        publishers=[fact.signer for fact in publishers if fact.established],
-        unsure=any(fact.standing is Standing.UNCHECKED for fact in publishers),
-    )
-    findings += [*outcome.findings, *_policy(container, trust, outcome)]
-    return Judged(tuple(findings), outcome.facts, tuple(publishers), outcome.asked)
+        return Judged(tuple(findings), untrusted(seen), publishers.facts)
+    outcome = evaluate(seen, policy, required=trust.required, published=publishers.published)
+    findings += [*outcome.findings, *_policy(container, trust, outcome, whole=whole)]
+    return Judged(tuple(findings), outcome.facts, publishers.settled(outcome.tally), outcome.asked)
 
 
-def _policy(container: Container, trust: Trust, outcome: Outcome) -> Iterator[Finding]:
+def _policy(container: Container, trust: Trust, outcome: Outcome, *, whole: bool) -> Iterator[Finding]:
     from llamafile_format.checks.policy import check_policy
 
     assert trust.policy is not None
     yield from check_policy(container, trust.policy, at=trust.at, revisions=outcome.revisions)
+    if trust.compared and not whole:
+        yield Finding("LF8407", args={"what": " and ".join(trust.compared)})
 
 
 def _digests(container: Container, collected: Collected, progress: Progress | None) -> dict[int, bytes]:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         pins_among,
         runtime_contents,
     )
+    from llamafile_format.packing.telling import license_notes
     from llamafile_format.packing.windows import Companion
 
 open_door(
@@ -90,6 +91,7 @@ open_door(
             "pins_among",
             "runtime_contents",
         ),
+        "telling": ("license_notes",),
         "windows": ("Companion",),
     },
 )

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, foreign
+from llamafile_format.checks.together import Piece, check_taken, check_template_taken, check_together
 from llamafile_format.engines.pin import Pin
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.packing.assemble import Content
-from llamafile_format.rules import rule
+from llamafile_format.rules import Severity, rule
 
 MAX_FORCED = 64  # findings that the history keeps
 
@@ -25,6 +26,7 @@ def misfits(pins: Sequence[Pin], contents: Sequence[Content], default: str) -> l
 
     found: list[Finding] = []
     shards = {}
+    pieces: list[Piece] = []
     for content in contents:
         if content.role not in MODEL_ROLES:
             continue
@@ -34,9 +36,14 @@ def misfits(pins: Sequence[Pin], contents: Sequence[Content], default: str) -> l
             continue
         gguf = read_gguf(content.source, member=content.path)
         found += check_fit(gguf, pins, path=content.path, role=content.role)
+        pieces.append(Piece(content.path, content.role, gguf))
+        found += check_taken(pieces[-1], [pin.key for pin in pins])
+        if content.path == default:
+            found += check_template_taken(pieces[-1], [pin.key for pin in pins])
         if content.role in LOADED:
             shards[content.path] = gguf
-    return [*found, *check_shards(shards, {})]
+    apart = check_together(pieces, default=default, runs=True)
+    return [*found, *(item for item in apart if rule(item.rule).severity is Severity.ERROR), *check_shards(shards, {})]
 
 
 def refuse(found: Sequence[Finding], runtime: str) -> NoReturn:

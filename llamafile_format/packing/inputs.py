@@ -10,12 +10,13 @@ from typing import Any
 from llamafile_format.checks.manifest import SPLIT_NAME
 from llamafile_format.engines.embedded import is_pin_path
 from llamafile_format.engines.members import parse_runtime_path
-from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.errors import UsageError
 from llamafile_format.manifest.media import media_type, role_of_name
 from llamafile_format.manifest.model import ARGUMENTS_PATH
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAX_ALIGNMENT, alignment_of, known
 from llamafile_format.packing.assemble import Content
 from llamafile_format.source import ByteSource, BytesSource, FileSource
+from llamafile_format.strict_yaml import nearest, parse, place_of
 from llamafile_format.zip.names import is_reserved, name_problems
 
 _RESERVED_ROLES = ("readme", "chunks", "manifest", "history", "engine-asset")
@@ -61,7 +62,7 @@ def check_name(path: str) -> str:
 def check_role(role: str) -> str:
     """``role`` if the user may give it; UsageError with the list otherwise."""
     if not known(role) or role in _RESERVED_ROLES:
-        raise UsageError(f"{role!r} is not a role that can be given", hint="see spec/1.0, 11.2 for the roles")
+        raise UsageError(f"{role!r} is not a role that can be given", hint="the roles: llamafile-format rule 11.2")
     return role
 
 
@@ -158,6 +159,7 @@ _RECIPE_KINDS: Mapping[str, type | tuple[type, ...]] = {
     "merge_splits": bool,
 }
 RECIPE_FORMAT = "llamafile-recipe/1"
+MAX_RECIPE = 1 << 20  # bytes
 _RECIPE_FIELDS = frozenset(
     {"format", "name", "license", "source", "created", "weights", "include", "args", "prefix", "default", "align"}
     | {"profile", "merge_splits", "runtime", "flavour"}
@@ -166,23 +168,22 @@ _RECIPE_FIELDS = frozenset(
 
 def read_recipe(path: Path) -> Mapping[str, Any]:
     """A pack recipe (YAML). Unknown fields are refused: a misspelt one would be ignored in silence."""
-    from yaml import YAMLError
-
-    from llamafile_format.specdata import load_yaml
-
     source = FileSource(path)
-    if source.size > 1 << 20:
+    if source.size > MAX_RECIPE:
         raise UsageError(f"{path} is too large for a recipe ({source.size} bytes)")
-    try:
-        value = load_yaml(source.read_at(0, source.size))
-    except YAMLError as error:
-        raise FormatError(f"{path} is not YAML: {error}", clause="8.1.4") from error
+    data = source.read_at(0, source.size)
+    value, reason = parse(data, MAX_RECIPE)
+    if reason:
+        raise UsageError(f"{path}: {reason}", hint="their form: llamafile-format rule 8.1.4")
     if not isinstance(value, dict) or value.get("format") != RECIPE_FORMAT:
         raise UsageError(f"{path} is not a recipe", hint=f"its first line should be `format: {RECIPE_FORMAT}`")
-    if unknown := sorted(str(key) for key in value.keys() - _RECIPE_FIELDS):
-        raise UsageError(f"{path} has unknown fields: {', '.join(unknown)}", hint="see spec/1.0, 8.1.4")
+    for name in sorted(str(key) for key in value.keys() - _RECIPE_FIELDS):
+        meant = nearest(name, _RECIPE_FIELDS - value.keys())
+        hint = f"did you mean {meant}?" if meant else "its fields: llamafile-format rule 8.1.4"
+        raise UsageError(f"{path}: {place_of(data, name, key=True)}: {name} is no field of a recipe", hint=hint)
     for key, found in value.items():
         kind = _RECIPE_KINDS.get(str(key), str)
         if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
-            raise UsageError(f"{path}: {key} cannot be {found!r}", hint="see spec/1.0, 8.1.4 for the form of a recipe")
+            where = f"{path}: {place_of(data, str(key))}"
+            raise UsageError(f"{where}: {key} cannot be {found!r}", hint="their form: llamafile-format rule 8.1.4")
     return value

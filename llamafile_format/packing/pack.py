@@ -39,6 +39,7 @@ from llamafile_format.packing.runtime_members import (
     launcher_prefix,
     runtime_contents,
 )
+from llamafile_format.packing.telling import license_notes, weight_notes
 from llamafile_format.packing.windows import Companion
 from llamafile_format.progress import Progress, counted
 from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
@@ -137,9 +138,12 @@ def pack(
     if len(contents) == 1 and not engine.size:
         raise UsageError("there is nothing to pack", hint="name a GGUF file")
     labels = replace(order.labels, default=choose_default(weights, order.labels.default))
+    notes = license_notes(labels.license)
     if order.runtime:
         chosen = choose(order.runtime, order.flavour)
-        contents += runtime_contents(chosen, order.alignment)
+        added = runtime_contents(chosen, order.alignment)
+        contents += added
+        notes += weight_notes(contents, added, chosen)
         labels = replace(labels, history=_fitting(chosen, contents, labels.default, force=force))
     if order.prefix == LAUNCHER:
         prefix_content = launcher_prefix(contents, labels.default)
@@ -149,7 +153,13 @@ def pack(
     if windows:
         windows.check(prefix_content, contents, force=force)
     result = write_container(target, prefix_content, contents, labels, force=force, progress=progress)
-    return replace(result, **windows.write(result.size, force=force)) if windows else result
+    result = replace(result, notes=(*result.notes, *notes))
+    return _with_companion(result, windows, force=force) if windows else result
+
+
+def _with_companion(result: PackResult, windows: Companion, *, force: bool) -> PackResult:
+    beside = windows.write(result.size, force=force)
+    return replace(result, notes=(*result.notes, *beside.get("notes", ())), extra=beside.get("extra", ()))
 
 
 def settle(order: _Order) -> _Order:

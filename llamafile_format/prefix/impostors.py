@@ -230,15 +230,23 @@ def _zeros(source: ByteSource, head: bytes) -> Impostor | None:
     )
 
 
+_CALLED = {
+    PrefixKind.APE: "an APE",
+    PrefixKind.LAUNCHER: "a launcher",
+    PrefixKind.ELF: "an ELF",
+    PrefixKind.MACHO: "a Mach-O",
+    PrefixKind.PE: "a PE",
+}
+"""Kinds of executable with their article, in the spelling of the glossary."""
+
+
 def _cut_off(source: ByteSource, head: bytes) -> Impostor | None:
     if head[:4] == b"PK\3\4":
         return _truncated(source, "a ZIP archive")
     facts = identify(source)
     if facts.kind in (PrefixKind.NONE, PrefixKind.OTHER, PrefixKind.SCRIPT):
         return None
-    name = {PrefixKind.APE: "an APE", PrefixKind.LAUNCHER: "a launcher", PrefixKind.ELF: "an ELF"}.get(
-        facts.kind, f"a {facts.kind.value}"
-    )
+    name = _CALLED.get(facts.kind, f"a {facts.kind.value}")
     if any(item.rule in {"LF1018", "LF1026"} for item in facts.findings) or facts.kind is PrefixKind.LAUNCHER:
         return _truncated(source, f"{name} executable")
     return Impostor(
@@ -253,7 +261,7 @@ def _truncated(source: ByteSource, what: str) -> Impostor:
     return Impostor(
         "LF1010",
         f"this begins as {what} and is cut off after {source.size} bytes: its end is missing",
-        "download it again; `llamafile-format recover` can save members that are complete",
+        "download it again; `llamafile-format recover FILE --salvage -C DIR` saves the members that are complete",
         {"what": what, "bytes": source.size},
     )
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from llamafile_format.door import open_door
 
 if TYPE_CHECKING:
+    from llamafile_format.reports.clause_text import clause_lines
     from llamafile_format.reports.escape import printable
-    from llamafile_format.reports.explain import explain_json, explain_text
+    from llamafile_format.reports.explain import explain_clauses, explain_json, explain_text
     from llamafile_format.reports.html import page
     from llamafile_format.reports.inspect_json import field_text, inspection_json, inspection_value
     from llamafile_format.reports.inspect_lists import entry_lines, key_lines, map_lines, tensor_lines
@@ -17,15 +18,16 @@ if TYPE_CHECKING:
     from llamafile_format.reports.replay_json import record_json, replay_json
     from llamafile_format.reports.replay_text import record_text, replay_text
     from llamafile_format.reports.stamp import stamp_json, stamp_lines
-    from llamafile_format.reports.verify_json import report_json, reports_json
+    from llamafile_format.reports.verify_json import report_json, report_value, reports_json
     from llamafile_format.reports.verify_lines import WORST_FIRST, answer, report_line, summary_line
-    from llamafile_format.reports.verify_text import report_text
+    from llamafile_format.reports.verify_text import report_text, trial_lines
 
 open_door(
     __name__,
     {
+        "clause_text": ("clause_lines",),
         "escape": ("printable",),
-        "explain": ("explain_json", "explain_text"),
+        "explain": ("explain_clauses", "explain_json", "explain_text"),
         "html": ("page",),
         "inspect_json": ("field_text", "inspection_json", "inspection_value"),
         "inspect_lists": ("entry_lines", "key_lines", "map_lines", "tensor_lines"),
@@ -34,8 +36,8 @@ open_door(
         "replay_json": ("record_json", "replay_json"),
         "replay_text": ("record_text", "replay_text"),
         "stamp": ("stamp_json", "stamp_lines"),
-        "verify_json": ("report_json", "reports_json"),
+        "verify_json": ("report_json", "report_value", "reports_json"),
         "verify_lines": ("WORST_FIRST", "answer", "report_line", "summary_line"),
-        "verify_text": ("report_text",),
+        "verify_text": ("report_text", "trial_lines"),
     },
 )

@@ -53,6 +53,18 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, COLUMNS, initial_indent="   ", subsequent_indent="   ", break_on_hyphens=False)
 
 
+def explain_clauses(facts: Facts) -> list[str]:
+    """Numbers of the sections on which the steps for this file rest."""
+    if facts.manifest is None or facts.chunks is None:
+        return ["9.2"]
+    found = ["5.8", "6.1", "6.2"]
+    if any(record.signed for record in facts.records):
+        found.append("13.3")
+    if any(record.stamped for record in facts.records):
+        found.append("13.6")
+    return [*found, "13.5"] if facts.publishers else found
+
+
 def explain_json(facts: Facts) -> str:
     """The same as one JSON object; characters beyond ASCII are escaped."""
     value = {

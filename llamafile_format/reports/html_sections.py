@@ -176,8 +176,8 @@ def _mix(view: ModelView) -> Markup | None:
             join([swatch(colors[share.type]), share.type]),
             grouped(share.tensors),
             grouped(share.elements),
-            grouped(share.size),
-            percent(share.share),
+            grouped(share.size) if share.size or not share.elements else "unknown",
+            percent(share.share) if share.size or not share.elements else "?",
             f"{share.size * 8 / share.elements:.2f}" if share.elements and share.size else "?",
         )
         for share in mix[:MAX_TYPES]
@@ -355,7 +355,7 @@ def _finding(finding: Finding) -> Markup:
             f"{row.id}, {row.severity.value}, clause {row.clause}" + "".join(f", {text}" for text in place if text),
             class_="caption",
         ),
-        el("p", f"What to do: {row.remedy}", class_="caption")
+        el("p", f"What to do: {row.advise(finding)}", class_="caption")
         if row.severity is not Severity.INFO or row.undetermined
         else None,
         class_=f"finding {row.severity.value}",

@@ -195,7 +195,9 @@ def _quantisation(model: ModelView, glyphs: Glyphs) -> Iterator[Line]:
     shown = mix[:TYPES_SHOWN] if len(mix) <= TYPES_SHOWN else mix[: TYPES_SHOWN - 1]
     for index, share in enumerate(shown):
         filled = min(24, round(24 * share.share)) or (1 if share.size else 0)
-        tail = f" {percent(share.share):>6}  {size_text(share.size):>8} in {plural(share.tensors, 'tensor')}"
+        size = size_text(share.size) if share.size or not share.elements else "size unknown"
+        part = percent(share.share) if share.size or not share.elements else "?"
+        tail = f" {part:>6}  {size:>8} in {plural(share.tensors, 'tensor')}"
         yield (
             ("".ljust(LABEL), ""),
             (pad(printable(share.type), 9), "strong"),

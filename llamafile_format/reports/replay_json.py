@@ -8,7 +8,8 @@ from typing import Any
 from llamafile_format import __version__
 from llamafile_format.engines.behaviour_compare import LikelihoodResult, PromptResult
 from llamafile_format.plain_json import plain, plain_fields
-from llamafile_format.reports.verify_json import finding_value, ruleset_digest
+from llamafile_format.reports.verify_json import finding_value
+from llamafile_format.rules import ruleset_digest
 from llamafile_format.running import RecordReplay, RecordResult, Replay
 
 SCHEMA = "urn:llamafile-format:schema:1.0:replay"

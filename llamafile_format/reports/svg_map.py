@@ -20,9 +20,9 @@ from llamafile_format.spans import Span
 
 MAX_STRATA = 36
 WIDTH = 620
-_SCALE_X, _SCALE_W = 62, 46
-_LOG_X, _LOG_W = 150, 46
-_TEXT_X = 206
+_SCALE_X, _SCALE_W = 76, 46
+_LOG_X, _LOG_W = 160, 46
+_TEXT_X = 216
 _LEAST, _GROWTH = 13.0, 7.6
 _WORDS = {
     "local-header": "local header",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from functools import cache
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llamafile_format import __version__
 from llamafile_format.checks.verdict import Report
 from llamafile_format.findings import Finding
 from llamafile_format.plain_json import plain, plain_fields
-from llamafile_format.rules import rule
-from llamafile_format.specdata import spec_dir
+from llamafile_format.rules import rule, ruleset_digest
 
 if TYPE_CHECKING:
     from llamafile_format.signing.trust.evidence import PublisherFact
@@ -36,6 +34,7 @@ def report_value(report: Report) -> dict[str, Any]:
         "findings": [finding_value(finding, report) for finding in report.findings],
         "signatures": plain(report.signatures),
         "publishers": [_publisher(fact) for fact in report.publishers],
+        "trial": asdict(report.trial) | {"started": report.trial.started} if report.trial is not None else None,
         "policy": {
             "name": report.policy,
             "sha256": report.policy_sha256,
@@ -65,7 +64,7 @@ def finding_value(finding: Finding, report: Report | None = None) -> dict[str, A
         "clause": row.clause,
         "title": row.title,
         "message": row.render(finding),
-        "remedy": row.remedy,
+        "remedy": row.advise(finding),
         "where": finding.where.to_json(),
         "args": dict(finding.args),
     }
@@ -80,9 +79,3 @@ def reports_json(reports: list[Report], *, several: bool) -> str:
     """One object for one file that was named; a list wherever ``several`` could have been meant."""
     values = [report_value(report) for report in reports]
     return json.dumps(values if several else values[0], indent=1, sort_keys=True)
-
-
-@cache
-def ruleset_digest() -> str:
-    """SHA-256 of the rule table: two reports with the same digest were judged by the same rules."""
-    return hashlib.sha256((spec_dir() / "rules.yaml").read_bytes()).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from llamafile_format.checks.verdict import Level, Report, Verdict
+from llamafile_format.checks.verdict import Level, Report, Trial, Verdict
 from llamafile_format.container import Kind
 from llamafile_format.findings import Finding
 from llamafile_format.reports.escape import printable
@@ -30,8 +30,18 @@ def report_text(report: Report, *, color: bool = False) -> str:
     lines += signature_lines(report)
     for finding in sorted(_told(report), key=lambda finding: _grave(report, finding)):
         lines += finding_lines(finding, color, report)
+    if report.trial is not None:
+        lines += trial_lines(report.trial)
     lines.append(f"  {_summary(report)}")
     return "\n".join(lines)
+
+
+def trial_lines(trial: Trial) -> list[str]:
+    """What became of one start of the file, indented and wrapped."""
+    where = "of the file" if trial.embedded else "of this installation"
+    told = "gave one token" if trial.started else f"did not start: {trial.reason}"
+    text = printable(f"tried on this machine with {trial.build} {where}: {told}")
+    return textwrap.wrap(text, 78, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _told(report: Report) -> list[Finding]:
@@ -70,7 +80,9 @@ def finding_lines(finding: Finding, color: bool, report: Report | None = None) -
     body = textwrap.wrap(head + text, 78, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
     body[0] = body[0].replace(severity, paint(severity, _COLORS[severity], color), 1)
     if effective is not Severity.INFO or row.undetermined:
-        body += textwrap.wrap(f"-> {row.remedy}", 78, initial_indent="    ", subsequent_indent="       ")
+        body += textwrap.wrap(
+            f"-> {printable(row.advise(finding))}", 78, initial_indent="    ", subsequent_indent="       "
+        )
     return body
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from llamafile_format.container import Container, MemberFacts
 from llamafile_format.engines.behaviour import Runtime
 from llamafile_format.engines.host import host_target
+from llamafile_format.engines.known import objection
 from llamafile_format.engines.launch import HERE, Via
 from llamafile_format.engines.members import RuntimeName, parse_runtime_path
 from llamafile_format.errors import RuntimeFailure, UsageError
@@ -22,23 +23,30 @@ FLAVOURS = ("reference", "native")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was asked for; empty fields mean: whatever fits best. ``runtime`` names a pin of the local store."""
+    """What was asked for; empty fields mean: whatever fits best. ``runtime`` names a pin of the local store.
+
+    ``foreign`` is the SHA-256 of a build in the file that is run although this installation does not know it.
+    """
 
     flavour: str = ""
     target: str = ""
     via: Via = HERE
     runtime: str = ""
+    foreign: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A build that is about to run. ``pinned`` if its digest is that of a build that this installation pins."""
+    """A build that is about to run. ``pinned`` if its digest is that of a build that this installation knows;
+    ``note`` says why it is another one than that of the file.
+    """
 
     runtime: Runtime
     program: Path
     via: Via
     embedded: bool
     pinned: bool
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +56,47 @@ class _Candidate:
     member: MemberFacts | None
 
 
-def choose_runtime(container: Container, wanted: Wanted, *, like: Runtime | None = None, known: bool = False) -> Chosen:
+def choose_runtime(container: Container, wanted: Wanted, *, like: Runtime | None = None) -> Chosen:
     """The build to run, unpacked. ``like`` is the build that was recorded: its kin come first.
 
-    With ``known`` only builds that this installation pins are accepted. Raises UsageError for contradictions,
-    RuntimeFailure if nothing fits, FormatError if the build is damaged.
+    A build that this installation does not know is run only if it was asked for by its digest; else one of this
+    installation takes its place (14.3.4). Raises UsageError for contradictions, RuntimeFailure if nothing fits,
+    FormatError if the build is damaged.
     """
     target = _target(wanted, like)
-    stored = _stored(wanted.runtime) if wanted.runtime else None
-    candidates = _embedded(container) if stored is None else stored
-    flavours = (wanted.flavour,) if wanted.flavour else FLAVOURS
-    fitting = [item for item in candidates if item.name.target == target and item.name.flavour in flavours]
+    candidates = _stored(wanted.runtime) if wanted.runtime else _embedded(container)
+    fitting = _fitting(candidates, wanted, target)
     if not fitting:
         raise _nothing(candidates, target, wanted)
-    best = min(fitting, key=lambda item: _preference(item, like))
-    pinned = best.sha256 in _pinned()
-    if known and not pinned:
-        raise RuntimeFailure(
-            f"{best.name.path} is not a build that this installation knows, and an unknown program is not run",
-            hint="if you trust the file, run `llamafile-format replay` on it",
-        )
+    known = [item for item in fitting if not objection(item.sha256) or item.sha256 == wanted.foreign.lower()]
+    best = min(known or _in_place_of(fitting, wanted, target), key=lambda item: _preference(item, like))
     name = best.name
     runtime = Runtime(name.engine, name.version, str(name.flavour), name.target, best.sha256)
-    return Chosen(runtime, _program(container, best), wanted.via, best.member is not None, pinned)
+    against = objection(fitting[0].sha256) if not known else ""
+    note = f"{fitting[0].name.path} is not started: {against}; {name.key} of this installation is" if against else ""
+    pinned = not objection(best.sha256)
+    return Chosen(runtime, _program(container, best), wanted.via, best.member is not None, pinned, note)
+
+
+def _fitting(candidates: list[_Candidate], wanted: Wanted, target: str) -> list[_Candidate]:
+    flavours = (wanted.flavour,) if wanted.flavour else FLAVOURS
+    return [item for item in candidates if item.name.target == target and item.name.flavour in flavours]
+
+
+def _in_place_of(unknown: list[_Candidate], wanted: Wanted, target: str) -> list[_Candidate]:
+    """Builds of this installation instead of ``unknown`` ones of the file. RuntimeFailure if there is none."""
+    from llamafile_format.engines.store import pins
+
+    engines = {item.name.engine for item in unknown}
+    stored = [item for pin in pins() if pin.name in engines for item in _stored(pin.key)]
+    usable = [item for item in _fitting(stored, wanted, target) if not objection(item.sha256)]
+    if not usable:
+        first = unknown[0]
+        raise RuntimeFailure(
+            f"{first.name.path} was not started: {objection(first.sha256)}",
+            hint=f"if you trust whoever packed the file: --foreign-build {first.sha256}",
+        )
+    return usable
 
 
 def _target(wanted: Wanted, like: Runtime | None) -> str:
@@ -112,19 +138,14 @@ def _embedded(container: Container) -> list[_Candidate]:
 
 
 def _stored(runtime: str) -> list[_Candidate]:
-    from llamafile_format.engines.store import find_pin
+    from llamafile_format.engines.store import find_pin, is_here
 
     pin = find_pin(runtime)
     return [
         _Candidate(RuntimeName(pin.name, pin.version, build.flavour, build.target), build.sha256, None)
         for build in pin.builds
+        if is_here(pin, build)
     ]
-
-
-def _pinned() -> frozenset[str]:
-    from llamafile_format.engines.store import pins
-
-    return frozenset(build.sha256 for pin in pins() for build in pin.builds)
 
 
 def _program(container: Container, item: _Candidate) -> Path:

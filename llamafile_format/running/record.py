@@ -42,7 +42,8 @@ from llamafile_format.errors import FormatError, RuntimeFailure, UsageError
 from llamafile_format.packing import Include, split_sets
 from llamafile_format.progress import Progress
 from llamafile_format.running.choose_runtime import Chosen, Wanted, choose_runtime
-from llamafile_format.running.replay import damaged_weights, path_of
+from llamafile_format.running.guard import Demand, Reading, verified
+from llamafile_format.running.replay import damaged_weights, descriptor_of, path_of
 from llamafile_format.weights.tokenizer_digest import template_digest, tokenizer_digest
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class RecordResult:
     """What ``record`` did: the record, the member that holds it, and the repack that put it there.
 
     An attested record is called ``attested/NNNN`` by its number; then nothing was repacked, ``repacked`` tells what
-    became of the file, and ``signed`` who vouches for the record.
+    became of the file, and ``signed`` who vouches for the record. ``notes`` are sentences about what was not verified.
     """
 
     record: Record
@@ -65,6 +66,7 @@ class RecordResult:
     data: bytes
     repacked: RepackResult
     signed: SignResult | None = None
+    notes: tuple[str, ...] = ()
 
 
 def record(
@@ -77,6 +79,7 @@ def record(
     wanted: Wanted | None = None,
     threads: int | None = None,
     attest: Sequence[Signer] = (),
+    reading: Reading | str = Reading.FULL,
     force: bool = False,
     timeout: float = TIMEOUT,
     progress: Progress | None = None,
@@ -86,7 +89,8 @@ def record(
     ``prompts`` is a prompts file (15.7) or None for the default questions; ``name`` names the record (default: the
     flavour of the build). ``force`` replaces an existing ``out``, and is needed for a signed file, unless ``attest``
     names signers: then the record becomes an attestation of theirs in the signature tail, and manifest and signatures
-    stay as they are. ``timeout`` is seconds for each run, and ``progress`` counts runs.
+    stay as they are. ``reading`` says how much of the file is verified first, ``timeout`` is seconds for each run, and
+    ``progress`` counts runs.
 
     Raises UsageError for contradictions, FormatError if weights or build are damaged, RuntimeFailure if the build does
     not do its work.
@@ -98,8 +102,9 @@ def record(
         raise UsageError("say where to write: -o OUT or --in-place")
     if attest and name:
         raise UsageError("an attested record has no name of its own", hint="it gets the number of its signature record")
-    with open_container(what) as container:
+    with open_container(what) as container:  # better said before everything is read
         _check(container, force=force or bool(attest))
+    with verified(Path(what), Demand(Reading(reading))) as (container, notes):
         if attest:  # better said before the model has run three times
             from llamafile_format.vouching import open_checked
 
@@ -107,19 +112,20 @@ def record(
         subject = _subject(container)
         asked = asked or default_prompts(chat=bool(subject[2]))
         chosen = choose_runtime(container, wanted or Wanted())
+        notes += (chosen.note,) if chosen.note else ()
         made = _record(container, chosen, subject, asked, threads=threads, timeout=timeout, progress=progress)
     data = record_bytes(made)
-    if (reading := read_record(data)).record != made:  # what cannot be read again must not be written
-        raise RuntimeFailure(f"the record cannot be read back: {reading.reason or reading.faults[:1]}")
+    if (back := read_record(data)).record != made:  # what cannot be read again must not be written
+        raise RuntimeFailure(f"the record cannot be read back: {back.reason or back.faults[:1]}")
     if attest:
-        return _attest(what, out, made, data, attest, force=force)
+        return replace(_attest(what, out, made, data, attest, force=force), notes=notes)
     member = member_of(name or chosen.runtime.flavour)
     with tempfile.TemporaryDirectory(prefix="llamafile-record-") as folder:
         path = Path(folder) / "record.yaml"
         path.write_bytes(data)
         include = Include(path, member, "behaviour")
         result = repack(what, out, in_place=in_place, include=[include], force=force)
-    return RecordResult(made, member, data, result)
+    return RecordResult(made, member, data, result, notes=notes)
 
 
 def _attest(
@@ -205,6 +211,7 @@ def _record(
                 what,
                 via=chosen.via,
                 weights=(weights.offset, weights.size),
+                descriptor=descriptor_of(container),
                 timeout=timeout,
             )
         )

@@ -117,11 +117,10 @@ def replay_container(
     wanted: Wanted,
     threads: int | None = None,
     timeout: float = TIMEOUT,
-    known: bool = False,
     attested: bool = False,
     progress: Progress | None = None,
 ) -> Replay:
-    """:func:`replay` for a container that is open. With ``known`` no build runs that this installation does not pin.
+    """:func:`replay` for a container that is open.
 
     Records in the signature tail are replayed only if they are ``attested``: anybody can append one, and the verdict on
     a file is not for anybody to turn.
@@ -134,7 +133,7 @@ def replay_container(
     for index, member in enumerate(members):
         if progress:
             progress(index, len(members))
-        result = _replay(container, member, wanted, threads, timeout, known)
+        result = _replay(container, member, wanted, threads, timeout)
         done.append(result)
         findings += _findings(result)
     digest = hashlib.sha256(container.manifest_bytes).hexdigest()
@@ -176,9 +175,7 @@ def _read(container: Container, member: MemberFacts) -> bytes:
     return container.read(member.path)
 
 
-def _replay(  # noqa: PLR0917 (one record with all that was asked for)
-    container: Container, source: _Source, wanted: Wanted, threads: int | None, timeout: float, known: bool
-) -> RecordReplay:
+def _replay(container: Container, source: _Source, wanted: Wanted, threads: int | None, timeout: float) -> RecordReplay:
     try:
         reading = read_record(source.read())
     except FormatError as error:
@@ -189,7 +186,7 @@ def _replay(  # noqa: PLR0917 (one record with all that was asked for)
         return RecordReplay(source.name, None, error=f"the record is faulty: {reason}")
     record = reading.record
     try:
-        chosen = choose_runtime(container, wanted, like=record.subject.runtime, known=known)
+        chosen = choose_runtime(container, wanted, like=record.subject.runtime)
         answer = run_trace(container, chosen, record, threads=threads, timeout=timeout)
     except (RuntimeFailure, FormatError) as error:
         hint = f" ({error.hint})" if error.hint else ""
@@ -220,6 +217,7 @@ def run_trace(
         via=chosen.via,
         weights=(first.offset, first.size),
         model="" if first.path == default else first.path,
+        descriptor=descriptor_of(container),
         timeout=timeout,
     )
 
@@ -232,6 +230,11 @@ def path_of(container: Container) -> Path:
         if isinstance(source, FileSource) and os.path.samestat(os.fstat(source.fd), path.stat()):
             return path
     raise RuntimeFailure(f"{source.name} is not, or no longer, the file that was opened")
+
+
+def descriptor_of(container: Container) -> int | None:
+    """The open file of ``container``, if it is one."""
+    return container.origin.fd if isinstance(container.origin, FileSource) else None
 
 
 def _weights(container: Container, subject: Subject) -> MemberFacts:

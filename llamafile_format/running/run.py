@@ -1,54 +1,56 @@
 """Starting what is in a file, on behalf of its user: verified first, weights in place (spec/1.0, 14.3).
 
-The file is looked at as ``verify --level quick`` does, and under a policy as ``verify --policy`` does, every byte; the
-build that will run is read and hashed whole. Then a copy of it in the private cache is started on the file. No shell
-takes part.
+Every chunk is read the first time that a file is met; the build that will run is read and hashed whole. Then a copy of
+it in the private cache is started on the very file that was verified. No shell takes part.
 """
 
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import signal
+import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llamafile_format.checks.verdict import Level, Verdict
-from llamafile_format.container import Container, Kind, MemberFacts, open_container
+from llamafile_format.container import Container, MemberFacts
+from llamafile_format.engines.handover import path_of_descriptor
 from llamafile_format.engines.members import RuntimeName
 from llamafile_format.engines.pin import Flavour
-from llamafile_format.errors import FormatError, NotAuthentic, SourceError, UsageError
-from llamafile_format.examining import Trust, examine
+from llamafile_format.errors import FormatError, NotAuthentic, SourceError
 from llamafile_format.manifest.model import MAX_MANIFEST
-from llamafile_format.packing import DEFAULT_RUNTIME
-from llamafile_format.rules import Layer, Severity, rule
-from llamafile_format.source import FileSource, Window
+from llamafile_format.rules import Severity, rule
+from llamafile_format.running.builds import Program, Selection, installed, program_for
+from llamafile_format.running.guard import Demand, verified
+from llamafile_format.source import FileSource, Identity
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from llamafile_format.engines.pin import Pin
-    from llamafile_format.manifest.model import Manifest, Member
-    from llamafile_format.signing.trust.policy import Policy
+    from llamafile_format.weights.gguf_model import Gguf
 
 BUNDLE = "/zip/"
 _OURS = ("LFF_CONTAINER", "LFF_WEIGHTS_OFFSET", "LFF_WEIGHTS_SIZE", "LFF_WEBUI")
-_BLOCK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What the user asked for; empty fields mean: whatever suits."""
-
-    runtime: str = ""
-    flavour: str = ""
-    target: str = ""
+_WATCHED = 1.0  # seconds in which a runtime has opened its file
+_UNPROVEN = (
+    "this system cannot hand over an open file: it is compared before and after the start, which does not prove that "
+    "the program opened no other in between"
+)
+_FORWARDED = ("SIGTERM", "SIGHUP", "SIGINT")
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """A program that is ready to be started. ``embedded`` tells a build of the file from one of this installation.
 
+    ``file`` is the path that it opens and ``descriptor`` what that path leads to, open until the start; None where a
+    program cannot be given one. Then ``watched`` is the identity that the path must keep, if somebody relies on it.
     ``notes`` are sentences for the user. Values in them come from files: escape them on output.
     """
 
@@ -57,131 +59,113 @@ class Start:
     environment: Mapping[str, str]
     build: RuntimeName
     embedded: bool
+    file: Path = Path()
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Program:
-    """A build in the cache, and the pin that it is of, if this installation has it."""
-
-    path: Path
-    build: RuntimeName
-    embedded: bool
-    pin: Pin | None = None
+    descriptor: int | None = None
+    watched: Identity | None = None
 
 
 def prepare(
     what: str | os.PathLike[str],
     arguments: Sequence[str] = (),
     wanted: Selection | None = None,
-    *,
-    policy: Policy | None = None,
+    demand: Demand | None = None,
 ) -> Start:
     """Verify the file ``what`` (a container, a legacy llamafile or a plain GGUF) and get its runtime ready.
 
-    With ``policy`` every byte is read, and what the policy refuses is not started (clause 16.9.4).
-
-    Raises FormatError with the rule that is broken, NotAuthentic if nobody vouches whom ``policy`` trusts, UsageError
+    Raises FormatError with the rule that is broken, NotAuthentic if nobody vouches whom the policy trusts, UsageError
     if there is no fitting build, SourceError.
     """
-    path, wanted = Path(what), _settled(wanted or Selection())
+    path, wanted, demand = Path(what), (wanted or Selection()).settled(), demand or Demand()
     with FileSource(path) as source:
         magic = source.read_at(0, min(4, source.size))
     if magic == b"GGUF":
-        if policy is not None:
-            raise NotAuthentic(
-                f"{path} was not started: a plain GGUF has nobody who vouches for it",
-                hint="pack it into a container and sign that, or start it without a policy",
-            )
-        return _plain(path, arguments, wanted)
-    with open_container(path) as container:
-        _refuse_compressed(container)
-        sibling = container.manifest is not None and container.manifest.prefix.sibling is not None
-        if policy is None or sibling:  # the small program only names the container that will run
-            _verified(container)
-        if sibling:
-            return prepare(_sibling(container, path), arguments, wanted, policy=policy)
-        if policy is not None:
-            _accepted(container, policy)
-        program = _embedded(container, wanted) or _installed(container, wanted)
-        return _on_container(container, path, program, arguments)
+        return _plain(path, arguments, wanted, demand)
+    with verified(path, demand) as (container, doubts):
+        if container.manifest is not None and container.manifest.prefix.sibling is not None:
+            return prepare(_sibling(container, path), arguments, wanted, demand)
+        program = program_for(container, wanted)
+        begin = _on_container(container, program, arguments)
+        begin = replace(begin, notes=(*doubts, *program.notes, *begin.notes))
+        return _handed_over(begin, container, path, relied_on=demand.policy is not None)
 
 
 def start(begin: Start) -> int:
     """Become the program (on POSIX), or run it and return its exit status. SourceError if it cannot be started."""
     command = [os.fspath(begin.program), *begin.arguments]
     try:
+        if begin.watched is not None:
+            return _start_watched(begin, command)
         if os.name == "posix":
             for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores them, and a new program would inherit that
                 if hasattr(signal, name):
                     signal.signal(getattr(signal, name), signal.SIG_DFL)
+            if begin.descriptor is not None:
+                os.set_inheritable(begin.descriptor, True)
             os.execve(begin.program, command, dict(begin.environment))
-        import subprocess
-
-        process = subprocess.Popen(command, env=dict(begin.environment))
+        return _wait(subprocess.Popen(command, env=dict(begin.environment)))
     except OSError as error:
+        if isinstance(error, SourceError):
+            raise
         raise SourceError(
             f"cannot start {begin.program}: {error.strerror or error}",
             hint=f"it is the build for {begin.build.target}; is this such a system?",
         ) from error
+
+
+def _start_watched(begin: Start, command: Sequence[str]) -> int:
+    """Run the program where it cannot be given the open file: the path must lead to the same file before and after.
+
+    What this does not prove: that the program, between the two, opened no other file that was there for a moment.
+    """
+    _same(begin)
+    process = subprocess.Popen(command, env=dict(begin.environment))
+    with _forwarding(process):
+        deadline = time.monotonic() + _WATCHED
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                _same(begin)
+            except FormatError:
+                process.kill()
+                process.wait()
+                raise
+            time.sleep(0.02)
+        return _wait(process)
+
+
+def _same(begin: Start) -> None:
+    """FormatError unless the path of ``begin`` leads to the file that was verified, unchanged."""
+    with suppress(OSError):
+        if Identity.of(begin.file.stat()) == begin.watched:
+            return
+    raise FormatError(
+        f"{begin.file} is not, or no longer, the file that was verified: it was not started", clause="14.3.7"
+    )
+
+
+@contextmanager
+def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Signals that would end this process go to ``process``, which ends in its own way."""
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        """The handler."""
+        process.send_signal(number)
+
+    usual = {name: signal.signal(getattr(signal, name), forward) for name in _FORWARDED if hasattr(signal, name)}
+    try:
+        yield
+    finally:
+        for name, handler in usual.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
     while True:
         try:
-            return process.wait()
+            status = process.wait()
         except KeyboardInterrupt:  # the console sends it to the program too, which ends in its own way
             continue
-
-
-def _settled(wanted: Selection) -> Selection:
-    """``wanted`` with a target; UsageError for words that mean nothing."""
-    from llamafile_format.engines.host import host_target
-
-    flavour = wanted.flavour or os.environ.get("LFF_FLAVOUR", "")
-    if flavour not in ("", *(known.value for known in Flavour)):
-        raise UsageError(f"unknown flavour {flavour!r}", hint="flavours: native, reference")
-    target = wanted.target or host_target()
-    if target is None:
-        raise UsageError("there is no name for this system among the targets", hint="name one with --target")
-    if target.startswith("wasm"):
-        raise UsageError(
-            f"{target} is for a WebAssembly runtime to start", hint="extract the build, and start it with one"
-        )
-    return Selection(wanted.runtime, flavour, target)
-
-
-def _verified(container: Container) -> None:
-    """FormatError with the first fault, if a quick verification finds one."""
-    report = examine(container, level=Level.QUICK)
-    if not report.complete:
-        raise SourceError(f"{container.name}: {report.error}")
-    if report.verdicts.get(Layer.WELL_FORMED) is not Verdict.NO:
-        return
-    for finding in report.findings:
-        row = rule(finding.rule)
-        if row.severity is Severity.ERROR and row.layer is Layer.WELL_FORMED:
-            raise FormatError(
-                f"{container.name} was not started: {row.render(finding)}",
-                clause=finding.rule,
-                hint="llamafile-format verify lists every fault",
-            )
-
-
-def _accepted(container: Container, policy: Policy) -> None:
-    """NotAuthentic, FormatError or SourceError unless ``container`` passes a full verification under ``policy``."""
-    report = examine(container, level=Level.FULL, trust=Trust(policy))
-    code = report.exit_code()
-    if not code:
-        return
-    if not report.complete:
-        raise SourceError(f"{container.name}: {report.error}")
-    grave = [(rule(finding.rule), finding) for finding in report.findings]
-    reasons = [(row, finding) for row, finding in grave if report.severity(row.id) is Severity.ERROR]
-    reasons.sort(key=lambda reason: (reason[0].layer is Layer.AUTHENTIC) is not (code == NotAuthentic.exit_code))
-    text = reasons[0][0].render(reasons[0][1]) if reasons else "not all that it takes could be checked"
-    message = f"{container.name} was not started: {text}"
-    hint = "`llamafile-format verify`, with the same --policy or --key, tells everything"
-    if code == NotAuthentic.exit_code:
-        raise NotAuthentic(message, hint=hint)
-    raise FormatError(message, clause=reasons[0][1].rule if reasons else "16.9", hint=hint)
+        return status if status >= 0 else 128 - status  # as a shell tells the signal that ended it
 
 
 def _sibling(container: Container, path: Path) -> Path:
@@ -200,71 +184,13 @@ def _sibling(container: Container, path: Path) -> Path:
     return beside
 
 
-def _embedded(container: Container, wanted: Selection) -> _Program | None:
-    """The build in ``container`` that suits, unpacked; its bytes are hashed whatever the cache holds."""
-    from llamafile_format.engines.cache import place
-
-    found = _suiting(container.manifest, wanted) if container.manifest is not None else None
-    if found is None:
-        return None
-    name, member = found
-    window = Window(container.source, member.offset, member.size)
-    digest = hashlib.sha256()
-    for block in _blocks(window):
-        digest.update(block)
-    if digest.hexdigest() != member.sha256:
-        raise FormatError(
-            f"{container.name} was not started: {member.path} is damaged; the manifest names another SHA-256",
-            offset=member.offset,
-            clause="14.3.2",
-            hint="llamafile-format verify says where; restore it, or choose another with --runtime",
-        )
-    return _Program(place(member.sha256, member.size, lambda: _blocks(window)), name, embedded=True)
-
-
-def _suiting(manifest: Manifest, wanted: Selection) -> tuple[RuntimeName, Member] | None:
-    """The member to start (14.3.3): without wishes, the very one that the launcher starts."""
-    from llamafile_format.checks.what_will_run import Entry, builds_of, choose_build
-
-    builds = builds_of([Entry(member.path, member.role, member.offset) for member in manifest.members])
-    build = choose_build(builds, wanted.target, flavour=wanted.flavour, runtime=wanted.runtime)
-    member = manifest.member(build.member) if build is not None else None
-    return (build.name, member) if build is not None and member is not None else None
-
-
-def _installed(container: Container | None, wanted: Selection) -> _Program:
-    """The build of this installation that suits, unpacked. UsageError that says what there is."""
-    from llamafile_format.engines.store import find_pin, is_here, unpacked
-
-    pin = find_pin(wanted.runtime or DEFAULT_RUNTIME)
-    flavours = [Flavour(wanted.flavour)] if wanted.flavour else list(Flavour)
-    builds = [pin.build(wanted.target, flavour) for flavour in flavours]
-    build = next((build for build in builds if build is not None and is_here(pin, build)), None)
-    if build is None:
-        inside = _inside(container)
-        raise UsageError(
-            f"there is no {wanted.flavour + ' ' if wanted.flavour else ''}build for {wanted.target}: "
-            f"{'the file has ' + inside if inside else 'the file has none'}, and {pin.key} has none here",
-            hint="choose with --runtime, --flavour and --target, or build one: llamafile-format runtimes build",
-        )
-    name = RuntimeName(pin.name, pin.version, build.flavour, build.target)
-    return _Program(unpacked(pin, build), name, embedded=False, pin=pin)
-
-
-def _inside(container: Container | None) -> str:
-    members = container.manifest.with_role("runtime") if container is not None and container.manifest else ()
-    return ", ".join(member.path.removeprefix("runtimes/") for member in members[:16])
-
-
-def _on_container(container: Container, path: Path, program: _Program, arguments: Sequence[str]) -> Start:
-    """The environment of a start on a container or legacy llamafile."""
-    environment = _environment(program)
-    environment["LFF_CONTAINER"] = os.fspath(path.absolute())
-    notes = _notes(program, container)
-    model = _default_model(container)
+def _on_container(container: Container, program: Program, arguments: Sequence[str]) -> Start:
+    """A start on a container or legacy llamafile, but for the file that it opens."""
+    environment, notes = _environment(program), []
+    model = default_model(container)
     if model is not None:
         environment["LFF_WEIGHTS_OFFSET"], environment["LFF_WEIGHTS_SIZE"] = str(model.offset), str(model.size)
-        notes += _mapping(path, model.offset)
+        notes += _mapping(_source(container), model.offset)
         if not _speaks_ours(container):
             arguments = ["-m", BUNDLE + model.path, *arguments]
             notes.append(
@@ -272,25 +198,34 @@ def _on_container(container: Container, path: Path, program: _Program, arguments
             )
         if program.pin is not None:
             notes += _fit(container, model, program.pin)
-    return Start(program.path, tuple(arguments), environment, program.build, program.embedded, tuple(notes))
+    begin = Start(program.path, tuple(arguments), environment, program.build, program.embedded)
+    return replace(begin, notes=tuple(notes))
 
 
-def _default_model(container: Container) -> MemberFacts | None:
+def _handed_over(begin: Start, container: Container, path: Path, *, relied_on: bool) -> Start:
+    """``begin`` on the very file that is open, where a program can be given it; else on its path (14.3.7)."""
+    source = _source(container)
+    descriptor = os.dup(source.fd)
+    own = path_of_descriptor(descriptor)
+    environment = {**begin.environment, "LFF_CONTAINER": own or os.fspath(path.absolute())}
+    if own is not None:
+        return replace(begin, environment=environment, file=Path(own), descriptor=descriptor)
+    os.close(descriptor)
+    begin = replace(begin, environment=environment, file=path.absolute())
+    return replace(begin, watched=source.identity, notes=(*begin.notes, _UNPROVEN)) if relied_on else begin
+
+
+def _source(container: Container) -> FileSource:
+    source = container.origin
+    assert isinstance(source, FileSource)  # it was opened by its path
+    return source
+
+
+def default_model(container: Container) -> MemberFacts | None:
     """The model that starts: the manifest's default, or of a legacy file the one that its arguments name."""
     models = [member for member in container.members if member.role == "weights" and member.offset >= 0]
     wanted = container.manifest.default if container.manifest is not None else _named_by_arguments(container)
     return next((member for member in models if member.path == wanted), models[0] if models else None)
-
-
-def _refuse_compressed(container: Container) -> None:
-    """FormatError for weights that cannot be used where they lie: better advice than that of the rule."""
-    for member in container.members:
-        if member.role == "weights" and not member.stored:
-            raise FormatError(
-                f"{member.path} is compressed and cannot be used in place",
-                clause="LF2023",
-                hint="llamafile-format repack FILE --to 1.0 --prefix launcher -o NEW.llamafile stores it",
-            )
 
 
 def _named_by_arguments(container: Container) -> str:
@@ -307,15 +242,6 @@ def _speaks_ours(container: Container) -> bool:
     return container.manifest is not None and container.manifest.prefix.kind in ("none", "launcher")
 
 
-def _notes(program: _Program, container: Container) -> list[str]:
-    if program.embedded:
-        return []
-    of = "a legacy llamafile" if container.kind is Kind.LEGACY else "this file"
-    return [
-        f"{of} has no suiting build inside; starting {program.build.key} ({program.build.flavour}) of this installation"
-    ]
-
-
 def _fit(container: Container, model: MemberFacts, pin: Pin) -> list[str]:
     from llamafile_format.checks.fitting import check_fit
 
@@ -324,43 +250,59 @@ def _fit(container: Container, model: MemberFacts, pin: Pin) -> list[str]:
     return [rule(finding.rule).render(finding) for finding in found]
 
 
-def _plain(path: Path, arguments: Sequence[str], wanted: Selection) -> Start:
+def _plain(path: Path, arguments: Sequence[str], wanted: Selection, demand: Demand) -> Start:
     """A start on a GGUF that lies by itself; of a split one, on its first shard."""
     from llamafile_format.checks.fitting import check_fit
     from llamafile_format.packing import expand_splits
-    from llamafile_format.weights.gguf import read_gguf
 
+    if demand.policy is not None:
+        raise NotAuthentic(
+            f"{path} was not started: a plain GGUF has nobody who vouches for it",
+            hint="pack it into a container and sign that, or start it without a policy",
+        )
     shards = expand_splits([path])
-    program = _installed(None, wanted)
+    program = installed(None, wanted)
     assert program.pin is not None
-    with FileSource(shards[0]) as source:
-        found = list(check_fit(read_gguf(source), [program.pin], path=path.name, role="weights"))
-    notes = [rule(finding.rule).render(finding) for finding in found]
-    model = os.fspath(shards[0].absolute())  # links stay: a hub cache keeps shards under other names
-    return Start(
-        program.path,
-        ("-m", model, *arguments),
-        _environment(program),
-        program.build,
-        embedded=False,
-        notes=tuple(notes),
-    )
+    notes = ["a plain GGUF names no digests: its header and tensor table were checked, its weights cannot be"]
+    for number, shard in enumerate(shards):
+        with FileSource(shard) as source:
+            gguf = _checked(source, shard)
+            if not number:
+                found = list(check_fit(gguf, [program.pin], path=path.name, role="weights"))
+                notes += [rule(finding.rule).render(finding) for finding in found]
+    first = shards[0].absolute()  # links stay: a hub cache keeps shards under other names
+    arguments = ("-m", os.fspath(first), *arguments)
+    return Start(program.path, arguments, _environment(program), program.build, False, first, tuple(notes))
 
 
-def _mapping(path: Path, offset: int) -> list[str]:
+def _checked(source: FileSource, path: Path) -> Gguf:
+    """Header and tensor table of a GGUF that lies by itself. FormatError with the first fault (chapter 7)."""
+    from llamafile_format.checks.weights import check_gguf
+
+    gguf, findings = check_gguf(source, deep=False)
+    for finding in findings:
+        row = rule(finding.rule)
+        if row.severity is Severity.ERROR and not row.undetermined:
+            raise FormatError(
+                f"{path} was not started: {row.render(finding)}",
+                offset=finding.where.offset,
+                clause=finding.rule,
+                hint=row.remedy,
+            )
+    return gguf
+
+
+def _mapping(source: FileSource, offset: int) -> list[str]:
     """What to expect where the file system cannot map files: the runtime reads the weights into memory instead."""
-    import mmap
-
     unit = mmap.ALLOCATIONGRANULARITY
-    with open(path, "rb") as file:
-        try:
-            mmap.mmap(file.fileno(), 1, access=mmap.ACCESS_READ, offset=offset // unit * unit).close()
-        except (OSError, ValueError):
-            return ["this file system cannot map files: the weights are read into memory, which takes time and room"]
+    try:
+        mmap.mmap(source.fd, 1, access=mmap.ACCESS_READ, offset=offset // unit * unit).close()
+    except (OSError, ValueError):
+        return ["this file system cannot map files: the weights are read into memory, which takes time and room"]
     return []
 
 
-def _environment(program: _Program) -> dict[str, str]:
+def _environment(program: Program) -> dict[str, str]:
     """The user's environment, in which nothing pretends to come from a launcher; and the chat page, if it has to."""
     from llamafile_format.engines.store import is_here, webui
 
@@ -369,8 +311,3 @@ def _environment(program: _Program) -> dict[str, str]:
     if native and pin is not None and pin.webui is not None and is_here(pin, pin.webui):
         environment["LFF_WEBUI"] = os.fspath(webui(pin))
     return environment
-
-
-def _blocks(window: Window) -> Iterator[bytes]:
-    for at in range(0, window.size, _BLOCK):
-        yield window.read_at(at, min(_BLOCK, window.size - at))

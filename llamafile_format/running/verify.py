@@ -11,9 +11,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from llamafile_format.checks.verdict import Level, Report
-from llamafile_format.container import Container, Openable
+from llamafile_format.container import Container, Kind, Openable
+from llamafile_format.errors import UsageError
 from llamafile_format.examining import verify as verify_unreplayed
+from llamafile_format.examining import watch
 from llamafile_format.progress import Progress
+from llamafile_format.source import FileSource
+from llamafile_format.source.pending import refuse_pending
 
 if TYPE_CHECKING:
     from llamafile_format.findings import Finding
@@ -28,6 +32,8 @@ def verify(
     as_of: datetime | None = None,
     require_signature: bool = False,
     signatures: Sequence[str | os.PathLike[str]] = (),
+    trial: bool = False,
+    remember: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Verify ``what`` and return verdicts and findings; nothing in it is rendered or trusted.
@@ -39,21 +45,43 @@ def verify(
     ``policy`` says whom to trust, and asks for the layers authentic and policy; ``require_signature`` asks for
     authentic whatever the policy makes of unsigned files. ``as_of`` (aware; default: now) is the moment that
     everything is judged by. ``signatures`` are detached records (clause 13.10), which count as if they stood behind
-    the embedded ones.
+    the embedded ones. ``trial`` starts a file, of which nothing was found to be wrong, once on this machine, for one
+    token; the report says what became of it. ``remember`` keeps a memory of it, by which ``run`` need not read the file
+    again; no memory is ever asked here.
 
     Raises SourceError only if ``what`` cannot be opened at all, or has an unfinished change (clause 8.5.5), FormatError
     for a detached record whose name is none.
     """
-    return verify_unreplayed(
-        what,
-        level=level,
-        policy=policy,
-        as_of=as_of,
-        require_signature=require_signature,
-        signatures=signatures,
-        replayer=replay_known,
-        progress=progress,
-    )
+
+    def ask(about: Openable) -> Report:
+        """The report on ``about``, which is the file by its path, or open."""
+        return verify_unreplayed(
+            about,
+            level=level,
+            policy=policy,
+            as_of=as_of,
+            require_signature=require_signature,
+            signatures=signatures,
+            replayer=replay_known,
+            progress=progress,
+        )
+
+    if not isinstance(what, str | os.PathLike):
+        if trial:
+            raise UsageError("a runtime opens nothing but files", hint="name the file by its path")
+        return ask(what)
+    refuse_pending(what)
+    with FileSource(what) as source:
+        watched = watch(source) if remember and policy is None else None
+        report = ask(source)
+        if watched is not None:
+            watched.keep(report)
+        if not trial or report.kind is Kind.OTHER:
+            return report
+        from llamafile_format.running.trial import tried
+
+        with Container(source) as container:
+            return tried(container, report, policy)
 
 
 def replay_known(container: Container) -> Iterable[Finding]:
@@ -61,4 +89,4 @@ def replay_known(container: Container) -> Iterable[Finding]:
     from llamafile_format.running.choose_runtime import Wanted
     from llamafile_format.running.replay import replay_container
 
-    return replay_container(container, wanted=Wanted(), known=True).findings
+    return replay_container(container, wanted=Wanted()).findings

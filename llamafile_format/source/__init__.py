@@ -2,13 +2,14 @@
 
 from llamafile_format.source.base import ByteSource, Range, Window, find_last, read_struct
 from llamafile_format.source.chain import Chain
-from llamafile_format.source.local import BytesSource, FileSource, open_source
+from llamafile_format.source.local import BytesSource, FileSource, Identity, open_source
 
 __all__ = [
     "ByteSource",
     "BytesSource",
     "Chain",
     "FileSource",
+    "Identity",
     "Range",
     "Window",
     "find_last",

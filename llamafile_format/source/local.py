@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import stat
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -42,10 +44,29 @@ class BytesSource:
         return [self.read_at(offset, length) for offset, length in ranges]
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which file it is, and in which state, as far as the system tells: sizes in bytes, times in ns since 1970.
+
+    Anybody may set ``mtime``; ``ctime`` is the system's own, and moves with every change that goes through it.
+    """
+
+    device: int
+    inode: int
+    size: int
+    mtime: int
+    ctime: int
+
+    @classmethod
+    def of(cls, info: os.stat_result) -> Identity:
+        """What a ``stat`` or an ``fstat`` says."""
+        return cls(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+
+
 class FileSource:
     """A regular file, read by ``pread``; the descriptor is closed by :meth:`close` or at the end of a ``with``."""
 
-    __slots__ = ("_owned", "_stamp", "fd", "name", "size")
+    __slots__ = ("_owned", "fd", "identity", "name", "opened", "size")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open ``path``; SourceError if it cannot be opened or is not a regular file."""
@@ -71,13 +92,12 @@ class FileSource:
             self.close()
             kind = "a directory" if stat.S_ISDIR(info.st_mode) else "not a regular file"
             raise SourceError(f"{self.name} is {kind}", hint="name a file; pipes cannot be read at random offsets")
-        self._stamp = (info.st_size, info.st_mtime_ns)
+        self.identity, self.opened = Identity.of(info), time.time_ns()
         return info.st_size
 
     def changed(self) -> bool:
-        """True if somebody has written to the file since it was opened, as far as size and modification time tell."""
-        info = os.fstat(self.fd)
-        return (info.st_size, info.st_mtime_ns) != self._stamp
+        """True if somebody has written to the file since it was opened, as far as size and times tell."""
+        return Identity.of(os.fstat(self.fd)) != self.identity
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See :class:`ByteSource`. ``length`` is checked against the file's size before a byte is allocated."""

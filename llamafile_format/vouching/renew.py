@@ -88,7 +88,7 @@ def renew(
             )
         refuse_twice(stamping, records)
         stampings.append(stamping)
-        return stamping.made()
+        return stamping.made(records)
 
     result = append_records(what, make, out, force=force, progress=progress)
     return stamp_result(stampings[0], result)

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llamafile_format.checks.attested import BEHAVIOUR
+from llamafile_format.checks.verdict import Level
 from llamafile_format.container import Container
 from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.examining import examine, last_verified, refuse
 from llamafile_format.packing import declared_text
 from llamafile_format.progress import Progress
 from llamafile_format.signing.records.envelope import encode_bundle, pae, read_bundle
@@ -32,6 +34,7 @@ from llamafile_format.signing.records.statement import (
     oms_statement,
     read_statement,
 )
+from llamafile_format.source import FileSource
 from llamafile_format.vouching.append import Made, append_records, records_beside, write_detached
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ class SignResult:
 
     ``keys`` are the ids of the keys that signed. ``already`` names earlier records that say the very same by the same
     keys; then nothing was written. ``size`` is bytes; ``method`` is ``in place``, ``new file``, ``detached`` or
-    ``nothing to do``.
+    ``nothing to do``; ``verified`` says what was read of the file before.
     """
 
     path: Path
@@ -71,6 +74,7 @@ class SignResult:
     method: str
     declared_time: str = ""
     already: tuple[str, ...] = ()
+    verified: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,7 @@ def sign(
     attest: Attestation | None = None,
     detached: bool = False,
     passphrase: Passphrase | None = None,
+    level: Level | str = Level.QUICK,
     force: bool = False,
     progress: Progress | None = None,
 ) -> SignResult:
@@ -133,11 +138,12 @@ def sign(
     ``certificates`` is the chain of one of the keys (DER, leaf first). ``cosigners`` are ids of keys that are meant to
     sign too: a verifier misses them. ``revision`` is what pins against rollback compare. ``declared_time`` is a UTC
     time, ``now``, ``none``, or empty for SOURCE_DATE_EPOCH and else now. ``countersign`` signs all earlier records
-    instead of the members, ``attest`` another claim. ``force`` replaces ``out``, and lets keys say again what they
+    instead of the members, ``attest`` another claim. ``level`` is how the file is verified first: quick reads no
+    weights. ``force`` replaces ``out``, and lets keys say again what they
     have said.
 
-    Raises FormatError for a file that is not well-formed, UsageError for contradictions, SourceError when reading or
-    writing fails. Then no record was written.
+    Raises FormatError for a file that is not well-formed or not valid, UsageError for contradictions, SourceError when
+    reading or writing fails. Then no record was written.
     """
     from llamafile_format.vouching.signers import chains_of, read_signers
 
@@ -148,10 +154,12 @@ def sign(
     cosigners = tuple(sorted({*cosigners, *pair}))
     order = _Order(parties, cosigners, revision, declared_text(declared_time), countersign, attest)
     already: tuple[str, ...] = ()
+    verified = ""
 
     def make(container: Container, records: tuple[Record, ...], number: int) -> Made:
         """The records of all parties, unless they have said the same before."""
-        nonlocal already
+        nonlocal already, verified
+        verified = _verified(container, Level(level), progress)
         known = (*records, *records_beside(what)) if detached else records
         already = () if force else _already(order, container, known)
         return () if already else _make(order, container, records, number)
@@ -167,7 +175,18 @@ def sign(
         method=result.method,
         declared_time=order.declared_time if result.records else "",
         already=already,
+        verified=verified,
     )
+
+
+def _verified(container: Container, level: Level, progress: Progress | None) -> str:
+    """Refuse what ``verify`` refuses at ``level``; what was read of ``container``, in words."""
+    refuse(examine(container, level=level, progress=progress), "was not signed")
+    if level is not Level.QUICK:
+        return "every byte was read and matches the manifest"
+    source = container.origin
+    memory = last_verified(source) if isinstance(source, FileSource) else None
+    return f"weights not read (last verified full: {memory.day if memory is not None else 'never'})"
 
 
 def _refuse_contradictions(

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from llamafile_format.checks.signatures import signed_with
 from llamafile_format.container import Container, open_container
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.progress import Progress
@@ -21,6 +22,7 @@ from llamafile_format.signing.records.record import Record, RecordKind
 from llamafile_format.signing.time.timestamp_request import Query, accept_response, build_query
 from llamafile_format.signing.time.timestamps import Token, digest, read_response, stamped
 from llamafile_format.signing.trust.material import Material, encode_material
+from llamafile_format.signing.x509.belonging import belonging
 from llamafile_format.vouching.append import AppendResult, Made, append_records, open_checked, write_detached
 
 DEFAULT_DIGEST = "sha256"
@@ -83,14 +85,20 @@ class Stamping:
     trusting: Trusting
     stamped: str = ""
 
-    def made(self) -> Made:
-        """The records to write: the stamp, then the validation material."""
+    def made(self, records: Sequence[Record]) -> Made:
+        """The records to write behind ``records``: the stamp, then what of the validation material belongs here."""
         trusting = self.trusting
+        used = [*self.token.certificates, *signed_with(records)]
+        certificates, lists = belonging(used, trusting.certificates, trusting.revocations)
+        carried = tuple(item for item in trusting.certificates if item in certificates and item not in used)
+        revocations = tuple(item for item in trusting.revocations if item in lists)
+        strays = sum(item not in certificates for item in trusting.certificates)
+        strays += len(trusting.revocations) - len(revocations)
+        if strays:
+            self.left_out += (f"{strays} of the certificates and lists given, which belong to no signature here",)
         made = [(RecordKind.TSR, self.token.data)]
-        if trusting.certificates or trusting.revocations:
-            carried = tuple(item for item in trusting.certificates if item not in self.token.certificates)
-            if carried or trusting.revocations:
-                made.append((RecordKind.VM, encode_material(Material(carried, trusting.revocations))))
+        if carried or revocations:
+            made.append((RecordKind.VM, encode_material(Material(carried, revocations))))
         return made
 
 
@@ -147,7 +155,7 @@ def attach(
             )
         refuse_twice(stamping, records)
         stamping.stamped = found.path
-        return stamping.made()
+        return stamping.made((*records, *alone))
 
     embed = partial(append_records, out=out, force=force, progress=progress)
     return stamp_result(stamping, (write_detached if beside else embed)(what, make))

@@ -27,6 +27,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         names = archive.namelist()
     assert "llamafile_format/_spec/rules.yaml" in names
     assert "llamafile_format/py.typed" in names
+    assert len([name for name in names if name.startswith("llamafile_format/_spec/1.0/")]) >= 16
+    shared = {name.partition(".data/data/")[2] for name in names if ".data/data/" in name}
+    assert {"share/man/man1/llamafile-format.1", "share/bash-completion/completions/llamafile-format"} <= shared
+    assert {
+        "share/zsh/site-functions/_llamafile-format",
+        "share/fish/vendor_completions.d/llamafile-format.fish",
+    } <= shared
     assert "llamafile_format/_runtimes/llama.cpp/0.3.36/runtime.yaml" in names
     assert not [name for name in names if name.startswith(("tests/", "spec/", "runtimes/"))]
     home = folder / "venv"
@@ -74,6 +81,17 @@ def test_console_script(installed: Path, tmp_path: Path) -> None:
     for command in ([script, "--version"], [installed, "-m", "llamafile_format", "--version"]):
         shown = subprocess.run(command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=True)
         assert shown.stdout.startswith("llamafile-format ")
+
+
+def test_the_specification_comes_along(installed: Path, tmp_path: Path) -> None:
+    script = installed.with_name("llamafile-format")
+    for words in (["rule", "14.3.3"], ["rule", "LF1010", "--clause"]):
+        shown = subprocess.run(
+            [script, *words], cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=True
+        )
+        assert "**" in shown.stdout
+    page = installed.parents[1] / "share/man/man1/llamafile-format-verify.1"
+    assert page.read_text("utf-8").startswith(".TH")
 
 
 def test_pins_from_the_wheel(installed: Path, tmp_path: Path) -> None:

@@ -18,12 +18,14 @@ from llamafile_format.signing.keys.algorithms import Agility, Algorithm
 from llamafile_format.signing.x509.certificates import (
     Purpose,
     check_own_chain,
-    identities,
+    names_of,
+    path_through,
     public_key,
     read_certificates,
     signed_with,
     verify_chain,
 )
+from llamafile_format.signing.x509.identities import Identity, NameKind
 from llamafile_format.signing.x509.revocations import all_listed
 from tests.certificate_samples import (
     ANY_USAGE,
@@ -258,7 +260,7 @@ def test_a_broken_algorithm_breaks_the_chain() -> None:
 def test_the_roots_own_signature_is_set_aside() -> None:
     root = issue("Root", authority=True, key=ec.generate_private_key(ec.SECP384R1()))  # signs itself with SHA-256
     signer = issue("Signer", root, usages=(CODE_SIGNING,), digest=hashes.SHA384())
-    assert signed_with(signer.der, [root.der]) == ("ecdsa-p384-sha384",)
+    assert signed_with(path_through(signer.der, [root.der])) == ("ecdsa-p384-sha384",)
     assert chain_of(signer, [], [root], at=when(2055), broken={"sha256": date(2040, 1, 1)})
 
 
@@ -285,7 +287,7 @@ def test_sha1_is_refused() -> None:
 def test_authorities_of_other_kinds(make: Any, identifier: str) -> None:
     root = issue("Root", authority=True, key=make())
     signer = issue("Signer", root, usages=(CODE_SIGNING,))
-    assert signed_with(signer.der, [root.der]) == (identifier,)
+    assert signed_with(path_through(signer.der, [root.der])) == (identifier,)
     assert chain_of(signer, [], [root])
 
 
@@ -300,8 +302,13 @@ def test_what_the_library_refuses_stays_refused(make: Any) -> None:
 
 def test_identities() -> None:
     one = issue("Nobody", email="a@example.org", uri="https://example.org/x", dns="example.org")
-    assert identities(one.der) == ("a@example.org", "https://example.org/x", "example.org")
-    assert identities(issue("Only a Name").der) == ("Only a Name",)
+    email, uri, dns = (
+        Identity(NameKind.EMAIL, "a@example.org"),
+        Identity(NameKind.URI, "https://example.org/x"),
+        Identity(NameKind.DNS, "example.org"),
+    )
+    assert names_of(one.der) == (email, uri, dns)
+    assert names_of(issue("Only a Name").der) == ()
 
 
 def test_public_key() -> None:
@@ -348,7 +355,7 @@ def test_every_flipped_bit_of_a_chain_is_seen() -> None:
         with pytest.raises(FormatError):
             verify_chain(leaf, [middle], here.roots, at=NOW, purpose=Purpose.CODE_SIGNING, agility=Agility({}))
         with suppress(FormatError):
-            identities(leaf)
+            names_of(leaf)
         with suppress(FormatError):
             public_key(leaf)
         with suppress(FormatError):

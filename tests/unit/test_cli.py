@@ -259,3 +259,14 @@ def test_every_command_refuses_a_file_with_an_unfinished_change(packed: Path, tm
         assert journal.name in result.stdout + result.stderr, command
     assert packed.read_bytes() == before
     assert not (tmp_path / "new").exists()
+
+
+def test_arguments_from_a_file_that_is_no_text(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad").write_bytes(b"--temp \xff\n")
+    model = tmp_path / "tiny.gguf"
+    for command in (["pack", model, "--prefix", "none"], ["repack", packed]):
+        message = run(*command, "--args-file", tmp_path / "bad", "-o", tmp_path / "x", code=2).stderr
+        assert message.startswith(f"error: {tmp_path / 'bad'} is no text: byte 7")
+    (tmp_path / "vast").write_bytes(b" " * ((1 << 20) + 1))
+    run("pack", model, "--prefix", "none", "--args-file", tmp_path / "vast", "-o", tmp_path / "x", code=2)
+    assert not (tmp_path / "x").exists()

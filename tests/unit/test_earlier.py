@@ -13,8 +13,9 @@ from llamafile_format.checks.verdict import Verdict
 from llamafile_format.findings import Finding
 from llamafile_format.packing.inputs import Include, text_content
 from llamafile_format.rules import Layer
-from llamafile_format.signing.keys.algorithms import Agility
+from llamafile_format.signing.trust.evidence import Evidence
 from llamafile_format.signing.trust.policy import Policy, Role, SignerRule
+from llamafile_format.signing.trust.sight import Sights
 from llamafile_format.vouching.sign import sign
 from tests.certificate_samples import when
 from tests.laws.containers import tiny_gguf
@@ -48,7 +49,7 @@ def repacked(file: Path, **changes: object) -> Path:
 
 def look(file: Path, wanted: Policy | None) -> list[Finding]:
     with lf.open(file) as opened:
-        return check_earlier(opened, wanted, at=NOW, agility=Agility({}))
+        return check_earlier(opened, wanted, Sights(Evidence("", ""), NOW))
 
 
 def test_an_earlier_signature_is_told_and_does_not_count(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ PACKAGE = Path(llamafile_format.__file__).parent
 NAME = PACKAGE.name
 FLOORS = (
     ("errors", "spans", "door", "progress", "plain_json", "plain_yaml", "findings"),
-    ("specdata", "rules", "strict_yaml", "strict_fields"),
+    ("specdata", "clauses", "rules", "strict_yaml", "strict_fields"),
     ("source", "zip", "prefix", "weights", "manifest", "signing", "engines"),
     ("legacy", "container", "checks", "output"),
     ("examining", "packing", "changing", "vouching", "running", "reports", "cli"),

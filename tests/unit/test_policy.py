@@ -303,3 +303,33 @@ def test_the_schema_refuses_what_has_a_wrong_field(schema: Draft202012Validator)
     for what in WRONG.keys() - beyond:
         value: Any = plain(load_yaml(f"policy: 1\nname: test\n{WRONG[what][0]}"))
         assert not schema.is_valid(value) or what == "rule unknown", what
+
+
+MISSPELT = {
+    "policy: 1\nnme: test\n": "line 2, column 1: nme is no field here: did you mean name?",
+    f"{{}}{ALICE.replace('keys:', 'key:')}": "line 6, column 3: signers[0].key is no field here",
+    f"{{}}{ALICE.replace('roles:', 'rols:')}": "line 5, column 3: signers[0].rols",
+    f"{{}}{ALICE}  until: 2020-01-01\n": "line 7, column 3: signers[0].until",
+    f"{{}}{ALICE}  valid_from: soon\n": "line 7, column 15: signers[0].valid_from is wrong",
+    f"{{}}{ALICE}require:\n- {{role: assembler, threshhold: 2}}\n": "line 8, column 21: require[0].threshhold",
+    f"{{}}{ALICE}require:\n- {{role: assembler, threshold: 2}}\n": "line 8, column 3: require[0]",
+    f"{{}}{ALICE}unsigned: yess\n": "line 7, column 11: unsigned is wrong",
+}
+MEANT = ("name", "keys", "roles", "valid_until", "", "threshold", "", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "meant"), [(*item, meant) for item, meant in zip(MISSPELT.items(), MEANT, strict=True)]
+)
+def test_a_fault_is_told_with_its_place_and_the_field_that_was_meant(
+    folder: Path, text: str, place: str, meant: str
+) -> None:
+    path = folder / "p.yaml"
+    path.write_text(text.replace("{}", "policy: 1\nname: test", 1), encoding="utf-8")
+    with pytest.raises(FormatError) as caught:
+        read_policy(path)
+    said = str(caught.value)
+    assert said.startswith(f"{path}: line")
+    assert place in said
+    assert f"did you mean {meant}?" in said or not meant
+    assert "datetime" not in said

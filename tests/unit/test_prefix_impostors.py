@@ -28,7 +28,7 @@ from spec.vectors.generate import ape as forge
         (b"PK\3\4" + bytes(100), "LF1010", "cut off"),
         (b"GGUF\3\0", "LF1011", "cut off"),
         (forge.elf(), "LF1012", "ELF"),
-        (forge.pe(), "LF1012", "pe"),
+        (forge.pe(), "LF1012", "a PE executable"),
         (forge.forge()[:70_000], "LF1010", "APE"),
     ],
 )

@@ -16,11 +16,12 @@ from llamafile_format.checks.publisher import check_publishers
 from llamafile_format.findings import Finding
 from llamafile_format.packing.inputs import Include
 from llamafile_format.rules import Layer, all_rules
-from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.envelope import encode_bundle, pae
 from llamafile_format.signing.records.statement import OMS_PREDICATE, STATEMENT_TYPE
-from llamafile_format.signing.trust.evidence import PublisherFact, Standing
+from llamafile_format.signing.trust.counting import count
+from llamafile_format.signing.trust.evidence import Evidence, PublisherFact, Standing
 from llamafile_format.signing.trust.policy import CertificateRule, Policy, Requirement, Role, SignerRule
+from llamafile_format.signing.trust.sight import Sights
 from tests.certificate_samples import when, world
 from tests.conftest import CliRunner
 from tests.laws.containers import tiny_gguf
@@ -74,8 +75,14 @@ def policy(*, label: str = "publisher", role: Role = Role.PUBLISHER, demanded: b
 def look(
     path: Path, wanted: Policy | None = None, *, recomputed: bool = True
 ) -> tuple[list[Finding], list[PublisherFact]]:
+    """Findings and facts of publishers' signatures under ``wanted``, once votes are counted."""
     with llamafile_format.open(path) as container:
-        return check_publishers(container, wanted, recomputed=recomputed, at=NOW, agility=Agility({}))
+        seen = Sights(Evidence("", ""), NOW)
+        found = check_publishers(container, wanted, seen, recomputed=recomputed)
+        if wanted is None:
+            return [*found.findings], [*found.facts]
+        tally = count(found.published.votes, wanted, at=NOW, weights=found.published.weights)
+        return [*found.findings, *tally.findings], [*found.settled(tally)]
 
 
 def rules(findings: Sequence[Finding]) -> list[str]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import ToolFinder
+from tests.docs_pages import script_of
+from tests.runtime_server import native_build
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+DEMO = (ROOT / "docs" / "demo.md").read_text("utf-8")
+LIMITS = (ROOT / "docs" / "limits.md").read_text("utf-8")
 
 
 def demo_output(folder: Path) -> str:
@@ -30,14 +37,69 @@ def steady(shown: str) -> str:
     return re.sub(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", shown)
 
 
-def test_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    block = README.split("<!-- demo output", 1)[1].split("```text\n", 1)[1].split("\n```", 1)[0]
+def test_demo_prints_what_its_page_shows(tmp_path: Path) -> None:
+    block = DEMO.split("<!-- demo output", 1)[1].split("```text\n", 1)[1].split("\n```", 1)[0]
     assert steady(demo_output(tmp_path)) == steady(block)
 
 
-def test_relative_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+    for name in ("archives", "hubs", "researchers", "engineers", "limits", "figures", "demo", "architecture"):
+        assert f"docs/{name}.md" in README
+
+
+def _home(folder: Path) -> Path:
+    """A folder as a fresh clone looks to what the pages type: examples and specification, nothing else."""
+    clone = folder / "clone"
+    clone.mkdir()
+    shutil.copytree(ROOT / "examples", clone / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    return clone
+
+
+def _type(script: str, folder: Path) -> None:
+    """Type ``script`` in a clone below ``folder``, with the command on the path and a home of its own."""
+    bin_ = Path(sys.executable).parent
+    env = {
+        **os.environ,
+        "PATH": f"{bin_}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "LFF_CACHE": str(folder / "cache"),
+    }
+    env |= {"XDG_CONFIG_HOME": str(folder / "config"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-x", "-c", script],
+        cwd=_home(folder),
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=1500,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["archives", "hubs", "researchers", "engineers"])
+def test_a_page_works_as_printed(name: str, tmp_path: Path, tool: ToolFinder) -> None:
+    """Every block of commands, in the order printed, in one shell, with nothing but what a clone holds."""
+    native_build()
+    tool("openssl")
+    _type(script_of((ROOT / "docs" / f"{name}.md").read_text("utf-8")), tmp_path)
+
+
+@pytest.mark.slow
+def test_the_four_commands_of_the_readme(tmp_path: Path) -> None:
+    native_build()
+    _type(script_of(README.split("## Four commands", 1)[1].split("\n## ", 1)[0]), tmp_path)
 
 
 @pytest.mark.usefixtures("tiny_runtimes")
@@ -47,66 +109,12 @@ def test_python_block_runs(tmp_path: Path) -> None:
 
     (tmp_path / "model.gguf").write_bytes(tiny_gguf())
     write_keys(tmp_path / "archive.key", generate("p384"), passphrase=None)
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    page = (ROOT / "docs" / "engineers.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     subprocess.run([sys.executable, "-c", block], check=True, cwd=tmp_path)
-    assert (tmp_path / "model.llamafile").exists()
-
-
-def answer(folder: Path) -> None:
-    """What an authority answers to ``question.tsq``: a stamp on the signature that is in ``model.llamafile``."""
-    from datetime import UTC, datetime
-
-    import llamafile_format
-    from tests.authorities import Authority, stamp
-
-    root = Authority.create("Clock")
-    (folder / "authority.pem").write_bytes(root.pem)
-    with llamafile_format.open(folder / "model.llamafile") as container:
-        record = container.read("META-LLAMAFILE/signatures/0001.oms.json")
-    (folder / "answer.tsr").write_bytes(stamp(root.tsa(), record, datetime.now(UTC).replace(microsecond=0)))
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("tiny_runtimes")
-def test_recipes_work_as_printed(tmp_path: Path) -> None:
-    """Every ``llamafile-format`` line, typed in order in one folder with stand-ins for the files that it names."""
-    import zipfile
-
-    from tests.laws.containers import tiny_gguf
-
-    (tmp_path / "model.gguf").write_bytes(tiny_gguf())
-    (tmp_path / "LICENSE").write_text("Apache License\n")
-    (tmp_path / "README.md").write_text("# A model\n")
-    for name in ("llamafile-0.9.3", "llamafile-0.10.7"):
-        (tmp_path / name).write_bytes(b"#!/bin/sh\nexit 0\n# " + name.replace("-", " v").encode() + b"\n")
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    with zipfile.ZipFile(tmp_path / "old-legacy.llamafile", "w") as archive:
-        archive.writestr("model.gguf", tiny_gguf())
-    signers = "signers:\n- {id: archive, roles: [archive], keys: [archive.key.pub]}\n"
-    (tmp_path / "policy.yaml").write_text(
-        f"policy: 1\nname: mine\n{signers}require:\n- {{role: archive, threshold: 1}}\n"
-    )
-    section = README.split("## Recipes", 1)[1].split("\n## ", 1)[0]
-    lines = re.findall(r"^llamafile-format .*$", section, re.MULTILINE)
-    assert len(lines) >= 10
-    for line in lines:
-        command = shlex.split(line)[1:]
-        if command[0] in ("serve", "record", "replay") or "exact.llamafile" in command:
-            continue  # tests/interop: test_server.py serves, test_run_real.py records and replays
-        if "--url" in command or "--as-of" in command:
-            continue  # tests/interop/test_openssl_ts.py asks authorities; ages are in tests/unit/test_trust.py
-        if command[:2] == ["timestamp", "attach"]:
-            answer(tmp_path)
-        if command[0] == "keygen":
-            command.append("--no-passphrase")  # who types it is asked twice
-        if "-o" in command:
-            (tmp_path / command[command.index("-o") + 1]).unlink(missing_ok=True)
-        run = [sys.executable, "-m", "llamafile_format", *command]
-        result = subprocess.run(run, capture_output=True, text=True, check=False, cwd=tmp_path)
-        assert result.returncode == (1 if command[0] == "diff" else 0), (line, result.stdout, result.stderr)
+    assert (tmp_path / "library.llamafile").exists()
 
 
 def test_limits_are_told() -> None:
-    limits = README.split("## Limits", 1)[1].split("\n## ", 1)[0]
-    for word in ("Signatures", "Running", "APE", "macOS", "undetermined", "DROID"):
-        assert word in limits
+    for word in ("Signatures", "sandbox", "APE", "Mac", "undetermined", "DROID", "-tzip"):
+        assert word in LIMITS

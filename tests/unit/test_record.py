@@ -18,12 +18,20 @@ from llamafile_format.engines.behaviour_reader import read_record
 from llamafile_format.engines.prompts import Prompts, default_prompts, read_prompts
 from llamafile_format.engines.trace import Prompt
 from llamafile_format.errors import RuntimeFailure
+from llamafile_format.running import choose_runtime
 from llamafile_format.running.record import RecordResult, record
 from spec.vectors.generate.forge import Part, Spec, container, parts
 from tests.behaviour_samples import Fake, gguf, pack
 from tests.conftest import ROOT
+from tests.signing_samples import keys
 
 ASKED = Prompts((Prompt("a", text="Once upon a time\n“ü”\x07", max_tokens=5, top=3),))
+
+
+@pytest.fixture(autouse=True)
+def _known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' engines are of this installation, so to speak."""
+    monkeypatch.setattr(choose_runtime, "objection", lambda _: "")
 
 
 def make(path: Path, **options: Any) -> RecordResult:
@@ -139,12 +147,12 @@ def test_new_file(tmp_path: Path) -> None:
 def test_signed_file(tmp_path: Path) -> None:
     """Only if the user insists; the old signature becomes history."""
     fake = Fake(tmp_path)
-    signature = Part("META-LLAMAFILE/signatures/0001.oms.json", b"{}")
     build = Part(fake.member, fake.program.read_bytes(), "runtime", "application/octet-stream", 65536, 0o100755)
     model = Part("tiny.gguf", gguf(), "weights", "application/x-gguf", 65536)
     others = [part for part in parts() if part.role not in ("weights", "runtime")]
     path = tmp_path / "signed"
-    path.write_bytes(container(Spec([*others, build, model], labels={"default": "tiny.gguf"}, behind=[signature])))
+    path.write_bytes(container(Spec([*others, build, model], labels={"default": "tiny.gguf"})))
+    lf.sign(path, keys("p256"))
     with pytest.raises(lf.UsageError, match="is signed"):
         make(path, in_place=False, out=tmp_path / "out")
     result = make(path, in_place=False, out=tmp_path / "out", force=True)
@@ -198,9 +206,11 @@ def test_command(tmp_path: Path) -> None:
     done = runner.invoke(cli, ["record", str(path), "--in-place", "--prompts", str(prompts)])
     assert done.exit_code == 0, done.output
     assert "class E: the same bits" in done.output
-    assert all(len(line) <= 80 for line in done.output.splitlines() if str(tmp_path) not in line)
+    assert all(
+        len(line) <= 80 for line in done.output.splitlines() if str(tmp_path) not in line and line[:5] != "note:"
+    )
     done = runner.invoke(cli, ["record", str(path), "--in-place", "--prompts", str(prompts), "--json"])
-    value = json.loads(done.output)
+    value = json.loads(done.stdout)
     assert (value["class"], value["changed"]) == ("E", False)
 
 

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 import llamafile_format as lf
 from llamafile_format.checks.verdict import Verdict
 from llamafile_format.cli.main import cli
+from llamafile_format.engines import known
 from llamafile_format.engines.behaviour import Agreement
 from llamafile_format.engines.launch import Via
 from llamafile_format.reports.replay_json import replay_value
@@ -33,6 +34,12 @@ prompts:
 - {id: plain, text: Once upon a time}
 - {id: chat, messages: [{role: user, content: Hello}]}
 """
+
+
+@pytest.fixture(autouse=True)
+def _known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' engines are of this installation, so to speak."""
+    monkeypatch.setattr(choose_runtime, "objection", lambda _: "")
 
 
 @pytest.fixture
@@ -80,7 +87,7 @@ def test_the_same_again(recorded: Path) -> None:
     assert (item.demanded, item.reached, item.agrees) == (Agreement.EXACT, Agreement.EXACT, True)
     assert item.chosen is not None
     assert item.chosen.embedded
-    assert not item.chosen.pinned
+    assert item.chosen.pinned
     value = check_reports(result)
     assert value["records"][0]["prompts"][1]["stages"] == dict.fromkeys(
         ("rendered", "tokens", "logits", "output", "text"), "equal"
@@ -339,7 +346,10 @@ def test_ways_that_make_no_sense(recorded: Path, via: Via, target: str, words: s
 # verify --level behaviour
 
 
-def test_verify_runs_nothing_that_it_does_not_know(recorded: Path, fake: Fake, tmp_path: Path) -> None:
+def test_verify_runs_nothing_that_it_does_not_know(
+    recorded: Path, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose_runtime, "objection", known.objection)
     seen = tmp_path / "seen.json"
     fake.tell(environment=str(seen))
     report = lf.verify(recorded, level="behaviour")
@@ -347,49 +357,45 @@ def test_verify_runs_nothing_that_it_does_not_know(recorded: Path, fake: Fake, t
     assert report.exit_code() == 0
     assert report.exit_code(strict=True) == 1
     assert "LF9117" in {finding.rule for finding in report.findings}
+    assert not replay(recorded).records[0].chosen
     assert not seen.exists()
-
-
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, recorded: Path) -> Path:
-    """A record whose build this installation takes for one of its own."""
     with lf.open(recorded) as container:
-        digests = frozenset(member.sha256 for member in container.members if member.role == "runtime")
-    monkeypatch.setattr(choose_runtime, "_pinned", lambda: digests)
-    return recorded
+        digest = next(member.sha256 for member in container.members if member.role == "runtime")
+    assert replay(recorded, wanted=lf.Wanted(foreign=digest)).exit_code == 0
+    assert seen.exists()
 
 
-def test_verify_replays_what_it_knows(known: Path, fake: Fake) -> None:
-    report = lf.verify(known, level="behaviour")
+def test_verify_replays_what_it_knows(recorded: Path, fake: Fake) -> None:
+    report = lf.verify(recorded, level="behaviour")
     assert report.verdicts[Layer.BEHAVIOUR] is Verdict.YES
     assert report.exit_code() == 0
     fake.tell(template="!")
-    report = lf.verify(known, level="behaviour")
+    report = lf.verify(recorded, level="behaviour")
     assert report.verdicts[Layer.BEHAVIOUR] is Verdict.NO
     assert report.exit_code() == 6
-    assert CliRunner().invoke(cli, ["verify", "--level", "behaviour", str(known)]).exit_code == 6
+    assert CliRunner().invoke(cli, ["verify", "--level", "behaviour", str(recorded)]).exit_code == 6
 
 
-def test_verify_gives_no_verdict_on_behaviour_unasked(known: Path) -> None:
-    assert Layer.BEHAVIOUR not in lf.verify(known, level="exhaustive").verdicts
+def test_verify_gives_no_verdict_on_behaviour_unasked(recorded: Path) -> None:
+    assert Layer.BEHAVIOUR not in lf.verify(recorded, level="exhaustive").verdicts
 
 
-def test_verify_runs_nothing_of_a_damaged_file(known: Path, fake: Fake, tmp_path: Path) -> None:
+def test_verify_runs_nothing_of_a_damaged_file(recorded: Path, fake: Fake, tmp_path: Path) -> None:
     seen = tmp_path / "seen.json"
     fake.tell(environment=str(seen))
-    with lf.open(known) as container:
+    with lf.open(recorded) as container:
         where = next(member.offset for member in container.members if member.role == "readme")
-    with known.open("r+b") as file:
+    with recorded.open("r+b") as file:
         file.seek(where)
         file.write(b"?")
-    report = lf.verify(known, level="behaviour")
+    report = lf.verify(recorded, level="behaviour")
     assert report.verdicts[Layer.BEHAVIOUR] is Verdict.UNDETERMINED
     assert report.exit_code() == 1
     assert not seen.exists()
 
 
-def test_behaviour_of_bytes_is_undetermined(known: Path) -> None:
-    report = lf.verify(known.read_bytes(), level="behaviour")
+def test_behaviour_of_bytes_is_undetermined(recorded: Path) -> None:
+    report = lf.verify(recorded.read_bytes(), level="behaviour")
     assert report.verdicts[Layer.BEHAVIOUR] is Verdict.UNDETERMINED
 
 

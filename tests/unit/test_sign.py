@@ -243,7 +243,8 @@ def test_command(file: Path, tmp_path: Path, run_cli: Cli) -> None:
     key = _key_file(tmp_path / "KEY", "p384+ml-dsa-65")
     done = run_cli("sign", file, "--key", key)
     assert (done.returncode, done.stderr) == (0, "")
-    first, second, third = done.stdout.splitlines()
+    first, second, third, last = done.stdout.splitlines()
+    assert last.startswith("verified weights not read (last verified full: ")
     assert first.startswith(f"{file}  {file.stat().st_size} bytes  manifest sha256:")
     assert (
         second == f"signed   META-LLAMAFILE/signatures/0001.oms.json  key id {keys('p384+ml-dsa-65')[0].public.key_id}"

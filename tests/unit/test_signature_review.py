@@ -52,6 +52,7 @@ from llamafile_format.signing.trust.sight import sights
 from llamafile_format.signing.trust.wildcards import fits, fits_identity
 from llamafile_format.signing.x509 import certificates
 from llamafile_format.signing.x509.certificates import Purpose, verify_chain
+from llamafile_format.signing.x509.identities import Identity, NameKind
 from llamafile_format.source import BytesSource
 from llamafile_format.vouching.append import Made, append_records
 from llamafile_format.vouching.sign import Attestation, sign
@@ -95,12 +96,27 @@ def test_a_copy_of_a_genuine_record_takes_nothing_away(file: Path, more: dict[st
     """A stranger appends a stamped signature once more. The stamp is on the first, and the second does not count."""
     root = authorities.Authority.create("Clock")
     tsa, moment = root.tsa(), datetime(2029, 1, 1, tzinfo=UTC)
-    sign(file, [key()], declared_time="none")
+    sign(file, [key()], declared_time="none" if "minimum_level" in more else "2029-01-01T00:00:00Z")
     append_records(file, lambda _, records, __: [(RecordKind.TSR, authorities.stamp(tsa, records[0].data, moment))])
     policy = replace(key_policy([key().public], authorities=[Authority("clock", (root.der,))]), **more)
     assert judged(file, policy) == (YES, set())
     append_records(file, lambda _, records, __: [(RecordKind.OMS, records[0].data)])
-    assert judged(file, policy) == (YES, {"LF8204" if "minimum_level" in more else "LF8206"})
+    assert judged(file, policy) == (YES, {"LF8204"} if "minimum_level" in more else set())
+
+
+def test_a_stamp_makes_no_old_signature_young(file: Path) -> None:
+    """Whoever has an old signature can have it stamped today: only its signer says how old it is."""
+    root = authorities.Authority.create("Clock")
+    tsa, moment = root.tsa(), datetime(2029, 6, 1, tzinfo=UTC)
+    policy = replace(key_policy([key().public], authorities=[Authority("clock", (root.der,))]), max_age_days=1000)
+    for declared in ("none", "2020-01-01T00:00:00Z"):
+        signed = file.with_name(f"{declared:.4}.llamafile")
+        signed.write_bytes(file.read_bytes())
+        sign(signed, [key()], declared_time=declared)
+        append_records(
+            signed, lambda _, records, __: [(RecordKind.TSR, authorities.stamp(tsa, records[0].data, moment))]
+        )
+        assert judged(signed, policy) == (NO, {"LF8104", "LF8206"})
 
 
 def test_a_cosigner_who_only_attests_has_not_cosigned(file: Path) -> None:
@@ -233,19 +249,25 @@ def test_detached_records_come_together_or_not_at_all(file: Path, monkeypatch: p
 
 
 @given(
-    st.text("ab/@.", max_size=12),
-    st.text("ab*/@.", max_size=8),
+    st.text("ab/@.:?#", max_size=12),
+    st.text("ab*/@.:?#", max_size=8),
 )
 def test_patterns_mean_what_they_say(text: str, pattern: str) -> None:
-    for match, run in ((fits, ".*"), (fits_identity, "[^/@]*")):
-        expected = re.fullmatch(run.join(map(re.escape, pattern.split("*"))), text, re.DOTALL)
-        assert match(text, pattern) is (expected is not None)
+    uri, wanted = Identity(NameKind.URI, f"x:{text}"), f"x:a{pattern}"
+    for found, run, pattern_ in (
+        (fits(text, pattern), ".*", pattern),
+        (fits_identity(uri, wanted), "[^/@:?#]*", wanted),
+    ):
+        expected = re.fullmatch(
+            run.join(map(re.escape, pattern_.split("*"))), text if run == ".*" else uri.text, re.DOTALL
+        )
+        assert found is (expected is not None)
 
 
 def test_patterns_do_not_try_their_stars_against_one_another() -> None:
     start = time.monotonic()
     assert not fits("a" * 100_000, "*a" * 40 + "*b")
-    assert not fits_identity("a" * 100_000, "*a" * 40 + "*b")
+    assert not fits_identity(Identity(NameKind.URI, "x:" + "a" * 100_000), "x:" + "*a" * 40 + "*b")
     assert time.monotonic() - start < 2
 
 
@@ -306,7 +328,7 @@ def test_validation_material_is_limited_in_all(file: Path) -> None:
     hours = [[datetime(year, 1 + n // 9, 1 + n % 9, tzinfo=UTC) for n in range(90)] for year in (2020, 2021, 2022)]
     lists = [tuple(root.revocation_list(at=hour) for hour in each) for each in hours]
     records = [_record(part, RecordKind.VM, encode_material(Material((), lists[part % 3]))) for part in (0, 1, 0, 2)]
-    found = collect(_subject(file), records)
+    found = collect(_subject(file), records, signed_with=[root.tsa().der])
     assert [finding.rule for finding in found.findings] == ["LF8022"]
     assert len(found.evidence.revocations) == 180 <= MAX_IN_ALL
 

@@ -112,7 +112,7 @@ def test_a_client_configuration_serves_as_root() -> None:
         ({"identity": "*@us.ibm.com"}, "SANs do not match"),  # pinned letter by letter
         ({"issuer": "https://accounts.google.com"}, "does not name the issuer"),
         ({"issuer": ""}, "needs an identity and an issuer"),
-        ({"identity": ""}, "needs an identity and an issuer"),
+        ({"identity": ""}, "names nobody"),
     ],
 )
 def test_identity_and_issuer_are_pinned(changed: dict[str, str], match: str) -> None:

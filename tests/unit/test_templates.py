@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
@@ -30,7 +29,7 @@ ATTACKS = [
     "{{ messages|attr(x) }}",
     "{{ messages|map('attr', x)|first }}",
     "{{ messages|map(attribute='__class__')|first }}",
-    "{{ ('_' ~ '_class_' ~ '_') }}",
+    "{{ messages[('_' ~ '_class_' ~ '_')] }}",
     "{{ messages['\\137\\137class\\137\\137'] }}",
     "{{ '%s'|format(messages) }}",
     "{{ '{0.__class__}'.format(messages) }}",
@@ -39,7 +38,7 @@ ATTACKS = [
     "{{ '{x}'.format_map(messages) }}",
     "{% set f = '{}'.format %}",
     "{{ messages[0]['run']('id') }}",
-    "{{ (messages)('id') }}",
+    "{{ (messages or tools)('id') }}",
     "{% include '/etc/passwd' %}",
     "{% import 'os' as os %}",
     "{% extends x %}",
@@ -70,10 +69,11 @@ def test_findings_point_at_the_byte() -> None:
 def test_blocks_and_strings() -> None:
     blocks = split_template("a{{- 'b}}' + {'k': {'l': 1}} -}}{# {{ #}{% raw %}{{ x }}{% endraw %}{%+ if y %}")
     kinds = [block.kind for block in blocks]
-    assert kinds == [BlockKind.TEXT, BlockKind.EXPRESSION, BlockKind.TEXT, BlockKind.STATEMENT]
+    text, expression, statement = BlockKind.TEXT, BlockKind.EXPRESSION, BlockKind.STATEMENT
+    assert kinds == [text, expression, statement, text, statement]
     assert blocks[1].tokens[0].value == "b}}"
-    assert blocks[2].text == "{{ x }}"
-    assert [token.value for token in blocks[3].tokens] == ["if", "y"]
+    assert blocks[3].text == "{{ x }}"
+    assert [token.value for token in blocks[4].tokens] == ["if", "y"]
 
 
 @pytest.mark.parametrize(
@@ -93,20 +93,6 @@ def test_time_is_linear(piece: str) -> None:
     start = time.perf_counter()
     check_template(data)
     assert time.perf_counter() - start < 10
-
-
-def sdist_templates() -> list[Path]:
-    """Templates of the llama-cpp-python source distribution, unpacked where LLAMA_CPP_SOURCE points."""
-    root = os.environ.get("LLAMA_CPP_SOURCE", "")
-    return sorted(Path(root).glob("vendor/llama.cpp/models/templates/*.jinja")) if root else []
-
-
-def test_upstream_templates_are_clean() -> None:
-    paths = sdist_templates()
-    if not paths:
-        pytest.skip("set LLAMA_CPP_SOURCE to an unpacked source distribution of llama-cpp-python")
-    assert len(paths) >= 60
-    assert {path.name: found for path in paths if (found := check_template(path.read_bytes()))} == {}
 
 
 def spec_words(rule_id: str) -> frozenset[str]:

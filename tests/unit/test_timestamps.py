@@ -29,6 +29,12 @@ TOKEN = make_token(TSA, "sha256", DIGEST, TIME)
 KINDS = ["p256", "p384", "p521", "ed25519", "ml-dsa-65", "ml-dsa-87", "rsa2048"]
 
 
+@pytest.mark.parametrize("answer", [b"<!DOCTYPE html>\n<html></html>", b' {"error": "no"}'])
+def test_a_web_page_is_told_as_one(answer: bytes) -> None:
+    with pytest.raises(FormatError, match="a web page, and no time stamp"):
+        accept_response(answer)
+
+
 def parts(**said: object) -> TokenParts:
     return token_parts(TSA, "sha256", DIGEST, TIME, **said)  # type: ignore[arg-type]
 

@@ -20,7 +20,7 @@ from spec.vectors.generate import ROOT
 from spec.vectors.generate.load import NOBODY, Vector, read_vector, vector_files
 
 VECTORS = [vector for vector in map(read_vector, vector_files(ROOT)) if vector.kind == "container"]
-LEVELS = {"LF9001", "LF9002", "LF9004", "LF9006", "LF8023", "LF8304"}
+LEVELS = {"LF9001", "LF9002", "LF9004", "LF9006", "LF8023", "LF8122", "LF8304", "LF8407"}
 """Rules that say what a level left out."""
 FOLLOWS = {"LF8104", "LF8109", "LF8117", "LF8202", "LF8204"}
 """Rules that say what is missing because of it."""

@@ -63,6 +63,14 @@ def accept_response(answer: bytes, keep: Collection[bytes] | None = None) -> Acc
     """
     if len(answer) > MAX_RESPONSE:
         raise FormatError("the answer is larger than a record may be", found=len(answer), clause="13.2.3")
+    if answer.lstrip()[:1] in (b"<", b"{"):  # what a server sends in place of an answer
+        first = answer.lstrip()[:60].decode("ascii", "replace").split("\n")[0]
+        raise FormatError(
+            "the answer is a text such as a web page, and no time stamp",
+            found=f"{first!r}",
+            allowed="a TimeStampResp (RFC 3161)",
+            hint="the address is wrong, or the authority wants the request as application/timestamp-query",
+        )
     outer = der.parse(answer, "the answer")
     fields = Fields(outer, "the answer")
     if outer.children[:1] and outer.children[0].tag == der.OID:

@@ -1,75 +1,80 @@
 """Is it authentic, by this policy? (spec/1.0, 13.4)
 
 Nothing inside a file makes anything in it trusted: records are judged by keys, certificates and identities that the
-policy brings. What is counted are signers, not records.
+policy brings. What counts, and how often, is decided in ``counting``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from llamafile_format.findings import Finding, Where
 from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.envelope import Method
 from llamafile_format.signing.records.record import RecordKind
+from llamafile_format.signing.trust.counting import Tally, Vote, count, settled, shortages, vote_of
 from llamafile_format.signing.trust.evidence import Evidence, SignatureFact, Standing, moment
 from llamafile_format.signing.trust.judgement import Circumstances, Judgement, judge_bundle
-from llamafile_format.signing.trust.policy import Policy, PostQuantum, Role, SignerRule, StampLevel, Unsigned
+from llamafile_format.signing.trust.policy import Policy, Role, SignerRule, Unsigned
 from llamafile_format.signing.trust.sight import Sights
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came out. ``established`` are the signers that count, ``revisions`` what they say that the model's revision
-    is; ``asked`` is False if the policy lets unsigned files pass and this is one."""
+    """What came out. ``tally`` are the votes that count; ``asked`` is False if the policy lets unsigned files pass and
+    this is one."""
 
     facts: tuple[SignatureFact, ...]
     findings: tuple[Finding, ...]
-    established: tuple[SignerRule, ...] = ()
+    tally: Tally
     revisions: tuple[int, ...] = ()
     asked: bool = True
 
+    @property
+    def established(self) -> tuple[SignerRule, ...]:
+        """The signers of the whole file that count."""
+        return tuple(self.tally.signers.values())
 
-def evaluate(
-    seen: Sights,
-    policy: Policy,
-    *,
-    required: bool = False,
-    publishers: Sequence[str] = (),
-    unsure: bool = False,
-) -> Outcome:
-    """Judge every record, with the stamps in ``seen``, and count signers.
 
-    ``publishers`` are the ids of signers whose publisher signature was established in this run; ``unsure`` says that
-    there are some whose word this level did not examine. ``required`` refuses unsigned files whatever the policy says
-    of them.
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What publishers' signatures bring: the ``votes`` that hold, the digests of all ``weights`` by path, and whether
+    there are some of which this level did not examine what they name (``unsure``)."""
+
+    votes: tuple[Vote, ...] = ()
+    weights: Mapping[str, str] = field(default_factory=dict)
+    unsure: bool = False
+
+
+def evaluate(seen: Sights, policy: Policy, *, required: bool = False, published: Published | None = None) -> Outcome:
+    """Judge every record, with the stamps in ``seen``, and count hands, together with what is ``published``.
+
+    ``required`` refuses unsigned files whatever the policy says of them.
     """
     evidence, agility = seen.evidence, Agility(policy.algorithms)
+    published = published or Published()
     judged = {index: _judge(evidence, index, policy, seen, agility) for index in evidence.vouching}
     waiting = [finding for finding in seen.findings if finding.rule == "LF8023"]
     findings = [finding for finding in seen.findings if finding.rule != "LF8023"]
     findings += [finding for found in judged.values() for finding in found.findings]
-    counted = _counted(evidence, judged, policy, seen, findings)
+    votes = {index: vote for index, found in judged.items() if (vote := _vote(evidence, index, found, seen))}
+    tally = count([*votes.values(), *published.votes], policy, at=seen.at, weights=published.weights)
+    counted = [index for index, vote in votes.items() if vote in tally.votes]
+    findings += tally.findings
     findings += _cosigners(evidence, judged, policy, counted)
-    signers = {signer.id: signer for signer in counted.values()}
     known = any(found.signer is not None or found.standing is Standing.BAD for found in judged.values())
     asked = known or required or policy.unsigned is Unsigned.REFUSE
     if asked:
-        by_role = _by_role(signers, publishers)
-        missing = list(_requirements(evidence, policy, by_role, judged.values(), unsure=unsure))
+        missing = list(_requirements(evidence, policy, tally, judged.values(), unsure=published.unsure))
         # A renewal that was not computed may be all that is missing; if nothing is, it does not matter.
         findings += waiting if waiting and {finding.rule for finding in missing} == {"LF8104"} else missing
+    annotated = (evidence.vouching[index].statement.annotations for index in counted)
     return Outcome(
-        facts=tuple(_fact(evidence, index, judged.get(index), seen, counted) for index in range(len(evidence.records))),
+        facts=tuple(_fact(evidence, index, judged.get(index), seen, tally) for index in range(len(evidence.records))),
         findings=tuple(findings),
-        established=tuple(signers.values()),
-        revisions=tuple(
-            annotations.revision
-            for index in counted
-            if (annotations := evidence.vouching[index].statement.annotations) is not None
-        ),
+        tally=tally,
+        revisions=tuple(annotations.revision for annotations in annotated if annotations is not None),
         asked=asked,
     )
 
@@ -86,72 +91,17 @@ def _judge(evidence: Evidence, index: int, policy: Policy, seen: Sights, agility
     return judge_bundle(evidence.vouching[index].bundle, policy, where, path=evidence.records[index].path)
 
 
-def _counted(
-    evidence: Evidence, judged: dict[int, Judgement], policy: Policy, seen: Sights, findings: list[Finding]
-) -> dict[int, SignerRule]:
-    """The signers whose records count, by the record's index: trusted, of an age and with a time that the policy
-    accepts, and with their post-quantum half where it is due."""
-    counted: dict[int, SignerRule] = {}
-    for index, found in judged.items():
-        record = evidence.records[index]
-        if found.standing is not Standing.TRUSTED or found.signer is None or not record.kind.vouches:
-            continue
-        finding = _too_weak(evidence, index, found, policy, seen)
-        if finding is None:
-            counted[index] = found.signer
-        else:
-            findings.append(finding)
-    for signer in {signer.id: signer for signer in counted.values()}.values():
-        own = [index for index, other in counted.items() if other.id == signer.id]
-        if _lacks_post_quantum(evidence, judged, own, signer, policy):
-            findings.append(Finding("LF8106", args={"signer": signer.id}))
-            counted = {index: other for index, other in counted.items() if index not in own}
-    return counted
-
-
-def _too_weak(evidence: Evidence, index: int, found: Judgement, policy: Policy, seen: Sights) -> Finding | None:
-    path = evidence.records[index].path
-    level = seen.level(index)
-    if found.time is not None:
-        level = max(level, StampLevel.T)
-    if level < policy.minimum_level:
-        args = {"path": path, "found": level.name, "wanted": policy.minimum_level.name}
-        return Finding("LF8204", Where(member=path), args)
-    if policy.max_age_days:
-        made = _made(evidence, index, found, seen)
-        if made is None or seen.at - made > timedelta(days=policy.max_age_days):
-            args = {"path": path, "time": moment(made) if made else "unknown", "days": str(policy.max_age_days)}
-            return Finding("LF8206", Where(member=path), args)
-    return None
-
-
-def _made(evidence: Evidence, index: int, found: Judgement, seen: Sights) -> datetime | None:
-    """When a trusted signature was made: proven, or in its signer's own words, who is trusted."""
-    annotations = evidence.vouching[index].statement.annotations
-    declared = annotations.declared_time if annotations else ""
-    return found.time or seen.proven(index) or (datetime.fromisoformat(declared) if declared else None)
-
-
-def _lacks_post_quantum(
-    evidence: Evidence, judged: dict[int, Judgement], indices: Sequence[int], signer: SignerRule, policy: Policy
-) -> bool:
-    """True if ``signer``, whose records these are, needs a post-quantum half and has none.
-
-    It is due by the policy, by his own word, or because his key is half of a pair in the policy: whoever forges the
-    classical half declares nothing.
-    """
-    keys = [public for index in indices if (public := judged[index].public) is not None]
-    if policy.post_quantum is PostQuantum.NEVER or any(key.algorithm.post_quantum for key in keys):
-        return False
-    if policy.post_quantum is PostQuantum.ALWAYS or any(key.key_id in signer.halves for key in keys):
-        return True
-    own = {key.key_id for key in signer.keys if key.algorithm.post_quantum}
-    declared = (evidence.vouching[index].statement.annotations for index in indices)
-    return any(own & set(annotations.cosigners) for annotations in declared if annotations is not None)
+def _vote(evidence: Evidence, index: int, found: Judgement, seen: Sights) -> Vote | None:
+    """The vote that the record at ``index`` is, about the whole file; None if it is none."""
+    record = evidence.records[index]
+    if not record.kind.vouches:
+        return None
+    statement = evidence.vouching[index].statement
+    return vote_of(found, statement, path=record.path, proven=seen.proven(index), level=seen.level(index))
 
 
 def _cosigners(
-    evidence: Evidence, judged: dict[int, Judgement], policy: Policy, counted: dict[int, SignerRule]
+    evidence: Evidence, judged: dict[int, Judgement], policy: Policy, counted: Iterable[int]
 ) -> Iterable[Finding]:
     """Those who were meant to sign too, by the word of somebody trusted: a record that is gone leaves this gap."""
     if not policy.cosigners:
@@ -174,44 +124,29 @@ def _cosigners(
         yield Finding(rule, Where(member=path), {"path": path, "key": cosigner})
 
 
-def _by_role(signers: dict[str, SignerRule], publishers: Sequence[str]) -> dict[Role | None, set[str]]:
-    """Ids of the signers that count, by role; under None those who vouch for the whole file."""
-    found: dict[Role | None, set[str]] = {None: set(signers)}
-    for role in Role:
-        found[role] = {name for name, signer in signers.items() if role in signer.roles}
-    found[Role.PUBLISHER] |= set(publishers)
-    return found
-
-
 def _requirements(
-    evidence: Evidence,
-    policy: Policy,
-    by_role: dict[Role | None, set[str]],
-    judged: Iterable[Judgement],
-    *,
-    unsure: bool,
+    evidence: Evidence, policy: Policy, tally: Tally, judged: Iterable[Judgement], *, unsure: bool
 ) -> Iterable[Finding]:
     """What is missing. What could not be checked leaves it open; it never fills the gap."""
     unchecked = next((found.because for found in judged if found.standing is Standing.UNCHECKED), "")
     vouching = any(evidence.records[index].kind.vouches for index in evidence.vouching)
-    wanted: list[tuple[Role | None, int, tuple[str, ...]]] = [(None, 1, ())]
-    wanted += [(each.role, each.threshold, each.signers) for each in policy.requirements]
-    for role, threshold, among in wanted:
-        names = {name for name in by_role[role] if not among or name in among}
-        if len(names) >= threshold:
-            continue
-        if role is None and not vouching:
+    for short in shortages(tally, policy):
+        role = short.role.value if short.role else "signer"
+        if short.role is None and not vouching:
             yield Finding("LF8101")
         elif unchecked:
             yield Finding("LF8112", args={"reason": unchecked})
-        elif not (role is Role.PUBLISHER and unsure):  # LF8304 says so
-            args = {"role": role.value if role else "signer", "wanted": str(threshold), "found": str(len(names))}
-            yield Finding("LF8104", args=args)
+        elif short.role is Role.PUBLISHER and unsure:  # LF8304 says so
+            continue
+        elif short.elsewhere:
+            yield Finding("LF8121", args={"role": role, "wanted": short.wanted, "found": short.found})
+        else:
+            yield Finding("LF8104", args={"role": role, "wanted": short.wanted, "found": short.found})
+        if short.shared:
+            yield Finding("LF8120", args={"role": role, "signers": " and ".join(short.shared)})
 
 
-def _fact(
-    evidence: Evidence, index: int, found: Judgement | None, seen: Sights, counted: dict[int, SignerRule]
-) -> SignatureFact:
+def _fact(evidence: Evidence, index: int, found: Judgement | None, seen: Sights, tally: Tally) -> SignatureFact:
     record = evidence.records[index]
     if record.kind is RecordKind.VM:
         return SignatureFact(record.path, record.kind, Standing.MATERIAL, because="it only helps to check others")
@@ -221,7 +156,8 @@ def _fact(
         return _stamp_fact(evidence, index, seen)
     vouching = evidence.vouching[index]
     annotations = vouching.statement.annotations
-    trusted = found.standing is Standing.TRUSTED
+    standing, because = settled(found, record.path, tally)
+    trusted = standing is Standing.TRUSTED
     signer = found.signer if trusted else None
     witness = seen.witness(index)
     proven = found.time or seen.proven(index)
@@ -229,7 +165,7 @@ def _fact(
     return SignatureFact(
         record=record.path,
         kind=record.kind,
-        standing=found.standing,
+        standing=standing,
         method=vouching.bundle.method.value,
         algorithm=found.public.algorithm.value if found.public else "",
         key_id=found.public.key_id if found.public else vouching.bundle.keyid,
@@ -239,13 +175,9 @@ def _fact(
         time_by=proven_by,
         declared_time=annotations.declared_time if annotations else "",
         level=seen.level(index).name if trusted else "",
-        because=found.because if not trusted or index in counted or not record.kind.vouches else _weak(found),
+        because=because,
         claims=_claims(vouching.bundle.certificates) if vouching.bundle.method is not Method.KEY else "",
     )
-
-
-def _weak(found: Judgement) -> str:
-    return f"{found.because}; but it does not count (see the findings)"
 
 
 def _stamp_fact(evidence: Evidence, index: int, seen: Sights) -> SignatureFact:
@@ -269,10 +201,10 @@ def _stamp_fact(evidence: Evidence, index: int, seen: Sights) -> SignatureFact:
 def _claims(certificates: tuple[bytes, ...]) -> str:
     """Whom the leaf certificate names: its own word."""
     from llamafile_format.errors import FormatError
-    from llamafile_format.signing.x509.certificates import identities
+    from llamafile_format.signing.x509.certificates import names_of
 
     try:
-        return ", ".join(identities(certificates[0]))[:200]
+        return ", ".join(name.text for name in names_of(certificates[0]))[:200]
     except FormatError:
         return ""
 

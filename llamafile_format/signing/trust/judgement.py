@@ -6,7 +6,7 @@ The key decides the algorithm, and keys come from the policy: what a bundle says
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,14 @@ from llamafile_format.signing.trust.wildcards import fits, fits_identity
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.algorithms import Agility
     from llamafile_format.signing.keys.key import PublicKey
+    from llamafile_format.signing.x509.identities import Identity
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What a policy makes of a bundle. ``signer`` is set if the signature holds and is by somebody named; it counts
-    only if ``standing`` is trusted. ``because`` completes "trusted because" or "not, because"."""
+    only if ``standing`` is trusted (and ``counting`` agrees). ``because`` completes "trusted because" or "not,
+    because"; ``names`` are the principals of its certificate."""
 
     standing: Standing
     because: str
@@ -35,6 +37,7 @@ class Judgement:
     findings: tuple[Finding, ...] = ()
     time: datetime | None = None
     chain: tuple[bytes, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def judge_bundle(
         if found.standing is Standing.BAD:
             return found
         search.findings.clear()  # whose it is not no longer matters
-        return _counts(found, signer, policy, where, search)
+        return _believed(found, signer, policy, where, search)
     if search.unchecked:
         return Judgement(Standing.UNCHECKED, search.unchecked, findings=tuple(search.findings))
     search.say("LF8103", claim=_claim(bundle))
@@ -107,7 +110,7 @@ def _by_certificate(bundle: Bundle, signer: SignerRule, where: Circumstances, se
     rule = signer.certificate
     if bundle.method is not Method.CERTIFICATE or rule is None:
         return None
-    from llamafile_format.signing.x509.certificates import Purpose, identities, public_key, verify_chain
+    from llamafile_format.signing.x509.certificates import Purpose, names_of, public_key, verify_chain
     from llamafile_format.signing.x509.cms_certificates import self_issued
 
     leaf, *rest = bundle.certificates
@@ -124,19 +127,19 @@ def _by_certificate(bundle: Bundle, signer: SignerRule, where: Circumstances, se
         )
         if bundle.certificates[-1] not in chain and not self_issued(bundle.certificates[-1]):
             raise FormatError("the record brings a certificate that nothing on the path to the root has signed")
-        named = identities(leaf)
+        named = names_of(leaf)
     except FormatError as error:
         search.say("LF8110", signer=signer.id, reason=str(error))
         return None
     if not any(fits_identity(name, rule.identity) for name in named):
-        search.say("LF8111", signer=signer.id, found=", ".join(named) or "nobody", allowed=rule.identity)
+        search.say("LF8111", signer=signer.id, found=_listed(named), allowed=rule.identity)
         return None
     if not key.verify(bundle.signature, bundle.signed):
         search.say("LF8102", signer=signer.id, key=key.key_id)
         reason = f"it claims a certificate of {signer.id} and does not hold"
         return Judgement(Standing.BAD, reason, None, key, tuple(search.findings))
     because = f"a certificate below the roots of {signer.id} names {rule.identity}"
-    return Judgement(Standing.TRUSTED, because, signer, key, chain=chain)
+    return Judgement(Standing.TRUSTED, because, signer, key, chain=chain, names=_principals(named))
 
 
 def _by_sigstore(bundle: Bundle, signer: SignerRule, where: Circumstances, search: _Search) -> Judgement | None:
@@ -144,11 +147,11 @@ def _by_sigstore(bundle: Bundle, signer: SignerRule, where: Circumstances, searc
     if rule is None:
         return None
     from llamafile_format.signing.trust.sigstore import Missing, verify_sigstore
-    from llamafile_format.signing.x509.certificates import public_key
+    from llamafile_format.signing.x509.certificates import names_of, public_key
 
     try:
         found = verify_sigstore(bundle, rule, at=where.at, agility=where.agility)
-        key = public_key(bundle.certificates[0])
+        key, named = public_key(bundle.certificates[0]), names_of(bundle.certificates[0])
     except Missing as error:
         search.unchecked = error.message
         return None
@@ -156,11 +159,19 @@ def _by_sigstore(bundle: Bundle, signer: SignerRule, where: Circumstances, searc
         search.say("LF8113", signer=signer.id, reason=str(error))
         return None
     because = f"Sigstore's log has seen {rule.identity} sign it"
-    return Judgement(Standing.TRUSTED, because, signer, key, time=found.time)
+    return Judgement(Standing.TRUSTED, because, signer, key, time=found.time, names=_principals(named))
 
 
-def _counts(found: Judgement, signer: SignerRule, policy: Policy, where: Circumstances, search: _Search) -> Judgement:
-    """``found`` holds. Does it count: now, by this key and algorithm, for this model?"""
+def _principals(named: Sequence[Identity]) -> tuple[str, ...]:
+    return tuple(name.principal for name in named)
+
+
+def _listed(named: Sequence[Identity]) -> str:
+    return ", ".join(f"{name.kind} {name.text}" for name in named) or "nobody (it has no name that counts)"
+
+
+def _believed(found: Judgement, signer: SignerRule, policy: Policy, where: Circumstances, search: _Search) -> Judgement:
+    """``found`` holds. Is the signer believed: at this time, by this key and algorithm, about this model?"""
     key = found.public
     assert key is not None
     seen = found.time or where.at
@@ -180,15 +191,13 @@ def _counts(found: Judgement, signer: SignerRule, policy: Policy, where: Circums
         return _refused(found, search, "LF8118", reason, model=where.model)
     if where.agility.retired(name, seen):
         search.say("LF8117", algorithm=name)
-    return Judgement(
-        found.standing, found.because, signer, key, tuple(search.findings), time=found.time, chain=found.chain
-    )
+    return replace(found, findings=tuple(search.findings))
 
 
 def _refused(found: Judgement, search: _Search, rule: str, because: str, **args: Value) -> Judgement:
     assert found.signer is not None
     search.say(rule, signer=found.signer.id, **args)
-    return Judgement(Standing.REFUSED, because, found.signer, found.public, tuple(search.findings), time=found.time)
+    return replace(found, standing=Standing.REFUSED, because=because, findings=tuple(search.findings), chain=())
 
 
 def _claim(bundle: Bundle) -> str:

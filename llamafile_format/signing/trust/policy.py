@@ -12,6 +12,8 @@ from datetime import date, datetime
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
+from llamafile_format.signing.x509.identities import kind_of
+
 if TYPE_CHECKING:
     from llamafile_format.rules import Severity
     from llamafile_format.signing.keys.key import PublicKey
@@ -33,6 +35,13 @@ class Unsigned(StrEnum):
     ALLOW = "allow"
 
 
+class Starting(StrEnum):
+    """Whether a file may be started where the policy holds (clause 16.7.5)."""
+
+    ALLOW = "allow"
+    FORBID = "forbid"
+
+
 class StampLevel(IntEnum):
     """How well the time of a signature is proven, after the baseline levels of ETSI (clause 13.6)."""
 
@@ -52,10 +61,14 @@ class PostQuantum(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CertificateRule:
-    """Certificates below ``roots`` (DER) that name ``identity``; ``*`` stands for any run without ``/`` and ``@``."""
+    """Certificates below ``roots`` (DER) that name ``identity``; ``*`` stands for any run without any of ``/@:?#``."""
 
     roots: tuple[bytes, ...]
     identity: str
+
+    def __post_init__(self) -> None:
+        """FormatError if the identity is of no kind: it would match nobody, and look as if it matched somebody."""
+        kind_of(self.identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,10 @@ class SigstoreRule:
     trusted_root: bytes
     identity: str
     issuer: str
+
+    def __post_init__(self) -> None:
+        """FormatError if the identity is of no kind."""
+        kind_of(self.identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +146,8 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What one archive, hub or person demands. ``max_age_days`` is in days, 0 for any age.
+    """What one archive, hub or person demands. ``max_age_days`` is in days, 0 for any age. With ``separate``, who
+    counts for one of ``requirements`` counts for no other.
 
     ``licenses``, ``engines`` and ``prefixes`` are lists of what is allowed; None allows all. ``algorithms`` says from
     which date an algorithm counts as broken, ``severities`` which rules weigh more or less here. ``sha256`` is that of
@@ -139,6 +157,7 @@ class Policy:
     name: str
     signers: tuple[SignerRule, ...] = ()
     requirements: tuple[Requirement, ...] = ()
+    separate: bool = False
     unsigned: Unsigned = Unsigned.REFUSE
     post_quantum: PostQuantum = PostQuantum.WHEN_DECLARED
     cosigners: bool = True
@@ -153,6 +172,7 @@ class Policy:
     engines: tuple[str, ...] | None = None
     prefixes: tuple[str, ...] | None = None
     severities: Mapping[str, Severity] = field(default_factory=dict)
+    run: Starting = Starting.ALLOW
     sha256: str = ""
 
 
@@ -168,8 +188,21 @@ def key_policy(
     """What ``--key`` means: one signature of any of ``keys``, or of the signers that a mapping names by their keys."""
     if not isinstance(keys, Mapping):
         keys = {f"key {key.key_id[:16]}": (key,) for key in keys}
-    held = {name: tuple(theirs) for name, theirs in keys.items()}
-    signers = tuple(SignerRule(name, frozenset(Role), keys=own, halves=halves_of(own)) for name, own in held.items())
+    held: dict[str, tuple[tuple[PublicKey, ...], ...]] = {}  # files that share a key are one signer's
+    for name, theirs in keys.items():
+        own = tuple(theirs)
+        same = [other for other, files in held.items() if any(set(own) & set(file) for file in files)]
+        merged = [file for other in same for file in held.pop(other)]
+        held[same[0] if same else name] = (*merged, own)
+    signers = tuple(
+        SignerRule(
+            name,
+            frozenset(Role),
+            keys=tuple(dict.fromkeys(key for file in files for key in file)),
+            halves=frozenset[str]().union(*map(halves_of, files)),
+        )
+        for name, files in held.items()
+    )
     return Policy("--key", signers, authorities=tuple(authorities))
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llamafile_format.errors import FormatError
 from llamafile_format.rules import Layer, Rule, Severity, all_rules
+from llamafile_format.signing.trust.hands import Demand, count_hands, hands_of, marks_of
 from llamafile_format.signing.trust.licenses import is_license
 from llamafile_format.signing.trust.policy import (
     Authority,
@@ -29,6 +30,7 @@ from llamafile_format.signing.trust.policy import (
     SignerRule,
     SigstoreRule,
     StampLevel,
+    Starting,
     Unsigned,
     halves_of,
 )
@@ -46,8 +48,9 @@ from llamafile_format.signing.trust.policy_values import (
     window,
     word,
 )
-from llamafile_format.strict_fields import Fields
-from llamafile_format.strict_yaml import parse
+from llamafile_format.signing.x509.identities import ANY, kind_of
+from llamafile_format.strict_fields import FieldFault, Fields
+from llamafile_format.strict_yaml import parse, place_of
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import PublicKey
@@ -70,6 +73,10 @@ def read_policy(path: str | os.PathLike[str]) -> Policy:
         with Fields(value, "", "16.2") as fields:
             policy = _policy(fields, Path(path).parent, hashlib.sha256(data).hexdigest())
         _agree(policy)
+    except FieldFault as fault:
+        place = place_of(data, fault.path, key=fault.key)
+        fault.message = f"{path}: {place + ': ' if place else ''}{fault.message}"
+        raise
     except FormatError as error:
         error.message = f"{path}: {error.message}"
         raise
@@ -87,6 +94,7 @@ def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
         name=fields.text("name"),
         signers=fields.many("signers", lambda inner: _signer(inner, folder)),
         requirements=fields.many("require", _requirement),
+        separate=fields.flag("separate") if fields.has("separate") else False,
         unsigned=choice(fields, "unsigned", Unsigned, Unsigned.REFUSE),
         post_quantum=choice(fields, "post_quantum", PostQuantum, PostQuantum.WHEN_DECLARED),
         cosigners=fields.flag("cosigners") if fields.has("cosigners") else True,
@@ -101,6 +109,7 @@ def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
         engines=allow.engines,
         prefixes=allow.prefixes,
         severities=_severities(fields),
+        run=choice(fields, "run", Starting, Starting.ALLOW),
         sha256=digest,
     )
 
@@ -135,12 +144,21 @@ def _signer(fields: Fields, folder: Path) -> SignerRule:
 
 
 def _certificate(fields: Fields, folder: Path) -> CertificateRule:
-    return CertificateRule(roots(fields, folder), fields.text("identity"))
+    return CertificateRule(roots(fields, folder), _identity(fields))
+
+
+def _identity(fields: Fields) -> str:
+    identity = fields.text("identity")
+    try:
+        kind_of(identity)
+    except FormatError as error:
+        raise fields.wrong("identity", identity, error.allowed) from error
+    return identity
 
 
 def _sigstore(fields: Fields, folder: Path) -> SigstoreRule:
     root = beside(fields, "trusted_root", fields.text("trusted_root"), folder)
-    identity = fields.text("identity")
+    identity = _identity(fields)
     if "*" in identity:  # it would match nobody, and look as if it matched many
         raise fields.wrong("identity", identity, "an identity in full")
     return SigstoreRule(root, identity, fields.text("issuer", pattern=r"https?://\S+"))
@@ -284,13 +302,29 @@ def _agree(policy: Policy) -> None:
             if name not in able:
                 raise _clash(where, f"{name} has not the role {wanted.role}")
         _unique(f"{where}.signers", wanted.signers)
-        count = len(wanted.signers or able)
-        if count < wanted.threshold:
-            raise _clash(where, f"{wanted.threshold} signers are wanted as {wanted.role}, and {count} may count")
+    for index, (wanted, found) in enumerate(zip(policy.requirements, _reachable(policy), strict=True)):
+        if found < wanted.threshold:
+            reason = f"{wanted.threshold} signers are wanted as {wanted.role}, and {found} may count"
+            raise _clash(f"require[{index}]", reason)
     if not policy.signers and policy.unsigned is not Unsigned.ALLOW:
         raise _clash("signers", "nobody is trusted; `unsigned: allow` says that this is meant")
     if policy.minimum_level > StampLevel.B and not policy.authorities:
         raise _clash("time.minimum_level", f"{policy.minimum_level.name} needs an authority")
+
+
+def _reachable(policy: Policy) -> list[int]:
+    """How many may count for each demand, at best: signers that are one hand count once (13.4.7)."""
+    hands = hands_of(policy)
+    demands = []
+    for number, wanted in enumerate(policy.requirements):
+        ballots: set[tuple[str, str]] = set()
+        for signer in policy.signers:
+            if wanted.role in signer.roles and signer.id in (wanted.signers or (signer.id,)):
+                ballots |= {(signer.id, hands.of(mark)) for mark in marks_of(signer)}
+                if signer.certificate and ANY in signer.certificate.identity:  # a pattern: somebody else each time
+                    ballots.add((signer.id, f"somebody for demand {number} by {signer.id}"))
+        demands.append(Demand(wanted.threshold, frozenset(ballots)))
+    return count_hands(demands) if policy.separate else [count_hands([demand])[0] for demand in demands]
 
 
 def _unique(what: str, names: Iterable[str]) -> set[str]:
@@ -303,4 +337,6 @@ def _unique(what: str, names: Iterable[str]) -> set[str]:
 
 
 def _clash(where: str, reason: str) -> FormatError:
-    return FormatError(f"{where} is wrong: {reason}", clause="16.4")
+    fault = FieldFault(f"{where} is wrong: {reason}", clause="16.4")
+    fault.path = where
+    return fault

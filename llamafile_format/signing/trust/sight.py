@@ -57,6 +57,16 @@ class Sights:
         """
         return min(map(self.sight, filter(self._names_the_manifest, self.evidence.vouching)), default=self.at)
 
+    def whole_file_proven(self) -> datetime | None:
+        """The earliest moment at which what stands in front of all records is proven to have been there."""
+        found = [self.proven(index) for index in self.evidence.vouching if self._names_the_manifest(index)]
+        return min((when for when in found if when is not None), default=None)
+
+    def whole_file_level(self) -> StampLevel:
+        """How well that time is proven."""
+        naming = filter(self._names_the_manifest, self.evidence.vouching)
+        return max(map(self.level, naming), default=StampLevel.B)
+
     def _names_the_manifest(self, index: int) -> bool:
         statement = self.evidence.vouching[index].statement
         about_it = statement.subject_sha256 == self.evidence.manifest_sha256 or statement.annotations is not None

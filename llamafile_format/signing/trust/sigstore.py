@@ -18,6 +18,7 @@ from llamafile_format.errors import FormatError, LlamafileError
 from llamafile_format.signing.records.envelope import PAYLOAD_TYPE, Bundle, Method
 from llamafile_format.signing.trust.sigstore_material import Material, read_material
 from llamafile_format.signing.trust.sigstore_root import CONFIG_TYPE, TrustedRoot, read_trusted_root
+from llamafile_format.signing.x509.identities import Identity, kind_of
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -61,8 +62,8 @@ def verify_sigstore(
         raise FormatError("nothing in it proves a time", clause=CLAUSE, allowed="the log's promise, or a time stamp")
     for variant, _ in times:
         check(root, variant, bundle.payload)
-    if agility is not None:
-        _check_algorithms(bundle, root, root.logs[material.entry.key_id], at, agility)
+    log = root.logs[material.entry.key_id]
+    _check_path(bundle.certificates[0], rule, root, log, at=at, agility=agility)
     first = min(time for _, time in times)
     if first > at:
         raise FormatError(
@@ -142,17 +143,24 @@ class _Pinned:
         Identity(identity=self.identity).verify(cert)
 
 
-def _check_algorithms(bundle: Bundle, root: TrustedRoot, log: bytes, at: datetime, agility: Agility) -> None:
-    """What a yes rests on: the log's tree and key, the signer's key, and the authority's signature on it."""
+def _check_path(
+    leaf: bytes, rule: SigstoreRule, root: TrustedRoot, log: bytes, *, at: datetime, agility: Agility | None
+) -> None:
+    """What a yes rests on besides that verifier's: the name by its kind, the names that each authority may give, and
+    the algorithms of the log's tree and key, of the signer's key, and of the authorities' signatures."""
     from llamafile_format.signing.keys.key import PublicKey
-    from llamafile_format.signing.x509.certificates import public_key, signed_with
+    from llamafile_format.signing.x509.certificates import names_of, path_through, public_key, signed_with
 
+    if Identity(kind_of(rule.identity), rule.identity) not in names_of(leaf):
+        kind = kind_of(rule.identity)
+        raise FormatError(f"its certificate does not name the {kind} {rule.identity}", clause="13.9.3")
+    path = path_through(leaf, root.signing)
     used = {
         "sha256",  # the log's tree (RFC 6962), whatever signs it
         PublicKey.from_spki(log).algorithm.value,
-        public_key(bundle.certificates[0]).algorithm.value,
-        *signed_with(bundle.certificates[0], root.signing),
+        public_key(leaf).algorithm.value,
+        *signed_with(path),
     }
     for algorithm in sorted(used):
-        if agility.broken(algorithm, at):
+        if agility is not None and agility.broken(algorithm, at):
             raise FormatError("it rests on an algorithm that was broken by then", found=algorithm, clause="13.8")

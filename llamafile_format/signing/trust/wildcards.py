@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 
-_BORDERS = re.compile("([/@])")
+from llamafile_format.signing.x509.identities import Identity, folded, kind_of
+
+_BORDERS = re.compile("([/@:?#])")
 
 
 def fits(text: str, pattern: str) -> bool:
@@ -28,7 +30,14 @@ def fits(text: str, pattern: str) -> bool:
     return True
 
 
-def fits_identity(text: str, pattern: str) -> bool:
-    """The same for identities, in which a run has no ``/`` and no ``@``: those stand where the pattern has them."""
-    pieces, wanted = _BORDERS.split(text), _BORDERS.split(pattern)
+def fits_identity(name: Identity, pattern: str) -> bool:
+    """True if ``name`` is of the kind that ``pattern`` means and is it, where a run has none of ``/@:?#``.
+
+    Those stand where the pattern has them: what comes before the host of a URI decides where it leads. FormatError if
+    the pattern means no kind of name.
+    """
+    kind = kind_of(pattern)
+    if name.kind is not kind:
+        return False
+    pieces, wanted = (_BORDERS.split(folded(kind, text)) for text in (name.text, pattern))
     return len(pieces) == len(wanted) and all(map(fits, pieces, wanted))

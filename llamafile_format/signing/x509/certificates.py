@@ -1,4 +1,4 @@
-"""X.509 certificates: whom they name, and whether a chain leads from one to a root that the user gave (13.9).
+"""X.509 certificates: whether a chain leads from one to a root that the user gave (13.9).
 
 The path is found and checked by the ``cryptography`` library's verifier; what is ours are the purposes, which that
 library knows only for web servers and their clients, revocation lists, and the table of broken algorithms. There are
@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING
 from llamafile_format.errors import FormatError
 from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.keys.key import PublicKey
+from llamafile_format.signing.x509.cms_certificates import MAX_CERTIFICATE
+from llamafile_format.signing.x509.constraints import check_constraints
+from llamafile_format.signing.x509.identities import Identity, identities
 from llamafile_format.signing.x509.revocations import check_revocations
 
 if TYPE_CHECKING:
@@ -59,19 +62,10 @@ def public_key(certificate: bytes) -> PublicKey:
         return PublicKey.from_spki(loaded.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
-def identities(certificate: bytes) -> tuple[str, ...]:
-    """Whom ``certificate`` (DER) names: e-mail addresses, URIs, DNS names (each in its order), else common names."""
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
-
-    loaded = _load(certificate, "the signer's certificate")
+def names_of(certificate: bytes) -> tuple[Identity, ...]:
+    """Whom ``certificate`` (DER) names, by the kinds of names that count (13.9.3); FormatError if one is none."""
     with _readable("the certificate's names cannot be read"):
-        named: list[str] = []
-        alternative = _extension(loaded, x509.SubjectAlternativeName)
-        if alternative is not None:
-            for kind in (x509.RFC822Name, x509.UniformResourceIdentifier, x509.DNSName):
-                named += alternative.value.get_values_for_type(kind)
-        return tuple(named or (str(part.value) for part in loaded.subject.get_attributes_for_oid(NameOID.COMMON_NAME)))
+        return identities(_load(certificate, "the signer's certificate"))
 
 
 def check_own_chain(certificates: Sequence[bytes]) -> None:
@@ -133,6 +127,7 @@ def verify_chain(
             chain = builder.build_client_verifier().verify(first, helpers).chain
         except verification.VerificationError as error:
             raise _no_path(first, helpers, anchors, at, error) from error
+        check_constraints(chain)
         _check_algorithms(chain, at, agility)
         check_revocations(chain, revocations, at)
         return tuple(_der(certificate) for certificate in chain)
@@ -239,17 +234,25 @@ def signature_algorithm(certificate: x509.Certificate, issuer: x509.Certificate)
     return "ml-dsa-" + type(key).__name__.removeprefix("MLDSA").removesuffix("PublicKey")
 
 
-def signed_with(certificate: bytes, authorities: Sequence[bytes]) -> tuple[str, ...]:
-    """Identifiers of the signatures on the way from ``certificate`` up through ``authorities`` (all DER)."""
+def path_through(certificate: bytes, authorities: Sequence[bytes]) -> tuple[bytes, ...]:
+    """``certificate`` and its issuers as far as ``authorities`` has them (all DER), each of which may give the names
+    of those below it; FormatError if one may not."""
     current, known = _load(certificate, "a certificate"), [_load(data, "an authority's") for data in authorities]
-    found: list[str] = []
-    while len(found) < MAX_DEPTH and current.issuer != current.subject:
+    found = [current]
+    while len(found) <= MAX_DEPTH and current.issuer != current.subject:
         issuer = next((one for one in known if _issued_by(current, one)), None)
         if issuer is None:
             break
-        found.append(signature_algorithm(current, issuer))
-        current = issuer
-    return tuple(found)
+        found.append(current := issuer)
+    with _readable("the names of the certificates cannot be compared"):
+        check_constraints(found)
+    return tuple(map(_der, found))
+
+
+def signed_with(path: Sequence[bytes]) -> tuple[str, ...]:
+    """Identifiers of the signatures on the certificates of ``path`` (DER, leaf first)."""
+    loaded = [_load(data, "a certificate") for data in path]
+    return tuple(signature_algorithm(certificate, issuer) for certificate, issuer in pairwise(loaded))
 
 
 def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -278,6 +281,9 @@ def _readable(otherwise: str) -> Iterator[None]:
 def _load(data: bytes, what: str) -> x509.Certificate:
     from cryptography import x509
 
+    if len(data) > MAX_CERTIFICATE:  # room for text, not for a name and a key
+        allowed = f"{MAX_CERTIFICATE} bytes"
+        raise FormatError(f"{what} is too long", found=len(data), allowed=allowed, clause="13.9.12")
     with _readable(f"{what} is not an X.509 certificate in DER"):
         loaded = x509.load_der_x509_certificate(data)
         if data[-len(loaded.signature) - 1] != 0:  # unused bits of the signature: X.690 leaves them to nobody

@@ -12,6 +12,7 @@ from llamafile_format.signing.x509.der import Fields
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
+MAX_CERTIFICATE = 65_536  # bytes; those with the largest keys and signatures here have 8,000
 _LIST_END = b"-----END X509 CRL-----"
 
 
@@ -26,7 +27,10 @@ class Names:
 
 
 def names(certificate: bytes) -> Names:
-    """What a certificate says of itself; FormatError if it is not a certificate in DER."""
+    """What a certificate says of itself; FormatError if it is not a certificate in DER of a size that one has."""
+    if len(certificate) > MAX_CERTIFICATE:
+        allowed = f"{MAX_CERTIFICATE} bytes"
+        raise FormatError("a certificate is too long", found=len(certificate), allowed=allowed, clause="13.9.12")
     outer = Fields(der.parse(certificate, "a certificate"), "a certificate")
     body = Fields(outer.take(der.SEQUENCE, "body"), "a certificate")
     algorithm = outer.take(der.SEQUENCE, "algorithm").encoded

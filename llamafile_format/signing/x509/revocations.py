@@ -46,6 +46,14 @@ def all_listed(chain: Sequence[bytes], revocations: Sequence[bytes]) -> bool:
     return all(any(_signed_list(each, issuer) for each in lists) for _, issuer in pairwise(certificates))
 
 
+def signs_list(certificate: bytes, revocation: bytes) -> bool:
+    """True if the list (DER) is by the authority of ``certificate`` (DER)."""
+    from cryptography import x509
+
+    found = _load(revocation)
+    return found is not None and _signed_list(found, x509.load_der_x509_certificate(certificate))
+
+
 def _revoked_since(revocation: x509.CertificateRevocationList, serial: int) -> datetime | None:
     """From when the list calls this certificate revoked: the entry's date or, if earlier, that of the key's loss."""
     from cryptography import x509

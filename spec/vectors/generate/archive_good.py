@@ -52,7 +52,7 @@ GOOD: list[Row] = [
         "a name that only resembles the reserved folder",
         lambda: named("META-LLAMAFILES/a.txt"),
     ),
-    ("good-runtime", "", "LF2028 LF2041", "a runtime has mode 0755", with_runtime),
+    ("good-runtime", "LF3330", "LF2028 LF2041", "a runtime has mode 0755", with_runtime),
     (
         "good-empty-member",
         "",

@@ -131,11 +131,11 @@ Row = tuple[str, str, str, Callable[[], bytes]]
 """Name, rules, comment, maker."""
 
 
-def register(rows: Sequence[Row], *, layer: str = "weights", zipped: Sequence[str] = ()) -> None:
+def register(rows: Sequence[Row], *, layer: str = "weights", zipped: Sequence[str] = (), valid: str = "") -> None:
     """Register bad vectors: one fault each."""
     for name, rules, comment, maker in rows:
         encoding = "zlib" if name in zipped else "raw"
-        vector(name, kind="gguf", rules=rules, layer=layer, comment=comment, encoding=encoding)(maker)
+        vector(name, kind="gguf", rules=rules, layer=layer, valid=valid, comment=comment, encoding=encoding)(maker)
 
 
 def register_good(

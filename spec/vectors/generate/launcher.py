@@ -14,7 +14,7 @@ from llamafile_format.engines.implied import implied_launcher
 from llamafile_format.prefix.bootstrap import Form, slot
 from spec.vectors.generate import Maker, vector
 from spec.vectors.generate.forge import Spec, container, parts
-from spec.vectors.generate.runtimes import build, pin
+from spec.vectors.generate.runtimes import UNKNOWN, build, pin
 
 INDEX, ENTRY = 0x400, 0x4C0
 Change = Callable[[bytearray], object]
@@ -54,12 +54,12 @@ def converted(form: Form, data: bytes) -> bytes:
 
 def good(name: str, comment: str, *, rules: str = "", near: str = "") -> Callable[[Maker], Maker]:
     """A launcher without fault."""
-    return vector(name, comment=comment, rules=rules, near=near, encoding="zlib")
+    return vector(name, comment=comment, rules=f"{rules} {UNKNOWN}", near=near, encoding="zlib")
 
 
 def bad(name: str, rules: str, comment: str) -> Callable[[Maker], Maker]:
     """A launcher with one fault."""
-    return vector(name, comment=comment, rules=rules, layer="prefix", encoding="zlib", valid="yes")
+    return vector(name, comment=comment, rules=f"{rules} {UNKNOWN}", layer="prefix", encoding="zlib", valid="yes")
 
 
 def _flip(at: int) -> Change:
@@ -128,7 +128,7 @@ def _() -> bytes:
 
 @vector(
     "version-unknown",
-    rules="LF1027",
+    rules="LF1027 LF3330",
     valid="undetermined",
     encoding="zlib",
     comment="A launcher of version 2, which nobody knows yet.",

@@ -6,7 +6,7 @@ from typing import Any
 
 from spec.vectors.generate import vector
 from spec.vectors.generate.chunks import SCRIPT
-from spec.vectors.generate.forge import Part, gguf
+from spec.vectors.generate.forge import Part, gguf, weights
 from spec.vectors.generate.legacy_habits import small
 from spec.vectors.generate.signatures import signed, tail
 from spec.vectors.generate.signatures_forge import ANNOTATIONS, Tail, at, sha256
@@ -67,8 +67,22 @@ def manifest_denied() -> bytes:
 
 
 @vector(
+    "denied-at-a-glance",
+    rules="LF8122 LF8407 LF9001 LF9006",
+    well_formed="undetermined",
+    valid="undetermined",
+    authentic="undetermined",
+    policy="undetermined",
+    trust="weights-denied",
+    comment="Other weights than those denied, by their manifest (verified at level quick).",
+)
+def denied_at_a_glance() -> bytes:
+    return tail(weights(data=gguf("other"))).oms(CURATOR).done()
+
+
+@vector(
     "good-not-denied-yet",
-    near="LF8401",
+    near="LF8401 LF8407",
     trust="weights-denied-later",
     comment="The weights will be denied from 2028 on.",
 )

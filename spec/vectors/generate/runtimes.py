@@ -8,12 +8,13 @@ import struct
 from collections.abc import Callable
 
 from llamafile_format.engines.implied import implied_launcher
-from spec.vectors.generate import vector
+from spec.vectors.generate import Maker, vector
 from spec.vectors.generate.forge import Part, Spec, container, gguf, parts, weights
 
 FOLDER = "runtimes/tiny/1.0/"
 PROGRAM = b"\x7fELF and so on\n"
 ZEROS = "0" * 40
+UNKNOWN = "LF3330"
 
 PIN = """\
 # A pin for vectors: everything that the schema asks for, and an engine that nobody can build.
@@ -60,30 +61,35 @@ def with_runtime(*more: Part, **changes: object) -> bytes:
     return container(Spec(parts(*given.values()), labels={"default": "tiny.gguf"}, **changes))  # type: ignore[arg-type]
 
 
+def built(name: str, *, comment: str, rules: str = "", **more: str) -> Callable[[Maker], Maker]:
+    """Register a vector with the build of this engine, which no installation knows (LF3330)."""
+    return vector(name, comment=comment, rules=f"{rules} {UNKNOWN}", **more)  # type: ignore[arg-type]
+
+
 _ALL = "LF3300 LF3301 LF3302 LF3303 LF3304 LF3305 LF3307"
 
 
-@vector("good", near=_ALL, comment="A build, and the pin that names it.")
+@built("good", near=_ALL, comment="A build, and the pin that names it.")
 def good() -> bytes:
     return with_runtime()
 
 
-@vector("name-without-flavour", rules="LF3300", comment="Nobody knows for which flavour the second program is.")
+@built("name-without-flavour", rules="LF3300", comment="Nobody knows for which flavour the second program is.")
 def name_without_flavour() -> bytes:
     return with_runtime(build(path=f"{FOLDER}linux-x86_64"))
 
 
-@vector("architecture-unknown", rules="LF3301", layer="content", comment="The pin knows another architecture.")
+@built("architecture-unknown", rules="LF3301", layer="content", comment="The pin knows another architecture.")
 def architecture_unknown() -> bytes:
     return with_runtime(pin(PIN.replace("[llama]", "[mamba]")))
 
 
-@vector("type-unknown", rules="LF3302", layer="content", comment="The pin does not know tensors of 32-bit numbers.")
+@built("type-unknown", rules="LF3302", layer="content", comment="The pin does not know tensors of 32-bit numbers.")
 def type_unknown() -> bytes:
     return with_runtime(pin(PIN.replace("[0, 1]", "[1]")))
 
 
-@vector(
+@built(
     "weights-of-another-format",
     rules="LF3303 LF9003",
     valid="undetermined",
@@ -94,13 +100,13 @@ def weights_of_another_format() -> bytes:
     return container(Spec(parts(other, pin(), build()), labels={"default": "tiny.onnx"}))
 
 
-@vector("pin-missing", rules="LF3304", valid="undetermined", comment="A build without a pin.")
+@built("pin-missing", rules="LF3304", valid="undetermined", comment="A build without a pin.")
 def pin_missing() -> bytes:
     return container(Spec(parts(build()), labels={"default": "tiny.gguf"}))
 
 
 def _unreadable(name: str, comment: str, change: Callable[[str], str], encoding: str = "raw") -> None:
-    mark = vector(name, rules="LF3304", valid="undetermined", comment=comment, encoding=encoding)
+    mark = built(name, rules="LF3304", valid="undetermined", comment=comment, encoding=encoding)
     mark(lambda: with_runtime(pin(change(PIN))))
 
 
@@ -111,12 +117,12 @@ _unreadable("pin-deep", "Brackets in brackets.", lambda text: text + "more: " + 
 _unreadable("pin-too-large", "A megabyte of comment.", lambda text: text + "#" * (1 << 20), "zlib")
 
 
-@vector("build-of-another-digest", rules="LF3305", layer="content", comment="One byte of the program differs.")
+@built("build-of-another-digest", rules="LF3305", layer="content", comment="One byte of the program differs.")
 def build_of_another_digest() -> bytes:
     return with_runtime(build(PROGRAM[:-1] + b"\0"))
 
 
-@vector("build-that-the-pin-has-not", rules="LF3305", layer="content", comment="A second build, not in the pin.")
+@built("build-that-the-pin-has-not", rules="LF3305", layer="content", comment="A second build, not in the pin.")
 def build_that_the_pin_has_not() -> bytes:
     return with_runtime(build(path=f"{FOLDER}reference/linux-x86_64"))
 
@@ -148,12 +154,12 @@ def shards(second: str) -> bytes:
     return container(Spec(given, labels={"default": default}))
 
 
-@vector("good-shards", near="LF3306", comment="Two shards under the names by which a runtime finds them.")
+@built("good-shards", near="LF3306", comment="Two shards under the names by which a runtime finds them.")
 def good_shards() -> bytes:
     return shards("tiny-00002-of-00002.gguf")
 
 
-@vector("shard-renamed", rules="LF3306", layer="content", comment="The second shard has a name of its own.")
+@built("shard-renamed", rules="LF3306", layer="content", comment="The second shard has a name of its own.")
 def shard_renamed() -> bytes:
     return shards("tiny-second.gguf")
 
@@ -161,6 +167,7 @@ def shard_renamed() -> bytes:
 @vector(
     "launcher-without-runtime",
     rules="LF3307",
+    near="LF3330 LF3331",
     encoding="zlib",
     comment="A launcher that has nothing to start.",
 )

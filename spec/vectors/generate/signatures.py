@@ -30,7 +30,7 @@ def pair() -> Tail:
 
 @vector(
     "good",
-    near="LF8001 LF8002 LF8003 LF8101 LF8102 LF8103 LF8108 LF8109 LF8114 LF8115 LF8116 LF8117 LF8118 LF9005",
+    near="LF8001 LF8002 LF8003 LF8101 LF8102 LF8103 LF8108 LF8109 LF8114 LF8115 LF8116 LF8117 LF8118 LF8122 LF9005",
     trust="curator",
     comment="Signed with a P-384 key that the policy trusts.",
 )

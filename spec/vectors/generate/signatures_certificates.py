@@ -26,7 +26,11 @@ def _name(text: str) -> x509.Name:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate to be made. ``usage`` None makes an authority; ``issuer`` None one that signs itself."""
+    """A certificate to be made. ``usage`` None makes an authority; ``issuer`` None one that signs itself.
+
+    ``permitted`` and ``excluded`` are name constraints (critical unless they are directory names, which libraries do
+    not know), ``more`` is the content of an extension that nobody knows.
+    """
 
     key: Key
     name: str
@@ -34,6 +38,9 @@ class Certificate:
     issuer: Certificate | None = None
     usage: x509.ObjectIdentifier | None = None
     san: tuple[x509.GeneralName, ...] = ()
+    permitted: tuple[x509.GeneralName, ...] = ()
+    excluded: tuple[x509.GeneralName, ...] = ()
+    more: bytes = b""
     begin: datetime = BEGIN
     end: datetime = datetime(2056, 1, 1, tzinfo=UTC)
 
@@ -72,6 +79,13 @@ def _made(what: Certificate) -> x509.Certificate:
     if what.usage is not None:
         critical = what.usage == STAMPING
         builder = builder.add_extension(x509.ExtendedKeyUsage([what.usage]), critical=critical)
+    if what.permitted or what.excluded:
+        limits = x509.NameConstraints(list(what.permitted) or None, list(what.excluded) or None)
+        known = not any(isinstance(name, x509.DirectoryName) for name in (*what.permitted, *what.excluded))
+        builder = builder.add_extension(limits, critical=known)
+    if what.more:
+        unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), what.more)
+        builder = builder.add_extension(unknown, critical=False)
     if what.san:
         builder = builder.add_extension(x509.SubjectAlternativeName(what.san), critical=False)
     return builder.sign(private(issuer.key), CURVES[issuer.key.kind][1], ecdsa_deterministic=True)
@@ -95,6 +109,22 @@ SERVER_LEAF = Certificate(Key("p256", "server"), "www.example.org", 3, ROOT, SER
 OTHER_LEAF = Certificate(Key("p256", "other"), "Somebody", 4, ROOT, CODE, (x509.RFC822Name("somebody@example.org"),))
 FALSE_ROOT = Certificate(Key("p384", "false root"), "Vectors Root", 1)
 FALSE_LEAF = Certificate(Key("p256", "false leaf"), "Curator", 2, FALSE_ROOT, CODE, MAIL)
+
+NOBODY_LEAF = Certificate(Key("p256", "nobody"), "curator@example.org", 5, ROOT, CODE)
+URI_LEAF = Certificate(
+    Key("p256", "uri"), "Somebody", 6, ROOT, CODE, (x509.UniformResourceIdentifier("urn:curator@example.org"),)
+)
+HOST_LEAF = Certificate(Key("p256", "host"), "Somebody", 7, ROOT, CODE, (x509.DNSName("curator.example.org"),))
+
+
+def confined(
+    number: int, san: tuple[x509.GeneralName, ...] = MAIL, **limits: tuple[x509.GeneralName, ...]
+) -> Certificate:
+    """A signer's certificate of an authority below the root whose names are confined."""
+    name = f"confined {number}"
+    authority = Certificate(Key("p384", name), f"Confined Authority {number}", 70 + number, ROOT, **limits)  # type: ignore[arg-type]
+    return Certificate(Key("p256", name), "Somebody", 80 + number, authority, CODE, san)
+
 
 STAMP_ROOT = Certificate(Key("p256", "stamp root"), "Vectors Time Root", 10)
 STAMP_LEAF = Certificate(

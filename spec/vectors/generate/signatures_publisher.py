@@ -132,7 +132,7 @@ def published_licence_only() -> bytes:
 
 @vector(
     "published-at-a-glance",
-    rules="LF8303 LF8304 LF9001 LF9006",
+    rules="LF8122 LF8303 LF8304 LF9001 LF9006",
     well_formed="undetermined",
     valid="undetermined",
     authentic="undetermined",

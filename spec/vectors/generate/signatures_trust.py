@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 
 from spec.vectors.generate import vector
 from spec.vectors.generate.forge import encode, gguf, weights
@@ -15,10 +17,17 @@ from spec.vectors.generate.signatures import PROVENANCE, pair, signed, tail
 from spec.vectors.generate.signatures_certificates import (
     FALSE_LEAF,
     FALSE_ROOT,
+    HOST_LEAF,
     LEAF,
+    MAIL,
+    NOBODY_LEAF,
     OTHER_LEAF,
     ROOT,
     SERVER_LEAF,
+    STAMP_ROOT,
+    URI_LEAF,
+    Certificate,
+    confined,
     revocations,
 )
 from spec.vectors.generate.signatures_forge import SIGNATURE, at, b64, pae
@@ -35,7 +44,13 @@ _NOBODY_COUNTS = [
         "The curator attests something; that is no approval.",
         lambda: tail().att(CURATOR, PROVENANCE, {}),
     ),
-    ("material-only", "LF8101", "curator", "Nothing but certificates.", lambda: tail().vm([ROOT.der])),
+    (
+        "material-only",
+        "LF8101",
+        "curator",
+        "Nothing but a stamp and its certificates.",
+        lambda: tail().renewal().vm([STAMP_ROOT.der]),
+    ),
     ("stamped-only", "LF8101", "level-t", "A stamp over everything, and nobody who signed.", lambda: tail().renewal()),
     ("stranger", "LF8103 LF8104", "curator", "Signed by a key that nobody here knows.", lambda: signed(STRANGER)),
     ("one-of-two", "LF8104", "two", "One of the two assemblers that are wanted.", signed),
@@ -315,7 +330,10 @@ def this_model() -> bytes:
 # LF8110 to LF8113: certificates and Sigstore
 
 
-_CERTIFICATES = [
+_CERTIFICATES: list[tuple[str, str, str, Certificate, list[Certificate]]] = [
+    ("certificate-common-name", "LF8111", "The identity due stands in the common name.", NOBODY_LEAF, []),
+    ("certificate-address-in-a-uri", "LF8111", "The address due stands in a URI.", URI_LEAF, []),
+    ("certificate-host-for-an-address", "LF8111", "A host of the domain.", HOST_LEAF, []),
     ("certificate-of-a-stranger", "LF8110", "A chain to a root of the same name.", FALSE_LEAF, []),
     ("certificate-with-its-root", "LF8110", "A chain to a root that the file brings.", FALSE_LEAF, [FALSE_ROOT]),
     ("certificate-for-a-web-server", "LF8110", "A certificate for a web server.", SERVER_LEAF, []),
@@ -325,6 +343,49 @@ for _name, _rules, _comment, _leaf, _more in _CERTIFICATES:
     vector(_name, rules=f"{_rules} LF8103 LF8104", layer="trust", trust="certificate", comment=_comment)(
         lambda leaf=_leaf, more=_more: tail().oms(leaf.key, certificates=[leaf, *more]).done()  # type: ignore[misc]
     )
+
+
+_HERE, _ELSEWHERE = x509.RFC822Name("example.org"), x509.RFC822Name("evil.example")
+_CONFINED: list[tuple[str, str, Certificate]] = [
+    ("addresses", "An authority that may give addresses elsewhere only.", confined(1, permitted=(_ELSEWHERE,))),
+    ("address-excluded", "An authority that may give no addresses here.", confined(2, excluded=(_HERE,))),
+    ("hosts", "An authority for hosts gives an address.", confined(3, permitted=(x509.DNSName("example.org"),))),
+    (
+        "directory",
+        "An authority for people of one organisation names somebody else, by a constraint that is not critical.",
+        confined(4, permitted=(x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "E")])),)),
+    ),
+    (
+        "identifiers",
+        "A constraint of a kind that nobody compares.",
+        confined(5, permitted=(_HERE,), excluded=(x509.RegisteredID(x509.ObjectIdentifier("1.2.3")),)),
+    ),
+    (
+        "other-names-too",
+        "Beside the address due stands a host that the authority may not give.",
+        confined(6, (*MAIL, x509.DNSName("evil.example")), permitted=(_HERE, x509.DNSName("example.org"))),
+    ),
+]
+for _name, _comment, _leaf in _CONFINED:
+    vector(
+        f"certificate-confined-{_name}",
+        rules="LF8103 LF8104 LF8110",
+        layer="trust",
+        trust="certificate",
+        comment=_comment,
+    )(lambda leaf=_leaf: tail().oms(leaf.key, certificates=[leaf, leaf.issuer]).done())  # type: ignore[misc]
+
+
+@vector(
+    "good-certificate-confined",
+    near="LF8110",
+    trust="certificate",
+    comment="An authority that may give addresses of this domain and hosts, and gives the one due.",
+)
+def certificate_confined() -> bytes:
+    leaf = confined(7, permitted=(_HERE, x509.DNSName("example.org")))
+    assert leaf.issuer is not None
+    return tail().oms(leaf.key, certificates=[leaf, leaf.issuer]).done()
 
 
 @vector(

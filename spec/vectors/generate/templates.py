@@ -27,8 +27,8 @@ register(
             gguf("{{ '}}' ~ ''.__init__ }}"),
         ),
         ("dunder-in-map", "LF6001", "Through a filter.", gguf("{{ messages|map(attribute='__class__')|list }}")),
-        ("dunder-of-pieces", "LF6001 LF6021", "Underscores put together.", gguf("{{ x[('_' * 2) ~ 'class'] }}")),
-        ("escaped-underscore", "LF6002", "Underscores as escapes.", gguf(r"{{ ''['\x5f\x5fclass\x5f\x5f'] }}")),
+        ("dunder-of-pieces", "LF6021", "Underscores put together.", gguf("{{ x[('_' * 2) ~ 'class'] }}")),
+        ("escaped-underscore", "LF6001 LF6002", "Underscores as escapes.", gguf(r"{{ ''['\x5f\x5fclass\x5f\x5f'] }}")),
         ("attr-filter", "LF6003", "The attr filter.", gguf("{{ messages|attr('content') }}")),
         ("attr-through-map", "LF6003", "The attr filter by name.", gguf("{{ messages|map('attr', 'x')|list }}")),
         ("format-filter", "LF6004", "The format filter.", gguf("{{ '%s'|format(messages) }}")),
@@ -56,9 +56,65 @@ register(
         ("string-without-end", "LF6014", "A string without end.", gguf("{{ 'x }}")),
         ("block-without-end", "LF6014", "A block without end.", gguf("{{ x ")),
         ("not-utf-8", "LF5022 LF6015", "Byte FF.", gguf(GOOD.encode() + b"\xff")),
+        ("dunder-of-a-macro", "LF6001", "The name that a macro tells.", gguf("{% macro __class__() %}{% endmacro %}")),
+        ("subscript-of-pieces", "LF6021", "A name in pieces.", gguf("{{ x['con' ~ tent] }}")),
+        (
+            "subscript-of-a-variable",
+            "LF6021",
+            "Pieces that are joined elsewhere, and used through a variable.",
+            gguf("{% for n in [['c', 'ss']|join('la')] %}{{ x[n] }}{% endfor %}"),
+        ),
+        ("subscript-by-the-maker", "LF6021", "A name that the vocabulary spells.", gguf("{{ x[bos_token] }}")),
+        ("function-taken", "LF6027", "Something else under a known name.", gguf("{% set range = x.y %}")),
+        ("variable-called", "LF6028", "A variable that is called.", gguf("{% set f = x.y %}{{ f('id') }}")),
+        (
+            "attribute-called",
+            "LF6028",
+            "The attribute of a namespace that is called.",
+            gguf("{% set ns = namespace(get=x.y) %}{{ ns.get('id') }}"),
+        ),
+        ("loop-variable-called", "LF6029", "What a loop runs over.", gguf("{% for f in x %}{{ f('id') }}{% endfor %}")),
+        (
+            "parameter-called",
+            "LF6029",
+            "A parameter that is called.",
+            gguf("{% macro a(range) %}{{ range('id') }}{% endmacro %}{{ a(x.y) }}"),
+        ),
+        ("subscript-by-a-message", "LF6030", "A message chooses.", gguf("{{ x[messages[0].content] }}")),
+        ("loop-without-end", "LF6031", "A loop without end.", gguf("{% for message in messages %}{{ message }}")),
+        ("end-without-loop", "LF6031", "An end too many.", gguf(GOOD + "{% endif %}")),
+        ("operand-missing", "LF6032", "An expression that stops.", gguf("{{ 'a' + }}")),
+        ("tag-of-no-engine", "LF6020 LF6032", "A tag that no engine knows.", gguf("{% debug %}")),
+        (
+            "filter-by-a-variable",
+            "LF6034",
+            "A filter under a name that is made.",
+            gguf("{{ [x]|map(f, 'y')|list }}"),
+        ),
+        (
+            "filter-with-spread-arguments",
+            "LF6034",
+            "A path of attributes that nobody sees.",
+            gguf("{{ [x]|map(**d)|list }}"),
+        ),
+        ("power", "LF6035", "A number with 369 million digits.", gguf("{{ 9 ** 9 ** 9 }}")),
+        (
+            "long-range",
+            "LF6035",
+            "10,001 times nothing.",
+            gguf("{% for i in range(10001) %}{% endfor %}"),
+        ),
+        ("wide-text", "LF6035", "A thousand and one blanks.", gguf("{{ x|center(1001) }}")),
     ],
     layer="content",
     zipped=["too-large"],
+)
+
+register(
+    [("tokens-40002", "LF6033", "One block more than is parsed.", gguf("{{ a }}" * 20_001))],
+    layer="none",
+    zipped=["tokens-40002"],
+    valid="undetermined",
 )
 
 register_good(
@@ -96,6 +152,23 @@ register_good(
             gguf("{{ " + "(" * 64 + "1" + ")" * 64 + " }}" + "{% if a %}" * 64 + "{% endif %}" * 64 + "x" * 6000),
         ),
         (
+            "good-subscripts",
+            "",
+            "LF6001 LF6021 LF6027 LF6028 LF6029 LF6030 LF6031 LF6032 LF6034 LF6035",
+            "Subscripts, calls and filters as real templates have them, and underscores that are text.",
+            gguf(
+                "{% set words = {'user': 'Q', 'assistant': 'A'} %}{% set ns = namespace(index=0) %}"
+                "{% macro line(item, namespace='functions') %}{{ namespace }}.{{ item.name }}{% endmacro %}"
+                "{% for message in messages[1:] %}{{ words[message.role] }}{{ messages[loop.index0 + 1].content }}"
+                "{{ messages[ns.index - 1]['content'] }}{% set ns.index = ns.index + 1 %}{% generation %}"
+                "{{ tools|map(attribute='function.name')|join('__') }}{% endgeneration %}{% endfor %}"
+                "{{ tools|selectattr('type', 'equalto', 'function')|map('upper')|list }}{% do ns %}"
+                "{{ line(tools[0]) }}{{ '_____________' }}{{ '__bold__' }}{{ '=' * 40 }}{{ range(10000)|length }}"
+                "prose with __name__"
+            ),
+        ),
+        ("good-tokens", "", "LF6033", "As many tokens as are parsed.", gguf("{{ a }}" * 20_000)),
+        (
             "good-date",
             "",
             "LF6022 LF6025",
@@ -123,8 +196,13 @@ register_good(
         ("unknown-test", "LF6017", "", "A test of no template.", gguf("{% if x is friendly %}{% endif %}")),
         ("unknown-method", "LF6018", "", "A method of no template.", gguf("{{ x.launch() }}")),
         ("unknown-function", "LF6019", "", "A function of no template.", gguf("{{ launch() }}")),
-        ("unknown-tag", "LF6020", "", "A tag of no template.", gguf("{% debug %}")),
-        ("subscript-of-pieces", "LF6021", "LF6001", "A name in pieces.", gguf("{{ x['con' ~ tent] }}")),
+        (
+            "unknown-tag",
+            "LF6020",
+            "LF6032",
+            "A tag of no template.",
+            gguf("{% autoescape true %}{{ x }}{% endautoescape %}"),
+        ),
         (
             "prose-for-some-questions",
             "LF6022",
@@ -141,5 +219,6 @@ register_good(
             "Another text from a date on.",
             gguf("{% if strftime_now('%Y') > '2030' %}x{% endif %}"),
         ),
-    ]
+    ],
+    zipped=["good-tokens"],
 )

@@ -161,7 +161,7 @@ def renewal_under_a_removed_record() -> bytes:
 
 @vector(
     "renewal-at-a-glance",
-    rules="LF8023 LF8204 LF9001 LF9006",
+    rules="LF8023 LF8122 LF8204 LF9001 LF9006",
     well_formed="undetermined",
     valid="undetermined",
     authentic="undetermined",

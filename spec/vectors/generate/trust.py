@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from spec.vectors.generate.signatures_certificates import LATER_ROOT, ROOT, STAMP_ROOT, Certificate
+from spec.vectors.generate.signatures_certificates import LATER_ROOT, LEAF, ROOT, STAMP_ROOT, Certificate
 from spec.vectors.generate.signatures_keys import ARCHIVE, CURATOR, CURATOR_PQ, OLD, PUBLISHER, SECOND, Key
 
 FOLDER = "trust"
@@ -22,6 +22,7 @@ KEYS = {
     "archive": (ARCHIVE,),
     "old": (OLD,),
     "publisher": (PUBLISHER,),
+    "leaf": (LEAF.key,),
 }
 ROOTS = {"root": ROOT, "stamp-root": STAMP_ROOT, "later-root": LATER_ROOT}
 
@@ -44,6 +45,11 @@ CERTIFICATE_RULE = """\
   roles: [assembler]
   certificate: {roots: [keys/root.pem], identity: curator@example.org}
 """
+LEAF_RULE = signer("somebody", keys=["leaf"])
+ARCHIVE_BY_CERTIFICATE = CERTIFICATE_RULE.replace("[assembler]", "[archive]")
+PUBLISHER_PAIR_RULE = signer("publisher", "publisher", ["curator-pair"])
+TWO_ROLES = "require:\n- {role: assembler}\n- {role: archive}\n"
+PUBLISHED = "require:\n- {role: archive}\n- {role: publisher}\n"
 SIGSTORE_RULE = """\
 - id: curator by Sigstore
   roles: [assembler]
@@ -103,6 +109,19 @@ POLICIES = {
         CURATOR_RULE + PUBLISHER_RULE,
         "require:\n- {role: assembler}\n- {role: publisher}\n",
     ),
+    "publisher-pair": policy("a publisher with a pair", ARCHIVE_RULE + PUBLISHER_PAIR_RULE, PUBLISHED),
+    "publisher-level-t": policy("a publisher, stamped", ARCHIVE_RULE + PUBLISHER_RULE, PUBLISHED, level("T")),
+    "publisher-young": policy(
+        "a publisher, at most 30 days",
+        ARCHIVE_RULE + PUBLISHER_RULE,
+        PUBLISHED,
+        f"time:\n  max_age_days: 30\n{AUTHORITIES}",
+    ),
+    "two-ways": policy(
+        "two of three", LEAF_RULE + SECOND_RULE + CERTIFICATE_RULE, "require:\n- {role: assembler, threshold: 2}\n"
+    ),
+    "two-roles": policy("two roles", LEAF_RULE + SECOND_RULE + ARCHIVE_BY_CERTIFICATE, TWO_ROLES),
+    "separate": policy("two of them", LEAF_RULE + SECOND_RULE + ARCHIVE_BY_CERTIFICATE, TWO_ROLES, "separate: true\n"),
     "pinned": policy("no rollback", CURATOR_RULE, "pins:\n- {model: Tiny, minimum_revision: 2}\n"),
     "licences": policy("free licences", CURATOR_RULE, "allow:\n  licenses: [CC0-1.0, Apache-2.0]\n"),
     "sigstore": policy("an identity of Sigstore", CURATOR_RULE + SIGSTORE_RULE),

@@ -1,0 +1,105 @@
+"""Templates that leave their engine: plain Jinja proves that they do, the check refuses each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from llamafile_format.checks.templates import check_template
+from llamafile_format.rules import Severity, rule
+
+FILE = Path(__file__).resolve().parents[1] / "data" / "templates" / "tricks.yaml"
+TRICKS: dict[str, str] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+
+ENGINE = """
+import json, sys
+from jinja2 import Environment
+
+SECRET = "left the engine"
+
+def raise_exception(message):
+    raise ValueError(message)
+
+def answer(template):
+    given = {
+        "messages": [{"role": "user", "content": "__globals__", "name": "__globals__"}],
+        "bos_token": "__globals__",
+        "raise_exception": raise_exception,
+        "strftime_now": lambda form: form,
+    }
+    try:
+        return Environment(extensions=["jinja2.ext.do"]).from_string(template).render(**given)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+print(json.dumps({name: answer(template) for name, template in json.load(sys.stdin).items()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, str]:
+    """What plain Jinja makes of every trick."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENGINE],
+        input=json.dumps(TRICKS),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("name", TRICKS)
+def test_the_trick_works_and_is_refused(name: str, answers: dict[str, str]) -> None:
+    assert "left the engine" in answers[name]
+    found = check_template(TRICKS[name].encode())
+    assert any(rule(finding.rule).severity is Severity.ERROR for finding in found), found
+
+
+WORK = [
+    "{{ 9 ** 9 ** 9 }}",
+    "{{ 'a' * 1000000000 }}",
+    "{% set n = 1000000000 %}{{ 'a' * n }}",
+    "{% for i in range(99999) %}{% endfor %}",
+    "{{ x|center(1000000) }}",
+    "{{ 'a'.ljust(1000000) }}",
+    "{{ [x]|map('center', 1000000)|list }}",
+    "{{ '%1000000d' % 1 }}",
+    "{{ '%.*f' % (1000000, 1.0) }}",
+    "{{ '{:>1000000}'.format(1) }}",
+]
+
+
+@pytest.mark.parametrize("template", WORK)
+def test_work_without_measure_is_refused(template: str) -> None:
+    assert "LF6035" in {finding.rule for finding in check_template(template.encode())}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ '_____________' }}",
+        "{{ '__bold__' }}",
+        "{{ 'a__b'.split('__')[0] }}",
+        "prose with __name__",
+        "{{ tools|map(attribute='name')|join('__') }}",
+        "{% for _ in range(3) %}{{ loop.index }}{% endfor %}",
+        "{% set map = {'user': 'Q', 'assistant': 'A'} %}{{ map[messages[0].role] }}",
+        "{% set i = messages|length - 1 %}{{ messages[i].content }}{{ messages[i - 1]['content'] }}",
+        "{% for k in tools[0].parameters %}{{ tools[0].parameters[k]['format'] }}{% endfor %}",
+        "{% set l = [] %}{% do l.append('_x_') %}{% for i in range(3) %}{{ messages[i] }}{% endfor %}",
+        "{% for m in messages %}{% set o = loop %}{% for x in m %}{{ messages[o.index0] }}{% endfor %}{% endfor %}",
+        "{% set s = {'items': {'type': 'string'}} %}{% for k, v in tools[0].items() %}{{ s[k] }}{% endfor %}",
+        "{% set ns = namespace(items=[]) %}{% macro m(keys) %}{% endmacro %}{{ m(keys=x.keys()) }}{{ x.items() }}",
+        "{% if a %}{% generation %}{% if b %}x{% endif %}{% endif %}{% endgeneration %}",
+    ],
+)
+def test_what_only_looks_alike_is_no_error(template: str) -> None:
+    assert [finding for finding in check_template(template.encode()) if finding.rule != "LF6020"] == []
