@@ -10,7 +10,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llamafile_format.errors import LimitExceeded, UsageError
