@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from llamafile_format.engines.implied import implied_launcher
 from spec.vectors.generate import Maker, vector
+from spec.vectors.generate.contents import ONNX
 from spec.vectors.generate.forge import Part, Spec, container, gguf, parts, weights
 
 FOLDER = "runtimes/tiny/1.0/"
@@ -91,12 +92,12 @@ def type_unknown() -> bytes:
 
 @built(
     "weights-of-another-format",
-    rules="LF3303 LF9003",
+    rules="LF3303 LF5086",
     valid="undetermined",
     comment="The model that starts is no GGUF; there is no reader for it either.",
 )
 def weights_of_another_format() -> bytes:
-    other = Part("tiny.onnx", b"\x08\x07", "weights", "application/x-onnx", 32)
+    other = Part("tiny.onnx", ONNX, "weights", "application/x-onnx", 32)
     return container(Spec(parts(other, pin(), build()), labels={"default": "tiny.onnx"}))
 
 
