@@ -238,7 +238,7 @@ def page_exchanged() -> bytes:
     return with_companions(*companions(page=PAGE.upper()))
 
 
-@built("page-exchanged-as-document", rules="LF3320", layer="content", comment="The same, under another role.")
+@built("page-exchanged-as-document", rules="LF3035 LF3320", layer="content", comment="The same, under another role.")
 def page_exchanged_as_document() -> bytes:
     return with_companions(*companions(page=PAGE.upper(), role="document"))
 
@@ -267,7 +267,7 @@ def page_without_build() -> bytes:
 
 @built(
     "pin-changed",
-    rules="LF3305 LF3324",
+    rules="LF3305 LF3315 LF3324",
     layer="content",
     comment="A pin under the name of a published one: its page would be whatever it says.",
 )
