@@ -15,6 +15,7 @@ from llamafile_format.changing.history import Change, kept_signatures, removed_b
 from llamafile_format.changing.migrate_arguments import (
     ARGUMENTS,
     change_of,
+    engine_dialect,
     engine_digest,
     model_named_by,
     new_arguments,
@@ -45,10 +46,12 @@ from llamafile_format.packing import (
     prefix_content_of,
     prefix_of,
     readme_text,
+    refuse_arguments,
     require_model,
     without_second_digest,
 )
 from llamafile_format.packing import asset_of as asset_digests
+from llamafile_format.prefix.arguments import Dialect
 from llamafile_format.zip.engine_archive import engine_records
 from llamafile_format.zip.entry import Entry
 from llamafile_format.zip.names import collisions, is_reserved
@@ -94,8 +97,9 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     _include(contents, order, changes)
     _runtimes(contents, order, changes, notes)
     if not any((include.member or include.path.name) == ARGUMENTS for include in order.include):
-        arguments = new_arguments(carried, engine, order.args, renamed, contents)
-        _replace(contents, arguments, "arguments", changes, migrated=order.args is None and not renamed)
+        arguments = new_arguments(carried, engine, order, renamed, contents)
+        migrated = order.args is None and not renamed and not order.drop_args
+        _replace(contents, arguments, "arguments", changes, migrated=migrated)
     labels = _labels(carried, order, contents, renamed, changes)
     _readme(contents, carried, labels, engine, changes)
     if not engine.source.size and not any(content.role == "weights" for content in contents.values()):
@@ -106,6 +110,9 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
         for content in kept_signatures(carried):
             contents[content.path] = content
     _check_collisions(contents)
+    included = any((include.member or include.path.name) == ARGUMENTS for include in order.include)
+    dialect = engine_dialect(engine) if ARGUMENTS in contents else Dialect.NATIVE
+    refuse_arguments(list(contents.values()), dialect, written=included or order.args is not None)
     if profile == "default":
         contents = {path: _default_profile(content) for path, content in contents.items()}
     prefix = _prefix(engine, list(contents.values()), labels, anew=bool(changes))
@@ -130,6 +137,10 @@ def _check_order(order: Order, there: set[str]) -> None:
     named = [*set(order.remove), *order.rename, *order.rename.values(), *included]
     if order.args is not None:
         named.append(ARGUMENTS)
+    if order.drop_args and (
+        order.args is not None or ARGUMENTS in {*order.remove, *included} or ARGUMENTS not in there
+    ):
+        raise UsageError("there are no arguments to take options out of", hint="--drop-args changes those of the file")
     for path, count in Counter(named).items():
         if count > 1:  # done twice, such an order would not lead where it led the first time
             raise UsageError(

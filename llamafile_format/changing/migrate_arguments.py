@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from llamafile_format.changing.history import changes_of
-from llamafile_format.packing import Args, Carried, CarriedEngine, Content, arguments_content, text_content
+from llamafile_format.changing.order import Order
+from llamafile_format.packing import Carried, CarriedEngine, Content, arguments_content, drop_options, text_content
 from llamafile_format.prefix.arguments import (
     BUNDLE,
     MAX_SIZE,
@@ -32,23 +33,25 @@ _MODEL = ("-m", "--model")
 def new_arguments(
     carried: Carried,
     engine: CarriedEngine,
-    args: Args | None,
+    order: Order,
     renamed: Mapping[str, str],
     contents: Mapping[str, Content],
 ) -> Content | None:
     """The arguments member to write in place of the one in ``contents``; None if that one stays as it is."""
     names = [content.path for content in contents.values()]
-    if args is not None:
-        return arguments_content(args, engine.source, names)
-    old = contents.get(ARGUMENTS)
-    if old is None or old.role != "arguments" or (engine is carried.engine and not renamed):
+    if order.args is not None:
+        return arguments_content(order.args, engine.source, names)
+    old, dropped = contents.get(ARGUMENTS), order.drop_args
+    if old is None or old.role != "arguments" or (engine is carried.engine and not renamed and not dropped):
         return None
     before, after = engine_dialect(carried.engine), engine_dialect(engine)
     data = _bytes(old)
+    if dropped:
+        data = drop_options(data, before, dropped)
     if renamed:
         data = rename_models(data, before, renamed)
     if before is not after:
-        again = None if renamed else _before(carried.labels.history, data, engine)
+        again = None if renamed or dropped else _before(carried.labels.history, data, engine)
         data = again if again is not None else migrate(data, before, after, member_names=names)
     return text_content(ARGUMENTS, "arguments", data)
 

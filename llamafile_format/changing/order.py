@@ -16,6 +16,7 @@ class Order:
     runtime: str | None = None
     flavour: str | None = None
     args: Args | None = None
+    drop_args: tuple[str, ...] = ()
     include: tuple[Include, ...] = ()
     remove: tuple[str, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)

@@ -79,6 +79,7 @@ def repack(
     runtime: str | None = None,
     flavour: str | None = None,
     args: Args | None = None,
+    drop_args: Sequence[str] = (),
     include: Sequence[Include] = (),
     remove: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
@@ -98,7 +99,8 @@ def repack(
     """Write ``what``, a container or a legacy llamafile, anew as ``out``, or change the file itself with ``in_place``.
 
     ``prefix`` is the path of an engine, ``launcher``, ``none``, or None to keep the one there is. ``runtime`` takes the
-    place of all builds of the same engine, ``none`` takes out all builds. ``rename`` maps old member names to new ones.
+    place of all builds of the same engine, ``none`` takes out all builds. ``drop_args`` are options to take out of the
+    default arguments. ``rename`` maps old member names to new ones.
     ``to`` is ``1.0`` or ``legacy``. ``engine_only`` allows to take out the last model. ``force`` replaces an existing
     ``out``, allows to change a signed file in place, and overrides what ``verify`` would call not valid. Other options
     are those of ``pack``; None keeps what the file says.
@@ -112,6 +114,7 @@ def repack(
         runtime=runtime,
         flavour=flavour,
         args=args,
+        drop_args=tuple(drop_args),
         include=tuple(include),
         remove=tuple(remove),
         rename=dict(rename or {}),

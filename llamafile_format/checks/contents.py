@@ -10,6 +10,7 @@ from llamafile_format.checks.subject import Subject
 from llamafile_format.checks.weights_member import QUICK_HEADER, check_weights_member, why_weights
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
+from llamafile_format.manifest.model import ARGUMENTS_PATH
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.source import Window
 from llamafile_format.zip.records import STORED
@@ -44,7 +45,7 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
         yield from _weights(container, member, why, deep)
         if member.role == "template" or Use.TEMPLATE in used:
             yield from _template(container, member)
-        elif member.role == "arguments":
+        elif member.role == "arguments" or member.path == ARGUMENTS_PATH:
             yield from _arguments(container, member, deep)
         elif member.role == "behaviour":
             yield from _behaviour(container, member)
@@ -53,6 +54,10 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
 
     yield from check_members_together(container, budget=None if deep else QUICK_HEADER)
     manifest = container.manifest
+    if manifest is not None:
+        from llamafile_format.checks.loose_pages import check_loose_pages
+
+        yield from check_loose_pages(manifest)
     if manifest is not None and (manifest.prefix.kind == "launcher" or manifest.with_role("runtime")):
         from llamafile_format.checks.runtimes import check_runtimes
 
@@ -105,7 +110,7 @@ def _template(container: Container, member: MemberFacts) -> Iterator[Finding]:
 
 def _arguments(container: Container, member: MemberFacts, deep: bool) -> Iterator[Finding]:
     from llamafile_format.checks.arguments import check_arguments
-    from llamafile_format.prefix.arguments import dialect_of
+    from llamafile_format.checks.what_will_run import describe, engines_of
 
     if member.size > MAX_TEXT:
         yield _unchecked(member, f"it has {member.size} bytes, more than {MAX_TEXT}")
@@ -114,10 +119,26 @@ def _arguments(container: Container, member: MemberFacts, deep: bool) -> Iterato
     if isinstance(text, Finding):
         yield text
         return
-    names = [other.path for other in container.members]
-    engine = container.engine if container.engine_size and deep else None  # its version stands in the prefix body
-    dialect = dialect_of(engine, container.prefix.kind)
-    yield from check_arguments(text, dialect, member_names=names, base_offset=member.offset, member=member.path)
+
+    def read(path: str) -> tuple[int, bytes] | None:
+        """The place and text of another member."""
+        opened = next((other for other in container.members if other.path == path), None)
+        if opened is None or opened.offset < 0 or opened.size > MAX_TEXT:
+            return None
+        data = _read(container, opened)
+        return None if isinstance(data, Finding) else (opened.offset, data)
+
+    archive = describe(container, scan=deep)  # the version of a classic engine stands in the prefix body
+    yield from check_arguments(
+        text,
+        archive.dialect,
+        members={entry.path: entry.role for entry in archive.entries},
+        engines=engines_of(archive.entries),
+        read=read,
+        classic=container.manifest is None,
+        base_offset=member.offset,
+        member=member.path,
+    )
 
 
 def _behaviour(container: Container, member: MemberFacts) -> Iterator[Finding]:

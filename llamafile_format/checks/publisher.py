@@ -86,7 +86,8 @@ def check_publishers(container: Container, policy: Policy | None, seen: Sights, 
             judged = _judge(bundle, policy, seen, member.path)
             findings += _judged_findings(member, judged, policy, matched, recomputed)
             fact = _judged_fact(fact, judged, recomputed)
-            about = frozenset(weights[path] for _, path in matched if path in weights)
+            digests = {each.path: each.sha256 for each in container.members}
+            about = frozenset(digests[path] for _, path in matched)
             vote = vote_of(
                 judged,
                 statement,

@@ -33,6 +33,8 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
             yield Finding("LF3300", Where(member.offset, member.size, member.path), {"path": member.path})
         else:
             builds.setdefault(f"runtimes/{name.engine}/{name.version}/runtime.yaml", []).append((name, member))
+    from llamafile_format.checks.pinned import check_companions
+
     if manifest.prefix.kind == "launcher" and not builds:
         yield Finding("LF3307", Where(0, manifest.prefix.size, field="prefix.kind"))
     if not builds:
@@ -42,7 +44,7 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
         return
     for _, member in (found for members in builds.values() for found in members):
         yield from check_known(member.path, member.sha256, Where(member.offset, member.size, member.path))
-    pins: list[Pin] = []
+    pins: dict[str, Pin] = {}
     unread = False
     for path, members in builds.items():
         pin = _pin(container, manifest, path)
@@ -50,10 +52,11 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
             unread = True
             yield pin
         else:
-            pins.append(pin)
+            pins[path] = pin
             yield from _compare(pin, members)
+    yield from check_companions(container, manifest, pins)
     if pins and not unread:  # an engine that nobody here knows may know what the others do not
-        yield from _fits(container, manifest, pins)
+        yield from _fits(container, manifest, list(pins.values()))
 
 
 def check_known(path: str, sha256: str, where: Where) -> Iterator[Finding]:

@@ -186,13 +186,17 @@ def decide(archive: Described) -> WillRun:
     """The normative function of clause 14.7."""
     builds = builds_of(archive.entries)
     parsed = parse(archive.arguments or b"", archive.dialect)
-    choice = choose_table(archive.dialect, ((build.name.engine, build.name.version) for build in builds))
-    options = read_options(parsed, choice.table)
+    options: tuple[Option, ...] = ()
+    unknown: tuple[str, ...] = ()
+    if parsed.tokens:
+        choice = choose_table(archive.dialect, engines_of(archive.entries))
+        options, unknown = read_options(parsed, choice.table), choice.unknown
     given = _Given(archive, options)
     model = given.last("--model") or _default(archive)
     companions = model is not None and model.why in (Why.DEFAULT, Why.FIRST)
 
     def beside(role: str) -> tuple[Chosen, ...]:
+        """What goes with the default model."""
         """What is taken along without being named: only with a model that was not named either."""
         return _companions(archive, role) if companions else ()
 
@@ -203,7 +207,7 @@ def decide(archive: Described) -> WillRun:
         arguments=Chosen(ARGUMENTS, Why.NAME) if archive.arguments is not None else None,
         parsed=parsed,
         options=options,
-        unknown=choice.unknown,
+        unknown=unknown,
         model=model,
         template=given.last(*_TEMPLATES) or (Chosen(model.member, Why.IN_MODEL) if model else None),
         projector=None if given.switched_off("--mmproj-auto", _NO_PROJECTOR) else projector,
@@ -290,6 +294,11 @@ def builds_of(entries: Sequence[Entry]) -> tuple[Build, ...]:
         served = page if name.flavour is Flavour.NATIVE and page in paths else ""
         found.append(Build(name, entry.offset, first if starts[name.target] is name else Why.BEHIND, served))
     return tuple(found)
+
+
+def engines_of(entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
+    """Name and version of the engines whose builds are in the file."""
+    return tuple(dict.fromkeys((build.name.engine, build.name.version) for build in builds_of(entries)))
 
 
 def choose_build(builds: Sequence[Build], target: str, *, flavour: str = "", runtime: str = "") -> Build | None:

@@ -32,6 +32,7 @@ from llamafile_format.reports import printable
 @click.option("--flavour", type=click.Choice(FLAVOURS), default=None, help="Builds to carry (default: native).")
 @click.option("--args", "args", metavar="TEXT", default=None, help="New default arguments, quoted as in a shell.")
 @click.option("--args-file", metavar="F", default="", help="Read the new default arguments from a file.")
+@click.option("--drop-args", metavar="NAME", multiple=True, help="Take an option out of the arguments; the rest stays.")
 @click.option(
     "--include",
     "includes",
@@ -72,6 +73,7 @@ def command(
     flavour: str | None,
     args: str | None,
     args_file: str,
+    drop_args: tuple[str, ...],
     includes: tuple[str, ...],
     roles: tuple[str, ...],
     data: tuple[str, ...],
@@ -110,6 +112,7 @@ def command(
             runtime=runtime,
             flavour=flavour,
             args=read_args(args, args_file),
+            drop_args=drop_args,
             include=[*with_roles([include_of(text) for text in includes], roles), *map(data_of, data)],
             remove=remove,
             rename=_renames(renames),

@@ -43,6 +43,7 @@ class Asked:
     reading: Reading
     policy: str | None
     keys: tuple[str, ...]
+    accept: tuple[str, ...]
 
 
 class Passing(click.Command):
@@ -75,15 +76,19 @@ def starting(function: Callable[..., int]) -> Callable[..., int]:
         reading: str,
         policy: str | None,
         keys: tuple[str, ...],
+        accept_args: tuple[str, ...],
         **own: Any,
     ) -> int:
         """What click calls; the text of ``--help`` is that of ``function``."""
         wanted = Selection(runtime, flavour or "", target, foreign_build)
-        return function(Asked(file, arguments, wanted, Reading(reading), policy, keys), **own)
+        return function(Asked(file, arguments, wanted, Reading(reading), policy, keys, accept_args), **own)
 
     for decorate in (
         click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS]", type=click.UNPROCESSED),
         trusting,
+        click.option(
+            "--accept-args", metavar="NAME", multiple=True, help="Let a classic engine's arguments set this option."
+        ),
         verifying,
         foreign_build,
         click.option("--target", metavar="TARGET", default="", help="Build for another system, such as linux-x86_64."),
@@ -102,7 +107,7 @@ def begin(asked: Asked, *arguments: str) -> int:
     """
     policy = chosen_policy(asked.policy, asked.keys)
     with progress("verifying") as callback:
-        demand = Demand(asked.reading, policy, callback)
+        demand = Demand(asked.reading, policy, callback, asked.accept)
         ready = prepare(asked.file, (*arguments, *asked.arguments), asked.wanted, demand)
     for note in ready.notes:
         click.echo(f"note: {printable(note)}", err=True)

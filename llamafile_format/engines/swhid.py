@@ -19,6 +19,13 @@ def of_content(path: Path) -> str:
     return f"swh:1:cnt:{_blob(path).hex()}"
 
 
+def of_bytes(data: bytes) -> str:
+    """``swh:1:cnt:`` of ``data``."""
+    digest = _object("blob", len(data))
+    digest.update(data)
+    return f"swh:1:cnt:{digest.hexdigest()}"
+
+
 def of_folder(path: Path, leave_out: frozenset[str] = frozenset()) -> str:
     """``swh:1:dir:`` of a folder with everything in it: names, bytes, links, and which files are programs.
 

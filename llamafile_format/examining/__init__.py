@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from llamafile_format.examining.inspect import inspect
     from llamafile_format.examining.inspection import (
         ArgumentsView,
+        BuildView,
+        ChosenView,
         Inspection,
         KeyRow,
         LicenceView,
@@ -40,6 +42,8 @@ open_door(
         "inspect": ("inspect",),
         "inspection": (
             "ArgumentsView",
+            "BuildView",
+            "ChosenView",
             "Inspection",
             "KeyRow",
             "LicenceView",

@@ -10,16 +10,19 @@ version. Weights themselves are never read. Bad bytes never raise; they are find
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from llamafile_format.checks.canonical import signature_entries
 from llamafile_format.checks.verdict import Level, Report
+from llamafile_format.checks.what_will_run import Chosen, Use, WillRun, what_will_run
 from llamafile_format.container import CUT_OFF, Container, Kind, MemberFacts, Openable
 from llamafile_format.engines.members import is_of_runtime
-from llamafile_format.errors import FormatError, NotALlamafile, SourceError
+from llamafile_format.errors import NotALlamafile, SourceError
 from llamafile_format.examining.inspect_model import RowBudget, bare_model, member_model, template_member
 from llamafile_format.examining.inspection import (
     ArgumentsView,
+    BuildView,
+    ChosenView,
     EngineView,
     ExecutableView,
     FileIdentity,
@@ -30,10 +33,11 @@ from llamafile_format.examining.inspection import (
     PrefixView,
     RecordView,
     StatementsView,
+    WillRunView,
     default_model,
 )
 from llamafile_format.examining.verify import examine
-from llamafile_format.manifest.model import MANIFEST_PATH
+from llamafile_format.manifest.model import ARGUMENTS_PATH, MANIFEST_PATH
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.prefix.impostors import PROGRAMS, Impostor
 from llamafile_format.source import ByteSource, open_source
@@ -96,10 +100,13 @@ def _bare(source: ByteSource, impostor: Impostor | None, budget: RowBudget) -> I
 def _inspect(container: Container, budget: RowBudget) -> Inspection:
     report = examine(container, level=Level.QUICK)
     members = container.members
-    gguf_members = [member for member in members if _holds_gguf(container, member)]
+    will = what_will_run(container)
+    loaded = {path for path, use in will.uses if use in (Use.MODEL, Use.PROJECTOR, Use.ADAPTER, Use.DRAFT)}
+    gguf_members = [member for member in members if _holds_gguf(container, member, loaded)]
     models = tuple(member_model(container, member, report, budget) for member in gguf_members[:MAX_MODELS])
     manifest = container.manifest
-    model = default_model(models, manifest.default if manifest else "")
+    model = default_model(models, will.model.member if will.model else "")
+    size = next((member.size for member in members if member.path == ARGUMENTS_PATH), 0)
     return Inspection(
         file=_identity(container),
         report=report,
@@ -117,10 +124,11 @@ def _inspect(container: Container, budget: RowBudget) -> Inspection:
             model,
             tuple(member.path for member in members if member.role == "license" and not is_of_runtime(member.path)),
         ),
-        arguments=tuple(_arguments(container, member) for member in members if member.role == "arguments"),
+        arguments=_arguments(will, size),
         statements=_statements(container),
         history=manifest.history if manifest else (),
         map=container.spans,
+        will_run=_will_run(will),
     )
 
 
@@ -129,8 +137,8 @@ def manifest_sha256(container: Container) -> str:
     return hashlib.sha256(container.manifest_bytes).hexdigest() if container.manifest_bytes else ""
 
 
-def _holds_gguf(container: Container, member: MemberFacts) -> bool:
-    if member.role not in MODEL_ROLES and member.role != "tokenizer":
+def _holds_gguf(container: Container, member: MemberFacts, loaded: Set[str]) -> bool:
+    if member.role not in MODEL_ROLES and member.role != "tokenizer" and member.path not in loaded:
         return False
     if member.offset < 0 or member.method != STORED or not 24 <= member.size <= container.size - member.offset:
         return False
@@ -245,19 +253,33 @@ def _boundary(offset: int) -> int:
     return min(offset & -offset, MAX_BOUNDARY)
 
 
-def _arguments(container: Container, member: MemberFacts) -> ArgumentsView:
-    from llamafile_format.prefix.arguments import dialect_of, parse
+def _arguments(will: WillRun, size: int) -> tuple[ArgumentsView, ...]:
+    """The default arguments that count: what a runtime takes for them, whatever the role."""
+    if will.arguments is None:
+        return ()
+    parsed = will.parsed
+    return (ArgumentsView(will.arguments.member, will.dialect.value, parsed.texts, parsed.rest, size),)
 
-    engine = container.engine if container.engine_size else None
-    dialect = dialect_of(engine, container.prefix.kind)
-    data = b""
-    if member.offset >= 0 and member.size <= MAX_TEXT:
-        try:
-            data = container.read(member.path)
-        except FormatError:
-            data = b""
-    parsed = parse(data, dialect)
-    return ArgumentsView(member.path, dialect.value, parsed.texts, parsed.rest, member.size)
+
+def _will_run(will: WillRun) -> WillRunView:
+    def view(chosen: Chosen | None) -> ChosenView | None:
+        """One choice."""
+        return None if chosen is None else ChosenView(chosen.member, chosen.why.value, chosen.text)
+
+    return WillRunView(
+        arguments=view(will.arguments),
+        dialect=will.dialect.value,
+        tokens=will.parsed.texts,
+        rest=will.parsed.rest,
+        model=view(will.model),
+        template=view(will.template),
+        projector=view(will.projector),
+        adapters=tuple(ChosenView(each.member, each.why.value, each.text) for each in will.adapters),
+        draft=view(will.draft),
+        grammar=view(will.grammar),
+        page=view(will.page),
+        builds=tuple(BuildView(each.member, each.why.value, each.starts, each.page) for each in will.builds),
+    )
 
 
 def _statements(container: Container) -> StatementsView:

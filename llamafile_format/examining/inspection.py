@@ -197,6 +197,43 @@ class ArgumentsView(NamedTuple):
     size: int
 
 
+class ChosenView(NamedTuple):
+    """Something that will be used: ``member`` is empty if it is no member, ``why`` a word of clause 14.7.2.
+
+    ``text`` is what the arguments say of it.
+    """
+
+    member: str
+    why: str
+    text: str
+
+
+class BuildView(NamedTuple):
+    """A build in the order of the launcher; ``starts`` if it is the one for its target. ``page`` is what it serves."""
+
+    member: str
+    why: str
+    starts: bool
+    page: str
+
+
+class WillRunView(NamedTuple):
+    """What the file will run (clause 14.7): the one answer that runtimes, checks and this screen share."""
+
+    arguments: ChosenView | None
+    dialect: str
+    tokens: tuple[str, ...]
+    rest: int | None
+    model: ChosenView | None
+    template: ChosenView | None
+    projector: ChosenView | None
+    adapters: tuple[ChosenView, ...]
+    draft: ChosenView | None
+    grammar: ChosenView | None
+    page: ChosenView | None
+    builds: tuple[BuildView, ...]
+
+
 class RecordView(NamedTuple):
     """A signature record, unchecked: ``kind`` is oms, sig, att, cnt, tsr, vm, or empty for none of these.
 
@@ -242,11 +279,13 @@ class Inspection(NamedTuple):
     statements: StatementsView
     history: tuple[Mapping[str, Any], ...]
     map: tuple[Span, ...]
+    will_run: WillRunView | None = None
 
     @property
     def model(self) -> ModelView | None:
         """The model that starts, or the first one that there is."""
-        return default_model(self.models, self.file.default)
+        starts = self.will_run.model if self.will_run is not None else None
+        return default_model(self.models, starts.member if starts is not None else self.file.default)
 
     def to_json(self) -> dict[str, Any]:
         """The facts as a JSON object (without ``$schema`` and ``tool``, which name the program that printed it)."""

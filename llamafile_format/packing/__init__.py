@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         prefix_of,
     )
     from llamafile_format.packing.readme import readme_text
+    from llamafile_format.packing.refuse_arguments import drop_options, refuse_arguments
     from llamafile_format.packing.runtime_members import (
         DEFAULT_RUNTIME,
         FLAVOURS,
@@ -87,6 +88,7 @@ open_door(
             "prefix_of",
         ),
         "readme": ("readme_text",),
+        "refuse_arguments": ("drop_options", "refuse_arguments"),
         "runtime_members": (
             "DEFAULT_RUNTIME",
             "FLAVOURS",

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llamafile_format.errors import UsageError
 from llamafile_format.findings import Finding
@@ -33,6 +33,7 @@ from llamafile_format.packing.inputs import (
 )
 from llamafile_format.packing.judging import Judgement, with_forced
 from llamafile_format.packing.readme import readme_text
+from llamafile_format.packing.refuse_arguments import refuse_arguments
 from llamafile_format.packing.runtime_members import (
     DEFAULT_RUNTIME,
     LAUNCHER,
@@ -46,6 +47,9 @@ from llamafile_format.packing.telling import license_notes, weight_notes
 from llamafile_format.packing.windows import Companion
 from llamafile_format.progress import Progress, counted
 from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
+
+if TYPE_CHECKING:
+    from llamafile_format.prefix.arguments import Dialect
 
 Args = str | Sequence[str]
 """Default arguments: one text in the quoted grammar of clause 3.8, or a list of tokens."""
@@ -157,6 +161,7 @@ def pack(
         prefix_content = launcher_prefix(contents, labels.default)
     else:
         prefix_content = prefix_content_of(engine, contents, archive=labels.profile == "archive")
+    refuse_arguments(contents, dialect_of_engine(engine), written=True)
     windows = Companion(target, contents) if order.prefix == LAUNCHER else None
     if windows:
         windows.check(prefix_content, contents, force=force)
@@ -349,13 +354,20 @@ def _readme(order: _Order, engine: ByteSource) -> bytes:
     return readme_text(order.labels.name, engine=bool(engine.size), launcher=order.prefix == LAUNCHER)
 
 
-def arguments_content(args: Args, engine: ByteSource, names: Sequence[str]) -> Content:
-    """The ``.args`` member in the dialect of the engine (clause 3.8)."""
-    from llamafile_format.prefix.arguments import REST, Dialect, dialect_of, encode, parse, with_bundled_names
-    from llamafile_format.prefix.arguments_token import literal
+def dialect_of_engine(engine: ByteSource) -> Dialect:
+    """How ``engine`` reads arguments; without one, the native way. Scans its bytes for the version."""
+    from llamafile_format.prefix.arguments import Dialect, dialect_of
     from llamafile_format.prefix.engine import identify_engine
 
-    dialect = dialect_of(identify_engine(engine, 0, engine.size)) if engine.size else Dialect.NATIVE
+    return dialect_of(identify_engine(engine, 0, engine.size)) if engine.size else Dialect.NATIVE
+
+
+def arguments_content(args: Args, engine: ByteSource, names: Sequence[str]) -> Content:
+    """The ``.args`` member in the dialect of the engine (clause 3.8)."""
+    from llamafile_format.prefix.arguments import REST, Dialect, encode, parse, with_bundled_names
+    from llamafile_format.prefix.arguments_token import literal
+
+    dialect = dialect_of_engine(engine)
     if isinstance(args, str):
         parsed = parse(args.encode("utf-8"), Dialect.NATIVE)
         tokens, rest = list(parsed.tokens), parsed.rest

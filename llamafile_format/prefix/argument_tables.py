@@ -141,13 +141,12 @@ def _both(one: Row, other: Row) -> Row | None:
     if one.kind != other.kind:
         return replace(one, allowed=False, kind="mode")
     if one.kind in _RANGES:
-        return replace(one, low=max(_int(one.low), _int(other.low)), high=min(_int(one.high), _int(other.high)))
+        return replace(one, low=max(one.low, other.low, key=_number), high=min(one.high, other.high, key=_number))
     if one.kind in _LISTS:
         words = [word for word in str(one.low).split() if word in str(other.low).split()]
         return replace(one, low=" ".join(words))
     return one
 
 
-def _int(bound: int | str | None) -> int:
-    assert isinstance(bound, int)
-    return bound
+def _number(bound: int | str | None) -> float:
+    return float(str(bound))

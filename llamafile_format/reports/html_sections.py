@@ -228,6 +228,8 @@ def running(inspection: Inspection) -> Markup:
         ("Runs on", "; ".join(words.systems(prefix))),
         ("Engine's own files", f"{prefix.assets:,}" if prefix.assets else ""),
     ]
+    if inspection.will_run is not None:
+        rows.append(("Will run", "; ".join(words.will_run_text(inspection))))
     for arguments in inspection.arguments:
         text = mono(" ".join(words.arguments_text(arguments)) or "(empty)")
         rows.append(

@@ -74,6 +74,7 @@ def _lines(inspection: Inspection, glyphs: Glyphs, members_shown: int) -> list[L
         if claims := words.claims_text(inspection):
             lines += _row("", [(claims, "dim")])
         lines += _arguments(inspection)
+        lines += _block("will run", words.will_run_text(inspection), lines=3)
     return lines
 
 

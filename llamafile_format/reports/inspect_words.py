@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from llamafile_format.examining import (
     ArgumentsView,
+    BuildView,
+    ChosenView,
     Inspection,
     LicenceView,
     ModelView,
@@ -258,6 +260,46 @@ def memory_formula(model: ModelView) -> list[str]:
         f"+ context x {size_text(a_token)} KV cache (F16)",
         f"+ scratch {size_text(memory.scratch)} (512 tokens a batch)",
     ]
+
+
+_WHY = {
+    "default": "the default",
+    "first": "the first",
+    "companion": "with the model",
+    "option": "named in .args",
+    "inline": "in .args itself",
+    "name": "found by name",
+}
+
+
+def will_run_text(inspection: Inspection) -> list[str]:
+    """What the file will run, in words: one text for each thing and why it is this one (clause 14.7)."""
+    will = inspection.will_run
+    if will is None:
+        return []
+    parts = [f"model {_chosen(will.model)}"] if will.model else ["no model"]
+    if will.template is not None and will.template.why != "in-model":
+        parts.append(f"template {_chosen(will.template)}")
+    parts += [f"projector {_chosen(will.projector)}"] if will.projector else []
+    parts += [f"adapter {_chosen(adapter)}" for adapter in will.adapters]
+    parts += [f"draft {_chosen(will.draft)}"] if will.draft else []
+    parts += [f"grammar {_chosen(will.grammar)}"] if will.grammar else []
+    starts = [build for build in will.builds if build.starts]
+    kinds = dict.fromkeys("/".join(build.member.split("/")[1:4]) for build in starts)
+    parts += [f"{printable(kind)} on {plural(_targets(starts, kind), 'system')}" for kind in kinds]
+    parts += ["its page" if starts else "a page"] if will.page else []
+    return parts
+
+
+def _targets(starts: Sequence[BuildView], kind: str) -> int:
+    return sum(build.member.startswith(f"runtimes/{kind}/") for build in starts)
+
+
+def _chosen(chosen: ChosenView) -> str:
+    if chosen.why == "outside":
+        return f"{printable(chosen.text)} (named in .args, not in this file)"
+    name = f"{printable(chosen.member)} " if chosen.member else ""
+    return f"{name}({_WHY.get(chosen.why, chosen.why)})"
 
 
 def arguments_text(arguments: ArgumentsView) -> list[str]:

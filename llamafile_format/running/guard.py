@@ -39,11 +39,15 @@ class Reading(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What is asked of a file before it is started. ``progress`` is called with (bytes done, bytes in all)."""
+    """What is asked of a file before it is started. ``progress`` is called with (bytes done, bytes in all).
+
+    ``accept`` are the options that the arguments of a classic engine may set (clause 14.3.11).
+    """
 
     reading: Reading = Reading.FULL
     policy: Policy | None = None
     progress: Progress | None = None
+    accept: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.policy is not None and self.reading is Reading.QUICK:

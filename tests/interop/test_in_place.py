@@ -132,7 +132,7 @@ def test_memory_does_not_hold_the_weights(tmp_path: Path) -> None:
     write_noise(model, layers=8)
     size = model.stat().st_size
     assert size > 56 * MIB
-    packed = pack(tmp_path / "noise.llamafile", model, args=("-c", "128", "-np", "1", "-t", "1", "..."))
+    packed = pack(tmp_path / "noise.llamafile", model, args=("-c", "128", "-np", "1", "..."))
     run(packed, "--version")  # unpacks the program, which would count as read
     with served(packed) as server:
         offset, _ = _members(packed)["noise.gguf"]

@@ -16,7 +16,7 @@ from tests.repack_samples import engine, gguf, legacy, sound, write
 pytestmark = pytest.mark.usefixtures("tiny_runtimes")
 
 OLD = engine("old", 70_000, [("help.txt", b"help " * 99)], "0.8.0")
-MEMBERS = [("model.gguf", gguf("m")), (".args", b"-m\nmodel.gguf\n-p\nit's # $mine\n...\n"), ("LICENSE", b"CC0")]
+MEMBERS = [("model.gguf", gguf("m")), (".args", b"-m\nmodel.gguf\n-r\nit's # $mine\n...\n"), ("LICENSE", b"CC0")]
 
 
 @st.composite
@@ -85,11 +85,13 @@ def _in(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
         write(folder / path, data)
     write(folder / "legacy", legacy(OLD, MEMBERS))
     started = order.get("runtime") is None and "flavour" not in order and len(order) % 2
+    written = folder / "packed.args"
+    write(written, MEMBERS[1][1].replace(b"model.gguf", b"/zip/model.gguf") if started else MEMBERS[1][1])
     lf.pack(
         [folder / "model.gguf", folder / "LICENSE"],
         folder / "container",
         prefix="launcher" if started else folder / "old",
-        include=[lf.Include(folder / ".args")],
+        include=[lf.Include(written, ".args")],
     )
     order = dict(order)
     if order.get("prefix", "none") not in ("none", "launcher"):

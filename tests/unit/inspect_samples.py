@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import llamafile_format
 from spec.vectors.generate.forge import place
@@ -67,18 +69,21 @@ def container(folder: Path, *, evil: str = "", name: str = "", prefix: str = "no
     licence.write_bytes(b"CC0-1.0\n")
     card.write_bytes(b"# Card\n")
     out = folder / (name or "museum.llamafile")
-    llamafile_format.pack(
-        [model, licence, card],
-        out,
-        prefix=prefix,
-        args=["-m", "/zip/museum.gguf", "it's" + evil.replace("\x00", "")],
-        name="Museum labels" + evil,
-        license="CC0-1.0" + evil,
-        source="https://example.org/" + evil,
-        created="2026-11-20T00:00:00Z",
-        align=32,
-        force=True,
-    )
+    hostile = mock.patch("llamafile_format.packing.pack.refuse_arguments") if evil else nullcontext()
+    words = ["it's" + evil.replace("\x00", "")] if evil else ["-r", "it's"]
+    with hostile:  # what no writer writes must be shown all the same
+        llamafile_format.pack(
+            [model, licence, card],
+            out,
+            prefix=prefix,
+            args=["-m", "/zip/museum.gguf", *words],
+            name="Museum labels" + evil,
+            license="CC0-1.0" + evil,
+            source="https://example.org/" + evil,
+            created="2026-11-20T00:00:00Z",
+            align=32,
+            force=True,
+        )
     return out
 
 

@@ -181,8 +181,9 @@ def test_the_other_half_must_be_about_the_same_weights() -> None:
     lab = replace(signer("lab", ALICE, half, roles="publisher"), halves=frozenset({ALICE.key_id}))
     policy, weights = Policy("p", (lab,)), {"a.gguf": "aa", "b.gguf": "bb"}
     classical = vote(lab, ALICE, about=frozenset({"aa", "bb"}))
-    card = vote(lab, half, about=frozenset())
+    card = vote(lab, half, about=frozenset({"cc"}))
     assert count([classical, card], policy, at=NOW, weights=weights).votes == ()
+    assert count([vote(lab, ALICE, about=frozenset({"dd"})), card], policy, at=NOW).votes == (card,)  # no weights here
     both = [classical, vote(lab, half, about=frozenset({"aa", "bb"}))]
     assert count(both, policy, at=NOW, weights=weights).votes == tuple(both)
     file = vote(lab, half)  # the other half signed the whole file

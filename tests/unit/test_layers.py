@@ -109,6 +109,14 @@ def test_there_is_no_circle() -> None:
         pytest.fail(f"modules that import one another: {' <- '.join(error.args[1])}")
 
 
+def test_rooms_take_nothing_from_the_entrance_but_the_version() -> None:
+    """What the package exports comes from all rooms: whoever imports it from there would import upwards unseen."""
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if module not in ENTRANCES and isinstance(node, ast.ImportFrom) and node.module == NAME:
+                assert {alias.name for alias in node.names} - set(TREES) <= {"__version__"}, module
+
+
 def test_imports_are_seen_wherever_they_stand() -> None:
     """At the top, in a function, under TYPE_CHECKING, through a door: what the tests above see."""
     edges = {(each.importer, each.module) for each in IMPORTS}
@@ -163,6 +171,19 @@ def test_a_module_does_not_hide_what_its_room_exports() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = import_module(f"{NAME}.examining").nothing
+
+
+@pytest.mark.parametrize("starter", ["engines.launch", "engines.build", "running.run", "signing.keys.external"])
+def test_a_look_at_a_file_cannot_start_a_program(starter: str) -> None:
+    """Nothing that examining imports, directly or through others, wherever it stands, starts one (SECURITY.md)."""
+    reached, ahead = set(), [module for module in MODULES if module.split(".")[0] in {"examining", "checks"}]
+    while ahead:
+        module = ahead.pop()
+        if module not in reached:
+            reached.add(module)
+            ahead += [each.module for each in IMPORTS if each.importer == module and each.module not in ENTRANCES]
+    assert starter in MODULES
+    assert starter not in reached
 
 
 def test_only_the_command_line_prints() -> None:

@@ -9,7 +9,7 @@ from llamafile_format.plain_yaml import read_plain
 from tests.conftest import ROOT
 
 FILES = sorted((ROOT / "spec").rglob("*.yaml"))
-FAST = {"rules.yaml", "tensor-types.yaml", "gguf-file-types.yaml"}
+FAST = {"arguments.yaml", "rules.yaml", "tensor-types.yaml", "gguf-file-types.yaml"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -59,10 +59,10 @@ def test_prefix_is_replaced_and_weights_stay(sample: Path, tmp_path: Path) -> No
 
 
 def test_arguments_move_to_the_new_dialect_and_back(sample: Path, tmp_path: Path) -> None:
-    lf.repack(sample, tmp_path / "b", args=["-m", "model.gguf", "-p", "it's a $test"], prefix=tmp_path / "new")
-    assert contents(tmp_path / "b")[".args"] == b"-m\nmodel.gguf\n-p\n'it'\\''s a $test'\n...\n"
+    lf.repack(sample, tmp_path / "b", args=["-m", "model.gguf", "-r", "it's a $test"], prefix=tmp_path / "new")
+    assert contents(tmp_path / "b")[".args"] == b"-m\nmodel.gguf\n-r\n'it'\\''s a $test'\n...\n"
     lf.repack(tmp_path / "b", tmp_path / "c", prefix=tmp_path / "old")
-    assert contents(tmp_path / "c")[".args"] == b"-m\nmodel.gguf\n-p\nit's a $test\n...\n"
+    assert contents(tmp_path / "c")[".args"] == b"-m\nmodel.gguf\n-r\nit's a $test\n...\n"
     lf.repack(tmp_path / "c", tmp_path / "d", prefix=tmp_path / "new")
     assert contents(tmp_path / "d")[".args"] == contents(tmp_path / "b")[".args"]
 

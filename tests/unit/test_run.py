@@ -187,7 +187,12 @@ def test_nothing_inside_is_taken_from_the_store(folder: Path, run_cli: CliRunner
 def test_a_legacy_llamafile_is_started_on_the_model_that_it_names(folder: Path, run_cli: CliRunner) -> None:
     members = [("a.gguf", gguf("a")), ("b.gguf", gguf("b")), (".args", b"-m\nb.gguf\n--nobrowser\n...\n")]
     old = write(folder / "old.llamafile", legacy(engine("old", 70_000, version="0.8.0"), members))
-    shown = run_cli("run", old)
+    refused = run_cli("run", old)
+    assert refused.returncode == 1
+    assert "--nobrowser" in refused.stderr
+    assert "--accept-args" in refused.stderr
+    assert refused.stdout == ""
+    shown = run_cli("run", old, "--accept-args", "--nobrowser")
     offset, size = place_of(old, "b.gguf")
     assert handed(shown.stdout) == [
         f"flavour=native container=DESCRIPTOR offset={offset} size={size}",

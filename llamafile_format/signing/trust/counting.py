@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 _NAMED = 3  # weights told in one line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Vote:
     """A signature at ``path`` that holds under ``public``, by ``signer``.
 
     ``names`` are the principals of its certificate. ``level`` says how well its time is proven; ``made`` is when it was
     made, by its signer's word or Sigstore's, None if neither says. ``cosigners`` are the key ids that it declares.
-    ``about`` are the digests of the weights that it vouches for, None if it vouches for the whole file.
+    ``about`` are the digests of the members that it vouches for, None if it vouches for the whole file.
     """
 
     path: str
@@ -130,8 +130,9 @@ def count(votes: Iterable[Vote], policy: Policy, *, at: datetime, weights: Mappi
         else:
             findings.append(finding)
             refused[vote.path] = "it is dated less well than the policy asks"
-    lone = [vote for vote in standing if _lacks_post_quantum(vote, standing, policy, hands)]
-    findings += [Finding("LF8106", args={"signer": signer}) for signer in dict.fromkeys(v.signer.id for v in lone)]
+    lone = _lone(standing, policy, hands)
+    alone = dict.fromkeys(vote.signer.id for vote in standing if vote in lone)
+    findings += [Finding("LF8106", args={"signer": signer}) for signer in alone]
     refused |= {vote.path: f"{vote.signer.id} has not signed with a post-quantum key" for vote in lone}
     standing = [vote for vote in standing if vote not in lone]
     partial = _of_some_weights(standing, weights or {})
@@ -151,33 +152,35 @@ def _too_weak(vote: Vote, policy: Policy, at: datetime) -> Finding | None:
     return None
 
 
-def _lacks_post_quantum(vote: Vote, standing: Sequence[Vote], policy: Policy, hands: Hands) -> bool:
-    """True if ``vote`` needs a post-quantum half and has none of the same hand about at least the same.
-
-    It is due by the policy, by the signer's own word, or because the key is half of a pair in the policy, by whomever
-    it is presented: whoever forges the classical half declares nothing.
-    """
-    if policy.post_quantum is PostQuantum.NEVER or vote.public.algorithm.post_quantum:
-        return False
-    hand = hands.of(vote.marks[0])
-    same = [other for other in standing if hands.of(other.marks[0]) == hand]
-    own = [other for other in same if other.public.algorithm.post_quantum]
-    declared = frozenset[str]().union(*(other.cosigners for other in same))
-    known = [key for signer in policy.signers for key in signer.keys if key.algorithm.post_quantum]
-    mine = {key.key_id for key in known if hands.of(key_mark(key.key_id)) == hand}
+def _lone(standing: Sequence[Vote], policy: Policy, hands: Hands) -> set[Vote]:
+    """Those of ``standing`` that need a post-quantum half and have none of the same hand about at least the same."""
+    if policy.post_quantum is PostQuantum.NEVER:
+        return set()
+    by_hand: dict[str, list[Vote]] = {}
+    for vote in standing:
+        by_hand.setdefault(hands.of(vote.marks[0]), []).append(vote)
     halves = frozenset[str]().union(*(signer.halves for signer in policy.signers))
-    due = policy.post_quantum is PostQuantum.ALWAYS or vote.public.key_id in halves or bool(mine & declared)
-    return due and not _covered(vote, own)
+    known = [key for signer in policy.signers for key in signer.keys if key.algorithm.post_quantum]
+    lone: set[Vote] = set()
+    for hand, same in by_hand.items():
+        own = [vote for vote in same if vote.public.algorithm.post_quantum]
+        mine = {key.key_id for key in known if hands.of(key_mark(key.key_id)) == hand}
+        # Due by the policy, by the hand's own word, or because the key is half of a pair in the policy, by whomever it
+        # is presented: whoever forges the classical half declares nothing.
+        always = policy.post_quantum is PostQuantum.ALWAYS or any(mine & vote.cosigners for vote in same)
+        due = [vote for vote in same if vote not in own and (always or vote.public.key_id in halves)]
+        lone |= {vote for vote in due if not _covered(vote, own)}
+    return lone
 
 
 def _covered(vote: Vote, halves: Sequence[Vote]) -> bool:
     """True if ``halves`` speak about everything that ``vote`` speaks about."""
     if any(half.about is None for half in halves):
         return True
-    return bool(halves) and vote.about is not None and vote.about <= _weights_of(halves)
+    return bool(halves) and vote.about is not None and vote.about <= _named_by(halves)
 
 
-def _weights_of(votes: Iterable[Vote]) -> frozenset[str]:
+def _named_by(votes: Iterable[Vote]) -> frozenset[str]:
     return frozenset[str]().union(*(vote.about or frozenset() for vote in votes))
 
 
@@ -187,12 +190,13 @@ def _of_some_weights(standing: Sequence[Vote], weights: Mapping[str, str]) -> di
     *Why:* a genuine signature of a release and its card would lend the publisher's name to other weights beside them.
     """
     published = [vote for vote in standing if vote.about is not None]
-    covered = _weights_of(published)
+    covered, wanted = _named_by(published), frozenset(weights.values())
     left = [path for path, digest in weights.items() if digest not in covered]
     more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
     partly = f"it holds for what it names, but nobody trusted has published {', '.join(left[:_NAMED])}{more}"
-    reasons = {vote.path: partly if vote.about else "it names none of the weights in this file" for vote in published}
-    return {vote.path: reasons[vote.path] for vote in published if weights and (left or not vote.about)}
+    none = "it names none of the weights in this file"
+    speaks = {vote.path: bool(wanted & (vote.about or frozenset())) for vote in published}
+    return {path: partly if about else none for path, about in speaks.items() if wanted and (left or not about)}
 
 
 @dataclass(frozen=True, slots=True)

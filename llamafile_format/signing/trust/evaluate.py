@@ -60,7 +60,8 @@ def evaluate(seen: Sights, policy: Policy, *, required: bool = False, published:
     findings += [finding for found in judged.values() for finding in found.findings]
     votes = {index: vote for index, found in judged.items() if (vote := _vote(evidence, index, found, seen))}
     tally = count([*votes.values(), *published.votes], policy, at=seen.at, weights=published.weights)
-    counted = [index for index, vote in votes.items() if vote in tally.votes]
+    standing = set(tally.votes)
+    counted = [index for index, vote in votes.items() if vote in standing]
     findings += tally.findings
     findings += _cosigners(evidence, judged, policy, counted)
     known = any(found.signer is not None or found.standing is Standing.BAD for found in judged.values())

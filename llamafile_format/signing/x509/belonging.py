@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llamafile_format.errors import FormatError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_LIST_ALONE = 65_536
 """Bytes of a revocation list whose issuer's certificate is not in the file: nobody could check its signature here."""
-_TRIED = 16  # certificates of one issuer's name that are tried; each costs a signature check
+_TRIED = 4  # certificates that name one issuer are tried, those first that were there first: each costs a check
 
 
 def belonging(
@@ -49,8 +50,13 @@ def belonging(
 
 def _issues(certificate: bytes, by_issuer: dict[bytes, list[bytes]]) -> bool:
     below = by_issuer.get(names(certificate).subject, [])[:_TRIED]
+    return any(_checked(other, certificate) for other in below)
+
+
+@lru_cache(maxsize=1024)  # 200 certificates, tried against four each, in every round of the search
+def _checked(certificate: bytes, issuer: bytes) -> bool:
     with suppress(FormatError):  # a key of a kind that nobody here can check anything with
-        return any(issued(other, certificate) for other in below)
+        return issued(certificate, issuer)
     return False
 
 

@@ -108,8 +108,9 @@ def host_of(name: Identity) -> str:
 
 
 def is_host(text: str) -> bool:
-    """True if ``text`` is a DNS name: labels of letters, digits and hyphens, no wildcard, no dot at its end."""
-    return re.fullmatch(_HOST, text) is not None
+    """True if ``text`` is a DNS name: labels of letters, digits and hyphens, no wildcard, no dot at its end, and no
+    address in numbers."""
+    return re.fullmatch(_HOST, text) is not None and not text.rpartition(".")[2].isdigit()
 
 
 def _well_formed(name: Identity) -> bool:

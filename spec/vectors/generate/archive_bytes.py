@@ -313,7 +313,7 @@ ENGINE: list[Row] = [
 ENGINE_BAD: list[Row] = [
     (
         "engine-record-arguments",
-        "LF3026 LF3030 LF3102 LF3103 LF3106 LF9002",
+        "LF3026 LF3030 LF3102 LF3103 LF3106 LF6109 LF9002",
         "LF2031",
         "an engine's own arguments stand in the directory of a container that has none",
         lambda: engine(Part(".args", b"--log-file\n../x\n...\n")).spec(),

@@ -142,7 +142,7 @@ def pointer_as_licence() -> bytes:
     return beside(license_(POINTER))
 
 
-@vector("used-by-option", rules="LF5001", layer="content", comment="An option opens what is no model.")
+@vector("used-by-option", rules="LF5001 LF6122", layer="content", comment="An option opens what is no model.")
 def used_by_option() -> bytes:
     arguments = Part(".args", b"--lora /zip/notes.bin ...", "arguments", "text/plain")
     return beside_two(arguments, Part("notes.bin", DATA, "asset", "application/octet-stream"))

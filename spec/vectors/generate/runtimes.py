@@ -67,7 +67,7 @@ def built(name: str, *, comment: str, rules: str = "", **more: str) -> Callable[
     return vector(name, comment=comment, rules=f"{rules} {UNKNOWN}", **more)  # type: ignore[arg-type]
 
 
-_ALL = "LF3300 LF3301 LF3302 LF3303 LF3304 LF3305 LF3307"
+_ALL = "LF3300 LF3301 LF3302 LF3303 LF3304 LF3305 LF3307 LF3321 LF3325"
 
 
 @built("good", near=_ALL, comment="A build, and the pin that names it.")
@@ -187,3 +187,103 @@ def launcher_without_runtime() -> bytes:
     members = json.loads(blank[start : blank.index(b"\n}\n", start) + 3])["members"]
     model = next(member for member in members if member["path"] == "tiny.gguf")
     return made(implied_launcher([Model(model["offset"], model["size"])], "tiny.gguf"))
+
+
+# Everything that a pin names (14.1.11)
+
+PAGE = b"a page of a few bytes\n"
+SYMBOLS = b"tiny_init\n"
+LICENCES = b"tiny\nSPDX-License-Identifier: MIT\n(in every program)\n\nDo as you like.\n"
+
+
+def _swhid(data: bytes) -> str:
+    return "swh:1:cnt:" + hashlib.sha1(f"blob {len(data)}\0".encode() + data, usedforsecurity=False).hexdigest()
+
+
+RICH = PIN.replace(
+    "licences: []",
+    "licences: [{component: tiny, spdx: MIT, text: licences/tiny.txt}]\n"
+    f'webui: {{sha256: "{hashlib.sha256(PAGE).hexdigest()}", size: {len(PAGE)}, file: webui.zst, reproducible: true}}',
+).replace("own:\n", f'own:\n  - {{id: symbols, path: symbols.txt, swhid: "{_swhid(SYMBOLS)}"}}\n')
+
+
+def companions(
+    page: bytes = PAGE, licences: bytes = LICENCES, symbols: bytes = SYMBOLS, role: str = "asset"
+) -> list[Part]:
+    """Page, licences and a file of the pin's own."""
+    return [
+        Part(f"{FOLDER}webui.tar", page, role, "application/octet-stream"),
+        Part(f"{FOLDER}LICENCES.txt", licences, "license", "text/plain"),
+        Part(f"{FOLDER}symbols.txt", symbols, "document", "text/plain"),
+    ]
+
+
+_ORDER = ["readme", "document", "license", "asset", "runtime", "weights"]
+
+
+def with_companions(*given: Part, text: str = RICH) -> bytes:
+    """A container with pin, build and ``given``."""
+    all_of = {part.path: part for part in (*parts(), pin(text), build(), *given)}
+    ordered = sorted(all_of.values(), key=lambda part: (_ORDER.index(part.role), part.name))
+    return container(Spec(ordered, labels={"default": "tiny.gguf"}))
+
+
+@built("companions", near="LF3320 LF3321 LF3322 LF3323 LF3324", comment="All that the pin names is there, and is it.")
+def good_companions() -> bytes:
+    return with_companions(*companions())
+
+
+@built("page-exchanged", rules="LF3320", layer="content", comment="Another page than the one that the pin names.")
+def page_exchanged() -> bytes:
+    return with_companions(*companions(page=PAGE.upper()))
+
+
+@built("page-exchanged-as-document", rules="LF3035 LF3320", layer="content", comment="The same, under another role.")
+def page_exchanged_as_document() -> bytes:
+    return with_companions(*companions(page=PAGE.upper(), role="document"))
+
+
+@built("licence-missing", rules="LF3321", layer="content", comment="The pin names licences, and they are not there.")
+def licence_missing() -> bytes:
+    return with_companions(*(part for part in companions() if "LICENCES" not in part.path))
+
+
+@built("licence-of-another", rules="LF3321", layer="content", comment="A text that does not hold the named licence.")
+def licence_of_another() -> bytes:
+    return with_companions(*companions(licences=LICENCES.replace(b"MIT", b"CC0-1.0")))
+
+
+@built("symbols-exchanged", rules="LF3322", layer="content", comment="A file of the pin's own is another.")
+def symbols_exchanged() -> bytes:
+    return with_companions(*companions(symbols=SYMBOLS + b"more\n"))
+
+
+@vector("page-without-build", rules="LF3323", layer="content", comment="A page for whatever runtime comes along.")
+def page_without_build() -> bytes:
+    page = Part("runtimes/llama.cpp/0.3.36/webui.tar", PAGE, "asset", "application/octet-stream")
+    ordered = sorted((*parts(), page), key=lambda part: (_ORDER.index(part.role), part.name))
+    return container(Spec(ordered, labels={"default": "tiny.gguf"}))
+
+
+@built(
+    "pin-changed",
+    rules="LF3305 LF3315 LF3324",
+    layer="content",
+    comment="A pin under the name of a published one: its page would be whatever it says.",
+)
+def pin_changed() -> bytes:
+    text = PIN.replace('name: tiny\nversion: "1.0"', 'name: llama.cpp\nversion: "0.3.36"').replace(
+        hashlib.sha256(PROGRAM).hexdigest(), "1" * 64
+    )
+    folder = "runtimes/llama.cpp/0.3.36/"
+    given = [
+        Part(f"{folder}runtime.yaml", text.encode(), "document", "application/yaml"),
+        build(path=f"{folder}native/linux-x86_64"),
+    ]
+    ordered = sorted((*parts(), *given), key=lambda part: (_ORDER.index(part.role), part.name))
+    return container(Spec(ordered, labels={"default": "tiny.gguf"}))
+
+
+@built("member-of-no-pin", rules="LF3325", comment="A file that looks as if it came with the runtime.")
+def member_of_no_pin() -> bytes:
+    return with_companions(Part(f"{FOLDER}notes.txt", b"?", "document", "text/plain"), *companions())

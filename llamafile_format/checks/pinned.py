@@ -1,0 +1,85 @@
+"""What goes with builds, compared with what their pin says of it: page, licences, the rest (spec/1.0, 14.1.11)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from llamafile_format.engines.store import document, licences, pins
+from llamafile_format.engines.swhid import of_bytes
+from llamafile_format.findings import Finding, Value, Where
+
+if TYPE_CHECKING:
+    from llamafile_format.container import Container
+    from llamafile_format.engines.pin import Pin
+    from llamafile_format.manifest.model import Manifest, Member
+
+PAGE, LICENCES, PIN = "webui.tar", "LICENCES.txt", "runtime.yaml"
+MAX_TEXT = 4 << 20  # bytes of a licence text that are read
+
+
+def check_companions(container: Container, manifest: Manifest, read: Mapping[str, Pin]) -> Iterator[Finding]:
+    """Findings about all members in the folders of pins; ``read`` has the pins by the path of their member."""
+    for path, pin in read.items():
+        folder = path.removesuffix(PIN)
+        inside = {member.path.removeprefix(folder): member for member in manifest.members if _is_in(member, folder)}
+        yield from _published(container, pin, inside[PIN])
+        if PAGE in inside:
+            yield from _page(pin, inside[PAGE])
+        if pin.licences:
+            yield from _licences(container, pin, inside.get(LICENCES), folder)
+        for name, member in inside.items():
+            if name not in (PAGE, LICENCES, PIN):
+                yield from _other(container, pin, name, member)
+
+
+def _is_in(member: Member, folder: str) -> bool:
+    return member.path.startswith(folder) and member.role != "runtime"
+
+
+def _at(rule: str, member: Member, **args: Value) -> Finding:
+    return Finding(rule, Where(member.offset, member.size, member.path), {"path": member.path, **args})
+
+
+def _published(container: Container, pin: Pin, member: Member) -> Iterator[Finding]:
+    """LF3324: a pin that is not the one that was published under its name and version (14.5.1), if it is known here."""
+    known = next((each for each in pins() if each.key == pin.key), None)
+    if known is not None and container.source.read_at(member.offset, member.size) != document(known):
+        yield _at("LF3324", member, pin=pin.key)
+
+
+def _page(pin: Pin, member: Member) -> Iterator[Finding]:
+    page = pin.webui
+    if page is None or (page.sha256, page.size) != (member.sha256, member.size):
+        yield _at("LF3320", member, found=member.sha256, wanted=page.sha256 if page else "no page")
+
+
+def _licences(container: Container, pin: Pin, member: Member | None, folder: str) -> Iterator[Finding]:
+    """LF3321: the licences of everything in the builds, by component and identifier; of a known pin, word by word."""
+    if member is None:
+        yield Finding("LF3321", args={"path": f"{folder}{LICENCES}", "reason": "it is not in the file"})
+        return
+    if member.size > MAX_TEXT:
+        yield _at("LF3321", member, reason=f"it has {member.size} bytes, more than {MAX_TEXT}")
+        return
+    data = container.source.read_at(member.offset, member.size)
+    known = next((each for each in pins() if each.key == pin.key), None)
+    if known is not None and data != licences(known):
+        yield _at("LF3321", member, reason="it is not the text that goes with this pin")
+        return
+    text = data.decode("utf-8", "replace")
+    for licence in pin.licences:
+        if f"{licence.component}\nSPDX-License-Identifier: {licence.spdx}\n" not in text:
+            yield _at("LF3321", member, reason=f"{licence.component[:80]} under {licence.spdx[:80]} is not in it")
+            return
+
+
+def _other(container: Container, pin: Pin, name: str, member: Member) -> Iterator[Finding]:
+    """Anything else in the folder: what the pin names as its own, by its identifier; the rest is remarked."""
+    own = next((each for each in pin.own if each.path == name), None)
+    if own is None:
+        yield _at("LF3325", member)
+    elif member.size > MAX_TEXT:
+        yield _at("LF3322", member, reason=f"it has {member.size} bytes, more than {MAX_TEXT}")
+    elif of_bytes(container.source.read_at(member.offset, member.size)) != own.swhid:
+        yield _at("LF3322", member, reason=f"the pin names another: {own.swhid}")
