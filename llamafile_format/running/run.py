@@ -150,8 +150,9 @@ def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Signals that would end this process go to ``process``, which ends in its own way."""
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        """The handler."""
-        process.send_signal(number)
+        """The handler; the console of Windows tells both by itself."""
+        if os.name == "posix":
+            process.send_signal(number)
 
     usual = {name: signal.signal(getattr(signal, name), forward) for name in _FORWARDED if hasattr(signal, name)}
     try:
