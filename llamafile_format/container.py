@@ -281,7 +281,7 @@ class Container:
         from llamafile_format.weights.gguf import read_gguf
 
         known = self._ggufs.get(member.offset)
-        if known is not None and known.size == member.size:
+        if known is not None and known.size == member.size and not (known.stopped == "budget" and budget is None):
             return known
         window = Window(self.source, member.offset, member.size)
         gguf = read_gguf(window, base=member.offset, member=member.path, budget=budget)

@@ -25,14 +25,18 @@ def noise(label: str, size: int) -> bytes:
 
 
 def gguf(label: str = "weights", size: int = 0, architecture: str = "llama") -> bytes:
-    """A well-formed GGUF with one tensor; ``size`` is about its length in bytes."""
+    """A well-formed GGUF that engines start, with one tensor; ``size`` is about its length in bytes."""
 
     def text(value: str) -> bytes:
         return struct.pack("<Q", len(value)) + value.encode()
 
     count = max(32, (size - 4096) // 4 // 32 * 32)
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + text("general.architecture") + struct.pack("<I", 8)
-    head += text(architecture) + text("token_embd.weight") + struct.pack("<IQIQ", 1, count, 0, 0)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 5)
+    for key, value in (("general.architecture", architecture), ("tokenizer.ggml.model", "none")):
+        head += text(key) + struct.pack("<I", 8) + text(value)
+    for key in ("context_length", "embedding_length", "block_count"):
+        head += text(f"{architecture}.{key}") + struct.pack("<II", 4, 32)
+    head += text("token_embd.weight") + struct.pack("<IQIQ", 1, count, 0, 0)
     return head + bytes(-len(head) % 32) + noise(label, 4 * count)
 
 

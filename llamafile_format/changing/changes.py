@@ -36,6 +36,7 @@ from llamafile_format.packing import (
     Content,
     Labels,
     PrefixContent,
+    admit,
     check_alignment,
     check_name,
     choose_default,
@@ -46,6 +47,7 @@ from llamafile_format.packing import (
     prefix_of,
     readme_text,
     refuse_arguments,
+    require_model,
     without_second_digest,
 )
 from llamafile_format.packing import asset_of as asset_digests
@@ -60,7 +62,8 @@ class Plan:
     """The new file: prefix, contents in no particular order, labels without the new history entry, and ``changes``.
 
     ``created`` is the time for the history entry, if one was asked for; ``notes`` are sentences for the user.
-    ``misfits`` say what the runtime inside does not know of the models.
+    ``misfits`` say what the runtime inside does not know of the models, ``fresh`` which members this step brought in
+    (None: all of them, from a file without digests).
     """
 
     prefix: PrefixContent
@@ -70,6 +73,7 @@ class Plan:
     created: str = ""
     notes: tuple[str, ...] = ()
     misfits: tuple[Finding, ...] = ()
+    fresh: frozenset[str] | None = None
 
 
 def plan_changes(carried: Carried, order: Order) -> Plan:
@@ -100,6 +104,8 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     _readme(contents, carried, labels, engine, changes)
     if not engine.source.size and not any(content.role == "weights" for content in contents.values()):
         raise UsageError("nothing would be left: neither a model nor an engine")
+    if any(content.role in MODEL_ROLES for content in carried.contents):
+        require_model(list(contents.values()), engine=True, engine_only=order.engine_only)
     if changes or carried.origin is not None:
         for content in kept_signatures(carried):
             contents[content.path] = content
@@ -112,7 +118,16 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     prefix = _prefix(engine, list(contents.values()), labels, anew=bool(changes))
     created = labels.created if order.created else ""
     found = new_misfits(carried, contents, labels.default) if changes else ()
-    return Plan(prefix, tuple(contents.values()), labels, tuple(changes), created, tuple(notes), found)
+    fresh = _fresh(carried, contents)
+    return Plan(prefix, tuple(contents.values()), labels, tuple(changes), created, tuple(notes), found, fresh)
+
+
+def _fresh(carried: Carried, contents: Mapping[str, Content]) -> frozenset[str] | None:
+    """Paths of members whose contents nobody has judged yet."""
+    if carried.origin is not None:
+        return None
+    old = {id(content.source) for content in carried.contents}
+    return frozenset(path for path, content in contents.items() if id(content.source) not in old)
 
 
 def _check_order(order: Order, there: set[str]) -> None:
@@ -266,6 +281,7 @@ def _include(contents: dict[str, Content], order: Order, changes: list[Change]) 
     for include in sorted(order.include, key=lambda item: item.member or item.path.name):
         align = order.align or default
         content = content_of(include, align) if align else content_of(include)
+        admit([content], force=order.force)
         if content.path in seen:
             raise UsageError(
                 f"two includes are named {content.path}", hint="give one another name: --include PATH=NAME"

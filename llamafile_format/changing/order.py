@@ -27,3 +27,5 @@ class Order:
     license: str | None = None
     source: str | None = None
     created: str | None = None
+    engine_only: bool = False
+    force: bool = False

@@ -32,12 +32,17 @@ from llamafile_format.packing import (
     Companion,
     Content,
     Include,
+    Judgement,
     assemble,
     carry,
+    judge,
     license_notes,
     notes_about,
+    refuse_errors,
+    with_forced,
 )
 from llamafile_format.progress import Advance, Progress, counted
+from llamafile_format.source import FileSource
 from llamafile_format.source.pending import real_path, refuse_pending
 
 
@@ -87,6 +92,7 @@ def repack(
     license: str | None = None,  # noqa: A002
     source: str | None = None,
     created: str | None = None,
+    engine_only: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> RepackResult:
@@ -94,9 +100,9 @@ def repack(
 
     ``prefix`` is the path of an engine, ``launcher``, ``none``, or None to keep the one there is. ``runtime`` takes the
     place of all builds of the same engine, ``none`` takes out all builds. ``drop_args`` are options to take out of the
-    default arguments. ``rename`` maps old member names to new ones.
-    ``to`` is ``1.0`` or ``legacy``. ``force`` replaces an existing ``out``, allows to change a signed file in place and
-    to bring in a runtime that does not know the model. Other options are those of ``pack``; None keeps what the file
+    default arguments. ``rename`` maps old member names to new ones. ``to`` is ``1.0`` or ``legacy``. ``engine_only``
+    allows to take out the last model. ``force`` replaces an existing ``out``, allows to change a signed file in place,
+    and overrides what ``verify`` would call not valid. Other options are those of ``pack``; None keeps what the file
     says.
 
     Weights are never encoded again, and their digests are reused. Raises UsageError for contradictions, FormatError
@@ -119,6 +125,8 @@ def repack(
         license=license,
         source=source,
         created=created,
+        engine_only=engine_only,
+        force=force,
     )
     if to not in ("1.0", "legacy"):
         raise UsageError(f"unknown form {to!r}", hint="--to 1.0 or --to legacy")
@@ -216,7 +224,10 @@ class _Job:
         if self.in_place and self.carried.origin is None:
             from llamafile_format.changing.surgery import Refusal, operate
 
-            done = operate(self.container, self.carried, plan, self.target, progress=self._advance(plan))
+            judgement = self._judgement(plan)
+            done = operate(
+                self.container, self.carried, plan, self.target, judgement=judgement, progress=self._advance(plan)
+            )
             if not isinstance(done, Refusal):
                 return self._result(done, "in place")
             notes = (f"not changed in place, because {done.reason}: a new file took its name",)
@@ -226,6 +237,8 @@ class _Job:
         with self._output(plan.prefix.size > 0) as out:
             written = assemble(out, plan.prefix, plan.contents, plan.labels, progress=self._advance(plan))
             check_written(written, self.carried, plan)
+            source = FileSource.from_descriptor(out, self.target.name)
+            written = self._judgement(plan).of(source, out, written, plan.prefix.records)
         return self._result(written, "replaced" if self.in_place else "new file", notes)
 
     def legacy(self) -> RepackResult:
@@ -248,6 +261,7 @@ class _Job:
         with self._output(plan.prefix.size > 0) as out:
             size, shared, crcs = write_legacy(out, plan.prefix, contents, progress=self._advance(plan))
             check_crcs(crcs, self.carried, plan)
+            refuse_errors(judge(FileSource.from_descriptor(out, self.target.name), plan.fresh), force=self.force)
         notes = ("a legacy llamafile has no manifest: digests, history and signatures stay behind",)
         return replace(self._base("replaced" if self.in_place else "new file"), size=size, shared=shared, notes=notes)
 
@@ -270,11 +284,14 @@ class _Job:
 
     def _with_history(self) -> Plan:
         plan = self.plan
-        from llamafile_format.packing import forced
-
-        step = entry(self.carried, plan.changes, plan.created, forced(plan.misfits))
-        history = (*plan.labels.history, step)
+        history = (*plan.labels.history, entry(self.carried, plan.changes, plan.created))
         return replace(plan, labels=replace(plan.labels, history=history))
+
+    def _judgement(self, plan: Plan) -> Judgement:
+        """How the finished file is judged; what is forced goes into the last history entry of ``plan``."""
+        history = plan.labels.history
+        record = with_forced(history[:-1], history[-1])
+        return Judgement(record, plan.fresh, self.force, plan.misfits if self.force else ())
 
     def _unchanged(self) -> RepackResult:
         """The same bytes, signatures and all."""

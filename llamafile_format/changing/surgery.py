@@ -29,7 +29,7 @@ from llamafile_format.source.pending import journal_path, refuse_pending
 
 if TYPE_CHECKING:  # commands that only append need none of what assembles a file
     from llamafile_format.changing.changes import Plan
-    from llamafile_format.packing import Assembled, Carried, Content, PrefixContent
+    from llamafile_format.packing import Assembled, Carried, Content, Judgement, PrefixContent
 
 HELD_MINIMUM = 1 << 20  # bytes; smaller members are written anew, larger ones stay on their blocks
 MAX_WRITTEN = 512 << 20  # bytes that a change in place may write twice (journal and file)
@@ -87,12 +87,19 @@ def locked(path: Path) -> Iterator[FileSource]:
 
 
 def operate(
-    container: Container, carried: Carried, plan_: Plan, target: Path, *, progress: Advance
+    container: Container,
+    carried: Carried,
+    plan_: Plan,
+    target: Path,
+    *,
+    judgement: Judgement,
+    progress: Advance,
 ) -> Assembled | Refusal:
     """Turn the file of ``container``, which :func:`locked` has opened, into what ``plan_`` says, in place.
 
-    Raises SourceError if writing fails; the file is then the old one again, or, if even that failed, the journal stays
-    and the message says so.
+    Raises FormatError if ``judgement`` finds that the new file must not be; nothing was touched then. Raises
+    SourceError if writing fails; the file is then the old one again, or, if even that failed, the journal stays and the
+    message says so.
     """
     from llamafile_format.changing.damage import check_written
 
@@ -110,6 +117,9 @@ def operate(
     try:
         with _shadow(target.parent, source, plan_, held, progress=progress) as (shadow, written):
             check_written(written, carried, plan_)
+            whole = _Overlaid(target.name, shadow, source, held)
+            written = judgement.of(whole, shadow.fd, written, plan_.prefix.records)
+            shadow = FileSource.from_descriptor(shadow.fd, shadow.name)  # its size may be another now
             manifests = [bytes.fromhex(digest) for digest in (carried.manifest_sha256, written.manifest_sha256)]
             intent = Intent(shift, source.size, written.size, *manifests)
             _write_journal(target, source, shadow, intent, held)
@@ -297,6 +307,40 @@ def _shadow(
         parts = [replace(content, source=stand_in(content.source)) for content in plan_.contents]
         written = assemble(file.fileno(), prefix, parts, plan_.labels, progress=progress)
         yield FileSource.from_descriptor(file.fileno(), "<shadow>"), written
+
+
+@dataclass(frozen=True, slots=True)
+class _Overlaid:
+    """The new file as it will be: the shadow, with what is held read from the old file."""
+
+    name: str
+    shadow: FileSource
+    old: FileSource
+    held: Sequence[_Held]
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self.shadow.size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset``: from the shadow, then over it what is held."""
+        self.shadow.read_into(offset, buffer)
+        end = offset + len(buffer)
+        for item in self.held:
+            low, high = max(offset, item.new), min(end, item.new + item.length)
+            if low < high:
+                self.old.read_into(item.old + low - item.new, buffer[low - offset : high - offset])
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``."""
+        data = bytearray(length)
+        self.read_into(offset, memoryview(data))
+        return bytes(data)
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Many ranges, in the order asked."""
+        return [self.read_at(offset, length) for offset, length in ranges]
 
 
 def _write_journal(target: Path, source: FileSource, shadow: FileSource, intent: Intent, held: Sequence[_Held]) -> None:

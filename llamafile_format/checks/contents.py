@@ -1,10 +1,13 @@
-"""What members contain (spec/1.0, 7 and 10.5): weights, templates and arguments, each by the check of its role."""
+"""What members contain (spec/1.0, 7 and 10.5): judged by bytes, name, role and use; none of them removes a check."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from llamafile_format.checks.shards import check_shard_sets
+from llamafile_format.checks.subject import Subject
+from llamafile_format.checks.weights_member import QUICK_HEADER, check_weights_member, why_weights
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.model import ARGUMENTS_PATH
@@ -14,30 +17,39 @@ from llamafile_format.zip.records import STORED
 
 if TYPE_CHECKING:
     from llamafile_format.container import Container, MemberFacts
+    from llamafile_format.weights.gguf_model import Gguf
 
-QUICK_HEADER = 64 << 20  # clause 10.4.1: four times the largest header in use
 MAX_TEXT = 1 << 20  # clause 10.5: templates and arguments beyond this are reported, not read
 _CHECKED = MODEL_ROLES | {"template", "arguments", "behaviour"}
-_GGUF = (b"GGUF", b"ggml")
+_OUR_OWN = frozenset({"manifest", "chunks", "signature-record"})
 
 
-def check_contents(container: Container, *, deep: bool) -> Iterator[Finding]:
-    """Findings about the contents of all members. ``deep`` allows bodies of arrays and padding to be read."""
+def check_contents(container: Container, *, deep: bool, only: Collection[str] | None = None) -> Iterator[Finding]:
+    """Findings about the contents of all members. ``deep`` allows bodies of arrays and padding to be read.
+
+    ``only`` are the paths of members to look at, if not at all of them: a writer knows what it brought in.
+    """
+    from llamafile_format.checks.uses import as_weights, uses_of
+    from llamafile_format.checks.what_will_run import Use
+
+    uses = uses_of(container)
     for member in container.members:
-        if member.role in ("engine-asset", "manifest", "chunks", "signature-record"):
+        if member.role in _OUR_OWN or (only is not None and member.path not in only):
             continue
+        used = uses.get(member.path, ())
+        why = as_weights(used)
         if member.offset < 0:
-            if member.role in _CHECKED:
+            if member.role in _CHECKED or why_weights(member, why):
                 yield _unchecked(member, "its data does not lie inside the file")
             continue
-        if member.role in MODEL_ROLES or (member.role == "tokenizer" and member.media_type == "application/x-gguf"):
-            yield from _weights(container, member, deep)
-        elif member.role == "template":
+        yield from _weights(container, member, why, deep)
+        if member.role == "template" or Use.TEMPLATE in used:
             yield from _template(container, member)
         elif member.role == "arguments" or member.path == ARGUMENTS_PATH:
             yield from _arguments(container, member, deep)
         elif member.role == "behaviour":
             yield from _behaviour(container, member)
+    yield from check_shard_sets(_shards(container))
     from llamafile_format.checks.together import check_members_together
 
     yield from check_members_together(container, budget=None if deep else QUICK_HEADER)
@@ -52,24 +64,35 @@ def check_contents(container: Container, *, deep: bool) -> Iterator[Finding]:
         yield from check_runtimes(container, deep=deep)
 
 
-def _weights(container: Container, member: MemberFacts, deep: bool) -> Iterator[Finding]:
-    from llamafile_format.checks.weights import check_gguf
-
+def _weights(container: Container, member: MemberFacts, why: tuple[str, ...], deep: bool) -> Iterator[Finding]:
+    """The member as weights, if it is or should be any."""
     if member.method != STORED:  # reported by the archive checks; compressed weights cannot be read in place
-        yield _unchecked(member, "it is compressed")
+        if why_weights(member, why):
+            yield _unchecked(member, "it is compressed")
         return
-    window = Window(container.source, member.offset, member.size)
-    magic = window.read_at(0, min(4, window.size))
-    if member.media_type != "application/x-gguf" and magic not in _GGUF:
-        yield _unchecked(member, f"this version has no reader for {member.media_type}")
-        return
-    gguf = container.gguf(member, budget=None if deep else QUICK_HEADER)
-    _, findings = check_gguf(window, base=member.offset, member=member.path, deep=deep, gguf=gguf)
-    yield from findings
-    if not deep:
-        left = f"beyond {QUICK_HEADER} bytes of the header" if gguf.stopped == "budget" else "vocabulary and padding"
-        where = Where(member.offset, member.size, member.path)
-        yield Finding("LF9006", where, {"path": member.path, "what": left})
+    yield from check_weights_member(subject_of(container, member, why), deep=deep)
+
+
+def subject_of(container: Container, member: MemberFacts, uses: tuple[str, ...] = ()) -> Subject:
+    """``member`` of ``container``, which is stored and lies inside the file, for the checks of contents."""
+    return Subject(
+        path=member.path,
+        role=member.role,
+        media_type=member.media_type,
+        source=Window(container.source, member.offset, member.size),
+        base=member.offset,
+        read=lambda budget: container.gguf(member, budget=budget),
+        listed=container.manifest is not None and member.role != "engine-asset",
+        uses=uses,
+    )
+
+
+def _shards(container: Container) -> Iterator[tuple[str, int, Gguf]]:
+    """Path, place and header of every GGUF that could be one of several."""
+    for member in container.members:
+        usable = member.role in MODEL_ROLES and member.stored and member.offset >= 0 and member.size >= 4
+        if usable and container.source.read_at(member.offset, 4) == b"GGUF":
+            yield member.path, member.offset, container.gguf(member, budget=QUICK_HEADER)
 
 
 def _template(container: Container, member: MemberFacts) -> Iterator[Finding]:

@@ -6,10 +6,13 @@ Nothing is loaded or started: the pin lists the architectures and tensor types t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
+from llamafile_format.checks.loading import check_obsolete
 from llamafile_format.checks.manifest import SPLIT_NAME
 from llamafile_format.engines.pin import Pin
 from llamafile_format.findings import Finding, Where
+from llamafile_format.weights.formats import Format
 from llamafile_format.weights.gguf_model import Gguf
 from llamafile_format.weights.tensor_types import type_name
 
@@ -38,10 +41,28 @@ def check_fit(gguf: Gguf, pins: Sequence[Pin], *, path: str, role: str, base: in
             yield Finding("LF3302", where, {"path": path, "type": type_name(type_id), "runtimes": runtimes})
 
 
-def foreign(path: str, media_type: str, pins: Sequence[Pin], where: Where | None = None) -> Finding:
-    """LF3303: the model that starts is in a format that none of ``pins`` reads."""
-    runtimes = ", ".join(pin.key for pin in pins)
-    return Finding("LF3303", where or Where(member=path), {"path": path, "format": media_type, "runtimes": runtimes})
+class Named(Protocol):
+    """A member, in a file or about to be in one."""
+
+    @property
+    def path(self) -> str:
+        """Its name."""
+
+    @property
+    def media_type(self) -> str:
+        """Its media type, as claimed."""
+
+
+def other_format(
+    found: Format | None, member: Named, default: str, pins: Sequence[Pin], where: Where
+) -> Iterator[Finding]:
+    """LF3312 for weights of a time before GGUF; LF3303 if the model that starts is in a format that no pin reads."""
+    if found is not None and found.obsolete:
+        yield from check_obsolete(member.path, found.name, pins, where)
+    elif member.path == default:
+        runtimes = ", ".join(pin.key for pin in pins)
+        name = found.name if found is not None else member.media_type
+        yield Finding("LF3303", where, {"path": member.path, "format": name, "runtimes": runtimes})
 
 
 def check_shards(ggufs: Mapping[str, Gguf], bases: Mapping[str, int]) -> Iterator[Finding]:

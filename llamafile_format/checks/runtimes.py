@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, foreign
+from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, other_format
+from llamafile_format.checks.loading import Model, check_loading
 from llamafile_format.checks.together import Piece, check_taken, check_template_taken
 from llamafile_format.engines.members import RuntimeName, parse_runtime_path
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.roles import MODEL_ROLES
+from llamafile_format.source import Window
+from llamafile_format.weights.formats import GGUF, recognise_format
 
 if TYPE_CHECKING:
     from llamafile_format.container import Container
     from llamafile_format.engines.pin import Pin
     from llamafile_format.manifest.model import Manifest, Member
-
-GGUF_TYPE = "application/x-gguf"
 
 
 def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
@@ -96,19 +97,21 @@ def _compare(pin: Pin, members: list[tuple[RuntimeName, Member]]) -> Iterator[Fi
 
 
 def _fits(container: Container, manifest: Manifest, pins: list[Pin]) -> Iterator[Finding]:
-    """LF3301 to LF3303 and LF3306: what the runtimes can do with the models."""
+    """LF3301 to LF3303, LF3306 and LF3310 to LF3318: what the runtimes can do with the models."""
     shards, bases = {}, {}
     for member in container.members:
         if member.role not in MODEL_ROLES or not member.stored or member.offset < 0:
             continue
-        if member.media_type != GGUF_TYPE:
-            if member.path == manifest.default:
-                yield foreign(member.path, member.media_type, pins, Where(member.offset, member.size, member.path))
+        where = Where(member.offset, member.size, member.path)
+        found = recognise_format(Window(container.source, member.offset, member.size))
+        if found is not GGUF:
+            yield from other_format(found, member, manifest.default, pins, where)
             continue
         gguf = container.gguf(member)
         if gguf.stopped == "fault":  # said already; what was read is not all
             continue
         yield from check_fit(gguf, pins, path=member.path, role=member.role, base=member.offset)
+        yield from check_loading(Model(gguf, member.path, member.offset, whole=member.role in LOADED), pins)
         piece = Piece(member.path, member.role, gguf, member.offset)
         yield from check_taken(piece, [pin.key for pin in pins])
         if member.path == manifest.default:

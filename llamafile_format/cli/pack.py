@@ -12,7 +12,7 @@ from llamafile_format.checks.verdict import Report
 from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
-from llamafile_format.packing import FLAVOURS, PROFILES, Include, include_of, pack
+from llamafile_format.packing import FLAVOURS, PROFILES, Include, data_of, include_of, pack
 from llamafile_format.reports import printable, report_text, report_value
 from llamafile_format.running import verify
 
@@ -61,6 +61,13 @@ MAX_ARGUMENTS = 1 << 20  # bytes
     multiple=True,
     help="Role of an included file, where its contents do not tell.",
 )
+@click.option(
+    "--data",
+    "data",
+    metavar="PATH[=MEMBER]",
+    multiple=True,
+    help="Include a file that is no model, and that nothing opens or checks (role document).",
+)
 @click.option("--name", default="", help="Name of the model, for catalogues.")
 @click.option("--license", "license_", default="", help="Licence as an SPDX expression, such as Apache-2.0.")
 @click.option("--source", default="", help="Where the model comes from, such as a URL.")
@@ -73,7 +80,8 @@ MAX_ARGUMENTS = 1 << 20  # bytes
 @click.option("--default", "default", metavar="MEMBER", default="", help="Model that starts, when there are several.")
 @click.option("--merge-splits", is_flag=True, help="Merge the shards of a split GGUF into one member.")
 @click.option("--profile", type=click.Choice(PROFILES), default=None, help="archive adds SHA-512 to every digest.")
-@click.option("--force", is_flag=True, help="Replace OUT if it exists; pack a model that the runtime does not know.")
+@click.option("--engine-only", is_flag=True, help="Pack an engine without a model: it takes one with -m.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists; pack a model that is at fault or does not fit.")
 @click.option("--try", "trial", is_flag=True, help="Verify OUT in full, and start it once on this host.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -87,6 +95,7 @@ def command(
     recipe: str,
     includes: tuple[str, ...],
     roles: tuple[str, ...],
+    data: tuple[str, ...],
     name: str,
     license_: str,
     source: str,
@@ -95,6 +104,7 @@ def command(
     default: str,
     merge_splits: bool,
     profile: str | None,
+    engine_only: bool,
     force: bool,
     trial: bool,
     as_json: bool,
@@ -104,6 +114,7 @@ def command(
     The file starts on every system that the runtime inside has a build for: ./FILE opens a chat page. --prefix none
     packs data only. The same inputs give the same bytes on any machine. One shard of a split GGUF stands for its whole
     set. Files that are not models get their role from contents and name: licences, model cards, templates, documents.
+    What a file is its bytes say: a pointer, a page or an empty file called model is refused.
 
     \b
     llamafile-format pack model.gguf --license Apache-2.0 -o model.llamafile
@@ -120,7 +131,7 @@ def command(
             runtime=runtime,
             flavour=flavour or "",
             args=read_args(args, args_file),
-            include=with_roles([include_of(text) for text in includes], roles),
+            include=[*with_roles([include_of(text) for text in includes], roles), *map(data_of, data)],
             recipe=recipe,
             name=name,
             license=license_,
@@ -130,6 +141,7 @@ def command(
             align=align,
             profile=profile or "",
             merge_splits=merge_splits,
+            engine_only=engine_only,
             force=force,
             progress=callback,
         )

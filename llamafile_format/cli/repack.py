@@ -9,7 +9,7 @@ from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.pack import read_args, with_roles
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
-from llamafile_format.packing import FLAVOURS, PROFILES, include_of
+from llamafile_format.packing import FLAVOURS, PROFILES, data_of, include_of
 from llamafile_format.reports import printable
 
 
@@ -41,6 +41,13 @@ from llamafile_format.reports import printable
     help="Add a file, or replace the member of that name.",
 )
 @click.option("--role", "roles", metavar="[MEMBER=]ROLE", multiple=True, help="Role of an included file.")
+@click.option(
+    "--data",
+    "data",
+    metavar="PATH[=MEMBER]",
+    multiple=True,
+    help="Include a file that is no model, and that nothing opens or checks (role document).",
+)
 @click.option("--remove", metavar="MEMBER", multiple=True, help="Leave a member out.")
 @click.option(
     "--rename", "renames", metavar="OLD=NEW", multiple=True, help="Give a member another name; arguments follow."
@@ -54,7 +61,8 @@ from llamafile_format.reports import printable
 @click.option("--license", "license_", default=None, help="Licence as an SPDX expression, such as Apache-2.0.")
 @click.option("--source", default=None, help="Where the model comes from, such as a URL.")
 @click.option("--created", metavar="TIME", default=None, help="Time to record: 2026-11-20T00:00:00Z, or now.")
-@click.option("--force", is_flag=True, help="Replace OUT; change a signed file; bring in a misfit.")
+@click.option("--engine-only", is_flag=True, help="Allow to take out the last model.")
+@click.option("--force", is_flag=True, help="Replace OUT; change a signed file; keep or bring in what is not valid.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     file: str,
@@ -68,6 +76,7 @@ def command(
     drop_args: tuple[str, ...],
     includes: tuple[str, ...],
     roles: tuple[str, ...],
+    data: tuple[str, ...],
     remove: tuple[str, ...],
     renames: tuple[str, ...],
     to: str,
@@ -79,6 +88,7 @@ def command(
     license_: str | None,
     source: str | None,
     created: str | None,
+    engine_only: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -103,7 +113,7 @@ def command(
             flavour=flavour,
             args=read_args(args, args_file),
             drop_args=drop_args,
-            include=with_roles([include_of(text) for text in includes], roles),
+            include=[*with_roles([include_of(text) for text in includes], roles), *map(data_of, data)],
             remove=remove,
             rename=_renames(renames),
             to=to,
@@ -115,6 +125,7 @@ def command(
             license=license_,
             source=source,
             created=created,
+            engine_only=engine_only,
             force=force,
             progress=callback,
         )

@@ -137,7 +137,8 @@ def _not_ours(container: Container, run: _Run) -> Iterator[Finding]:
         yield impostor.finding
         if impostor.rule in CUT_OFF:
             run.error = impostor.message
-    yield from container.archive.findings
+    told = impostor is not None  # then that there is no archive needs no words, and no other advice
+    yield from (item for item in container.archive.findings if not (told and item.rule == "LF2001"))
     if container.archive.tail is None:  # an interrupted append leaves an earlier directory that can be recovered
         from llamafile_format.checks.legacy import check_legacy
 
@@ -164,7 +165,9 @@ def _container(container: Container, run: _Run) -> Iterator[Finding]:
         yield Finding("LF9003", args={"path": "the members", "reason": "the manifest does not fit the file"})
         return
     # (4) The canonical rule: every byte that is not member data.
-    yield from check_structure(container.source, container.archive, claims)
+    trailing = {item.where.offset for item in run.findings if item.rule == "LF2011"}  # said once
+    structure = check_structure(container.source, container.archive, claims)
+    yield from (item for item in structure if item.rule != "LF3106" or item.where.offset not in trailing)
     yield from _prefix(container, run)
     yield from check_padding(container.source, claims)
     # (5) Digests, as far as the level goes.

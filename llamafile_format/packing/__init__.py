@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 from llamafile_format.door import open_door
 
 if TYPE_CHECKING:
+    from llamafile_format.packing.admitting import admit, require_model
     from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble
     from llamafile_format.packing.carry import Carried, CarriedEngine, carry, without_second_digest
     from llamafile_format.packing.created import created_text, declared_text
-    from llamafile_format.packing.fitting import forced, misfits, refuse
+    from llamafile_format.packing.fitting import misfits, refuse
     from llamafile_format.packing.inputs import (
         Include,
         check_alignment,
         check_name,
         choose_default,
         content_of,
+        data_of,
         expand_splits,
         include_of,
         media_of,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         split_sets,
         text_content,
     )
+    from llamafile_format.packing.judging import Judgement, judge, refuse_errors, with_forced
     from llamafile_format.packing.pack import (
         PROFILES,
         Args,
@@ -53,16 +56,18 @@ if TYPE_CHECKING:
 open_door(
     __name__,
     {
+        "admitting": ("admit", "require_model"),
         "assemble": ("Assembled", "Content", "Labels", "PrefixContent", "assemble"),
         "carry": ("Carried", "CarriedEngine", "carry", "without_second_digest"),
         "created": ("created_text", "declared_text"),
-        "fitting": ("forced", "misfits", "refuse"),
+        "fitting": ("misfits", "refuse"),
         "inputs": (
             "Include",
             "check_alignment",
             "check_name",
             "choose_default",
             "content_of",
+            "data_of",
             "expand_splits",
             "include_of",
             "media_of",
@@ -70,6 +75,7 @@ open_door(
             "split_sets",
             "text_content",
         ),
+        "judging": ("Judgement", "judge", "refuse_errors", "with_forced"),
         "pack": (
             "Args",
             "PROFILES",

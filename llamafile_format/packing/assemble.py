@@ -134,6 +134,16 @@ def assemble(
     return Assembled(manifest, hashlib.sha256(data).hexdigest(), where, size, writer.shared)
 
 
+def reissue(
+    out: int, written: Assembled, records: Sequence[bytes], *, history: tuple[Mapping[str, Any], ...]
+) -> Assembled:
+    """``written`` once more with another history: what stands behind the chunk list is written anew."""
+    manifest = replace(written.manifest, history=history)
+    data = manifest.encode()
+    size = finish(out, manifest, data, written.layout, records)
+    return replace(written, manifest=manifest, manifest_sha256=hashlib.sha256(data).hexdigest(), size=size)
+
+
 def finish(out: int, manifest: Manifest, data: bytes, where: Layout, records: Sequence[bytes]) -> int:
     """Write manifest, central directory and end records behind the chunk list; the size of the file."""
     placed = where.manifest(len(data))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, foreign
+from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, other_format
+from llamafile_format.checks.loading import Model, check_loading
 from llamafile_format.checks.together import Piece, check_taken, check_template_taken, check_together
 from llamafile_format.engines.pin import Pin
 from llamafile_format.errors import FormatError
-from llamafile_format.findings import Finding
+from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.packing.assemble import Content
 from llamafile_format.rules import Severity, rule
-
-MAX_FORCED = 64  # findings that the history keeps
+from llamafile_format.weights.formats import GGUF, recognise_format
 
 
 def misfits(pins: Sequence[Pin], contents: Sequence[Content], default: str) -> list[Finding]:
@@ -30,12 +30,13 @@ def misfits(pins: Sequence[Pin], contents: Sequence[Content], default: str) -> l
     for content in contents:
         if content.role not in MODEL_ROLES:
             continue
-        if content.source.read_at(0, min(4, content.source.size)) != b"GGUF":
-            if content.path == default:
-                found.append(foreign(content.path, content.media_type, pins))
+        form = recognise_format(content.source)
+        if form is not GGUF:
+            found += other_format(form, content, default, pins, Where(member=content.path))
             continue
         gguf = read_gguf(content.source, member=content.path)
         found += check_fit(gguf, pins, path=content.path, role=content.role)
+        found += check_loading(Model(gguf, content.path, 0, whole=content.role in LOADED), pins)
         pieces.append(Piece(content.path, content.role, gguf))
         found += check_taken(pieces[-1], [pin.key for pin in pins])
         if content.path == default:
@@ -55,8 +56,3 @@ def refuse(found: Sequence[Finding], runtime: str) -> NoReturn:
         clause=first.rule,
         hint="choose a runtime that knows it, pack without one (--prefix none), or insist with --force",
     )
-
-
-def forced(found: Sequence[Finding]) -> list[dict[str, Any]]:
-    """What was overridden, for the history (clause 8.4.4)."""
-    return [{"rule": item.rule, "message": rule(item.rule).render(item)} for item in found[:MAX_FORCED]]

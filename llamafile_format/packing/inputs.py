@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llamafile_format.checks.manifest import SPLIT_NAME
+from llamafile_format.checks.shards import listed, shard_of
+from llamafile_format.checks.weights_member import QUICK_HEADER
 from llamafile_format.engines.embedded import is_pin_path
 from llamafile_format.engines.members import parse_runtime_path
 from llamafile_format.errors import UsageError
@@ -17,19 +19,23 @@ from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAX_ALIGNMENT, al
 from llamafile_format.packing.assemble import Content
 from llamafile_format.source import ByteSource, BytesSource, FileSource
 from llamafile_format.strict_yaml import nearest, parse, place_of
+from llamafile_format.weights.formats import GGUF, named_format, recognise_format
 from llamafile_format.zip.names import is_reserved, name_problems
 
 _RESERVED_ROLES = ("readme", "chunks", "manifest", "history", "engine-asset")
-_MAGIC = b"GGUF"
 
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """A file to include: where it lies, its member name (default: its own name), its role (default: recognised)."""
+    """A file to include: where it lies, its member name (default: its own name), its role (default: recognised).
+
+    ``data`` says that it is of no known kind, whatever its name.
+    """
 
     path: Path
     member: str = ""
     role: str = ""
+    data: bool = False
 
 
 def include_of(text: str) -> Include:
@@ -38,6 +44,22 @@ def include_of(text: str) -> Include:
         path, _, member = text.rpartition("=")
         return Include(Path(path), member)
     return Include(Path(text))
+
+
+def data_of(text: str) -> Include:
+    """``PATH`` or ``PATH=MEMBER`` as data that nothing opens: role ``document`` (clause 8.1.8).
+
+    UsageError for what is named, or begins, like weights.
+    """
+    include = replace(include_of(text), role="document", data=True)
+    source = FileSource(include.path)
+    for name in {include.path.name, include.member or include.path.name}:
+        if (found := recognise_format(source) or named_format(name)) is not None:
+            raise UsageError(
+                f"{include.path} is no mere data: its bytes or its name are those of {found.name}",
+                hint="name it without --data",
+            )
+    return include
 
 
 def check_alignment(alignment: int) -> int:
@@ -73,7 +95,8 @@ def content_of(include: Include, alignment: int = DEFAULT_ALIGNMENT) -> Content:
     role = check_role(include.role) if include.role else recognise_role(path, source)
     if (role == "arguments") != (path == ARGUMENTS_PATH):
         raise UsageError(f"{path} cannot have role {role}", hint="arguments are the member .args, and nothing else is")
-    return Content(path, role, media_of(path, role, source), source, alignment_of(role, alignment))
+    media = "application/octet-stream" if include.data else media_of(path, role, source)
+    return Content(path, role, media, source, alignment_of(role, alignment))
 
 
 def text_content(path: str, role: str, data: bytes) -> Content:
@@ -82,48 +105,59 @@ def text_content(path: str, role: str, data: bytes) -> Content:
 
 
 def recognise_role(path: str, source: ByteSource) -> str:
-    """The role of a file from its contents (GGUF) or, failing that, its name."""
-    if source.size >= 4 and source.read_at(0, 4) == _MAGIC:
+    """The role of a file from its contents (weights) or, failing that, its name: one that promises weights is taken
+    at its word, so that it is judged as such."""
+    found = recognise_format(source)
+    if found is GGUF:
         from llamafile_format.weights.facts import recognise_role as role_of_gguf
         from llamafile_format.weights.gguf import read_gguf
 
-        return role_of_gguf(read_gguf(source))
+        gguf = read_gguf(source)
+        return "weights" if gguf.stopped else role_of_gguf(gguf)  # what cannot be read to its end is judged as a model
+    if found is not None or named_format(path) is not None:
+        return "weights"
     if is_pin_path(path):
         return "document"
     return "runtime" if parse_runtime_path(path) is not None else role_of_name(path)
 
 
 def media_of(path: str, role: str, source: ByteSource) -> str:
-    """The media type; a GGUF is one whatever its name."""
-    if source.size >= 4 and source.read_at(0, 4) == _MAGIC:
-        return "application/x-gguf"
-    return media_type(path, role)
+    """The media type; weights of a known format are what they are, whatever their name."""
+    found = recognise_format(source)
+    return media_type(path, role) if found is None else found.media_type
 
 
 def expand_splits(paths: Sequence[Path]) -> list[Path]:
     """``paths`` with every named shard replaced by its whole set, each file once, in the order of first mention.
 
-    Raises UsageError that names the missing shards.
+    What a file is its header says (7.8.6): a whole model may be called like a shard. Raises UsageError that names the
+    missing shards and counts them.
     """
     result: dict[Path, None] = {}
     for path in paths:
         match = SPLIT_NAME.match(path.name)
-        if match is None or int(match["count"]) < 2:
+        count = _shards_of(path) if match is not None else 0
+        if match is None or count < 2:
             result[path] = None
             continue
-        shards = [
-            path.with_name(f"{match['stem']}-{number:05d}-of-{match['count']}.gguf")
-            for number in range(1, int(match["count"]) + 1)
-        ]
+        shards = [path.with_name(f"{match['stem']}-{n:05d}-of-{count:05d}.gguf") for n in range(1, count + 1)]
         missing = [shard.name for shard in shards if not shard.is_file()]
         if missing:
             raise UsageError(
-                f"{path.name} is one of {len(shards)} shards and {', '.join(missing[:4])} "
-                f"{'is' if len(missing) == 1 else 'are'} missing in {path.parent}",
+                f"{path.name} is one of {count} shards; {len(missing)} of them "
+                f"{'is' if len(missing) == 1 else 'are'} not in {path.parent}: {listed(missing[:4], len(missing))}",
                 hint="put all shards into one folder",
             )
         result.update(dict.fromkeys(shards))
     return list(result)
+
+
+def _shards_of(path: Path) -> int:
+    """Of how many shards the file at ``path`` is one; 1 for a whole model, and for what is not read as one."""
+    from llamafile_format.weights.gguf import read_gguf
+
+    shard = shard_of(read_gguf(FileSource(path), budget=QUICK_HEADER)) if path.is_file() else None
+    return 1 if shard is None else shard[1]
 
 
 def split_sets(paths: Iterable[str]) -> dict[str, list[str]]:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llamafile_format.errors import UsageError
+from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import README_PATH, EngineAsset, EngineDirectory
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
 from llamafile_format.output.publish import output
 from llamafile_format.output.room import require_room
+from llamafile_format.packing.admitting import admit, require_model
 from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble
 from llamafile_format.packing.created import created_text
 from llamafile_format.packing.inputs import (
@@ -29,6 +31,7 @@ from llamafile_format.packing.inputs import (
     read_recipe,
     text_content,
 )
+from llamafile_format.packing.judging import Judgement, with_forced
 from llamafile_format.packing.readme import readme_text
 from llamafile_format.packing.refuse_arguments import refuse_arguments
 from llamafile_format.packing.runtime_members import (
@@ -82,6 +85,7 @@ class _Order:
     labels: Labels = field(default_factory=Labels)
     alignment: int = DEFAULT_ALIGNMENT
     merge_splits: bool = False
+    engine_only: bool = False
 
 
 def pack(
@@ -102,6 +106,7 @@ def pack(
     align: int = 0,
     profile: str = "",
     merge_splits: bool = False,
+    engine_only: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> PackResult:
@@ -109,10 +114,11 @@ def pack(
 
     ``runtime`` is ``NAME[@VERSION][:TARGET,…]`` or ``none``, ``flavour`` ``native``, ``reference`` or ``both``.
     ``prefix`` is ``launcher``, ``none`` or the path of an engine. Without both, the launcher goes in front of every
-    native build of llama.cpp that is at hand. A model that the runtime does not know is refused, or with ``force``
-    recorded. ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it ``SOURCE_DATE_EPOCH`` is used
-    if set. Options win over the recipe. Raises UsageError, FormatError and SourceError; nothing is left under ``out``
-    unless it is complete.
+    native build of llama.cpp that is at hand; ``engine_only`` says that no model is meant to go in. A model that is at
+    fault, or that the runtime will not start, is refused, or with ``force`` packed and recorded; what is no model at
+    all is always refused. ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it
+    ``SOURCE_DATE_EPOCH`` is used if set. Options win over the recipe. Raises UsageError, FormatError and SourceError;
+    nothing is left under ``out`` unless it is complete.
     """
     given = Labels(profile, created_text(created), name, license, source, default)
     order = _Order(
@@ -124,6 +130,7 @@ def pack(
         labels=given,
         alignment=align,
         merge_splits=merge_splits,
+        engine_only=engine_only,
     )
     if recipe:
         order = _with_recipe(order, Path(recipe))
@@ -134,21 +141,22 @@ def pack(
         alignment=check_alignment(order.alignment or DEFAULT_ALIGNMENT),
         labels=replace(order.labels, profile=order.labels.profile or "default"),
     )
-    target = _target(order, out)
     order = settle(order)
     engine = prefix_of("none" if order.prefix == LAUNCHER else order.prefix)
-    contents = _contents(order, engine)
-    weights = [content.path for content in contents if content.role == "weights"]
-    if len(contents) == 1 and not engine.size:
+    contents = _contents(order, engine, force=force)
+    if not order.includes and not engine.size and not (order.engine_only and order.runtime):
         raise UsageError("there is nothing to pack", hint="name a GGUF file")
+    target = _target(order, out)
+    weights = [content.path for content in contents if content.role == "weights"]
     labels = replace(order.labels, default=choose_default(weights, order.labels.default))
     notes = license_notes(labels.license)
+    misfits: list[Finding] = []
     if order.runtime:
         chosen = choose(order.runtime, order.flavour)
         added = runtime_contents(chosen, order.alignment)
         contents += added
         notes += weight_notes(contents, added, chosen)
-        labels = replace(labels, history=_fitting(chosen, contents, labels.default, force=force))
+        misfits = _fitting(chosen, contents, labels.default, force=force)
     if order.prefix == LAUNCHER:
         prefix_content = launcher_prefix(contents, labels.default)
     else:
@@ -157,7 +165,9 @@ def pack(
     windows = Companion(target, contents) if order.prefix == LAUNCHER else None
     if windows:
         windows.check(prefix_content, contents, force=force)
-    result = write_container(target, prefix_content, contents, labels, force=force, progress=progress)
+    result = write_container(
+        target, prefix_content, contents, labels, force=force, overridden=misfits, progress=progress
+    )
     result = replace(result, notes=(*result.notes, *notes))
     return _with_companion(result, windows, force=force) if windows else result
 
@@ -178,14 +188,14 @@ def settle(order: _Order) -> _Order:
     return replace(order, prefix=prefix, runtime="" if runtime == NONE else runtime)
 
 
-def _fitting(chosen: Choice, contents: Sequence[Content], default: str, *, force: bool) -> tuple[dict[str, Any], ...]:
-    """Refuse models that the runtime does not know; what ``force`` overrides becomes a history entry."""
-    from llamafile_format.packing.fitting import forced, misfits, refuse
+def _fitting(chosen: Choice, contents: Sequence[Content], default: str, *, force: bool) -> list[Finding]:
+    """Refuse, before anything is written, models that the runtime will not start; what ``force`` overrides."""
+    from llamafile_format.packing.fitting import misfits, refuse
 
     found = misfits([chosen.pin], contents, default)
     if found and not force:
         refuse(found, chosen.pin.key)
-    return ({"action": "pack", "forced": forced(found)},) if found else ()
+    return found
 
 
 def write_container(
@@ -195,14 +205,21 @@ def write_container(
     labels: Labels,
     *,
     force: bool = False,
+    overridden: Sequence[Finding] = (),
     progress: Progress | None = None,
 ) -> PackResult:
-    """Assemble a container under a temporary name and publish it as ``target``."""
+    """Assemble a container under a temporary name, judge it, and publish it as ``target``.
+
+    ``overridden`` are findings that ``force`` has overridden already.
+    """
     total = prefix.engine.size + sum(content.source.size for content in contents)
     require_room(target.parent, [prefix.engine, *(content.source for content in contents)])
     mode = 0o777 if prefix.size else 0o666
     with output(target, force=force, mode=mode) as descriptor:
         written: Assembled = assemble(descriptor, prefix, contents, labels, progress=counted(progress, total))
+        judgement = Judgement(with_forced(labels.history, {"action": "pack"}), force=force, overridden=overridden)
+        source = FileSource.from_descriptor(descriptor, target.name)
+        written = judgement.of(source, descriptor, written, prefix.records)
     return PackResult(target, written.size, written.manifest_sha256, written.shared, notes_about(prefix))
 
 
@@ -316,8 +333,11 @@ def asset_of(engine: ByteSource, entry: Any, archive: bool) -> EngineAsset:
     return EngineAsset(entry.path, entry.size, small.hexdigest(), large.hexdigest() if archive else "")
 
 
-def _contents(order: _Order, engine: ByteSource) -> list[Content]:
+def _contents(order: _Order, engine: ByteSource, *, force: bool) -> list[Content]:
+    """Everything that was named, admitted, and what follows from it; but for the runtime."""
     contents = [content_of(include, order.alignment) for include in order.includes]
+    admit(contents, force=force)
+    require_model(contents, engine=bool(engine.size or order.runtime), engine_only=order.engine_only)
     if order.merge_splits:
         from llamafile_format.packing.splits import merge_splits
 

@@ -22,7 +22,9 @@ from llamafile_format.output.publish import output
 from llamafile_format.packing.assemble import Content, Labels, PrefixContent, assemble
 from llamafile_format.packing.carry import carry
 from llamafile_format.packing.inputs import text_content
+from llamafile_format.packing.judging import judge, refuse_errors
 from llamafile_format.packing.runtime_members import launcher_prefix, targets_of
+from llamafile_format.source import FileSource
 
 SUFFIX = ".llamafile"
 _SYSTEM = "windows-"
@@ -106,6 +108,7 @@ def _write(target: Path, path: Path, *, force: bool) -> None:
         labels = Labels(carried.labels.profile, carried.labels.created, carried.labels.name, carried.labels.license)
         with output(path, force=force, mode=0o777) as out:
             assemble(out, launcher_prefix(contents, "", sibling=sibling), contents, labels)
+            refuse_errors(judge(FileSource.from_descriptor(out, path.name)), force=False)
 
 
 def _goes_along(content: Content) -> bool:

@@ -42,6 +42,8 @@ class Impostor:
 PROGRAMS = frozenset({"LF1012", "LF1035"})
 """Rules that tell a whole program: it is no llamafile, and may be the prefix of one."""
 
+_EMPTY = Impostor("LF1008", "the file is empty", "copy or download it again")
+
 _Test = Callable[[ByteSource, bytes], Impostor | None]
 
 
@@ -51,7 +53,7 @@ def recognise(source: ByteSource) -> Impostor | None:
     SourceError if the source cannot be read.
     """
     if source.size == 0:
-        return Impostor("LF1008", "the file is empty", "copy or download it again")
+        return _EMPTY
     if has_end_record(source):
         return None
     head = source.read_at(0, min(HEAD, source.size))
@@ -61,6 +63,22 @@ def recognise(source: ByteSource) -> Impostor | None:
         if found is not None:
             return found
     return None
+
+
+def recognise_instead(source: ByteSource) -> Impostor | None:
+    """What stands in ``source`` in the place of a model: a pointer, a server's answer, an archive, nothing at all.
+
+    None if it is none of these, whatever else it may be. SourceError if the source cannot be read.
+    """
+    if source.size == 0:
+        return _EMPTY
+    head = source.read_at(0, min(HEAD, source.size))
+    return next((found for test in _INSTEAD if (found := test(source, head)) is not None), None)
+
+
+def recognise_pointer(source: ByteSource) -> Impostor | None:
+    """The Git-LFS or Xet pointer that ``source`` is; None if it is a file itself."""
+    return _pointer(source, source.read_at(0, source.size)) if source.size <= POINTER_MAX else None
 
 
 def program_with_archive(facts: PrefixFacts, members: int) -> Impostor | None:
@@ -206,7 +224,7 @@ def _archive(_: ByteSource, head: bytes) -> Impostor | None:
             return Impostor(
                 "LF1007",
                 f"this is a {name} file",
-                "unpack it; the llamafile may be inside",
+                "unpack it; what you look for may be inside",
                 {"kind": name},
             )
     return None
@@ -267,3 +285,4 @@ def _truncated(source: ByteSource, what: str) -> Impostor:
 
 
 _TESTS: tuple[_Test, ...] = (_pointer, _page, _weights, _archive, _zeros)
+_INSTEAD: tuple[_Test, ...] = (_pointer, _page, _archive, _zeros)

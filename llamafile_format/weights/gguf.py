@@ -15,9 +15,8 @@ from llamafile_format.weights import gguf_limits as limits
 from llamafile_format.weights.gguf_cursor import Cursor, Log, Stop
 from llamafile_format.weights.gguf_keys import read_entries
 from llamafile_format.weights.gguf_model import Dialect, Entry, Gguf, TensorInfo, ValueType
-from llamafile_format.weights.gguf_tensors import DataSection, padded, read_tensors
+from llamafile_format.weights.gguf_tensors import MAGIC, DataSection, padded, read_tensors
 
-MAGIC = b"GGUF"
 ENTRY_BYTES_MIN = {1: 4 + 4 + 1, 2: 8 + 4 + 1, 3: 8 + 4 + 1}
 """Fewest bytes of a key-value pair: length of an empty key, type tag, one byte of value."""
 
@@ -65,7 +64,9 @@ class _Reading:
         data_offset = padded(header_length, self.alignment)
         data_length = 0
         if not stopped:
-            data_length = DataSection(data_offset, self.cursor.size, self.alignment, self.log).check(self.tensors)
+            cursor = self.cursor
+            section = DataSection(header_length, data_offset, cursor.size, self.alignment, self.log, cursor.source)
+            data_length = section.check(self.tensors)
         return Gguf(
             version=self.dialect.version,
             byte_order="big" if self.dialect.order == ">" else "little",

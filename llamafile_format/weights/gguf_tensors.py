@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
+from llamafile_format.source import ByteSource
 from llamafile_format.weights import gguf_limits as limits
 from llamafile_format.weights.gguf_cursor import Cursor, Log
 from llamafile_format.weights.gguf_model import Dialect, TensorInfo, decode_text
 from llamafile_format.weights.tensor_types import TypeStatus, meanings, type_name
 
+MAGIC = b"GGUF"
 OFFSET_SPACE = 1 << 64
 """Offsets are 64-bit: engines compute modulo this."""
 
@@ -112,12 +114,17 @@ def _check_type(log: Log, place: int, name: str, type_id: int, dims: tuple[int, 
 
 @dataclass(frozen=True, slots=True)
 class DataSection:
-    """Where tensor data lies: from ``start`` (bytes from the GGUF's first) to at most ``size``, the end of the file."""
+    """Where tensor data lies: from ``start`` (bytes from the GGUF's first) to at most ``size``, the end of the file.
 
+    The header ends at ``header_end``, without padding; what stands behind the data is read from ``source``.
+    """
+
+    header_end: int
     start: int
     size: int
     alignment: int
     log: Log
+    source: ByteSource
 
     def check(self, tensors: Sequence[TensorInfo]) -> int:
         """Check that the tensors tile the section in table order; return its length in bytes with padding.
@@ -134,8 +141,19 @@ class DataSection:
         known = all(tensor.size_bytes is not None for tensor in tensors)
         length = padded(end, self.alignment)
         if known and self.size > self.start + length:
-            self.log.add("LF5051", self.start + length, "tail", extra=self.size - self.start - length)
+            self._behind(tensors, self.start + end, self.start + length)
         return length
+
+    def _behind(self, tensors: Sequence[TensorInfo], end: int, padded_end: int) -> None:
+        """Bytes behind the last tensor: another GGUF, as ``cat`` of shards leaves it, or something else.
+
+        The one in front may have come with its final padding or without, or have no tensors and no data section.
+        """
+        for at in sorted({end, padded_end} if tensors else {self.header_end}):
+            if at + len(MAGIC) <= self.size and self.source.read_at(at, len(MAGIC)) == MAGIC:
+                self.log.add("LF5088", at, "tail", at=at, size=self.size)
+                return
+        self.log.add("LF5051", padded_end, "tail", extra=self.size - padded_end)
 
     def _place(self, tensor: TensorInfo, end: int) -> int:
         """Check one tensor against ``end``, where those below it end (unpadded); return where it ends."""

@@ -19,14 +19,18 @@ ROW = 1 << 16
 
 
 def gguf_header(size: int) -> bytes:
-    """A GGUF header whose single F32 tensor makes the file about ``size`` bytes long."""
+    """A GGUF header that engines start, whose single F32 tensor makes the file about ``size`` bytes long."""
 
     def text(value: str) -> bytes:
         raw = value.encode()
         return struct.pack("<Q", len(raw)) + raw
 
     rows = max(1, (size - 4096) // (4 * ROW))
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 5)
+    for key, value in (("general.architecture", "llama"), ("tokenizer.ggml.model", "none")):
+        head += text(key) + struct.pack("<I", 8) + text(value)
+    for key in ("context_length", "embedding_length", "block_count"):
+        head += text(f"llama.{key}") + struct.pack("<II", 4, 32)
     head += text("token_embd.weight") + struct.pack("<IQQIQ", 2, ROW, rows, 0, 0)
     return head + bytes(-len(head) % 32)
 

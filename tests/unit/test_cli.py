@@ -173,7 +173,8 @@ def test_merged_splits_have_the_tensors_of_the_unsplit_file(shared_data: Path, t
     import gguf
 
     out = tmp_path / "m.llamafile"
-    run("pack", "--prefix", "none", shared_data / "gguf/split-00001-of-00002.gguf", "--merge-splits", "-o", out)
+    shard = shared_data / "gguf/split-00001-of-00002.gguf"  # these shards name no architecture
+    run("pack", "--prefix", "none", shard, "--merge-splits", "--force", "-o", out)
     run("extract", out, "split.gguf", "-C", tmp_path)
     merged = gguf.GGUFReader(str(tmp_path / "split.gguf"))
     whole = gguf.GGUFReader(str(shared_data / "gguf/split-unsplit.gguf"))

@@ -15,10 +15,13 @@ from llamafile_format.manifest.model import Manifest
 from llamafile_format.packing import windows
 from llamafile_format.prefix.launcher import LAUNCHER_SIZE, read_index
 from llamafile_format.running.run import Selection, prepare
+from spec.vectors.generate.contents import ONNX
 from tests.conftest import CliRunner
+from tests.gguf_workbench import EXHIBIT
 from tests.laws.sparse import sparse_container
 from tests.repack_samples import engine, gguf, legacy, sound, write
 from tests.runtime_samples import NATIVE, PAGE, REFERENCE, program, use, write_pin
+from tests.split_samples import split
 
 FOLDER = "runtimes/llama.cpp/0.3.36/"
 
@@ -171,21 +174,21 @@ def test_an_unknown_architecture_is_refused_or_recorded(folder: Path) -> None:
     lf.repack(folder / "bare", folder / "b", prefix="launcher", force=True)
     assert manifest_of(folder / "b").history[0]["forced"][0]["rule"] == "LF3301"
     assert not lf.repack(folder / "b", folder / "c", prefix="launcher").changed
-    lf.repack(folder / "b", folder / "d", name="other things may be changed all the same")
+    other = {"name": "what is not valid stays so, and must be asked for again"}
+    with pytest.raises(lf.FormatError, match="nobody-knows"):
+        lf.repack(folder / "b", folder / "d", **other)
+    lf.repack(folder / "b", folder / "d", force=True, **other)
 
 
 def test_an_unknown_tensor_type_is_refused(folder: Path) -> None:
-    data = bytearray(gguf("odd", 5000))
-    at = data.index(b"token_embd.weight") + 17 + 4 + 8
-    data[at : at + 4] = (36).to_bytes(4, "little")
-    write(folder / "model.gguf", bytes(data))
+    write_pin(folder / "pins", tensor_types=[1, 8])
     with pytest.raises(lf.FormatError) as refused:
         packed(folder)
     assert refused.value.clause == "LF3302"
 
 
 def test_a_model_in_another_format_is_refused(folder: Path) -> None:
-    write(folder / "model.onnx", b"\x08\x07")
+    write(folder / "model.onnx", ONNX)
     include = [lf.Include(folder / "model.onnx", role="weights")]
     with pytest.raises(lf.FormatError) as refused:
         lf.pack([], folder / "a", include=include)
@@ -197,8 +200,8 @@ def test_force_alone_records_nothing(folder: Path) -> None:
     assert manifest_of(packed(folder, force=True)).history == ()
 
 
-def test_shards_keep_the_names_by_which_the_runtime_finds_them(folder: Path, shared_data: Path) -> None:
-    shards = [shared_data / f"gguf/split-0000{number}-of-00002.gguf" for number in (1, 2)]
+def test_shards_keep_the_names_by_which_the_runtime_finds_them(folder: Path) -> None:
+    shards = split(EXHIBIT, folder, 2)
     lf.pack(shards, folder / "a")
     sound(folder / "a").close()
     renamed = [lf.Include(shards[0]), lf.Include(shards[1], "second.gguf")]

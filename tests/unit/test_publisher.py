@@ -213,7 +213,7 @@ def test_malformed(tmp_path: Path, data: bytes) -> None:
 def test_too_many(tmp_path: Path) -> None:
     path, out = packed(tmp_path, bundle(RELEASE)), tmp_path / "many.llamafile"
     more = [Include(tmp_path / "model.sig", f"s/{number:02d}.sig", "publisher-signature") for number in range(64)]
-    llamafile_format.repack(path, out, include=more)
+    llamafile_format.repack(path, out, include=more, force=True)
     findings, facts = look(out, policy())
     assert len(facts) == 64
     assert rules(findings).count("LF8301") == 1

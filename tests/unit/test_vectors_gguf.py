@@ -14,7 +14,11 @@ from spec.vectors.generate.load import read_vector, vector_files
 
 VECTORS = Path(__file__).resolve().parents[2] / "spec" / "vectors"
 FILES = [path for chapter in ("weights", "templates") for path in vector_files(VECTORS, chapter)]
-OURS = [name for name in all_rules() if name.startswith("LF50") or ("LF6001" <= name <= "LF6049")]
+OF_MEMBERS = {"LF5085", "LF5086", "LF5087", "LF5089"}
+"""Rules about what stands around a GGUF, or in its place: the vectors that break them are containers."""
+OURS = [
+    name for name in all_rules() if (name.startswith("LF50") or "LF6001" <= name <= "LF6049") and name not in OF_MEMBERS
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")

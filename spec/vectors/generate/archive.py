@@ -71,7 +71,7 @@ def register(rows: list[Row], layer: str, *, packed: bool = False) -> None:
     """Make a vector of each row. Verdicts follow from layer and rules: contents not looked at are undetermined."""
     for name, rules, near, comment, make in rows:
         near = " ".join(sorted(set(near.split()) - set(rules.split())))
-        valid = "undetermined" if "LF9003" in rules or "LF2001" in rules else "yes"
+        valid = "undetermined" if {"LF9003", "LF2001", "LF1010"} & set(rules.split()) else "yes"
         encoding = "zlib" if packed or name.startswith(("count-modulo", "good-names")) else "raw"
         vector(name, rules=rules, near=near, layer=layer, comment=comment, encoding=encoding, valid=valid)(_maker(make))
 

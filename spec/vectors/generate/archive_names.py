@@ -72,7 +72,7 @@ NAMES: list[Row] = [
         "LF2033 LF3012",
         "LF2034",
         "a name holds a NUL, where some readers stop (ambiguity b2)",
-        lambda: named("a.txt\0.gguf"),
+        lambda: named("a.txt\0.html"),
     ),
     (
         "name-with-newline",

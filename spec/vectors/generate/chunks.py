@@ -242,7 +242,7 @@ def directory_time() -> bytes:
     return container(Spec(parts(licence), labels=LABELS))
 
 
-@vector("trailing", rules="LF3106 LF2011", valid="yes", layer="archive", comment="One byte behind the end record.")
+@vector("trailing", rules="LF2011", valid="yes", layer="archive", comment="One byte behind the end record.")
 def trailing() -> bytes:
     return good() + b"\0"
 

@@ -172,7 +172,10 @@ _bad(
     lambda: put(
         Part(
             "wide.gguf",
-            gguf(model_entries(embedding_length=64), ("blk.0.attn_q.weight", (64, 16))),
+            gguf(
+                [*model_entries(embedding_length=64), V3.entry("tokenizer.ggml.model", STRING, "none")],
+                ("blk.0.attn_q.weight", (64, 16)),
+            ),
             "weights",
             "application/x-gguf",
             32,

@@ -114,7 +114,7 @@ def register(rows: list[Row], layer: str) -> None:
     for name, rules, near, comment, make in rows:
         near = " ".join(sorted(set(near.split()) - set(rules.split())))
         known = "undetermined" if layer == "none" else ""
-        valid = "undetermined" if {"LF9003", "LF2001", "LF2008"} & set(rules.split()) else "yes"
+        valid = "undetermined" if {"LF9003", "LF2001", "LF1010", "LF2008"} & set(rules.split()) else "yes"
         vector(
             name, rules=rules, near=near, layer=layer, well_formed=known, valid=valid, comment=comment, encoding="zlib"
         )(_maker(make))

@@ -89,7 +89,7 @@ BAD: list[Row] = [
     ),
     (
         "interrupted",
-        "LF1010 LF2001 LF7018",
+        "LF1010 LF7018",
         "LF7009",
         "zipalign was killed; the last end record is far back (parser trap 16)",
         interrupted,

@@ -257,7 +257,7 @@ def default_given() -> bytes:
     return container(Spec(parts(weights("a.gguf")), labels={"default": "a.gguf"}))
 
 
-@vector("default-is-licence", rules="LF3018", valid="yes", layer="manifest", comment="The default is no model.")
+@vector("default-is-licence", rules="LF3018 LF5001", valid="no", layer="manifest", comment="The default is no model.")
 def default_is_licence() -> bytes:
     return edited(lambda value: value.update(default="LICENSE.txt"))
 
@@ -423,11 +423,11 @@ def colliding_names() -> bytes:
     "weights-unknown-format",
     rules="LF9003",
     valid="undetermined",
-    comment="Weights of a format that this version has no reader for.",
+    comment="Weights of a format that this version does not know.",
 )
 def weights_unknown_format() -> bytes:
-    model = Part("model.onnx", b"\x08\x09onnx", "weights", "application/x-onnx", 32)
-    return container(Spec([readme(), model], labels={"default": "model.onnx"}))
+    model = Part("model.tomorrow", b"tensors of tomorrow", "weights", "application/octet-stream", 32)
+    return container(Spec([readme(), model], labels={"default": "model.tomorrow"}))
 
 
 @vector("weights-known-format", near="LF9003", comment="Weights that were read.")

@@ -35,7 +35,9 @@ def log_file() -> bytes:
     return with_arguments("--log_file ../x -lv 4 ...\n")
 
 
-@vector("template-is-document", rules="LF6122", layer="content", comment="A template that nobody checked as one.")
+@vector(
+    "template-is-document", rules="LF6001 LF6122", layer="content", comment="A template that nobody checked as one."
+)
 def template_is_document() -> bytes:
     hidden = Part("notes.txt", b"{{ ''.__class__ }}", "document", "text/plain")
     return with_arguments("--chat-template-file\n/zip/notes.txt\n...\n", hidden)

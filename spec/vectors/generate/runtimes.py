@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from llamafile_format.engines.implied import implied_launcher
 from spec.vectors.generate import Maker, vector
+from spec.vectors.generate.contents import ONNX
 from spec.vectors.generate.forge import Part, Spec, container, gguf, parts, weights
 
 FOLDER = "runtimes/tiny/1.0/"
@@ -92,12 +93,12 @@ def type_unknown() -> bytes:
 
 @built(
     "weights-of-another-format",
-    rules="LF3303 LF9003",
+    rules="LF3303 LF5086",
     valid="undetermined",
     comment="The model that starts is no GGUF; there is no reader for it either.",
 )
 def weights_of_another_format() -> bytes:
-    other = Part("tiny.onnx", b"\x08\x07", "weights", "application/x-onnx", 32)
+    other = Part("tiny.onnx", ONNX, "weights", "application/x-onnx", 32)
     return container(Spec(parts(other, pin(), build()), labels={"default": "tiny.onnx"}))
 
 
@@ -192,7 +193,7 @@ def launcher_without_runtime() -> bytes:
 GENUINE = "ced7635a74a2e5640f17f206bc3f34e186a352755edd0012fc09a05acabbf5bb"
 """SHA-256 of the native build of llama.cpp 0.3.36 for linux-x86_64."""
 
-# Everything that a pin names (14.1.11)
+# Everything that a pin names (14.1.12)
 
 PAGE = b"a page of a few bytes\n"
 SYMBOLS = b"tiny_init\n"

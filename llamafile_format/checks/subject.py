@@ -1,0 +1,28 @@
+"""A member as the checks of contents see it, whether it lies in a file or is about to be packed (spec/1.0, 10.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llamafile_format.source import ByteSource
+from llamafile_format.weights.gguf_model import Gguf
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A member to be judged. ``source`` are its bytes as they are used, ``base`` where they start in the file.
+
+    ``listed`` says that the role is somebody's claim and not a guess of ours from the name; ``read`` reads the GGUF
+    with at most so many bytes of its header; ``uses`` are reasons besides name and role to take it for weights, as
+    phrases that continue "it is weights: ..."; ``payload`` is false for what came in with a runtime.
+    """
+
+    path: str
+    role: str
+    media_type: str
+    source: ByteSource
+    base: int
+    read: Callable[[int | None], Gguf]
+    listed: bool = True
+    uses: tuple[str, ...] = ()
