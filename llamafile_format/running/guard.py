@@ -20,6 +20,7 @@ from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.examining import Memory, Trust, examine, recall, refuse, watch
 from llamafile_format.progress import Progress
 from llamafile_format.rules import Layer, rule
+from llamafile_format.running.accepted_arguments import refuse_unaccepted
 from llamafile_format.signing.trust.policy import Starting
 from llamafile_format.source import FileSource
 from llamafile_format.source.pending import refuse_pending
@@ -79,6 +80,7 @@ def verified(path: Path, demand: Demand) -> Iterator[tuple[Container, tuple[str,
                 container, level=Level.QUICK if quick else Level.FULL, trust=trust, progress=demand.progress
             )
             refuse(report, "was not started")
+            refuse_unaccepted(container, demand.accept)
             if watched is not None and memory is None:
                 watched.keep(report)
             yield container, tuple(_doubts(report, demand, memory))

@@ -25,7 +25,6 @@ from llamafile_format.engines.pin import Flavour
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError
 from llamafile_format.manifest.model import MAX_MANIFEST
 from llamafile_format.rules import Severity, rule
-from llamafile_format.running.accepted_arguments import refuse_unaccepted
 from llamafile_format.running.builds import Program, Selection, installed, program_for
 from llamafile_format.running.guard import Demand, verified
 from llamafile_format.source import FileSource, Identity
@@ -85,7 +84,6 @@ def prepare(
     with verified(path, demand) as (container, doubts):
         if container.manifest is not None and container.manifest.prefix.sibling is not None:
             return prepare(_sibling(container, path), arguments, wanted, demand)
-        refuse_unaccepted(container, demand.accept)
         program = program_for(container, wanted)
         begin = _on_container(container, program, arguments)
         begin = replace(begin, notes=(*doubts, *program.notes, *begin.notes))
