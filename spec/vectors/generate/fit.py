@@ -7,13 +7,10 @@ from collections.abc import Callable, Sequence
 from spec.vectors.generate import vector
 from spec.vectors.generate.forge import Part, Spec, container, license_, readme
 from spec.vectors.generate.gguf_builder import BOOL, F32, STRING, U32, V3, model_entries, vocabulary
-from spec.vectors.generate.runtimes import PIN, PROGRAM, UNKNOWN
+from spec.vectors.generate.runtimes import PIN, PROGRAM, UNKNOWN, built
 
 ORDER = ("readme", "document", "license", "tokenizer", "runtime", "weights", "projector", "adapter", "draft")
 WORDS = ("<unk>", "<s>", "</s>", "<0x0A>", "hello", "world")
-FOREIGN = f"LF3324 {UNKNOWN}"
-"""Engine and version are pinned here, and neither pin nor build in these small files are those that are."""
-
 PINNED = "runtimes/llama.cpp/0.3.36/"
 
 Shape = tuple[str, Sequence[int]]
@@ -111,13 +108,7 @@ def pinned() -> tuple[Part, Part]:
 _NEAR = "LF3308 LF5077 LF5078 LF5079 LF5080 LF5081 LF5082 LF5083"
 
 
-@vector(
-    "good",
-    rules=FOREIGN,
-    valid="no",
-    near=_NEAR,
-    comment="Everything that goes with a model, and an engine that takes it.",
-)
+@built("good", near=_NEAR, comment="Everything that goes with a model, and an engine that takes it.")
 def good() -> bytes:
     embedding = [("token_embd.weight.lora_a", (4, 6)), ("token_embd.weight.lora_b", (4, 32))]
     return put(
@@ -176,7 +167,7 @@ _bad(
 )
 _bad(
     "adapter-for-the-other-model",
-    f"LF5079 {FOREIGN}",
+    f"LF5079 {UNKNOWN}",
     "It fits the second model, and will be loaded with the first.",
     lambda: put(
         Part(
@@ -222,25 +213,25 @@ _doubtful(
 )
 _bad(
     "projector-type-unknown",
-    f"LF3308 {FOREIGN}",
+    f"LF3308 {UNKNOWN}",
     "A type of projector that the engine does not know.",
     lambda: put(beside("projector", projector(kind="holographic")), *pinned()),
 )
 _bad(
     "projector-without-encoder",
-    f"LF3308 {FOREIGN}",
+    f"LF3308 {UNKNOWN}",
     "A projector that sees and hears nothing.",
     lambda: put(beside("projector", projector(vision=0)), *pinned()),
 )
 _bad(
     "adapter-of-a-kind-that-is-not-taken",
-    f"LF3308 {FOREIGN}",
+    f"LF3308 {UNKNOWN}",
     "An adapter, but no LoRA.",
     lambda: put(beside("adapter", lora(kind="ia3")), *pinned()),
 )
 _bad(
     "control-vector-as-adapter",
-    f"LF3308 {FOREIGN}",
+    f"LF3308 {UNKNOWN}",
     "The engine takes it for a LoRA, and refuses it.",
     lambda: put(beside("adapter", direction(32)), *pinned()),
 )
@@ -253,25 +244,19 @@ def spoken(template: str) -> bytes:
 
 _bad(
     "template-that-is-not-parsed",
-    f"LF3309 {FOREIGN}",
+    f"LF3309 {UNKNOWN}",
     "A tag of Jinja that the engine does not have.",
     lambda: put(*pinned(), model_data=spoken("{% with a = 1 %}{{ a }}{% endwith %}")),
 )
 _bad(
     "template-with-an-escape",
-    f"LF3309 {FOREIGN}",
+    f"LF3309 {UNKNOWN}",
     "An escape that the engine does not have.",
     lambda: put(*pinned(), model_data=spoken("{{ messages[0].content|replace('\\x0c', '') }}")),
 )
 
 
-@vector(
-    "good-template",
-    rules=FOREIGN,
-    valid="no",
-    near="LF3309",
-    comment="Marks that the engine passes over, escapes that it has, and text.",
-)
+@built("good-template", near="LF3309", comment="Marks that the engine passes over, escapes that it has, and text.")
 def good_template() -> bytes:
     return put(*pinned(), model_data=spoken("{% generation %}{{ 'a\\n' }}{% endgeneration %}\\x ** // with"))
 
@@ -281,12 +266,8 @@ def good_template_elsewhere() -> bytes:
     return put(model_data=spoken("{% with a = 1 %}{{ a }}{% endwith %}"))
 
 
-@vector(
-    "good-type-of-later",
-    rules=FOREIGN,
-    valid="no",
-    near="LF3308",
-    comment="An unknown type, and an engine of which the registry knows nothing.",
+@built(
+    "good-type-of-later", near="LF3308", comment="An unknown type, and an engine of which the registry knows nothing."
 )
 def good_type_of_later() -> bytes:
     folder = "runtimes/tiny/1.0/"

@@ -113,27 +113,25 @@ def _aligned(alignment: int) -> bytes:
 
 
 for _name, _rules, _comment, _maker in _ROWS:
-    vector(_name, rules=f"{_rules} LF3324 LF3330", layer="content", comment=_comment)(
-        lambda maker=_maker: started(maker())
-    )
+    vector(_name, rules=f"{_rules} LF3330", layer="content", comment=_comment)(lambda maker=_maker: started(maker()))
 
 
-@vector("obsolete", rules="LF3312 LF3324 LF3330 LF5087", layer="content", comment="GGJT beside an engine of today.")
+@vector("obsolete", rules="LF3312 LF3330 LF5087", layer="content", comment="GGJT beside an engine of today.")
 def obsolete() -> bytes:
     return started(GGJT, "tiny.bin", "application/x-ggml")
 
 
-@vector("good", valid="no", rules="LF3324 LF3330", near=_ALL, comment="A model with everything that the engine needs.")
+@vector("good", rules="LF3330", near=_ALL, comment="A model with everything that the engine needs.")
 def good() -> bytes:
     return started(speaker(V3.entry("llama.attention.layer_norm_rms_epsilon", F32, 0.0)))
 
 
-@vector("good-version-2", valid="no", rules="LF3324 LF3330", near="LF3310", comment="GGUF of version 2.")
+@vector("good-version-2", rules="LF3330", near="LF3310", comment="GGUF of version 2.")
 def good_version_2() -> bytes:
     return started(speaker(dialect=V2))
 
 
-@vector("good-bert", valid="no", rules="LF3324 LF3330", near="LF3317", comment="The tokens around a text are named.")
+@vector("good-bert", rules="LF3330", near="LF3317", comment="The tokens around a text are named.")
 def good_bert() -> bytes:
     ids = (V3.entry(f"{IDS}{key}_token_id", U32, number) for key, number in (("bos", 1), ("seperator", 2)))
     return started(bert(*ids))
@@ -141,8 +139,7 @@ def good_bert() -> bytes:
 
 @vector(
     "good-bert-by-default",
-    valid="no",
-    rules="LF3324 LF3330",
+    rules="LF3330",
     near="LF3317",
     comment="Nobody names them; the usual numbers are in the vocabulary.",
 )
@@ -150,32 +147,19 @@ def good_bert_by_default() -> bytes:
     return started(bert(tokens=103))
 
 
-@vector(
-    "good-empty-tokens",
-    valid="no",
-    rules="LF3324 LF3330",
-    near="LF3314",
-    comment="Two tokens are empty; the engine names them.",
-)
+@vector("good-empty-tokens", rules="LF3330", near="LF3314", comment="Two tokens are empty; the engine names them.")
 def good_empty_tokens() -> bytes:
     return started(model(*vocabulary(("<unk>", "<s>", "</s>", "<0x0A>", "", ""))))
 
 
-@vector(
-    "good-alignment-32",
-    valid="no",
-    rules="LF3324 LF3330",
-    near="LF3318",
-    comment="Tensor data where the engine wants it.",
-)
+@vector("good-alignment-32", rules="LF3330", near="LF3318", comment="Tensor data where the engine wants it.")
 def good_alignment() -> bytes:
     return started(_aligned(32))
 
 
 @vector(
     "epsilon-of-two",
-    valid="no",
-    rules="LF3324 LF3330",
+    rules="LF3330",
     near="LF3316",
     comment="Two epsilons, one below 0: which counts only the engine knows.",
 )

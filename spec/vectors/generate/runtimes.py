@@ -6,6 +6,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 
 from llamafile_format.engines.implied import implied_launcher
 from spec.vectors.generate import Maker, vector
@@ -189,6 +190,9 @@ def launcher_without_runtime() -> bytes:
     return made(implied_launcher([Model(model["offset"], model["size"])], "tiny.gguf"))
 
 
+GENUINE = "ced7635a74a2e5640f17f206bc3f34e186a352755edd0012fc09a05acabbf5bb"
+"""SHA-256 of the native build of llama.cpp 0.3.36 for linux-x86_64."""
+
 # Everything that a pin names (14.1.11)
 
 PAGE = b"a page of a few bytes\n"
@@ -265,11 +269,11 @@ def page_without_build() -> bytes:
     return container(Spec(ordered, labels={"default": "tiny.gguf"}))
 
 
-@built(
+@vector(
     "pin-changed",
-    rules="LF3305 LF3315 LF3324",
-    layer="content",
-    comment="A pin under the name of a published one: its page would be whatever it says.",
+    rules="LF3305 LF3315 LF3324 LF4004",
+    layer="chunks",
+    comment="A pin under the name of a published one, beside what poses as a genuine build: its page would be its own.",
 )
 def pin_changed() -> bytes:
     text = PIN.replace('name: tiny\nversion: "1.0"', 'name: llama.cpp\nversion: "0.3.36"').replace(
@@ -278,7 +282,7 @@ def pin_changed() -> bytes:
     folder = "runtimes/llama.cpp/0.3.36/"
     given = [
         Part(f"{folder}runtime.yaml", text.encode(), "document", "application/yaml"),
-        build(path=f"{folder}native/linux-x86_64"),
+        replace(build(path=f"{folder}native/linux-x86_64"), manifest={"sha256": GENUINE}),
     ]
     ordered = sorted((*parts(), *given), key=lambda part: (_ORDER.index(part.role), part.name))
     return container(Spec(ordered, labels={"default": "tiny.gguf"}))
