@@ -17,6 +17,7 @@ import pytest
 import llamafile_format as lf
 from llamafile_format.changing import surgery
 from llamafile_format.checks.verdict import Verdict
+from llamafile_format.source.pending import HEAD, MAGIC, journal_path
 
 
 def noise(label: str, size: int) -> bytes:
@@ -148,3 +149,13 @@ def kill_at(number: int, change: Callable[[], object]) -> None:
             os._exit(99)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), status
+
+
+def unfinished(path: Path) -> Path:
+    """A journal beside ``path`` whose head says that a change of this very file was not finished."""
+    info = path.stat()
+    journal = journal_path(path)
+    journal.write_bytes(
+        HEAD.pack(MAGIC, 2, 0, info.st_size, info.st_size, 0, 0, 0, info.st_ino, info.st_dev) + bytes(96)
+    )
+    return journal

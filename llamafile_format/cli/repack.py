@@ -101,7 +101,7 @@ def command(
     llamafile-format repack old.llamafile --prefix launcher -o new.llamafile
     llamafile-format repack old.llamafile --prefix llamafile-0.9.3 -o new.llamafile
     llamafile-format repack model.llamafile --in-place --rename model.gguf=tiny.gguf
-    llamafile-format repack model.llamafile --to legacy --prefix llamafile-0.9.3 -o legacy.llamafile
+    llamafile-format repack model.llamafile --to legacy --prefix ENGINE -o old.llamafile
     """
     with progress("repacking") as callback:
         result = repack(

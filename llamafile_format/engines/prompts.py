@@ -61,7 +61,7 @@ def read_prompts(path: Path) -> Prompts:
     if not reason and (not isinstance(value, dict) or value.get("format") != FORMAT):
         raise UsageError(f"{path} is not a prompts file", hint=f"its first line should be `format: {FORMAT}`")
     if reason:
-        raise UsageError(f"{path}: {reason}", hint="see spec/1.0, 15.7")
+        raise UsageError(f"{path}: {reason}", hint="their form: llamafile-format rule 15.7")
     faults = Faults()
     prompts = _prompts(Fields(value, "", faults))
     misspelt = [(name, f"there is no such field; did you mean {meant}?") for name, meant in faults.meant.items()]

@@ -16,10 +16,10 @@ from llamafile_format.checks.signatures import read_records
 from llamafile_format.container import Container
 from llamafile_format.errors import FormatError, SourceError, UsageError
 from llamafile_format.signing.records.record import MAX_RECORD, MAX_RECORDS, Record, RecordKind
-from llamafile_format.source.pending import MAGIC, journal_path, pending
+from llamafile_format.source.pending import journal_path, pending
 from llamafile_format.vouching.append import append_records, detached_path, records_beside, write_detached
 from llamafile_format.vouching.sign import sign
-from tests.repack_samples import kill_at, legacy, steps_of, write
+from tests.repack_samples import kill_at, legacy, steps_of, unfinished, write
 from tests.signing_samples import TIME, container, keys
 
 
@@ -196,13 +196,13 @@ def test_locked_and_pending(file: Path, record: bytes, tmp_path: Path) -> None:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(SourceError, match="locked"):
             append_records(file, [(RecordKind.ATT, record)])
-    write(journal_path(file), MAGIC + bytes(200))
+    unfinished(file)
     for out in (None, tmp_path / "out"):
         with pytest.raises(SourceError, match="journal") as caught:
             append_records(file, [(RecordKind.ATT, record)], out)
         assert caught.value.exit_code == 4
     journal_path(file).unlink()
-    write(journal_path(tmp_path / "out"), MAGIC + bytes(200))
+    unfinished(write(tmp_path / "out", b"older"))
     with pytest.raises(SourceError, match="journal"):
         append_records(file, [(RecordKind.ATT, record)], tmp_path / "out")
 
@@ -276,7 +276,7 @@ def test_the_journal_knows_its_file(file: Path, record: bytes) -> None:
     with lf.open(write(file.with_name("old"), old)) as found:
         at = found.archive.directory_offset - 10
     write(file, old[:at] + b"?" + old[at + 1 :])
-    with pytest.raises(SourceError, match="expects"):
+    with pytest.raises(SourceError, match="cannot be those of the file"):
         recover(file)
 
 

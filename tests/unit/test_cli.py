@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.laws.containers import gguf_head, small_container, tiny_gguf
+from tests.repack_samples import unfinished
 
 CLI = [sys.executable, "-m", "llamafile_format"]
 
@@ -243,8 +244,7 @@ def test_every_command_refuses_a_file_with_an_unfinished_change(packed: Path, tm
     """Exit code 4 and the journal's name; the file may be half changed, and writing over it would lose the way back."""
     good = tmp_path / "good.llamafile"
     good.write_bytes(packed.read_bytes())
-    journal = packed.with_name(packed.name + ".journal")
-    journal.write_bytes(b"LFFJRNL1" + bytes(100))
+    journal = unfinished(packed)
     before = packed.read_bytes()
     for command in (
         ["inspect", packed],

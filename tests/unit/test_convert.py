@@ -22,10 +22,11 @@ from llamafile_format.packing.assemble import Content, Labels, assemble
 from llamafile_format.packing.runtime_members import launcher_prefix
 from llamafile_format.prefix.bootstrap import INDEX_OFFSET, SLOTS_OFFSET, Form
 from llamafile_format.source import BytesSource, FileSource
-from llamafile_format.source.pending import MAGIC, journal_path
+from llamafile_format.source.pending import journal_path
 from tests.launcher_samples import HOST, runtime
 from tests.laws.containers import small_container, tiny_gguf
 from tests.laws.sparse import known_digests, sparse_gguf
+from tests.repack_samples import unfinished
 
 NATIVE = [form for form in FORMS if form != "polyglot"]
 GIB = 1 << 30
@@ -162,7 +163,7 @@ def test_refusals(file: Path, tmp_path: Path) -> None:
     unknown.write_bytes(data)
     with pytest.raises(FormatError, match="does not know the launcher"):
         convert(unknown, "elf-x86_64")
-    journal_path(file).write_bytes(MAGIC + bytes(200))
+    unfinished(file)
     for out in (None, tmp_path / "out"):
         with pytest.raises(SourceError):
             convert(file, "elf-x86_64", out)

@@ -33,7 +33,7 @@ TEXTS = [*PAGES, CHAPTER_8, CHAPTER_10, CHAPTER_14, CHAPTER_15]
 
 _FLAG = re.compile(r"(?<![\w-])(--[a-z][a-z0-9-]*)\b")
 _ENGINE_FLAGS = re.compile(r"--args\s+(\"[^\"]*\"|'[^']*')")
-OTHERS = {"--assimilate", "--tools", "--trust", "--unsecure", "--host"}
+OTHERS = {"--assimilate", "--tools", "--trust", "--unsecure", "--host", "--pooling"}
 """Options of engines and other programs that the texts may name."""
 
 
@@ -201,7 +201,7 @@ def codes_of_the_specification() -> set[int]:
 def codes_of_the_pages() -> set[int]:
     """The sentence that follows the words "exit codes" in the page for hubs."""
     text = text_of(HUBS)
-    start = re.search(r"exit codes:", text, re.IGNORECASE)
+    start = re.search(r"exit codes(?=:)", text, re.IGNORECASE)
     assert start, "the page says nothing about exit codes"
     part = re.split(r"^#", text[start.end() :], maxsplit=1, flags=re.MULTILINE)[0]
     return {int(code) for code in re.findall(r"(?:^\| `?|^[-*] `?|[;:,.] `?|\()(\d)`?(?= |:)", part, re.MULTILINE)}
