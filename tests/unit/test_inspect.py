@@ -71,7 +71,7 @@ def test_a_container(tmp_path: Path) -> None:
     assert [(t.name, t.features, t.findings) for t in model.templates] == [("", ("system role", "tools"), ("LF6001",))]
     assert found.licence.texts == ("LICENSE.txt",)
     assert [(a.dialect, a.tokens, a.rest) for a in found.arguments] == [
-        ("native", ("-m", "/zip/museum.gguf", "it's"), 3)
+        ("native", ("-m", "/zip/museum.gguf", "-r", "it's"), 4)
     ]
     assert covers(found.map, found.file.size)
     assert sum(found.file.span_bytes.values()) == found.file.size
