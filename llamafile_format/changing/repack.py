@@ -270,6 +270,12 @@ class _Job:
         from llamafile_format.changing.split_weights import loose_weights, split_plan, write_loose
 
         loose = loose_weights(self.plan)
+        if self.plan.prefix.kind == LAUNCHER and not self.force:
+            raise UsageError(
+                "what a launcher starts is given a model inside the file: with the weights beside it, verify would "
+                "call the file not valid (LF6122)",
+                hint="add --prefix ENGINE, or keep the weights inside; or insist with --force",
+            )
         if os.path.lexists(self.target) and not self.force:
             raise UsageError(f"{self.target} exists", hint="add --force to replace it, or choose another name with -o")
         advance = self._advance(self.plan)

@@ -294,9 +294,17 @@ def test_the_launcher_of_another_file_is_no_engine(folder: Path) -> None:
 
 
 def test_loose_weights_leave_a_launcher_that_fits(folder: Path) -> None:
+    """Only if the user insists: what a launcher starts is given a model inside the file, or it is not valid."""
     (folder / "out").mkdir()
-    lf.repack(packed(folder), folder / "out" / "b", split_weights=True)
-    with sound(folder / "out" / "b") as container:
+    with pytest.raises(lf.UsageError, match="LF6122"):
+        lf.repack(packed(folder), folder / "out" / "b", split_weights=True)
+    assert list((folder / "out").iterdir()) == []
+    lf.repack(folder / "a.llamafile", folder / "out" / "b", split_weights=True, force=True)
+    assert (folder / "out" / "model.gguf").read_bytes() == (folder / "model.gguf").read_bytes()
+    report = lf.verify(folder / "out" / "b", level="exhaustive")
+    errors = {item.rule for item in report.findings if lf.rule(item.rule).severity is lf.Severity.ERROR}
+    assert errors == {"LF6122"}
+    with lf.open(folder / "out" / "b") as container:
         index = read_index(container.source.read_at(0, 4096))
         assert index is not None
         assert index.weights is None
@@ -358,7 +366,7 @@ def test_the_exe_is_written_anew_with_its_sibling(low: Path) -> None:
     assert result.extra == (low / "m.exe",)
     assert (low / "m.exe").read_bytes() != before
     start = prepare(low / "m.exe", wanted=Selection(target="windows-x86_64"))
-    assert start.environment["LFF_CONTAINER"] == str(low / "m.llamafile")
+    assert Path(start.environment["LFF_CONTAINER"]).samefile(low / "m.llamafile")
     lf.repack(low / "m.llamafile", low / "n.llamafile", name="Third")
     (low / "n.llamafile").replace(low / "m.llamafile")
     with pytest.raises(lf.FormatError, match="not the file"):

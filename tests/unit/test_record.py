@@ -238,7 +238,7 @@ BAD = [
     ("format: llamafile-prompts/1\nprompts: []\n", "list of 1 to 64 items"),
     ("format: llamafile-prompts/1\nprompts:\n- {id: a}\n", "text: it is missing"),
     ("format: llamafile-prompts/1\nprompts:\n- {id: A b, text: x}\n", "it has not the form due"),
-    ("format: llamafile-prompts/1\nprompts:\n- {id: a, text: x}\n- {id: a, text: y}\n", "two of them have one id"),
+    ("format: llamafile-prompts/1\nprompts:\n- {id: a, text: x}\n- {id: a, text: z}\n", "two of them have one id"),
     ("format: llamafile-prompts/1\nprompts:\n- {id: a, text: x, messages: [{role: user, content: x}]}\n", "already"),
     ("format: llamafile-prompts/1\nprompts:\n- {id: a, text: x, max_tokens: 5000}\n", "1 to 4096"),
     ("format: llamafile-prompts/1\nprompts:\n- {id: a, text: 5}\n", "it is not a text"),

@@ -269,10 +269,11 @@ def test_a_journal_of_another_version_is_refused(sample: Path) -> None:
     kill_at(1, lambda: lf.repack(sample, in_place=True, name="B"))
     where = journal_path(sample)
     data = bytearray(where.read_bytes())
-    struct.pack_into("<I", data, 8, 2)
-    data[160:192] = hashlib.sha256(data[:160]).digest()
+    struct.pack_into("<I", data, 8, 3)
+    summed = HEADER.size - 32
+    data[summed : HEADER.size] = hashlib.sha256(data[:summed]).digest()
     write(where, data)
-    with pytest.raises(SourceError, match="version 2"):
+    with pytest.raises(SourceError, match="version 3"):
         lf.recover(sample)
 
 

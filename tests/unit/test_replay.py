@@ -239,7 +239,9 @@ def test_no_build_at_all(recorded: Path, fake: Fake, tmp_path: Path) -> None:
 
 def test_other_weights(recorded: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.gguf"
-    other.write_bytes((tmp_path / "tiny.gguf").read_bytes() + bytes(32))
+    data = bytearray((tmp_path / "tiny.gguf").read_bytes())
+    data[-4] ^= 1  # of the last weight
+    other.write_bytes(data)
     out = tmp_path / "other.llamafile"
     lf.repack(recorded, out, remove=["tiny.gguf"], include=[lf.Include(other, "", "weights")], default="other.gguf")
     not_run(replay(out), "the recorded weights tiny.gguf are not in the file")
@@ -302,7 +304,7 @@ def test_faulty_record(recorded: Path, tmp_path: Path) -> None:
     text = tmp_path / "behaviour" / "reference.yaml"
     text.write_text(text.read_text("utf-8").replace('class: "E"\nsubject', "subject"), encoding="utf-8")
     out = tmp_path / "faulty.llamafile"
-    lf.repack(recorded, out, include=[lf.Include(text, "behaviour/reference.yaml", "behaviour")])
+    lf.repack(recorded, out, include=[lf.Include(text, "behaviour/reference.yaml", "behaviour")], force=True)
     not_run(replay(out), "the record is faulty: class: it is missing")
     assert "LF9101" in {finding.rule for finding in lf.verify(out).findings}
 

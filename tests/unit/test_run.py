@@ -17,8 +17,10 @@ import llamafile_format as lf
 from llamafile_format.engines.host import host_target
 from llamafile_format.running.run import Selection, prepare
 from tests.conftest import CliRunner
+from tests.gguf_workbench import EXHIBIT
 from tests.repack_samples import engine, gguf, legacy, write
 from tests.runtime_samples import program, use, write_pin
+from tests.split_samples import split
 
 pytestmark = pytest.mark.skipif(
     host_target() != "linux-x86_64", reason="the tiny runtimes are scripts for linux-x86_64"
@@ -212,8 +214,8 @@ def test_compressed_weights_are_refused_with_advice(folder: Path, run_cli: CliRu
 
 
 def test_a_shard_stands_for_its_set(folder: Path, run_cli: CliRunner) -> None:
-    write(folder / "m-00001-of-00002.gguf", gguf("1"))
-    second = write(folder / "m-00002-of-00002.gguf", gguf("2"))
+    write(folder / "m.gguf", EXHIBIT.read_bytes())
+    _, second = split(folder / "m.gguf", folder, 2)
     assert f"<{folder / 'm-00001-of-00002.gguf'}>" in run_cli("run", second).stdout
     (folder / "m-00001-of-00002.gguf").unlink()
     refused = run_cli("run", second)

@@ -21,6 +21,7 @@ from llamafile_format.running.run import prepare, start
 from llamafile_format.signing.trust.policy import Policy, Starting, key_policy
 from llamafile_format.specdata import spec_yaml
 from spec.vectors.generate import ROOT as VECTORS
+from spec.vectors.generate.contents import ONNX
 from spec.vectors.generate.load import read_vector
 from tests import runtime_server
 from tests.conftest import CliRunner
@@ -98,7 +99,7 @@ def _not_valid() -> bytes:
 
 
 def test_what_is_undetermined_starts_with_one_line(folder: Path, run_cli: CliRunner) -> None:
-    write(folder / "x.onnx", b"\x08\x07" * 100)
+    write(folder / "x.onnx", ONNX)
     include = [lf.Include(folder / "x.onnx", "x.onnx", "weights")]
     lf.repack(folder / "a.llamafile", folder / "b.llamafile", include=include, force=True)
     shown = run_cli("run", folder / "b.llamafile")

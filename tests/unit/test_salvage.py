@@ -18,6 +18,7 @@ from llamafile_format.examining.salvage import MAX_HEADERS, State, salvage, scan
 from llamafile_format.source import BytesSource
 from tests.conftest import CliRunner
 from tests.laws.containers import small_container, tiny_gguf
+from tests.repack_samples import unfinished
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +174,6 @@ def test_bounds() -> None:
 
 def test_an_unfinished_change_is_recovered_first(whole: bytes, tmp_path: Path) -> None:
     path = put(tmp_path, whole)
-    (tmp_path / "cut.llamafile.journal").write_bytes(b"LFFJRNL1" + bytes(100))
+    unfinished(path)
     with pytest.raises(lf.SourceError, match="not finished"):
         salvage(path)

@@ -10,6 +10,7 @@ import llamafile_format as lf
 from llamafile_format.packing.telling import license_notes
 from tests.conftest import CliRunner
 from tests.laws.containers import tiny_gguf
+from tests.repack_samples import gguf
 
 
 @pytest.mark.parametrize("text", ["Apache-2.0", "MIT AND CC-BY-4.0", "GPL-2.0-only WITH Classpath-exception-2.0", ""])
@@ -56,7 +57,7 @@ def test_it_is_packed_as_given_and_told(tmp_path: Path, run_cli: CliRunner) -> N
 
 def test_pack_tells_what_builds_add_to_a_small_model(tmp_path: Path) -> None:
     model = tmp_path / "m.gguf"
-    model.write_bytes(tiny_gguf())
+    model.write_bytes(gguf())
     try:
         result = lf.pack([model], tmp_path / "m.llamafile")
     except lf.UsageError:
@@ -73,7 +74,7 @@ def test_pack_tells_what_builds_add_to_a_small_model(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("tiny_runtimes")
 def test_builds_that_weigh_nothing_are_not_worth_a_line(tmp_path: Path) -> None:
     model = tmp_path / "m.gguf"
-    model.write_bytes(tiny_gguf())
+    model.write_bytes(gguf())
     assert lf.pack([model], tmp_path / "m.llamafile").notes == ()
 
 
