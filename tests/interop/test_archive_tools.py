@@ -13,6 +13,7 @@ import pytest
 
 import llamafile_format
 from tests.laws.containers import tiny_gguf
+from tests.repack_samples import gguf
 
 pytestmark = pytest.mark.interop
 Tool = Callable[[str], str]
@@ -85,7 +86,7 @@ def test_zip_tests_clean(tool: Tool, packed: Path) -> None:
 def test_7zip_needs_to_be_told_of_a_launcher(tool: Tool, tmp_path: Path) -> None:
     """Clause 14.2.13: the ELF header that the launcher keeps misleads it, and nothing else does."""
     model = tmp_path / "model.gguf"
-    model.write_bytes(tiny_gguf(values=5000))
+    model.write_bytes(gguf("m"))
     data = bytearray(llamafile_format.pack([model], tmp_path / "m.llamafile").path.read_bytes())
     assert data[0xFE80:0xFE84] == b"\x7fELF"
 

@@ -159,7 +159,8 @@ def test_good_file_passes(packed: Path, bench: Bench, kind: str, shell: str) -> 
     assert yes(result), result
     assert result.stderr == ""
     assert yes(bench(packed, key, whole=True, shell=shell))
-    assert {finding.rule for finding in llamafile_format.verify(packed).findings} <= {"LF9002", "LF9005"}
+    told = {finding.rule for finding in llamafile_format.verify(packed).findings}
+    assert told <= {"LF3035", "LF9002", "LF9005"}  # a document without a suffix is data that nobody checks
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])

@@ -47,6 +47,9 @@ def test_prefix_there_and_back(arguments: bytes, versions: list[str], small: int
             lf.repack(folder / "a", folder / "b", prefix=second)
         except lf.UsageError:  # arguments that the other engine cannot express: said, not guessed
             return
+        except lf.FormatError as error:  # a bare name is a file of the machine to an engine that bundles names
+            _named_by_a_path(error, versions)
+            return
         brought = second == "launcher"  # and with it what it starts, which the way back takes out
         lf.repack(folder / "b", folder / "c", prefix=first, runtime="none" if brought else None)
         _same(folder / "a", folder / "c")
@@ -84,6 +87,13 @@ def test_other_changes_there_and_back(
         lf.repack(tmp_path / "a", tmp_path / "b", **there)
         lf.repack(tmp_path / "b", tmp_path / "c", **back)
     _same(tmp_path / "a", tmp_path / "c")
+
+
+def _named_by_a_path(error: lf.FormatError, versions: list[str]) -> None:
+    """The one refusal of arguments that are taken over, and from where to where it is due."""
+    assert error.clause == "LF6122"
+    assert versions[0] == "0.10.2"
+    assert versions[1] in ("none", "launcher")
 
 
 def _engine(folder: Path, version: str, size: int) -> str | Path:

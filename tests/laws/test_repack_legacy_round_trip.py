@@ -29,7 +29,8 @@ def llamafiles(draw: st.DrawFn) -> tuple[bytes, list[tuple[str, bytes]], list[st
     members = [(f"d/{name}", noise(name, draw(st.integers(0, 70_000)))) for name in others]
     members.append(("model.gguf", gguf("m", draw(st.sampled_from([0, 70_000])))))
     if draw(st.booleans()):
-        members.append((".args", b"-m\nmodel.gguf\n...\n"))
+        # Without an engine, 1.0 reads them as its own runtimes do, and a bare name would be a file of the machine.
+        members.append((".args", b"-m\nmodel.gguf\n...\n" if front else b"-m\n/zip/model.gguf\n...\n"))
     members = draw(st.permutations(members))
     deflated = [name for name, _ in members if name.startswith("d/") and draw(st.booleans())]
     return front, members, deflated

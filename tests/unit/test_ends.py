@@ -32,8 +32,15 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     model.unlink()
 
 
+def _signals_by_default() -> None:
+    """As in a terminal: under nohup a hang-up would be ignored, which the command rightly leaves so."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def begun(command: list[str], folder: Path, **options: object) -> subprocess.Popen[str]:
-    """The process of ``command`` once its unfinished file is there."""
+    """The process of ``command`` once its unfinished file is there; signals are its own, whatever these tests ignore."""
+    options = {"preexec_fn": _signals_by_default} | options
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, **options)  # type: ignore[call-overload]
     deadline = time.monotonic() + 60
     while not partials(folder) and process.poll() is None and time.monotonic() < deadline:
