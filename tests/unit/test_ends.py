@@ -39,7 +39,7 @@ def _signals_by_default() -> None:
 
 
 def begun(command: list[str], folder: Path, **options: object) -> subprocess.Popen[str]:
-    """The process of ``command`` once its unfinished file is there; signals are its own, whatever these tests ignore."""
+    """The process of ``command`` once its unfinished file is there; signals end it, whatever these tests ignore."""
     options = {"preexec_fn": _signals_by_default} | options
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, **options)  # type: ignore[call-overload]
     deadline = time.monotonic() + 60
