@@ -42,13 +42,8 @@ def native_build() -> tuple[Pin, Build]:
     pytest.skip(f"this checkout carries no native build for {TARGET}")
 
 
-def pack(
-    out: Path, *files: Path, args: Sequence[str] = ("--temp", "0", "-c", "512", "-t", "1", "..."), **options: Any
-) -> Path:
-    """Pack ``files`` (the exhibit if there are none) with the native build for this machine alone, ready to start.
-
-    One thread by default: the exhibit is too small for two to help, and they wait for each other on a busy machine.
-    """
+def pack(out: Path, *files: Path, args: Sequence[str] = ("--temp", "0", "-c", "512", "..."), **options: Any) -> Path:
+    """Pack ``files`` (the exhibit if there are none) with the native build for this machine alone, ready to start."""
     pin, build = native_build()
     chosen = {"runtime": f"{pin.key}:{build.target}", "flavour": "native", "args": list(args), "name": "exhibit"}
     return llamafile_format.pack(list(files or [EXHIBIT]), out, force=True, **(chosen | options)).path
@@ -65,6 +60,14 @@ def environment(cache: Path, changes: Mapping[str, str] | None = None) -> dict[s
 def typed(file: Path, *arguments: str) -> list[str]:
     """The command that starts ``file`` as if ``./NAME ARGUMENTS`` were typed; run it in the file's folder."""
     return ["sh", "-c", 'exec "./$0" "$@"', file.name, *arguments]
+
+
+def one_thread(arguments: Sequence[str]) -> tuple[str, ...]:
+    """``arguments`` of a start that computes, with one thread unless they say how many.
+
+    The exhibit is too small for two to help, and they wait for each other on a busy machine.
+    """
+    return tuple(arguments) if "-t" in arguments else (*arguments, "-t", "1")
 
 
 def cache_of(file: Path) -> Path:
@@ -169,7 +172,7 @@ def served(
     log = file.parent / f"{file.name}.{time.monotonic_ns()}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*wrapper, *typed(file, *arguments)],
+            [*wrapper, *typed(file, *one_thread(arguments))],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

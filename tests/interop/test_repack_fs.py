@@ -89,7 +89,7 @@ def test_killed_in_place(loop_fs: Mounter, kind: str, prefix: str) -> None:
 
 @pytest.mark.parametrize("in_place", [False, True])
 def test_full_disk_leaves_the_original(loop_fs: Mounter, in_place: bool) -> None:
-    folder = loop_fs("ext4", 16)
+    folder = loop_fs("ext4", 24)
     path = sample(folder)
     old = path.read_bytes()
     fill(folder, leave=(60 if in_place else 2000) << 10)
@@ -102,7 +102,7 @@ def test_full_disk_leaves_the_original(loop_fs: Mounter, in_place: bool) -> None
 
 
 def test_full_disk_between_journal_and_change_undoes_it(loop_fs: Mounter) -> None:
-    folder = loop_fs("ext4", 16)
+    folder = loop_fs("ext4", 24)
     path = sample(folder)
     old = path.read_bytes()
     kill_at(0, lambda: lf.repack(path, in_place=True, prefix=folder / "long"))
