@@ -33,7 +33,7 @@ demo-real: $(DEMO)/.ready
 	$(DEMO)/bin/python examples/demo_real.py
 
 test: lint
-	$(DEV)/bin/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(DEV)/bin/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 lint: $(DEV)/.ready
 	$(DEV)/bin/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Protocol
 from unicodedata import normalize
 
@@ -71,9 +72,17 @@ def check_tree(sink: Sink, source: str, blocks: Sequence[Block]) -> None:
             _Judge(sink, places, tree).run()
     except Unparsed as error:
         sink.add(error.rule, places.at(error.line), problem=str(error))
-        for token in (token for block in blocks for token in block.tokens):  # what needs no tree to be seen
-            if token.kind is TokenKind.NAME and _is_hidden(token.value) and token.value.strip("_"):
-                sink.add("LF6001", token.at, found=token.value[:80])
+        _names_without_a_tree(sink, blocks)
+
+
+def _names_without_a_tree(sink: Sink, blocks: Sequence[Block]) -> None:
+    """What needs no tree to be seen: hidden names, but for variables of one underscore that the template sets."""
+    tokens = [token for block in blocks for token in block.tokens if token.kind is TokenKind.NAME]
+    own = {after.value for token, after in pairwise(tokens) if token.value == "set"}
+    for token in tokens:
+        mine = token.value in own and not token.value.startswith("__")
+        if _is_hidden(token.value) and token.value.strip("_") and not mine:
+            sink.add("LF6001", token.at, found=token.value[:80])
 
 
 class _Judge:
