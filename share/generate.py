@@ -45,33 +45,31 @@ FILES = (
 
 def files() -> dict[str, str]:
     """Every file by its path in ``share/``."""
-    found = {f"man/man1/{'-'.join(words)}.1": page(words, command) for words, command in commands()}
+    found = {f"man/man1/{'-'.join(ctx.command_path.split())}.1": page(ctx) for ctx in commands()}
     for path, shell in SHELLS.items():
         complete = shell(cli, {}, NAME, f"_{NAME.replace('-', '_').upper()}_COMPLETE")
         found[path] = (complete.source_template % complete.source_vars()).strip() + "\n"
     return found
 
 
-def commands(
-    words: tuple[str, ...] = (NAME,), command: click.Command = cli
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command with the words that call it."""
-    yield words, command
+def commands(command: click.Command = cli, parent: click.Context | None = None) -> Iterator[click.Context]:
+    """Every command, in the context that the command line gives it: what one says of itself depends on that."""
+    ctx = click.Context(command, parent=parent, info_name=command.name if parent else NAME, **command.context_settings)
+    yield ctx
     if isinstance(command, click.Group):
-        ctx = click.Context(command)
         for name in command.list_commands(ctx):
             inner = command.get_command(ctx, name)
             assert inner is not None
-            yield from commands((*words, name), inner)
+            yield from commands(inner, ctx)
 
 
-def page(words: tuple[str, ...], command: click.Command) -> str:
-    """The man page of ``command``, in the macros of man(7)."""
+def page(ctx: click.Context) -> str:
+    """The man page of a command, in the macros of man(7)."""
+    command, words = ctx.command, ctx.command_path.split()
     name = "-".join(words)
-    ctx = click.Context(command, info_name=" ".join(words))
     help_text = (command.help or "").replace("\f", "")
     title, _, body = help_text.partition("\n")
-    if words == (NAME,):
+    if words == [NAME]:
         body = body.partition("Exit codes:")[0]
     lines = [
         f'.TH {name.upper()} 1 "" "{NAME} {__version__}" "{NAME}"',
@@ -98,7 +96,7 @@ def page(words: tuple[str, ...], command: click.Command) -> str:
     for code, meaning in CODES:
         lines += [".TP", f".B {code}", escape(meaning)]
     lines += ["Of several, the worst: 4, 1, 5, 6, 3. A command that a signal ends dies of that signal."]
-    if words == (NAME,):
+    if words == [NAME]:
         lines.append(".SH FILES")
         for path, meaning in FILES:
             lines += [".TP", f".I {escape(path)}", escape(meaning)]

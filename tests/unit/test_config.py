@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import CliRunner
+from tests.conftest import ROOT, CliRunner
 from tests.laws.containers import small_container
 
 
@@ -124,39 +126,57 @@ def program(cache: Path, name: str, size: int = 5000) -> Path:
     return path
 
 
-def test_the_cache_is_listed_and_emptied(home: Path, run_cli: CliRunner) -> None:
+_WITHIN = """
+import sys
+from pathlib import Path
+from llamafile_format.__main__ import main
+from llamafile_format.engines import cache_contents
+
+everywhere, home = cache_contents.candidates, sys.argv.pop(1)
+cache_contents.candidates = lambda: (place for place in everywhere() if place.is_relative_to(home))
+main()
+"""
+
+
+def cache_command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """``llamafile-format cache``, blind to the places below /tmp that tests beside this one use."""
+    changed = {**there(home), "XDG_CACHE_HOME": str(home / "usual"), "TMPDIR": str(home / "t"), "XDG_RUNTIME_DIR": None}
+    env = {key: value for key, value in {**os.environ, "PYTHONPATH": str(ROOT), **changed}.items() if value is not None}
+    command = [sys.executable, "-c", _WITHIN, str(home), "cache", *words]
+    return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+
+
+def test_the_cache_is_listed_and_emptied(home: Path) -> None:
     write(home, "cache: here\n")
     cache = home / "config/llamafile-format/here"
-    env = {**there(home), "XDG_CACHE_HOME": str(home / "usual"), "TMPDIR": str(home / "t"), "XDG_RUNTIME_DIR": None}
     build, old = program(cache, "runtime"), program(cache, f"runtime.{os.uname().nodename}.999999999")
     busy = program(cache, f"runtime.{os.uname().nodename}.{os.getpid()}")
     elsewhere = program(home / "usual", "runtime.another-host.7")
     (cache / "llamafile-format/verified").mkdir()
     (cache / "llamafile-format/inputs").mkdir()
     (cache / "llamafile-format/inputs/x").write_text("x")
-    shown = run_cli("cache", "list", env=env).stdout
+    shown = cache_command(home, "list").stdout
     assert [line.split()[0] for line in shown.splitlines()[:-1]] == ["build", "leftover", "memory", "work"]
     assert "4 items" in shown
-    run_cli("cache", "clean", "--leftovers", "--dry-run", env=env)
+    cache_command(home, "clean", "--leftovers", "--dry-run")
     assert old.exists()
-    assert "freed" in run_cli("cache", "clean", "--leftovers", env=env).stdout
+    assert "freed" in cache_command(home, "clean", "--leftovers").stdout
     assert (old.exists(), build.exists()) == (False, True)
-    run_cli("cache", "clean", env=env)
+    cache_command(home, "clean")
     assert not build.exists()
     assert busy.exists(), "its process is alive"
     assert elsewhere.exists(), "another host may be at work on it"
     assert (cache / "llamafile-format/inputs/x").exists()
-    run_cli("cache", "clean", "--all", env=env)
+    cache_command(home, "clean", "--all")
     assert not (cache / "llamafile-format/inputs").exists()
-    assert run_cli("cache", "clean", "--all", "--leftovers", env=env).returncode == 2
+    assert cache_command(home, "clean", "--all", "--leftovers").returncode == 2
 
 
-def test_links_in_the_cache_lead_nowhere(home: Path, run_cli: CliRunner) -> None:
-    env = {**there(home), "XDG_CACHE_HOME": str(home / "usual"), "TMPDIR": str(home / "t"), "XDG_RUNTIME_DIR": None}
+def test_links_in_the_cache_lead_nowhere(home: Path) -> None:
     (home / "precious").mkdir()
     (home / "precious/work").write_text("x")
     (home / "usual/llamafile-format/rt").mkdir(parents=True)
     (home / "usual/llamafile-format/rt" / ("cd" * 32)).symlink_to(home / "precious")
     (home / "usual/llamafile-format/inputs").symlink_to(home / "precious")
-    run_cli("cache", "clean", "--all", env=env)
+    cache_command(home, "clean", "--all")
     assert (home / "precious/work").read_text() == "x"
