@@ -149,6 +149,20 @@ def test_record_and_replay_stay_with_the_build_of_the_file(folder: Path) -> None
     assert (chosen.embedded, chosen.runtime.version, chosen.note) == (True, OLD, "")
 
 
+def test_a_record_is_made_by_no_half_of_a_pin(folder: Path) -> None:
+    from llamafile_format.running.choose_runtime import Wanted, choose_runtime
+
+    foreign = lf.Include(folder / "foreign", f"runtimes/llama.cpp/0.3.35/reference/{HERE}", "runtime")
+    write(folder / "foreign", b"#!/bin/sh\n")
+    lf.repack(folder / "a.llamafile", folder / "c.llamafile", runtime="none", prefix="none")
+    lf.repack(folder / "c.llamafile", in_place=True, include=[foreign])
+    for targets, version in (([HERE], OLD), (TARGETS, NEW)):
+        pin(folder, NEW, targets)
+        with lf.open(folder / "c.llamafile") as container:
+            chosen = choose_runtime(container, Wanted())
+        assert (chosen.embedded, chosen.runtime.version) == (False, version)
+
+
 def test_repack_to_the_newer_pin_takes_out_everything_of_the_older(folder: Path) -> None:
     pin(folder, NEW)
     path = folder / "a.llamafile"
