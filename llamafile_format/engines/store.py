@@ -32,11 +32,11 @@ def _pins_in(folder: Path) -> tuple[Pin, ...]:
 
 
 def find_pin(name: str) -> Pin:
-    """The pin ``NAME`` (its newest version) or ``NAME@VERSION``. UsageError that lists what there is."""
+    """The pin ``NAME@VERSION``, or the newest of ``NAME`` (14.5.12). UsageError that lists what there is."""
     engine, _, version = name.partition("@")
-    for pin in pins():
-        if pin.name == engine and version in ("", pin.version):
-            return pin
+    found = [pin for pin in pins() if pin.name == engine and version in ("", pin.version)]
+    for pin in (*(pin for pin in found if pin.complete), *found):
+        return pin
     there = ", ".join(pin.key for pin in pins()) or "none"
     raise UsageError(f"there is no pinned runtime {name}", hint=f"there is: {there}")
 
