@@ -26,7 +26,6 @@ from spec.vectors.generate.legacy_shapes import (
     symbols,
 )
 
-
 CHAPTER = "legacy"
 
 
