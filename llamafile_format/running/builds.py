@@ -58,13 +58,17 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A build in the cache, and its pin, if it is one of this installation. ``notes`` are for the user."""
+    """A build in the cache, and its pin, if it is one of this installation. ``notes`` are for the user.
+
+    ``descriptor`` is open on the very file that was checked; None where a system starts programs by their path only.
+    """
 
     path: Path
     build: RuntimeName
     embedded: bool
     pin: Pin | None = None
     notes: tuple[str, ...] = ()
+    descriptor: int | None = None
 
 
 def program_for(container: Container, wanted: Selection) -> Program:
@@ -90,7 +94,7 @@ def program_for(container: Container, wanted: Selection) -> Program:
 
 def installed(container: Container | None, wanted: Selection, *, because: str = "") -> Program:
     """The build of this installation that suits, unpacked. UsageError that says what there is."""
-    from llamafile_format.engines.store import find_pin, is_here, unpacked
+    from llamafile_format.engines.store import find_pin, held, is_here
 
     pin = find_pin(wanted.runtime or DEFAULT_RUNTIME)
     flavours = [Flavour(wanted.flavour)] if wanted.flavour else list(Flavour)
@@ -106,12 +110,21 @@ def installed(container: Container | None, wanted: Selection, *, because: str = 
         )
     name = RuntimeName(pin.name, pin.version, build.flavour, build.target)
     notes = (f"{because}; starting {name.key} ({name.flavour}) of this installation",) if because else ()
-    return Program(unpacked(pin, build), name, embedded=False, pin=pin, notes=notes)
+    path, descriptor = held(pin, build)
+    return Program(path, name, embedded=False, pin=pin, notes=notes, descriptor=_to_start(descriptor))
+
+
+def _to_start(descriptor: int) -> int | None:
+    """``descriptor``, or None, with it closed, where programs cannot be started by one."""
+    if os.execve in os.supports_fd:
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _embedded(container: Container, name: RuntimeName, member: Member, *notes: str) -> Program:
     """The build ``member``, unpacked; its bytes are hashed whatever the cache holds."""
-    from llamafile_format.engines.cache import place
+    from llamafile_format.engines.cache import hold
 
     window = Window(container.source, member.offset, member.size)
     digest = hashlib.sha256()
@@ -124,8 +137,8 @@ def _embedded(container: Container, name: RuntimeName, member: Member, *notes: s
             clause="14.3.2",
             hint="llamafile-format verify says where; restore it, or choose another with --runtime",
         )
-    path = place(member.sha256, member.size, lambda: _blocks(window))
-    return Program(path, name, embedded=True, notes=notes)
+    path, descriptor = hold(member.sha256, member.size, lambda: _blocks(window))
+    return Program(path, name, embedded=True, notes=notes, descriptor=_to_start(descriptor))
 
 
 def _named(container: Container) -> list[tuple[RuntimeName, Member]]:
