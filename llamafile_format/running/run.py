@@ -128,11 +128,9 @@ def _become(begin: Start, command: list[str]) -> None:
     if begin.checked is None:
         os.execve(begin.program, command, environment)
         return
-    try:
-        os.execve(begin.checked, command, environment)
-    except FileNotFoundError:  # a script: its interpreter opens the descriptor by a path
+    if os.pread(begin.checked, 2, 0) == b"#!":  # a script: its interpreter opens the descriptor by a path
         os.set_inheritable(begin.checked, True)
-        os.execve(begin.checked, command, environment)
+    os.execve(begin.checked, command, environment)
 
 
 def _start_watched(begin: Start, command: Sequence[str]) -> int:

@@ -9,7 +9,7 @@
 # whole steps of 100,000 bytes this file must have.
 # Traps: zsh splits $(...) and not $var, and runs the end of a pipe in this shell, as ksh93 does; `test -x` believes the
 # mode on noexec mounts in zsh, ksh93 and busybox; `head -c`, `mktemp`, `local` and arrays are not POSIX; mksh counts
-# with 32 bits; with `noclobber` nothing is written twice.
+# with 32 bits; with `noclobber` nothing is written twice; BLOCK_SIZE changes what GNU ls calls a size.
 : llamafile launcher 2
 # It finds the build for this system, checks it, keeps a copy, and starts that.
 # What follows is one command: a file that ends within it runs none of it, and leaves by this trap.
@@ -20,6 +20,7 @@ trap - EXIT
 set +C
 z=${0##*/}
 e() { printf '%s: %s\n' "$z" "$1" >&2; exit ${2:-126}; }
+list() { LS_BLOCK_SIZE=1 ls -ldn "$@"; }
 [ -c /dev/null ] || e "needs /dev/null"
 for i in id uname ls dd mkdir chmod mv rm; do command -v $i >/dev/null || e "needs the program $i"; done
 u=$(id -u)
@@ -33,7 +34,7 @@ esac
 d=$(CDPATH= cd "${f%/*}/" && pwd -P && echo .) || e "cannot find the folder of $f"
 d=${d%??}
 f=${d%/}/${f##*/}
-ls -ldnL "$f" | { read -r i i i i y i; [ "${y%?????}0" -ge @END@0 ]; } || e "this file is cut off"
+list -L "$f" | { read -r i i i i y i; [ ${#y} -gt 5 ] && [ "${y%?????}0" -ge @END@0 ]; } || e "this file is cut off"
 
 # Which system is this, in the words of the index?
 k=$(uname -nsm)
@@ -97,7 +98,7 @@ cd "$q" || exit 2
 i=$q n=.
 set -- .
 while [ "${i#/}" ]; do i=${i%/*} n=$n/..; set -- "$@" $n; done
-ls -ldn "$@" llamafile-format llamafile-format/rt $l $l/runtime | judge $#
+list "$@" llamafile-format llamafile-format/rt $l $l/runtime | judge $#
 ) && y=0 || y=$?
 }
 make() (umask 077; mkdir -p "$1")

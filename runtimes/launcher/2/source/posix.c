@@ -206,7 +206,7 @@ static void read_index(int self, Index *index) {
     if (pread(self, index, sizeof *index, INDEX_OFFSET) != sizeof *index || !index_is_sound(index))
         fail(CANNOT_RUN, "the index of the launcher in this file is damaged", "", "");
     if (fstat(self, &facts) || (uint64_t)facts.st_size < index_end(index))
-        fail(CANNOT_RUN, "this file is cut off; get it again", "", "");
+        fail(CANNOT_RUN, "this file is cut off", "", "");
 }
 
 static void set_environment(const Index *index, const char *path) {
@@ -236,10 +236,9 @@ int main(int count, char **arguments) {
     signal(SIGHUP, SIG_DFL), signal(SIGINT, SIG_DFL), signal(SIGTERM, SIG_DFL);
     set_environment(&index, path);
     if (count) arguments[0] = program;
+    char magic[2];
+    if (pread(file, magic, 2, 0) == 2 && magic[0] == '#' && magic[1] == '!')
+        fcntl(file, F_SETFD, 0);  // a script, whose interpreter opens the descriptor by a path
     fexecve(file, arguments, environ);  // what was checked is what starts, whatever its name leads to by now
-    if (errno == ENOENT) {  // a script, whose interpreter opens the descriptor by a path
-        fcntl(file, F_SETFD, 0);
-        fexecve(file, arguments, environ);
-    }
     fail(CANNOT_RUN, "cannot start ", program, "");
 }

@@ -314,7 +314,7 @@ void start(void) {
         got != sizeof index || !index_is_sound(&index))
         fail(L"the index of the launcher in this file is damaged", L"");
     if (!GetFileSizeEx(self, &position) || (uint64_t)position.QuadPart < index_end(&index))
-        fail(L"this file is cut off; get it again", L"");
+        fail(L"this file is cut off", L"");
     const Build *build = find_build();
     find_container();
     find_place(self, build);
