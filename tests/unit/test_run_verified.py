@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,10 @@ def test_the_registry_has_every_build_of_every_pin() -> None:
                 build.flavour,
                 build.target,
             )
-    assert {known.Status(row["status"]) for row in rows.values()} <= set(known.Status)
+    for row in rows.values():
+        assert date.fromisoformat(row["date"])
+        assert bool(row["reason"]) == (known.Status(row["status"]) is not known.Status.ACTIVE)
+        assert all(known.Guard(each) for each in row["lacks"])
 
 
 # What was verified is what runs
