@@ -254,10 +254,18 @@ def _source(container: Container) -> FileSource:
 
 
 def default_model(container: Container) -> MemberFacts | None:
-    """The model that starts: the manifest's default, or of a legacy file the one that its arguments name."""
+    """The model that starts: the manifest's default, or of a legacy file the one that ``inspect`` shows (14.7)."""
     models = [member for member in container.members if member.role == "weights" and member.offset >= 0]
-    wanted = container.manifest.default if container.manifest is not None else _named_by_arguments(container)
+    wanted = container.manifest.default if container.manifest is not None else _of_legacy(container)
     return next((member for member in models if member.path == wanted), models[0] if models else None)
+
+
+def _of_legacy(container: Container) -> str:
+    """What clause 14.7 answers; a name that its own engine does not find in the file is taken for one of a member."""
+    from llamafile_format.checks.what_will_run import what_will_run
+
+    model = what_will_run(container).model
+    return model.member if model is not None and model.member else _named_by_arguments(container)
 
 
 def _named_by_arguments(container: Container) -> str:
