@@ -50,7 +50,7 @@ lff::cpuid_words words() {
 }
 
 // LFF_CPU=v1, v3 … asks for less than there is, to reproduce what another machine did.
-lff::level level() {
+lff::level chosen_level() {
     static const lff::level chosen = [] {
         const lff::level  found  = lff::best_level(words());
         const std::string wanted = lff::environment("LFF_CPU");
@@ -69,7 +69,7 @@ lff::level level() {
 }
 
 ggml_backend_reg_t ggml_backend_cpu_reg(void) {
-    switch (level()) {
+    switch (chosen_level()) {
 #if defined(LFF_AMX)
         case lff::level::v4_amx:  return ggml_backend_cpu_reg_v4_amx();
 #else
@@ -84,6 +84,6 @@ ggml_backend_reg_t ggml_backend_cpu_reg(void) {
 
 namespace lff {
 
-const char * cpu_level() { return LEVEL_NAMES[(int) level()]; }
+const char * cpu_level() { return LEVEL_NAMES[(int) chosen_level()]; }
 
 }
