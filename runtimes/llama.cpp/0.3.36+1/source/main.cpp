@@ -1,6 +1,5 @@
 // The runtime: one executable for a system and processor that serves, completes and traces the model of a container.
 
-#include "arguments.h"
 #include "build.h"
 #include "complete.h"
 #include "inspect.h"
@@ -20,7 +19,7 @@ constexpr const char * HELP =
     "Usage: FILE [options]                 chat in the browser; an API like OpenAI's at /v1\n"
     "       FILE --complete -p PROMPT      print what follows the prompt\n"
     "       FILE --trace <REQUEST.json     print tokens and digests of logits, step by step\n"
-    "       FILE --inspect | --version | --help\n"
+    "       FILE --inspect | --what-will-run | --version | --help\n"
     "\n"
     "Every mode\n"
     "  -m MODEL          another model: a path, or /zip/NAME for one in this file\n"
@@ -45,15 +44,9 @@ constexpr const char * SERVER_HELP =
 
 lff::settings settings_of(const lff::contents & found, const std::vector<std::string> & arguments) {
     lff::settings wanted;
-    wanted.model = lff::option(arguments, { "-m", "--model" });
-    if (wanted.model.empty()) {
-        wanted.model    = found.weights;
-        wanted.adapters = found.adapters;
-    }
-    const std::string adapter = lff::option(arguments, { "--lora" });
-    if (!adapter.empty()) {
-        wanted.adapters = { adapter };
-    }
+    const lff::chosen_models chosen = lff::choose_models(found, arguments);
+    wanted.model    = chosen.model;
+    wanted.adapters = chosen.adapters;
     wanted.threads = atoi(lff::option(arguments, { "-t", "--threads" }).c_str());
     wanted.context = (uint32_t) strtoul(lff::option(arguments, { "-c", "--ctx-size" }).c_str(), nullptr, 10);
     return wanted;
@@ -68,16 +61,18 @@ int run(std::vector<std::string> user) {
         printf("%s%s", HELP, lff::HAS_SERVER ? SERVER_HELP : "");
         return 0;
     }
-    lff::contents     found;
-    const std::string container = lff::environment("LFF_CONTAINER");
-    if (!container.empty()) {
-        lff::set_container(lff::open_archive(container));
+    lff::contents found;
+    lff::set_container(lff::container_of_environment());
+    if (!lff::container().path.empty()) {
         found = lff::survey(lff::container(), strtoull(lff::environment("LFF_WEIGHTS_OFFSET").c_str(), nullptr, 10));
     }
     if (lff::given(user, { "--inspect" })) {
         return lff::inspect(lff::container());
     }
-    std::vector<std::string> arguments = lff::merge_arguments(found.arguments, user);
+    if (lff::given(user, { "--what-will-run" })) {
+        return lff::tell_what_will_run(found);
+    }
+    std::vector<std::string> arguments = lff::command_line(found, user);
     const bool tracing    = lff::take(arguments, "--trace");
     const bool completing = lff::take(arguments, "--complete");
     const bool serving    = lff::take(arguments, "--server");
@@ -117,6 +112,6 @@ int main(int argc, char ** argv) {
             }
             printf("{\"event\":\"error\",\"message\":\"%s\"}\n", text.c_str());
         }
-        return 1;
+        return dynamic_cast<const lff::usage_error *>(&error) != nullptr ? 2 : 1;
     }
 }
