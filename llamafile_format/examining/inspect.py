@@ -26,6 +26,7 @@ from llamafile_format.examining.inspection import (
     EngineView,
     ExecutableView,
     FileIdentity,
+    HereView,
     Inspection,
     LicenceView,
     MemberView,
@@ -128,7 +129,7 @@ def _inspect(container: Container, budget: RowBudget) -> Inspection:
         statements=_statements(container),
         history=manifest.history if manifest else (),
         map=container.spans,
-        will_run=_will_run(will),
+        will_run=_will_run(will, _here(container, will)),
     )
 
 
@@ -261,7 +262,21 @@ def _arguments(will: WillRun, size: int) -> tuple[ArgumentsView, ...]:
     return (ArgumentsView(will.arguments.member, will.dialect.value, parsed.texts, parsed.rest, size),)
 
 
-def _will_run(will: WillRun) -> WillRunView:
+def _here(container: Container, will: WillRun) -> HereView | None:
+    """What starts here; None where this machine is none of the targets, or the file nothing that could be started."""
+    from llamafile_format.checks.run_here import installation_of, run_here
+    from llamafile_format.engines.host import host_target
+
+    target = host_target()
+    if target is None or container.kind is Kind.OTHER:
+        return None
+    found = run_here(will.builds, installation_of(container, target))
+    if found is None:
+        return HereView(target, "", "", "none", "")
+    return HereView(target=target, **found.to_json())
+
+
+def _will_run(will: WillRun, here: HereView | None) -> WillRunView:
     def view(chosen: Chosen | None) -> ChosenView | None:
         """One choice."""
         return None if chosen is None else ChosenView(chosen.member, chosen.why.value, chosen.text)
@@ -279,6 +294,7 @@ def _will_run(will: WillRun) -> WillRunView:
         grammar=view(will.grammar),
         page=view(will.page),
         builds=tuple(BuildView(each.member, each.why.value, each.starts, each.page) for each in will.builds),
+        here=here,
     )
 
 

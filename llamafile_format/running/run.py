@@ -25,6 +25,7 @@ from llamafile_format.engines.pin import Flavour
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError
 from llamafile_format.manifest.model import MAX_MANIFEST
 from llamafile_format.rules import Severity, rule
+from llamafile_format.running.accepted_arguments import refuse_unaccepted
 from llamafile_format.running.builds import Program, Selection, installed, program_for
 from llamafile_format.running.guard import Demand, verified
 from llamafile_format.source import FileSource, Identity
@@ -85,6 +86,9 @@ def prepare(
         if container.manifest is not None and container.manifest.prefix.sibling is not None:
             return prepare(_sibling(container, path), arguments, wanted, demand)
         program = program_for(container, wanted)
+        if not program.embedded:  # what reads the arguments is not what verify judged them by
+            engine = (program.build.engine, program.build.version)
+            refuse_unaccepted(container, demand.accept, instead=engine)
         begin = _on_container(container, program, arguments)
         begin = replace(begin, notes=(*doubts, *program.notes, *begin.notes))
         return _handed_over(begin, container, path, relied_on=demand.policy is not None)
@@ -262,7 +266,7 @@ def _plain(path: Path, arguments: Sequence[str], wanted: Selection, demand: Dema
             hint="pack it into a container and sign that, or start it without a policy",
         )
     shards = expand_splits([path])
-    program = installed(None, wanted)
+    program = installed(wanted)
     assert program.pin is not None
     notes = ["a plain GGUF names no digests: its header and tensor table were checked, its weights cannot be"]
     for number, shard in enumerate(shards):

@@ -178,6 +178,7 @@ def test_a_policy_can_make_an_unknown_build_an_error(folder: Path, run_cli: CliR
 def test_a_refused_build_is_not_started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, digest = foreign(folder)
     row = {"engine": "llama.cpp", "version": "0.3.35", "sha256": digest, "status": "refused", "reason": "it leaks"}
+    row |= {"date": "2026-12-24", "lacks": []}
     monkeypatch.setattr(known, "spec_yaml", lambda _: {"builds": [row]})
     findings = {finding.rule: finding for finding in lf.verify(path).findings}
     assert findings["LF3331"].args["reason"] == "it leaks"
