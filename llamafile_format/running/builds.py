@@ -62,13 +62,17 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A build in the cache, and its pin, if it is one of this installation. ``notes`` are for the user."""
+    """A build in the cache, and its pin, if it is one of this installation. ``notes`` are for the user.
+
+    ``sha256`` is that of its bytes, which were hashed for it.
+    """
 
     path: Path
     build: RuntimeName
     embedded: bool
     pin: Pin | None = None
     notes: tuple[str, ...] = ()
+    sha256: str = ""
 
 
 def program_for(container: Container, wanted: Selection) -> Program:
@@ -125,7 +129,7 @@ def stored(name: RuntimeName, because: str = "") -> Program:
     build = pin.build(name.target, name.flavour)
     assert build is not None
     notes = (f"{because}; starting {name.key} ({name.flavour}) of this installation",) if because else ()
-    return Program(unpacked(pin, build), name, embedded=False, pin=pin, notes=notes)
+    return Program(unpacked(pin, build), name, embedded=False, pin=pin, notes=notes, sha256=build.sha256)
 
 
 def _nothing(container: Container | None, builds: Sequence[Build], wanted: Selection) -> UsageError:
@@ -176,7 +180,7 @@ def _embedded(container: Container, member: Member, *notes: str) -> Program:
     name = parse_runtime_path(member.path)
     assert name is not None
     path = place(member.sha256, member.size, lambda: _blocks(window))
-    return Program(path, name, embedded=True, notes=notes)
+    return Program(path, name, embedded=True, notes=notes, sha256=member.sha256)
 
 
 def _foreign(container: Container, wanted: Selection) -> Member:
