@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.engines.known import Guard, KnownBuild, Status, known_build
 from llamafile_format.engines.members import ROOT, RuntimeName
-from llamafile_format.engines.successors import better, installed_builds
+from llamafile_format.engines.pin import Flavour
+from llamafile_format.engines.successors import Installed, better, installed_builds
 from llamafile_format.findings import Finding, Where
 
 if TYPE_CHECKING:
@@ -51,6 +52,17 @@ def _of_version(group: Sequence[tuple[RuntimeName, KnownBuild]]) -> Iterator[Fin
         here = installed_builds()
         found = (better(each, build.sha256, here) for each, build in group)
         newer = next((each for each in found if each is not None), None)
-        yield (
-            Finding("LF3351", where, args) if newer is None else Finding("LF3350", where, {**args, "better": newer.key})
-        )
+        if newer is None:
+            yield Finding("LF3351", where, args)
+        else:
+            yield Finding("LF3350", where, {**args, "runtime": _runtime([each for each, _ in group], newer, here)})
+
+
+def _runtime(names: Sequence[RuntimeName], newer: RuntimeName, installed: Sequence[Installed]) -> str:
+    """What ``repack --runtime`` is to be given, so that builds of ``newer`` come for all that ``names`` are for."""
+    flavours = {name.flavour for name in names}
+    there = {each.name.target for each in installed if each.name.key == newer.key and each.name.flavour in flavours}
+    inside = dict.fromkeys(name.target for name in names if name.target in there)
+    targets = "" if there == set(inside) else f":{','.join(inside)}"
+    flavour = "both" if len(flavours) > 1 else newer.flavour.value
+    return f"{newer.key}{targets}" + ("" if flavour == Flavour.NATIVE.value else f" --flavour {flavour}")

@@ -40,6 +40,7 @@ from llamafile_format.examining.inspection import (
 from llamafile_format.examining.verify import examine
 from llamafile_format.manifest.model import ARGUMENTS_PATH, MANIFEST_PATH
 from llamafile_format.manifest.roles import MODEL_ROLES
+from llamafile_format.prefix.arguments import Dialect
 from llamafile_format.prefix.impostors import PROGRAMS, Impostor
 from llamafile_format.source import ByteSource, open_source
 from llamafile_format.spans import Span, SpanKind
@@ -273,7 +274,14 @@ def _here(container: Container, will: WillRun) -> HereView | None:
     found = run_here(will.builds, installation_of(container, target))
     if found is None:
         return HereView(target, "", "", "none", "")
-    return HereView(target=target, **found.to_json())
+    refused: tuple[str, ...] = ()
+    if not found.member and will.dialect is Dialect.NATIVE:
+        from llamafile_format.checks.arguments import judge_arguments
+
+        roles = {member.path: member.role for member in container.members}
+        judged = judge_arguments(will.parsed, roles, [(found.name.engine, found.name.version)])
+        refused = tuple(dict.fromkeys(each.option.written for each in judged.objections))
+    return HereView(target=target, refuses=refused, **found.to_json())
 
 
 def _will_run(will: WillRun, here: HereView | None) -> WillRunView:

@@ -221,7 +221,8 @@ class HereView(NamedTuple):
     """The build that a command of this installation starts the file with (clause 14.7.11), on the system ``target``.
 
     ``build`` has the form of a member's path and is empty if there is none; ``origin`` is file or installation, ``why``
-    a word of that clause. ``instead`` is the member in whose place it starts.
+    a word of that clause. ``instead`` is the member in whose place it starts. ``refuses`` are options of the file that
+    are not accepted of a file that it reads.
     """
 
     target: str
@@ -229,6 +230,7 @@ class HereView(NamedTuple):
     origin: str
     why: str
     instead: str
+    refuses: tuple[str, ...] = ()
 
 
 class WillRunView(NamedTuple):

@@ -314,7 +314,8 @@ def here_text(inspection: Inspection) -> list[str]:
         "absent": f"of this installation: the file has none for {here.target}",
         "barred": "of this installation: the file's own is not known here, or refused",
     }
-    return [f"{kind}, {reasons[here.why]}"]
+    refuses = [f"which refuses its {' '.join(map(printable, here.refuses[:4]))}"] if here.refuses else []
+    return [f"{kind}, {reasons[here.why]}", *refuses]
 
 
 def _kind(member: str) -> str:

@@ -77,7 +77,7 @@ def choose_runtime(container: Container, wanted: Wanted, *, like: Runtime | None
     if not fitting:
         raise _nothing(candidates, target, wanted)
     known = [item for item in fitting if not objection(item.sha256) or item.sha256 == wanted.foreign.lower()]
-    best = min(known or _in_place_of(fitting, wanted, target), key=lambda item: _preference(item, like))
+    best = min(known or _in_place_of(fitting, wanted, target, like), key=lambda item: _preference(item, like))
     name = best.name
     runtime = Runtime(name.engine, name.version, str(name.flavour), name.target, best.sha256)
     against = objection(fitting[0].sha256) if not known else ""
@@ -92,12 +92,21 @@ def _fitting(candidates: list[_Candidate], wanted: Wanted, target: str) -> list[
     return [item for item in candidates if item.name.target == target and item.name.flavour in flavours]
 
 
-def _in_place_of(unknown: list[_Candidate], wanted: Wanted, target: str) -> list[_Candidate]:
-    """Builds of this installation instead of ``unknown`` ones of the file. RuntimeFailure if there is none."""
-    from llamafile_format.engines.store import pins
+def _in_place_of(unknown: list[_Candidate], wanted: Wanted, target: str, like: Runtime | None) -> list[_Candidate]:
+    """Builds of this installation instead of ``unknown`` ones of the file. RuntimeFailure if there is none.
+
+    Of every version where one was recorded; else of the one that an engine's name alone means (14.5.12).
+    """
+    from llamafile_format.engines.store import find_pin, pins
 
     engines = {item.name.engine for item in unknown}
-    stored = [item for pin in pins() if pin.name in engines for item in _stored(pin.key)]
+    named = {find_pin(pin.name).key for pin in pins()}
+    stored = [
+        item
+        for pin in pins()
+        if pin.name in engines and (like is not None or pin.key in named)
+        for item in _stored(pin.key)
+    ]
     usable = [item for item in _fitting(stored, wanted, target) if not objection(item.sha256)]
     if not usable:
         first = unknown[0]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llamafile_format.container import Container, MemberFacts
+from llamafile_format.container import Container, Kind, MemberFacts
 from llamafile_format.engines.handover import VARIABLE, hand_over, takes_descriptor
 from llamafile_format.engines.members import RuntimeName
 from llamafile_format.engines.pin import Flavour
@@ -78,9 +78,7 @@ def prepare(
     if there is no fitting build, SourceError.
     """
     path, wanted, demand = Path(what), (wanted or Selection()).settled(), demand or Demand()
-    with FileSource(path) as source:
-        magic = source.read_at(0, min(4, source.size))
-    if magic == b"GGUF":
+    if _is_plain(path):
         return _plain(path, arguments, wanted, demand)
     with verified(path, demand) as (container, doubts):
         if container.manifest is not None and container.manifest.prefix.sibling is not None:
@@ -118,6 +116,15 @@ def _refuse_unverified(arguments: Sequence[str]) -> None:
                     clause="14.3.7",
                     hint="leave it out, or pack it into a file that is signed",
                 )
+
+
+def _is_plain(path: Path) -> bool:
+    """True for a GGUF that lies by itself. One in front of an archive is what ``verify`` takes it for (3.2.1)."""
+    with FileSource(path) as source:
+        if source.read_at(0, min(4, source.size)) != b"GGUF":
+            return False
+        with Container(source) as container:
+            return container.kind is Kind.OTHER
 
 
 def start(begin: Start) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from llamafile_format.signing.trust.policy import Policy, Starting, key_policy
 from llamafile_format.specdata import spec_yaml
 from spec.vectors.generate import ROOT as VECTORS
 from spec.vectors.generate.contents import ONNX
+from spec.vectors.generate.forge import Part, archive
 from spec.vectors.generate.load import read_vector
 from tests import runtime_server
 from tests.conftest import CliRunner
@@ -203,7 +205,10 @@ def test_the_registry_has_every_build_of_every_pin() -> None:
                 build.flavour,
                 build.target,
             )
-    assert {known.Status(row["status"]) for row in rows.values()} <= set(known.Status)
+    for row in rows.values():
+        assert date.fromisoformat(row["date"])
+        assert bool(row["reason"]) == (known.Status(row["status"]) is not known.Status.ACTIVE)
+        assert all(known.Guard(each) for each in row["lacks"])
 
 
 # What was verified is what runs
@@ -342,6 +347,16 @@ def test_a_plain_gguf_is_checked_as_far_as_it_can_be(folder: Path, run_cli: CliR
     refused = run_cli("run", write(folder / "bad.gguf", bytes(data)))
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "was not started" in refused.stderr
+
+
+def test_a_gguf_in_front_of_an_archive_is_no_plain_one(folder: Path, run_cli: CliRunner) -> None:
+    front = (folder / "model.gguf").read_bytes()
+    two = archive([Part("other.gguf", front, align=65536)], start=front + bytes(-len(front) % 65536))
+    path = write(folder / "two.gguf", two)
+    assert "LF3340" in run_cli("verify", path).stdout
+    refused = run_cli("run", path)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "LF3340" in refused.stderr
 
 
 def test_sign_says_what_was_read(folder: Path, run_cli: CliRunner) -> None:

@@ -137,6 +137,10 @@ def test_arguments_are_judged_as_those_of_the_build_that_starts(folder: Path, mo
     with pytest.raises(FormatError, match="--temp") as caught:
         prepare(folder / "a.llamafile")
     assert "--embedded" in caught.value.hint
+    seen = lf.inspect(folder / "a.llamafile").will_run
+    assert seen is not None
+    assert seen.here is not None
+    assert (seen.here.why, seen.here.refuses) == ("newer", ("--temp",))
     assert prepare(folder / "a.llamafile", wanted=Selection(embedded=True)).build.version == OLD
 
 
@@ -147,6 +151,20 @@ def test_record_and_replay_stay_with_the_build_of_the_file(folder: Path) -> None
     with lf.open(folder / "a.llamafile") as container:
         chosen = choose_runtime(container, Wanted())
     assert (chosen.embedded, chosen.runtime.version, chosen.note) == (True, OLD, "")
+
+
+def test_a_record_is_made_by_no_half_of_a_pin(folder: Path) -> None:
+    from llamafile_format.running.choose_runtime import Wanted, choose_runtime
+
+    foreign = lf.Include(folder / "foreign", f"runtimes/llama.cpp/0.3.35/reference/{HERE}", "runtime")
+    write(folder / "foreign", b"#!/bin/sh\n")
+    lf.repack(folder / "a.llamafile", folder / "c.llamafile", runtime="none", prefix="none")
+    lf.repack(folder / "c.llamafile", in_place=True, include=[foreign])
+    for targets, version in (([HERE], OLD), (TARGETS, NEW)):
+        pin(folder, NEW, targets)
+        with lf.open(folder / "c.llamafile") as container:
+            chosen = choose_runtime(container, Wanted())
+        assert (chosen.embedded, chosen.runtime.version) == (False, version)
 
 
 def test_repack_to_the_newer_pin_takes_out_everything_of_the_older(folder: Path) -> None:
@@ -199,12 +217,37 @@ def test_what_a_build_lacks_is_a_warning_where_something_better_is_here(
     assert found(lf.verify(path, level=level), "LF3350") == [], "half a pin is offered to nobody"
     pin(folder, NEW)
     report = lf.verify(path, level=level)
-    assert found(report, "LF3350") == [{**told, "better": f"llama.cpp@{NEW}"}]
+    assert found(report, "LF3350") == [{**told, "runtime": f"llama.cpp@{NEW} --flavour both"}]
     assert found(report, "LF3351") == []
     monkeypatch.setattr(known, "spec_yaml", lambda _: rows(store.pins(), NEW))
     assert found(lf.verify(path, level=level), "LF3350") == []
     lf.repack(path, in_place=True, runtime="llama.cpp")
     assert len(found(lf.verify(path, level=level), "LF3351")) == 1, "the newest lacks something, and nothing has it"
+
+
+@pytest.mark.parametrize(
+    ("flavour", "targets", "wanted"),
+    [
+        ("native", "", ""),
+        ("native", f":{HERE},windows-x86_64", f":{HERE},windows-x86_64"),
+        ("reference", "", " --flavour reference"),
+        ("both", f":{HERE}", f":{HERE} --flavour both"),
+    ],
+)
+def test_the_repack_that_is_named_keeps_targets_and_flavours(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, run_cli: CliRunner, flavour: str, targets: str, wanted: str
+) -> None:
+    path = folder / "b.llamafile"
+    lf.pack([folder / "model.gguf"], path, runtime=f"llama.cpp@{OLD}{targets}", flavour=flavour)
+    before = {name.replace(OLD, NEW) for name in members(path)}
+    pin(folder, NEW)
+    monkeypatch.setattr(known, "spec_yaml", lambda _: rows(store.pins(), OLD))
+    (args,) = found(lf.verify(path, level="quick"), "LF3350")
+    assert args["runtime"] == f"llama.cpp@{NEW}{wanted}"
+    done = run_cli("repack", path, "--in-place", "--runtime", *args["runtime"].split())
+    assert done.returncode == 0, done.stderr
+    assert members(path) == before
+    assert found(lf.verify(path, level="quick"), "LF3350") == []
 
 
 def test_a_superseded_build_is_told_and_started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,13 +273,20 @@ def test_inspect_shows_what_starts_here_and_what_the_file_starts(folder: Path, r
 
     value, lines = shown()
     own = f"{PATHS[OLD]}/native/{HERE}"
-    assert value == {"target": HERE, "build": own, "origin": "file", "why": "own", "instead": ""}
+    assert value == {"target": HERE, "build": own, "origin": "file", "why": "own", "instead": "", "refuses": []}
     assert lines[0].split()[:2] == ["./FILE", f"llama.cpp/{OLD}/native"]
     assert "the file's own" in lines[1]
     pin(folder, NEW)
     value, lines = shown()
     newer = f"{PATHS[NEW]}/native/{HERE}"
-    assert value == {"target": HERE, "build": newer, "origin": "installation", "why": "newer", "instead": own}
+    assert value == {
+        "target": HERE,
+        "build": newer,
+        "origin": "installation",
+        "why": "newer",
+        "instead": own,
+        "refuses": [],
+    }
     assert f"llama.cpp/{OLD}/native" in lines[0]
     assert f"llama.cpp/{NEW}/native" in lines[1]
     assert "of this installation" in lines[1]

@@ -13,10 +13,13 @@ using lff_socket = SOCKET;
 using lff_socket = int;
 #endif
 
-#include <functional>
+#include <string>
+#include <vector>
 
 // As bind(). Port 0 means the first free one from 8080 on: two servers that start at once cannot take the same.
 int lff_bind(lff_socket socket, const struct sockaddr * address, socklen_t size);
+// As socket(). What the outer process has opened is given first: the inner one can open none.
+lff_socket lff_open_socket(int family, int type, int protocol);
 
 namespace lff {
 
@@ -27,8 +30,17 @@ int  bound_port();
 // Whether only this machine can reach it.
 bool bound_to_loopback();
 
+// Opens the listening sockets, before the server is started (doors.cpp). `hosts`: names, addresses or paths that end in .sock.
+// Throws std::runtime_error. Windows has no two processes, and none of this: the list is empty.
+std::vector<int>         open_doors(const std::vector<std::string> & hosts, int port);
+std::vector<std::string> door_arguments();  // which the server is told in place of the user's
+bool                     is_open_door(lff_socket socket);
+
 }
 
 #if defined(LFF_RENAME_BIND)
 #  define bind lff_bind
+#  if !defined(_WIN32)
+#    define socket lff_open_socket
+#  endif
 #endif

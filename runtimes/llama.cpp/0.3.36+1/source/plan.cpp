@@ -248,7 +248,8 @@ contents survey(const archive & container, uint64_t weights_offset) {
 
 int tell_what_will_run(const contents & found) {
     if (found.classic) {
-        throw usage_error("this file was made for another engine: llamafile-format inspect tells what it will run");
+        fprintf(stderr, "llamafile: this file was made for another engine: llamafile-format inspect tells what it will run\n");
+        return 2;
     }
     const std::string answer = to_json(decide(container().path.empty() ? described(standard_input()) : found.archive));
     fwrite(answer.data(), 1, answer.size(), stdout);

@@ -20,7 +20,7 @@ foreach (target server-context llama-server-impl)
 endforeach()
 
 # The port is chosen where it is bound, and requests that are not ours are refused before upstream sees them.
-add_library(listen STATIC listen.cpp)
+add_library(listen STATIC doors.cpp listen.cpp)
 if (WIN32)
     target_link_libraries(listen PUBLIC ws2_32)
 endif()
