@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import llamafile_format as lf
-from llamafile_format.engines import known
+from llamafile_format.engines import handover, known
 from llamafile_format.engines.host import host_target
 from llamafile_format.errors import FormatError, SourceError, UsageError
 from llamafile_format.running import run as running
