@@ -65,6 +65,7 @@ class Program:
     """A build in the cache, and its pin, if it is one of this installation. ``notes`` are for the user.
 
     ``sha256`` is that of its bytes, which were hashed for it.
+    ``descriptor`` is open on the very file that was checked; None where a system starts programs by their path only.
     """
 
     path: Path
@@ -73,6 +74,7 @@ class Program:
     pin: Pin | None = None
     notes: tuple[str, ...] = ()
     sha256: str = ""
+    descriptor: int | None = None
 
 
 def program_for(container: Container, wanted: Selection) -> Program:
@@ -123,13 +125,23 @@ def installed(wanted: Selection) -> Program:
 
 def stored(name: RuntimeName, because: str = "") -> Program:
     """The build ``name`` of this installation, unpacked; ``because`` is why it is not one of the file."""
-    from llamafile_format.engines.store import find_pin, unpacked
+    from llamafile_format.engines.store import find_pin, held
 
     pin = find_pin(name.key)
     build = pin.build(name.target, name.flavour)
     assert build is not None
     notes = (f"{because}; starting {name.key} ({name.flavour}) of this installation",) if because else ()
-    return Program(unpacked(pin, build), name, embedded=False, pin=pin, notes=notes, sha256=build.sha256)
+    path, descriptor = held(pin, build)
+    start = _to_start(descriptor)
+    return Program(path, name, embedded=False, pin=pin, notes=notes, sha256=build.sha256, descriptor=start)
+
+
+def _to_start(descriptor: int) -> int | None:
+    """``descriptor``, or None, with it closed, where programs cannot be started by one."""
+    if os.execve in os.supports_fd:
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _nothing(container: Container | None, builds: Sequence[Build], wanted: Selection) -> UsageError:
@@ -164,7 +176,7 @@ def _member(container: Container, path: str) -> Member:
 
 def _embedded(container: Container, member: Member, *notes: str) -> Program:
     """The build ``member``, unpacked; its bytes are hashed whatever the cache holds."""
-    from llamafile_format.engines.cache import place
+    from llamafile_format.engines.cache import hold
 
     window = Window(container.source, member.offset, member.size)
     digest = hashlib.sha256()
@@ -179,8 +191,8 @@ def _embedded(container: Container, member: Member, *notes: str) -> Program:
         )
     name = parse_runtime_path(member.path)
     assert name is not None
-    path = place(member.sha256, member.size, lambda: _blocks(window))
-    return Program(path, name, embedded=True, notes=notes, sha256=member.sha256)
+    path, descriptor = hold(member.sha256, member.size, lambda: _blocks(window))
+    return Program(path, name, embedded=True, notes=notes, sha256=member.sha256, descriptor=_to_start(descriptor))
 
 
 def _foreign(container: Container, wanted: Selection) -> Member:

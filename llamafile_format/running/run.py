@@ -37,7 +37,14 @@ if TYPE_CHECKING:
     from llamafile_format.weights.gguf_model import Gguf
 
 BUNDLE = "/zip/"
-_OURS = ("LFF_CONTAINER", VARIABLE, "LFF_WEIGHTS_OFFSET", "LFF_WEIGHTS_SIZE", "LFF_WEBUI")
+_OURS = (
+    "LFF_CONTAINER",
+    VARIABLE,
+    "LFF_FURTHER_FD",
+    "LFF_WEIGHTS_OFFSET",
+    "LFF_WEIGHTS_SIZE",
+    "LFF_WEBUI",
+)
 _WATCHED = 1.0  # seconds in which a runtime has opened its file
 _UNPROVEN = (
     "this system cannot hand over an open file: it is compared before and after the start, which does not prove that "
@@ -50,6 +57,7 @@ _FORWARDED = ("SIGTERM", "SIGHUP", "SIGINT")
 class Start:
     """A program that is ready to be started. ``embedded`` tells a build of the file from one of this installation.
 
+    ``checked`` is open on the very program that was hashed; None where a system starts programs by their path only.
     ``file`` is the path that it opens and ``descriptor`` what that path leads to, open until the start; None where a
     program cannot be given one. Then ``watched`` is the identity that the path must keep, if somebody relies on it.
     ``notes`` are sentences for the user. Values in them come from files: escape them on output.
@@ -62,6 +70,7 @@ class Start:
     embedded: bool
     file: Path = Path()
     notes: tuple[str, ...] = ()
+    checked: int | None = None
     descriptor: int | None = None
     watched: Identity | None = None
 
@@ -139,7 +148,7 @@ def start(begin: Start) -> int:
                     signal.signal(getattr(signal, name), signal.SIG_DFL)
             if begin.descriptor is not None:
                 os.set_inheritable(begin.descriptor, True)
-            os.execve(begin.program, command, dict(begin.environment))
+            _become(begin, command)
         inherits = begin.descriptor is not None
         return _wait(subprocess.Popen(command, env=dict(begin.environment), close_fds=not inherits))
     except OSError as error:
@@ -149,6 +158,17 @@ def start(begin: Start) -> int:
             f"cannot start {begin.program}: {error.strerror or error}",
             hint=f"it is the build for {begin.build.target}; is this such a system?",
         ) from error
+
+
+def _become(begin: Start, command: list[str]) -> None:
+    """Replace this process by the very program that was checked, whatever its path leads to by now (14.2.8)."""
+    environment = dict(begin.environment)
+    if begin.checked is None:
+        os.execve(begin.program, command, environment)
+        return
+    if os.pread(begin.checked, 2, 0) == b"#!":  # a script: its interpreter opens the descriptor by a path
+        os.set_inheritable(begin.checked, True)
+    os.execve(begin.checked, command, environment)
 
 
 def _start_watched(begin: Start, command: Sequence[str]) -> int:
@@ -238,7 +258,7 @@ def _on_container(container: Container, program: Program, arguments: Sequence[st
         if program.pin is not None:
             notes += _fit(container, model, program.pin)
     begin = Start(program.path, tuple(arguments), environment, program.build, program.embedded)
-    return replace(begin, notes=tuple(notes))
+    return replace(begin, notes=tuple(notes), checked=program.descriptor)
 
 
 def _handed_over(begin: Start, container: Container, path: Path, *, takes: bool, relied_on: bool) -> Start:
@@ -260,10 +280,18 @@ def _source(container: Container) -> FileSource:
 
 
 def default_model(container: Container) -> MemberFacts | None:
-    """The model that starts: the manifest's default, or of a legacy file the one that its arguments name."""
+    """The model that starts: the manifest's default, or of a legacy file the one that ``inspect`` shows (14.7)."""
     models = [member for member in container.members if member.role == "weights" and member.offset >= 0]
-    wanted = container.manifest.default if container.manifest is not None else _named_by_arguments(container)
+    wanted = container.manifest.default if container.manifest is not None else _of_legacy(container)
     return next((member for member in models if member.path == wanted), models[0] if models else None)
+
+
+def _of_legacy(container: Container) -> str:
+    """What clause 14.7 answers; a name that its own engine does not find in the file is taken for one of a member."""
+    from llamafile_format.checks.what_will_run import what_will_run
+
+    model = what_will_run(container).model
+    return model.member if model is not None and model.member else _named_by_arguments(container)
 
 
 def _named_by_arguments(container: Container) -> str:
@@ -310,7 +338,8 @@ def _plain(path: Path, arguments: Sequence[str], wanted: Selection, demand: Dema
                 notes += [rule(finding.rule).render(finding) for finding in found]
     first = shards[0].absolute()  # links stay: a hub cache keeps shards under other names
     arguments = ("-m", os.fspath(first), *arguments)
-    return Start(program.path, arguments, _environment(program), program.build, False, first, tuple(notes))
+    begin = Start(program.path, arguments, _environment(program), program.build, False, first, tuple(notes))
+    return replace(begin, checked=program.descriptor)
 
 
 def _checked(source: FileSource, path: Path) -> Gguf:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.checks.what_will_run import what_will_run
 from llamafile_format.engines import handover, known
 from llamafile_format.engines.host import host_target
 from llamafile_format.errors import FormatError, SourceError, UsageError
@@ -357,6 +358,20 @@ def test_a_gguf_in_front_of_an_archive_is_no_plain_one(folder: Path, run_cli: Cl
     refused = run_cli("run", path)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "LF3340" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [(b"--temp\n0\n...\n", "mmproj.gguf"), (b"--alias\n-m\nmmproj.gguf\n...\n", "mmproj.gguf")],
+)
+def test_the_model_of_a_legacy_file_is_the_one_that_is_shown(arguments: bytes, first: str) -> None:
+    models = [Part(name, gguf(), align=65536) for name in (first, "model.gguf")]
+    with lf.open(archive([Part(".args", arguments), *models])) as container:
+        shown = what_will_run(container).model
+        started = running.default_model(container)
+    assert shown is not None
+    assert started is not None
+    assert started.path == shown.member == "model.gguf"
 
 
 def test_sign_says_what_was_read(folder: Path, run_cli: CliRunner) -> None:

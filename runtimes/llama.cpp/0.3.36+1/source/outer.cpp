@@ -133,7 +133,7 @@ private:
             end_as(last_signal != 0 ? last_signal : asked_to_end != 0 ? asked_to_end : WTERMSIG(how));
         } else {
             report_failure(stuck ? "the engine made no progress and was ended" : told_of(WTERMSIG(how)));
-            if (!serves() || (answers == 0 && ++failures >= (once_answered ? HOPELESS : 1))) {
+            if (!serves() || WTERMSIG(how) == SIGBUS || (answers == 0 && ++failures >= (once_answered ? HOPELESS : 1))) {
                 ended  = true;
                 status = 1;
             } else {
