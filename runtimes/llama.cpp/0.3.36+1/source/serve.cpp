@@ -21,6 +21,7 @@ int llama_server(int argc, char ** argv);  // upstream's tools/server
 namespace lff {
 
 bool allow_any_origin = false;
+int  request_seconds  = 600;
 
 namespace {
 
