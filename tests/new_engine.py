@@ -13,6 +13,7 @@ from pathlib import Path
 
 from llamafile_format.engines.build import build
 from llamafile_format.engines.cache import work_folder
+from llamafile_format.engines.host import host_target
 from llamafile_format.engines.pin import Flavour, Pin
 from llamafile_format.engines.pin_reader import load_pin
 from llamafile_format.engines.recording import record_build, record_sources
@@ -28,10 +29,20 @@ def pin_of(runtimes: Path) -> Pin:
     return load_pin(runtimes / KEY.replace("@", "/"))
 
 
+def main() -> None:
+    """Print the folder; where the pinned compiler does not run, say that tests go without."""
+    if host_target() == TARGET:
+        main()
+    else:
+        print(f"not built on {host_target()}: tests of {KEY} are skipped")
+
+
 def built(progress: bool = False) -> Path:
     """The folder of pins with the build in it. Takes minutes the first time and no time after that."""
-    shop = Workshop(work_folder("work"), work_folder("inputs"), step=_told if progress else lambda *_: None)
-    folder = work_folder("new-engine") / _digest(pin_of(RUNTIMES))
+    shop = Workshop(
+        work_folder("build", "new-engine"), work_folder("inputs"), step=_told if progress else lambda *_: None
+    )
+    folder = work_folder("build", "new-engine-of-tests") / _digest(pin_of(RUNTIMES))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.parent / "lock"):
         if not folder.is_dir():

@@ -20,12 +20,11 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from llamafile_format.engines.cache import candidates
+from llamafile_format.engines.cache import PART, candidates, has_process
 from llamafile_format.errors import SourceError
 
 _FOLDER = "llamafile-format"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_LEFT = re.compile(r".+\.(?P<host>.+)\.(?P<process>[0-9]{1,10})")
 _OLD = 86400.0  # seconds: an unfinished file of another host that is younger may still be worked on
 
 
@@ -91,7 +90,7 @@ def _in(folder: Path) -> Iterator[Item]:
 def _programs(folder: Path) -> Iterator[Item]:
     for entry in _entries(folder):
         path = folder / entry.name
-        match = _LEFT.fullmatch(entry.name)
+        match = PART.fullmatch(entry.name)
         if match is None:
             yield _item(ItemKind.BUILD, path)
         elif not _at_work(match, path):
@@ -101,13 +100,7 @@ def _programs(folder: Path) -> Iterator[Item]:
 def _at_work(match: re.Match[str], path: Path) -> bool:
     """May the process that began this file still write to it?"""
     if match["host"] == (platform.node() or "host") and os.name == "posix":
-        try:
-            os.kill(int(match["process"]), 0)
-        except (ProcessLookupError, OverflowError):
-            return False
-        except PermissionError:
-            return True
-        return True
+        return has_process(int(match["process"]))
     with contextlib.suppress(OSError):
         return time.time() - path.lstat().st_mtime < _OLD
     return False

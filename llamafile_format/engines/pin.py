@@ -186,6 +186,8 @@ class Pin:
     architectures: frozenset[str]
     tensor_types: frozenset[int]
     type_registry: str
+    logits_as: tuple[str, ...] = ()
+    """Versions of this engine whose logits builds of the reference flavour compute, bit for bit (14.5.13)."""
 
     @property
     def key(self) -> str:

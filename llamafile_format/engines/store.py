@@ -64,6 +64,15 @@ def unpacked(pin: Pin, build: Build) -> Path:
     return _cached(pin, build, "runtime")
 
 
+def held(pin: Pin, build: Build) -> tuple[Path, int]:
+    """As :func:`unpacked`, with a descriptor of the very file that was checked; the caller closes it."""
+    from llamafile_format.engines.cache import hold
+    from llamafile_format.engines.packed import pieces
+
+    file = _file(pin, build)
+    return hold(build.sha256, build.size, lambda: pieces(file, build.size))
+
+
 def webui(pin: Pin) -> Path:
     """The archive of the chat page, decompressed and checked, in the private cache."""
     if pin.webui is None:

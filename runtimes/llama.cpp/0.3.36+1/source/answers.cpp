@@ -42,6 +42,11 @@ void refuse(httplib::Response & response, int status, const std::string & messag
 httplib::Server::Handler around_post(const std::string & path, httplib::Server::Handler handler) {
     return [path, handler](const httplib::Request & request, httplib::Response & response) {
         const auto begun = std::chrono::steady_clock::now();
+        const uint64_t shape = std::hash<std::string>()(path + "\n" + request.body);
+        if (is_refused(shape)) {
+            return refuse(response, 400, "a request like this one has stopped this server before");
+        }
+        const work under_watch(shape);
         allow(work_of(request.body.size()));
         try {
             exchange_of talk(path);

@@ -2,6 +2,9 @@
 #define LFF_GRAMMAR_GATE
 #include "grammar_gate.h"
 
+#include "watch.h"
+
+#include <functional>
 #include <vector>
 
 namespace lff {
@@ -148,6 +151,11 @@ void expand_grammar(size_t found) {
 
 llama_grammar * lff_grammar_init(const llama_vocab * vocab, const char * text, const char * root, bool lazy, const char ** patterns,
                                  size_t pattern_count, const llama_token * tokens, size_t token_count) {
+    const uint64_t shape = std::hash<std::string>()(text);
+    if (lff::is_refused(shape)) {
+        throw lff::refused("the grammar has stopped this server before");
+    }
+    const lff::work under_watch(shape);
     lff::check_grammar_text(text);
     for (size_t i = 0; i < pattern_count; i++) {
         lff::check_pattern(patterns[i]);

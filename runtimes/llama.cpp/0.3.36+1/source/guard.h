@@ -7,6 +7,7 @@
 #include "connection.h"
 #include "gate.h"
 #include "listen.h"
+#include "watch.h"
 
 #include <atomic>
 #include <chrono>
@@ -58,6 +59,7 @@ public:
             std::function<bool()> & gone  = const_cast<Request &>(request).is_connection_closed;
             const auto              until = std::chrono::steady_clock::now() + std::chrono::seconds(lff::request_seconds);
             gone = [this, own = gone, until] {
+                lff::heartbeat();  // who waits for the engine does not stand still
                 return stopping || own() || (lff::request_seconds > 0 && std::chrono::steady_clock::now() > until);
             };
             if (lff::is_foreign(request.get_header_value("Host"), request.get_header_value("Origin"), lff::allow_any_origin)) {

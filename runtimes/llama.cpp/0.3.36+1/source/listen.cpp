@@ -77,6 +77,9 @@ int try_port(lff_socket socket, sockaddr_storage & address, socklen_t size, int 
 }
 
 int lff_bind(lff_socket socket, const struct sockaddr * given, socklen_t size) {
+    if (lff::is_open_door(socket)) {
+        return 0;
+    }
     sockaddr_storage address = {};
     if ((size_t) size > sizeof address || (given->sa_family != AF_INET && given->sa_family != AF_INET6)) {
         return bind(socket, given, size);

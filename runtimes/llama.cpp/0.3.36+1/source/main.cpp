@@ -3,7 +3,10 @@
 #include "arguments.h"
 #include "build.h"
 #include "complete.h"
+#include "crash.h"
 #include "inspect.h"
+#include "named.h"
+#include "outer.h"
 #include "plan.h"
 #include "platform.h"
 #include "serve.h"
@@ -27,6 +30,7 @@ constexpr const char * HELP =
     "  --lora ADAPTER    an adapter, likewise\n"
     "  -t N              threads\n"
     "  -c N              context size in tokens\n"
+    "  --no-sandbox      do not close the sandbox around the engine\n"
     "Completion\n"
     "  -p TEXT, -f FILE  the prompt (- is standard input)\n"
     "  -n N              at most N tokens\n"
@@ -41,7 +45,8 @@ constexpr const char * SERVER_HELP =
     "  --host ADDRESS    instead of 127.0.0.1\n"
     "  --server-help     all options of the engine's server\n"
     "\n"
-    "Environment: LFF_CACHE (where programs are unpacked), LFF_VERIFY=1 (check them at every start), LFF_FLAVOUR.\n";
+    "Environment: LFF_CACHE (where programs are unpacked), LFF_VERIFY=1 (check them at every start), LFF_FLAVOUR,\n"
+    "  LFF_SANDBOX=require (rather do not start than without), LFF_WATCHDOG (seconds without progress, 60).\n";
 
 lff::settings settings_of(const lff::contents & found, const std::vector<std::string> & arguments) {
     lff::settings wanted;
@@ -59,9 +64,55 @@ lff::settings settings_of(const lff::contents & found, const std::vector<std::st
     return wanted;
 }
 
+struct wrong_usage : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// What the user's own command line and environment say about the sandbox; a container's arguments say nothing.
+lff::errand errand_of(std::vector<std::string> & user, const std::string & container) {
+    lff::errand       given;
+    const std::string wanted = lff::environment("LFF_SANDBOX");
+    if (!wanted.empty() && wanted != "require") {
+        throw wrong_usage("LFF_SANDBOX is 'require' or not set, not '" + wanted + "'");
+    }
+    given.required  = wanted == "require";
+    given.sandboxed = !lff::take(user, "--no-sandbox");
+    if (given.required && !given.sandboxed) {
+        throw wrong_usage("LFF_SANDBOX=require and --no-sandbox exclude each other");
+    }
+    given.granted = lff::named_by(user, container);
+    return given;
+}
+
+// What the inner process does. Throws if the arguments do not say it.
+std::function<int()> work_of(const lff::contents & found, std::vector<std::string> arguments, lff::errand & given) {
+    const bool tracing    = lff::take(arguments, "--trace");
+    const bool completing = lff::take(arguments, "--complete");
+    const bool serving    = lff::take(arguments, "--server");
+    if (tracing + completing + serving > 1) {
+        throw lff::failure("--trace, --complete and --server exclude each other");
+    }
+    const lff::settings wanted = settings_of(found, arguments);
+    if (wanted.model.empty() && !lff::given(arguments, { "--server-help" })) {
+        throw wrong_usage("there is no model in this file; name one with -m MODEL");
+    }
+    if (tracing) {
+        return [=] { return lff::trace(wanted); };
+    }
+    if (completing || (!serving && (!lff::HAS_SERVER || lff::given(arguments, { "-p", "--prompt", "-f", "--file" })))) {
+        return [=] { return lff::complete(wanted, arguments); };
+    }
+    if (!lff::given(arguments, { "--server-help" })) {
+        given.listening = lff::listen_for(arguments);
+        given.browser   = lff::wants_browser(arguments);
+        given.prefix    = lff::option(arguments, { "--api-prefix" });
+    }
+    return [=] { return lff::serve(found, arguments); };
+}
+
 int run(std::vector<std::string> user) {
     if (lff::given(user, { "--version" })) {
-        printf("llama.cpp %s %s %s\n", lff::ENGINE_VERSION, lff::TARGET, lff::FLAVOUR);
+        printf("llama.cpp %s %s %s\n%s\n", lff::ENGINE_VERSION, lff::TARGET, lff::FLAVOUR, lff::sandbox_line(lff::can_close()).c_str());
         return 0;
     }
     if (lff::given(user, { "--help", "-h" })) {
@@ -74,28 +125,13 @@ int run(std::vector<std::string> user) {
         lff::set_container(lff::open_archive(container));
         found = lff::survey(lff::container(), strtoull(lff::environment("LFF_WEIGHTS_OFFSET").c_str(), nullptr, 10));
     }
+    lff::errand given = errand_of(user, container);
     if (lff::given(user, { "--inspect" })) {
-        return lff::inspect(lff::container());
+        given.work = [] { return lff::inspect(lff::container()); };
+    } else {
+        given.work = work_of(found, lff::merge_arguments(found.arguments, user), given);
     }
-    std::vector<std::string> arguments = lff::merge_arguments(found.arguments, user);
-    const bool tracing    = lff::take(arguments, "--trace");
-    const bool completing = lff::take(arguments, "--complete");
-    const bool serving    = lff::take(arguments, "--server");
-    if (tracing + completing + serving > 1) {
-        throw lff::failure("--trace, --complete and --server exclude each other");
-    }
-    const lff::settings wanted = settings_of(found, arguments);
-    if (wanted.model.empty() && !lff::given(arguments, { "--server-help" })) {
-        fprintf(stderr, "llamafile: there is no model in this file; name one with -m MODEL\n");
-        return 2;
-    }
-    if (tracing) {
-        return lff::trace(wanted);
-    }
-    if (completing || (!serving && (!lff::HAS_SERVER || lff::given(arguments, { "-p", "--prompt", "-f", "--file" })))) {
-        return lff::complete(wanted, arguments);
-    }
-    return lff::serve(found, arguments);
+    return lff::run_errand(given);
 }
 
 }
@@ -105,18 +141,14 @@ int main(int argc, char ** argv) {
     lff::binary_streams();
     lff::forget_engine_settings();
     std::vector<std::string> user = lff::arguments(argc, argv);
-    const bool tracing = lff::given(user, { "--trace" });
+    lff::end_in_one_line(lff::given(user, { "--trace" }));
     try {
         return run(std::move(user));
+    } catch (const wrong_usage & error) {
+        lff::report_failure(error.what());
+        return 2;
     } catch (const std::exception & error) {
-        fprintf(stderr, "llamafile: %s\n", error.what());
-        if (tracing) {
-            std::string text;
-            for (const char * c = error.what(); *c; c++) {
-                text += (unsigned char) *c < 0x20 || *c == '"' || *c == '\\' || (unsigned char) *c > 0x7E ? '?' : *c;
-            }
-            printf("{\"event\":\"error\",\"message\":\"%s\"}\n", text.c_str());
-        }
+        lff::report_failure(error.what());
         return 1;
     }
 }

@@ -1,5 +1,6 @@
 #include "serve.h"
 
+#include "capacity.h"
 #include "guard.h"
 #include "platform.h"
 #include "session.h"
@@ -31,6 +32,14 @@ const std::vector<std::string> FETCHING = {
     "--hf-file-v", "-mu", "--model-url", "-mmu", "--mmproj-url", "-dr", "--docker-repo", "--spec-draft-hf", "--ui-mcp-proxy",
     "--webui-mcp-proxy",
 };
+
+constexpr int64_t MAX_TEMPLATE_WORK = 4ll << 30;  // bytes allocated
+
+void take_option(std::vector<std::string> & arguments, const std::string & name) {
+    for (auto at = arguments.begin(); at != arguments.end();) {
+        at = *at == name && at + 1 != arguments.end() ? arguments.erase(at, at + 2) : at + 1;
+    }
+}
 
 std::string name_of(const std::string & host) {
     if (!host.empty() && host[0] == '[') {
@@ -102,7 +111,8 @@ void announce(const std::string & host, bool browser, const std::atomic<bool> & 
 
 // Upstream's handler of interrupts takes the mutex of its queue. Run on the thread that takes the same mutex for every
 // token, it would sooner or later wait for itself, and the server for ever. So from here on this thread, and all that it
-// starts, leave interrupts to one that holds nothing and does nothing else.
+// starts, leave interrupts to one that holds nothing and does nothing else. It calls the handler once: the terminal and the
+// outer process may both tell of the same interrupt, and the second time upstream drops everything.
 void leave_interrupts_to_a_thread_of_their_own() {
 #if !defined(_WIN32)
     static sigset_t interrupts;
@@ -111,10 +121,14 @@ void leave_interrupts_to_a_thread_of_their_own() {
     sigaddset(&interrupts, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &interrupts, nullptr);
     std::thread([] {
-        pthread_sigmask(SIG_UNBLOCK, &interrupts, nullptr);
-        for (;;) {
-            pause();
+        int              signal = 0;
+        struct sigaction installed;
+        while (sigwait(&interrupts, &signal) != 0 || signal != SIGTERM) {
         }
+        if (sigaction(SIGTERM, nullptr, &installed) != 0 || installed.sa_handler == SIG_DFL || installed.sa_handler == SIG_IGN) {
+            _exit(0);  // nothing has begun
+        }
+        installed.sa_handler(SIGTERM);
     }).detach();
 #endif
 }
@@ -128,20 +142,49 @@ bool is_foreign(const std::string & host, const std::string & origin, bool any_o
     return !origin.empty() && !any_origin && origin != "http://" + host;
 }
 
+bool wants_browser(const std::vector<std::string> & arguments) {
+    return !given(arguments, { "--no-browser" }) && has_desktop();
+}
+
+std::vector<int> listen_for(const std::vector<std::string> & arguments) {
+    const std::string        named = option(arguments, { "--host" });
+    std::vector<std::string> hosts;
+    for (size_t at = 0; at < named.size();) {
+        const size_t end = std::min(named.find(',', at), named.size());
+        hosts.push_back(named.substr(at, end - at));
+        at = end + 1;
+    }
+    return open_doors(hosts.empty() ? std::vector<std::string>{ "127.0.0.1" } : hosts, atoi(option(arguments, { "--port" }).c_str()));
+}
+
 int serve(const contents & found, std::vector<std::string> user) {
     for (const std::string & argument : FETCHING) {
         if (given(user, { argument })) {
             throw failure(argument + " would fetch something: a container is run with what is in it");
         }
     }
-    const bool browser = !take(user, "--no-browser") && has_desktop();
+    const bool browser = wants_browser(user);
+    take(user, "--no-browser");
     if (take(user, "--server-help")) {
         user.push_back("--help");
     }
     allow_any_origin = given(user, { "--cors-origins" });
     const std::string host = option(user, { "--host" });
 
+    const std::string limit = option(user, { "--request-timeout" });
+    if (!limit.empty()) {
+        request_seconds = atoi(limit.c_str());
+        take_option(user, "--request-timeout");
+    }
+    allow(MAX_TEMPLATE_WORK);  // the model's template is tried out when it is loaded
     std::vector<std::string> arguments = server_arguments(found, user);
+    const std::string        named     = option(arguments, { "-m", "--model" });
+    for (const std::string & argument : capacity_arguments(named, user)) {
+        arguments.push_back(argument);
+    }
+    for (const std::string & argument : door_arguments()) {
+        arguments.push_back(argument);
+    }
     std::vector<char *>      pointers;
     for (std::string & argument : arguments) {
         pointers.push_back(&argument[0]);
@@ -149,11 +192,16 @@ int serve(const contents & found, std::vector<std::string> user) {
     pointers.push_back(nullptr);
 
     std::atomic<bool> stopped{ false };
-    std::thread       announcer(announce, host.empty() ? "127.0.0.1" : host, browser, std::cref(stopped));
-    leave_interrupts_to_a_thread_of_their_own();  // after the announcer: a browser that it opens must not inherit this
-    const int         result = llama_server((int) arguments.size(), pointers.data());
+    std::thread       announcer;
+    if (door_arguments().empty()) {  // there is no outer process that announces it
+        announcer = std::thread(announce, host.empty() ? "127.0.0.1" : host, browser, std::cref(stopped));
+    }
+    leave_interrupts_to_a_thread_of_their_own();
+    const int result = llama_server((int) arguments.size(), pointers.data());
     stopped = true;
-    announcer.join();
+    if (announcer.joinable()) {
+        announcer.join();
+    }
     return result;
 }
 

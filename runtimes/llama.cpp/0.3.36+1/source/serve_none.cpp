@@ -5,6 +5,9 @@
 
 namespace lff {
 
+std::vector<int> listen_for(const std::vector<std::string> &) { return {}; }
+bool             wants_browser(const std::vector<std::string> &) { return false; }
+
 int serve(const contents &, std::vector<std::string>) {
     throw failure("this build has no server; use --complete -p PROMPT");
 }

@@ -12,11 +12,23 @@
 namespace lff {
 namespace {
 
+// What the engine says went wrong first; what follows from it says no more.
+std::string first_error;
+
+void keep_first_error(enum ggml_log_level level, const char * text, void *) {
+    if (level == GGML_LOG_LEVEL_ERROR && first_error.empty()) {
+        first_error = text;
+        first_error.erase(first_error.find_last_not_of(" \r\n") + 1);
+    }
+}
+
 void report_errors_only(enum ggml_log_level level, const char * text, void *) {
     if (level == GGML_LOG_LEVEL_ERROR) {
         fputs(text, stderr);
     }
 }
+
+failure failed(const std::string & what) { return failure(what + (first_error.empty() ? "" : ": " + first_error)); }
 
 int cores() {
     const unsigned count = std::thread::hardware_concurrency();
@@ -26,7 +38,7 @@ int cores() {
 }
 
 session::session(const settings & wanted) {
-    llama_log_set(report_errors_only, nullptr);
+    llama_log_set(keep_first_error, nullptr);
     llama_backend_init();
 
     llama_model_params loading = llama_model_default_params();
@@ -34,7 +46,7 @@ session::session(const settings & wanted) {
     loading.n_gpu_layers = 0;
     model = llama_model_load_from_file(wanted.model.c_str(), loading);
     if (model == nullptr) {
-        throw failure("cannot load the model " + wanted.model);
+        throw failed("cannot load the model " + wanted.model);
     }
     vocabulary = llama_model_get_vocab(model);
 
@@ -50,7 +62,7 @@ session::session(const settings & wanted) {
     shape.flash_attn_type = wanted.flash_attention ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     context = llama_init_from_model(model, shape);
     if (context == nullptr) {
-        throw failure("cannot make a context of " + std::to_string(shape.n_ctx) + " tokens: not enough memory?");
+        throw failed("cannot make a context of " + std::to_string(shape.n_ctx) + " tokens: not enough memory?");
     }
     size = llama_n_ctx(context);
 
@@ -58,13 +70,14 @@ session::session(const settings & wanted) {
     for (const std::string & path : wanted.adapters) {
         adapters.push_back(llama_adapter_lora_init(model, path.c_str()));
         if (adapters.back() == nullptr) {
-            throw failure("cannot load the adapter " + path);
+            throw failed("cannot load the adapter " + path);
         }
     }
     std::vector<float> scales(adapters.size(), 1.0f);
     if (!adapters.empty() && llama_set_adapters_lora(context, adapters.data(), adapters.size(), scales.data()) != 0) {
-        throw failure("cannot apply the adapters");
+        throw failed("cannot apply the adapters");
     }
+    llama_log_set(report_errors_only, nullptr);
 }
 
 session::~session() {

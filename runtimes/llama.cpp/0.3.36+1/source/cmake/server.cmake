@@ -19,7 +19,7 @@ endforeach()
 
 # The port is chosen where it is bound, connections wait in the lobby, and requests that are not ours or ask for too much are
 # refused before upstream sees them.
-add_library(listen STATIC listen.cpp lobby.cpp)
+add_library(listen STATIC doors.cpp listen.cpp lobby.cpp)
 if (WIN32)
     target_link_libraries(listen PUBLIC ws2_32)
 endif()
