@@ -6,6 +6,11 @@
 #include "json.h"
 #include "openai.h"
 
+#include <cstdlib>
+#include <memory>
+
+extern "C" char * stbi_zlib_decode_noheader_malloc(const char * data, int size, int * unpacked);  // upstream's stb_image
+
 namespace lff {
 namespace {
 
@@ -15,12 +20,41 @@ const char * kind_of(int status) {
 
 // Upstream takes an exception for a fault of the server. These are faults of the request: the gate's, found under way.
 void blame_the_request(httplib::Response & response) {
-    static const std::string marks[] = { "the grammar ", "the template or schema needs more work" };
+    static const std::string marks[] = { "the grammar ", "the template or schema needs more work",
+                                         "The complexity of an attempted match" };
     for (const std::string & mark : marks) {
         const size_t at = response.status == 500 ? response.body.find(mark) : std::string::npos;
         if (at != std::string::npos) {
             refuse(response, 400, response.body.substr(at, response.body.find('"', at) - at));
         }
+    }
+}
+
+// The body of an asset as our own archive holds it: gzip, a header of ten bytes without fields (RFC 1952).
+void unpack(httplib::Response & response) {
+    const bool packed = response.get_header_value("Content-Encoding") == "gzip" && response.body.size() > 18 && response.body[3] == 0;
+    if (!packed) {
+        return;
+    }
+    int                              size = 0;
+    const std::unique_ptr<char, decltype(&free)> text(stbi_zlib_decode_noheader_malloc(response.body.data() + 10, (int) response.body.size() - 18, &size), free);
+    if (text != nullptr) {
+        response.headers.erase("Content-Encoding");
+        response.body.assign(text.get(), (size_t) size);
+    }
+}
+
+// Of the list that upstream answers, the one that was asked for.
+void one_model(const std::string & name, httplib::Response & response) {
+    const common_json list = response.status == 200 ? common_json::parse_no_throw(response.body) : common_json::object();
+    if (!list.is_discarded() && list.contains("data")) {
+        for (const common_json & model : list.at("data")) {
+            if (model.contains("id") && model.at("id").get<std::string>() == name) {
+                response.set_content(model.dump_safe(), "application/json; charset=utf-8");
+                return;
+            }
+        }
+        refuse(response, 404, "there is no model " + name);
     }
 }
 
@@ -67,6 +101,25 @@ httplib::Server::Handler around_post(const std::string & path, httplib::Server::
     };
 }
 
-httplib::Server::Handler around_get(const std::string &, httplib::Server::Handler handler) { return handler; }
+// Upstream's page is there compressed and not otherwise; who does not say that he reads that gets it unpacked.
+httplib::Server::Handler around_get(const std::string & path, httplib::Server::Handler handler) {
+    return [path, handler](const httplib::Request & request, httplib::Response & response) {
+        allow(work_of(0));
+        auto &     given = const_cast<httplib::Request &>(request);
+        const bool plain = request.get_header_value("Accept-Encoding").find("gzip") == std::string::npos;
+        if (plain) {
+            given.headers.erase("Accept-Encoding");
+            given.set_header("Accept-Encoding", "gzip");
+        }
+        handler(request, response);
+        if (plain) {
+            unpack(response);
+            given.headers.erase("Accept-Encoding");  // or the answer would be compressed on its way
+        }
+        if (path == "/models/" || path == "/v1/models/") {
+            one_model(request.matches[1].str(), response);
+        }
+    };
+}
 
 }

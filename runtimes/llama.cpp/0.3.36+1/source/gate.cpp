@@ -25,7 +25,8 @@ constexpr list_limit LISTS[] = {
     { "grammar_triggers", 64, 1024 },  { "dry_sequence_breakers", 64, 256 }, { "preserved_tokens", 1024, 256 },
     { "response_fields", 256, 256 },   { "lora", 256, 256 },                 { "reasoning_budget_end_tags", 64, 256 },
 };
-constexpr size_t MAX_PROMPTS = 256;
+constexpr size_t MAX_PROMPTS    = 256;
+constexpr size_t MAX_PROPERTIES = 512;  // of an object in a schema: what upstream makes of them grows with their square
 
 // Numbers that cost memory or time as they grow, and gain nothing beyond the context or the vocabulary.
 const char * const UP_TO_CONTEXT[] = { "repeat_last_n", "dry_penalty_last_n", "dry_allowed_length", "n_keep", "n_discard",
@@ -111,10 +112,16 @@ struct scanner {
 
 void check_lists(const common_json & request) {
     for (const list_limit & limit : LISTS) {
-        if (!request.contains(limit.name) || !request.at(limit.name).is_array()) {
+        if (!request.contains(limit.name)) {
             continue;
         }
         const common_json & list = request.at(limit.name);
+        if (list.is_string() && list.get<std::string>().size() > limit.each) {
+            throw refused(std::string(limit.name) + " has more than " + std::to_string(limit.each) + " bytes");
+        }
+        if (!list.is_array()) {
+            continue;
+        }
         if (list.size() > limit.items) {
             too_many(limit.name, list.size(), limit.items);
         }
@@ -135,18 +142,21 @@ void check_lists(const common_json & request) {
     }
 }
 
-void check_patterns(const common_json & value) {
+void check_schema(const common_json & value) {
     if (value.is_object()) {
         for (const auto & item : value.items()) {
+            if (item.key() == "properties" && item.value().size() > MAX_PROPERTIES) {
+                too_many("properties", item.value().size(), MAX_PROPERTIES);
+            }
             if (item.key() == "pattern" && item.value().is_string()) {
                 check_pattern(item.value().get<std::string>());
             } else {
-                check_patterns(item.value());
+                check_schema(item.value());
             }
         }
     } else if (value.is_array()) {
         for (const common_json & item : value) {
-            check_patterns(item);
+            check_schema(item);
         }
     }
 }
@@ -164,7 +174,7 @@ void check_grammars(const common_json & request) {
     }
     for (const char * name : { "json_schema", "response_format", "tools", "text" }) {
         if (request.contains(name)) {
-            check_patterns(request.at(name));
+            check_schema(request.at(name));
         }
     }
 }
