@@ -3,7 +3,7 @@
     for item in contents():
         print(item.kind.value, item.size, item.path)
 
-Only folders that belong to this user are looked into, and no link is followed.
+Only folders that belong to this user, and that nobody else can exchange, are looked into; no link below is followed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from enum import Enum
 from pathlib import Path
 
 from llamafile_format.engines.cache import PART, candidates, has_process
+from llamafile_format.engines.private_place import firm
 from llamafile_format.errors import SourceError
 
 _FOLDER = "llamafile-format"
@@ -51,10 +52,11 @@ def contents() -> list[Item]:
     """Everything in every place that may hold the cache, by kind and path."""
     found: dict[Path, Item] = {}
     for place in candidates():
-        folder = place / _FOLDER
-        if _mine(folder):
-            for item in _in(folder):
-                found.setdefault(item.path, item)
+        with contextlib.suppress(OSError):  # a place that is not there, or that others could exchange while we empty it
+            folder = firm(place) / _FOLDER
+            if _mine(folder):
+                for item in _in(folder):
+                    found.setdefault(item.path, item)
     order = list(ItemKind)
     return sorted(found.values(), key=lambda item: (order.index(item.kind), item.path))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.boxed import pack_boxed
+from tests.boxed import SOURCE, compiled, pack_boxed
 from tests.interop.test_loaders import REFUSED
 from tests.runtime_server import EXHIBIT, Server, cache_of, environment, run, served, typed
 
@@ -200,3 +200,11 @@ def test_too_little_memory(packed: Path) -> None:
         ends.add(done.returncode)
         assert done.returncode == 0 or (done.returncode == 1 and done.stderr.count("\n") == 1), done
     assert 1 in ends
+
+
+def test_the_watch_judges_progress_and_not_duration(new_runtimes: Path, tmp_path: Path) -> None:
+    program = compiled(tmp_path, Path(__file__).with_name("watched.cpp"), SOURCE / "watch.cpp")
+    done = subprocess.run([program], capture_output=True, text=True, timeout=120, check=True)
+    yes = {name for name, _, how in (line.partition(" ") for line in done.stdout.splitlines()) if how == "yes"}
+    assert yes == {"standing-still-ends", "refused-after", "late-standing-still-ends"}
+    assert done.stdout.count("\n") == 9
