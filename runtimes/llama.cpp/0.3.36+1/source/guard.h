@@ -76,11 +76,11 @@ private:
         lff::connection stream(socket);
         bool closed = false, upgraded = false;
         const bool done = serve_guarded([&] {
-            std::string far, near;
-            int         far_port = 0, near_port = 0;
-            stream.get_remote_ip_and_port(far, far_port);
-            stream.get_local_ip_and_port(near, near_port);
-            return process_request(stream, far, far_port, near, near_port, false, closed, nullptr, &upgraded);
+            std::string theirs, ours;
+            int         their_port = 0, our_port = 0;
+            stream.get_remote_ip_and_port(theirs, their_port);
+            stream.get_local_ip_and_port(ours, our_port);
+            return process_request(stream, theirs, their_port, ours, our_port, false, closed, nullptr, &upgraded);
         });
         if (done && !closed && !upgraded && !stopping) {
             lff::wait_again(socket, stream.rest());
