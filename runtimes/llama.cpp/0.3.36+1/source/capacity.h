@@ -1,4 +1,4 @@
-// How many clients are answered at once, with how much context each, by how many threads (spec/1.0, 14.6.8).
+// How many clients are answered at once, with how much context each, by how many threads (spec/1.0, 14.6.15).
 #pragma once
 
 #include <string>

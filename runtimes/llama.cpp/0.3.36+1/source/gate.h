@@ -1,4 +1,4 @@
-// The gate in front of the engine: what a request may ask for (spec/1.0, 14.6.7). Upstream's handlers trust their requests;
+// The gate in front of the engine: what a request may ask for (spec/1.0, 14.6.14). Upstream's handlers trust their requests;
 // nothing reaches them that has not been through here.
 #pragma once
 
