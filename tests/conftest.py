@@ -74,7 +74,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def new_runtimes() -> Path:
-    """A folder for ``LFF_RUNTIMES`` with a build of the newest pin: what ``make engine`` made, or ``LFF_NEW_ENGINE``."""
+    """A folder for ``LFF_RUNTIMES`` with the newest pin built: by ``make engine``, or named by ``LFF_NEW_ENGINE``."""
     from llamafile_format.engines.host import host_target
     from tests.new_engine import TARGET, already_built
 
