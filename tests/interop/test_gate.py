@@ -206,9 +206,13 @@ def test_one_signal_is_enough_while_it_answers(packed: Path) -> None:
     with served(packed, "--no-browser") as server:
         thread = threading.Thread(target=lambda: _quietly(server), daemon=True)
         thread.start()
-        time.sleep(0.5)
+        for _ in range(200):
+            if any(slot["is_processing"] for slot in server.request("GET", "/slots").json()):
+                break
+            time.sleep(0.02)
+        assert thread.is_alive()
         server.process.terminate()
-        server.process.wait(30)
+        assert server.process.wait(30) == 0
 
 
 def _quietly(server: Server) -> None:
