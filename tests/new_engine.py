@@ -33,7 +33,7 @@ def pin_of(runtimes: Path) -> Pin:
 def main() -> None:
     """Print the folder; where the pinned compiler does not run, say that tests go without."""
     if host_target() == TARGET:
-        main()
+        print(built(progress=True))
     else:
         print(f"not built on {host_target()}: tests of {KEY} are skipped")
 
@@ -93,4 +93,4 @@ def _told(what: str, done: int, total: int) -> None:
 
 
 if __name__ == "__main__":
-    print(built(progress=True))
+    main()
