@@ -37,6 +37,12 @@ YAML_DEPTH = 12
 DER_VALUES = 20_000
 DER_DEPTH = 32
 
+TEMPLATE_TOKENS = 40_000
+"""Tokens of a template that is parsed; the most in a known upstream template are 2436."""
+
+TEMPLATE_BINDINGS = 200_000
+"""Bindings of its variables that are followed, in all rounds together; known templates have some thousands."""
+
 GGUF_TENSORS = 65_536
 GGUF_KEYS = 16_384
 GGUF_KEY_BYTES = 1 << 20
@@ -68,6 +74,8 @@ CAPS = (
     Cap("depth of a YAML document", YAML_DEPTH, "LF9100"),
     Cap("values of a DER structure", DER_VALUES, "LF8001"),
     Cap("depth of a DER structure", DER_DEPTH, "LF8001"),
+    Cap("tokens of a chat template", TEMPLATE_TOKENS, "LF6033"),
+    Cap("bindings of variables that are followed in a chat template", TEMPLATE_BINDINGS, "LF6033"),
     Cap("tensors of a GGUF", GGUF_TENSORS, "LF5008"),
     Cap("keys of a GGUF", GGUF_KEYS, "LF5009"),
     Cap("bytes of all keys of a GGUF", GGUF_KEY_BYTES, "LF5017"),

@@ -104,17 +104,18 @@ sys.exit(control.get("code", 0))
 class Fake:
     """The program, and the file that tells it what to do."""
 
-    def __init__(self, folder: Path, flavour: str = "reference") -> None:
+    def __init__(self, folder: Path, flavour: str = "reference", version: str = VERSION) -> None:
         self.control = folder / f"control-{flavour}.json"
-        self.program = folder / f"runtime-{flavour}"
+        self.program = folder / f"runtime-{flavour}-{version}"
         self.flavour = flavour
+        self.version = version
         self.program.write_text(
             _PROGRAM.format(
                 python=sys.executable,
                 flavour=flavour,
                 control=str(self.control),
                 engine=ENGINE,
-                version=VERSION,
+                version=version,
                 target=TARGET,
                 vocabulary=VOCABULARY,
             ),
@@ -125,7 +126,7 @@ class Fake:
     @property
     def member(self) -> str:
         """Its place in a container."""
-        return f"runtimes/{ENGINE}/{VERSION}/{self.flavour}/{TARGET}"
+        return f"runtimes/{ENGINE}/{self.version}/{self.flavour}/{TARGET}"
 
     def tell(self, **control: Any) -> None:
         """From now on it does this."""

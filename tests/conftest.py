@@ -72,6 +72,18 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def new_runtimes() -> Path:
+    """A folder for ``LFF_RUNTIMES`` with a build of the newest pin; ``LFF_NEW_ENGINE`` may name one that is ready."""
+    from llamafile_format.engines.host import host_target
+    from tests.new_engine import TARGET, built
+
+    if host_target() != TARGET:
+        pytest.skip(f"the newest engine is built for tests on {TARGET} only")
+    ready = os.environ.get("LFF_NEW_ENGINE", "")
+    return Path(ready) if ready else built()
+
+
 @pytest.fixture
 def run_cli(tmp_path: Path) -> CliRunner:
     """``run_cli("inspect", path, env={...}, cwd=..., timeout=60)``: our command in a new process, output as text.

@@ -102,6 +102,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
         _replace(contents, arguments, "arguments", changes, migrated=migrated)
     labels = _labels(carried, order, contents, renamed, changes)
     _readme(contents, carried, labels, engine, changes)
+    engine = _raised(engine, changes)
     if not engine.source.size and not any(content.role == "weights" for content in contents.values()):
         raise UsageError("nothing would be left: neither a model nor an engine")
     if any(content.role in MODEL_ROLES for content in carried.contents):
@@ -160,12 +161,26 @@ def _engine(engine: CarriedEngine, wanted: str | None, changes: list[Change]) ->
     """The engine to write; the old one, with its digests, if the wanted one is the same."""
     if wanted is None:
         return engine
-    anew = new_launcher() if wanted == LAUNCHER else CarriedEngine(prefix_of(wanted))
+    anew = _launcher_for(engine) if wanted == LAUNCHER else CarriedEngine(prefix_of(wanted))
     old, new = engine_digest(engine), sha256_of(anew.source)
     if new == old and anew.source.size == engine.source.size:
         return engine
     changes.append({"what": "prefix", "from": old, "to": new})
     return anew
+
+
+def _launcher_for(engine: CarriedEngine) -> CarriedEngine:
+    """The launcher of this release in the place of ``engine``; of an older one it keeps what is not the launcher's."""
+    return replace(new_launcher(), sibling=engine.sibling, extra=engine.extra) if engine.launcher else new_launcher()
+
+
+def _raised(engine: CarriedEngine, changes: list[Change]) -> CarriedEngine:
+    """An older launcher gives way to that of this release whenever something is written anyway (8.2.7)."""
+    anew = new_launcher()
+    if not changes or not engine.launcher or not 0 < engine.version < anew.version:
+        return engine
+    changes.append({"what": "prefix", "from": engine_digest(engine), "to": sha256_of(anew.source)})
+    return _launcher_for(engine)
 
 
 def _prefix(engine: CarriedEngine, contents: Sequence[Content], labels: Labels, *, anew: bool) -> PrefixContent:

@@ -43,11 +43,12 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
                 yield _unchecked(member, "its data does not lie inside the file")
             continue
         yield from _weights(container, member, why, deep)
+        # Not one of them takes the place of another: a file may name its own arguments as its template.
         if member.role == "template" or Use.TEMPLATE in used:
             yield from _template(container, member)
-        elif member.role == "arguments" or member.path == ARGUMENTS_PATH:
+        if member.role == "arguments" or member.path == ARGUMENTS_PATH:
             yield from _arguments(container, member, deep)
-        elif member.role == "behaviour":
+        if member.role == "behaviour":
             yield from _behaviour(container, member)
     yield from check_shard_sets(_shards(container))
     from llamafile_format.checks.together import check_members_together

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from llamafile_format.engines.pin import Flavour
 from llamafile_format.engines.store import document, licences, pins
 from llamafile_format.engines.swhid import of_bytes
 from llamafile_format.findings import Finding, Value, Where
@@ -26,11 +27,20 @@ def check_companions(container: Container, manifest: Manifest, read: Mapping[str
         yield from _published(container, pin, inside[PIN])
         if PAGE in inside:
             yield from _page(pin, inside[PAGE])
+        elif pin.webui is not None and _serves(manifest, f"{folder}{Flavour.NATIVE}/"):
+            yield Finding("LF3353", Where(member=path), {"path": f"{folder}{PAGE}"})
         if pin.licences:
             yield from _licences(container, pin, inside.get(LICENCES), folder)
+        told = {PAGE, PIN, LICENCES} if pin.licences else {PAGE, PIN}
         for name, member in inside.items():
-            if name not in (PAGE, LICENCES, PIN):
+            if name not in told:
                 yield from _other(container, pin, name, member)
+
+
+def _serves(manifest: Manifest, native: str) -> bool:
+    """True if builds below ``native`` serve a page of this file: the small program of 14.4.2 takes its sibling's."""
+    builds = any(member.path.startswith(native) for member in manifest.with_role("runtime"))
+    return builds and manifest.prefix.sibling is None
 
 
 def _is_in(member: Member, folder: str) -> bool:

@@ -33,17 +33,18 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
             yield Finding("LF3300", Where(member.offset, member.size, member.path), {"path": member.path})
         else:
             builds.setdefault(f"runtimes/{name.engine}/{name.version}/runtime.yaml", []).append((name, member))
-    from llamafile_format.checks.pinned import check_companions
-
     if manifest.prefix.kind == "launcher" and not builds:
         yield Finding("LF3307", Where(0, manifest.prefix.size, field="prefix.kind"))
     if not builds:
         return
+    from llamafile_format.checks.known_builds import check_known_builds
+
+    yield from check_known_builds(found for members in builds.values() for found in members)
     if not deep:
         yield Finding("LF9006", args={"path": "runtimes", "what": "their pins, and whether they fit the weights"})
         return
-    for _, member in (found for members in builds.values() for found in members):
-        yield from check_known(member.path, member.sha256, Where(member.offset, member.size, member.path))
+    from llamafile_format.checks.pinned import check_companions
+
     pins: dict[str, Pin] = {}
     unread = False
     for path, members in builds.items():
@@ -56,18 +57,7 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
             yield from _compare(pin, members)
     yield from check_companions(container, manifest, pins)
     if pins and not unread:  # an engine that nobody here knows may know what the others do not
-        yield from _fits(container, manifest, list(pins.values()))
-
-
-def check_known(path: str, sha256: str, where: Where) -> Iterator[Finding]:
-    """LF3330 and LF3331: what this installation thinks of the build ``path``, by its digest."""
-    from llamafile_format.engines.known import Status, known_build
-
-    known = known_build(sha256)
-    if known is None:
-        yield Finding("LF3330", where, {"path": path, "sha256": sha256})
-    elif known.status is Status.REFUSED:
-        yield Finding("LF3331", where, {"path": path, "build": known.key, "reason": known.reason})
+        yield from check_fits(container, manifest, list(pins.values()))
 
 
 def _pin(container: Container, manifest: Manifest, path: str) -> Pin | Finding:
@@ -96,7 +86,7 @@ def _compare(pin: Pin, members: list[tuple[RuntimeName, Member]]) -> Iterator[Fi
             yield Finding("LF3305", where, {"path": member.path, "found": member.sha256, "wanted": wanted})
 
 
-def _fits(container: Container, manifest: Manifest, pins: list[Pin]) -> Iterator[Finding]:
+def check_fits(container: Container, manifest: Manifest, pins: list[Pin]) -> Iterator[Finding]:
     """LF3301 to LF3303, LF3306 and LF3310 to LF3318: what the runtimes can do with the models."""
     shards, bases = {}, {}
     for member in container.members:

@@ -61,8 +61,9 @@ def check_flow(sink: Sink, blocks: list[Block]) -> None:
                 sink.add("LF6012", block.at, limit=NESTING_MAX)
                 return
         _calls(state, block.tokens)
+    circular = _circular(state.calls)
     for name in state.calls:
-        if _reaches(state.calls, name):
+        if name in circular:
             sink.add("LF6013", state.places[name], macro=name)
 
 
@@ -137,15 +138,44 @@ def _calls(state: _State, tokens: tuple[Token, ...]) -> None:
             state.calls.setdefault(caller, set()).add(token.value)
 
 
-def _reaches(calls: dict[str, set[str]], start: str) -> bool:
-    """True if ``start`` is called, directly or through others, from its own body."""
-    seen: set[str] = set()
-    waiting = list(calls[start])
-    while waiting:
-        name = waiting.pop()
-        if name == start:
-            return True
-        if name not in seen:
-            seen.add(name)
-            waiting.extend(calls.get(name, ()))
-    return False
+def _circular(calls: dict[str, set[str]]) -> set[str]:
+    """The macros that are called, directly or through others, from their own bodies: in time linear in the calls.
+
+    Tarjan's strongly connected components, without recursion.
+    """
+    found: set[str] = set()
+    low: dict[str, int] = {}  # the lowest number that is reached; a macro's own is the size of this when it is met
+    number: dict[str, int] = {}
+    open_: list[str] = []  # met, and in no component that is complete
+    waiting: set[str] = set()  # the same, to ask
+    for start, called in calls.items():
+        walk = [start] if start not in number else []
+        rest = {start: iter(called)}
+        while walk:
+            name = walk[-1]
+            if name not in number:
+                number[name] = low[name] = len(number)
+                open_.append(name)
+                waiting.add(name)
+            after = next((other for other in rest[name] if other not in number or other in waiting), None)
+            if after is None:
+                walk.pop()
+                if walk:
+                    low[walk[-1]] = min(low[walk[-1]], low[name])
+                if low[name] == number[name]:
+                    found |= _component(open_, waiting, name, calls)
+            elif after in number:
+                low[name] = min(low[name], number[after])
+            else:
+                walk.append(after)
+                rest[after] = iter(calls.get(after, ()))
+    return found
+
+
+def _component(open_: list[str], waiting: set[str], root: str, calls: dict[str, set[str]]) -> set[str]:
+    """Take the component of ``root`` off the end of ``open_``; empty if it is one macro that does not call itself."""
+    members: set[str] = set()
+    while root not in members:
+        members.add(open_.pop())
+    waiting -= members
+    return members if len(members) > 1 or root in calls.get(root, ()) else set()

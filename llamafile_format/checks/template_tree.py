@@ -24,9 +24,8 @@ from jinja2.nodes import Node, Template
 from jinja2.parser import Parser
 
 from llamafile_format.checks.template_lexer import Block, TokenKind
+from llamafile_format.limits import TEMPLATE_TOKENS
 
-TOKENS_MAX = 40_000
-"""Tokens of a template that is parsed; the most in a known upstream template are 2436."""
 DEPTH_MAX = 500
 """Nodes on the way from the root to a leaf; the most in a known upstream template are 28."""
 FRAMES = 4000  # of the parser, for what 64 brackets in 64 statements need
@@ -109,8 +108,8 @@ def deep_stack() -> Iterator[None]:
 def parse(source: str, blocks: Sequence[Block]) -> Tree:
     """The tree of ``source``, whose ``blocks`` the lexer has told. Raises Unparsed; call it in :func:`deep_stack`."""
     tokens = sum(len(block.tokens) + 1 for block in blocks)
-    if tokens > TOKENS_MAX:
-        raise Unparsed("LF6033", f"it has {tokens} tokens, more than {TOKENS_MAX}", 1)
+    if tokens > TEMPLATE_TOKENS:
+        raise Unparsed("LF6033", f"it has {tokens} tokens, more than {TEMPLATE_TOKENS}", 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes that Python does not know

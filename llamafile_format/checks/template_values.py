@@ -14,6 +14,7 @@ from jinja2 import nodes
 
 from llamafile_format.checks import template_names as names
 from llamafile_format.checks.template_tree import Tree, Unparsed
+from llamafile_format.limits import TEMPLATE_BINDINGS
 
 ROUNDS_MAX = 12
 """Times that all assignments are followed; known templates need at most 4."""
@@ -85,9 +86,11 @@ class Flow:
                 self.macros.setdefault(node.name, []).append(node)
         self.variables: dict[str, Value] = {}
         self.attributes: dict[str, Value] = {}  # of namespaces, whichever
+        self._spaces = NOTHING  # all of them together, as what is inside
         self._loops = NOTHING
         self._poured = NOTHING  # what methods put into lists and mappings, under whichever name
         self._known: dict[int, Value] = {}
+        self._steps = 0
         self._changed = True
         self._settle(tree)
 
@@ -106,8 +109,7 @@ class Flow:
         if (value.own | inside) & OPEN:
             inside |= self._poured.inside
         if (value.own | inside) & SPACE:
-            for attribute in self.attributes.values():
-                inside |= attribute.own | attribute.inside
+            inside |= self._spaces.inside
         told = BUILT if inside & CODE else 0  # the name of a macro, or of what it takes
         return Value(inside | told | pieces(value.own), inside)
 
@@ -154,11 +156,23 @@ class Flow:
         self._bind(target, self.part(found) if isinstance(target, nodes.Tuple) else found)
 
     def _bind(self, target: nodes.Node, value: Value) -> None:
+        self._step()
         if isinstance(target, nodes.NSRef):
-            self._join(self.attributes, target.attr, value)
+            self._keep(target.attr, value)
         else:
             for name in named(target):
                 self._join(self.variables, name, value)
+
+    def _step(self) -> None:
+        """Count one more: a macro that is told a thousand times and called as often has a million bindings."""
+        self._steps += 1
+        if self._steps > TEMPLATE_BINDINGS:
+            raise Unparsed("LF6033", f"its variables are bound in more than {TEMPLATE_BINDINGS} ways", 1)
+
+    def _keep(self, attribute: str, value: Value) -> None:
+        """``attribute`` of a namespace may be ``value``."""
+        self._join(self.attributes, attribute, value)
+        self._spaces |= Value(0, value.own | value.inside)
 
     def _join(self, table: dict[str, Value], name: str, value: Value) -> None:
         before = table.get(name)
@@ -173,13 +187,14 @@ class Flow:
         if isinstance(node.node, nodes.Name):
             if node.node.name == "caller":
                 for block in self._blocks:
+                    self._step()
                     for target in block.args:
                         self._bind(target, given)
             elif node.node.name == "loop":
                 self._loops |= self.part(given)
             elif node.node.name == "namespace":
                 for pair in node.kwargs:
-                    self._join(self.attributes, pair.key, self.of(pair.value))
+                    self._keep(pair.key, self.of(pair.value))
             elif node.node.name in self.macros:
                 for macro in self.macros[node.node.name]:
                     self._enter(macro, node)
@@ -192,6 +207,7 @@ class Flow:
 
     def _enter(self, macro: nodes.Macro, node: nodes.Call) -> None:
         """Arguments become parameters: by place, by name, and from a list or mapping that is unpacked any of them."""
+        self._step()
         unpacked = self.part(self.any(extra for extra in (node.dyn_args, node.dyn_kwargs) if extra is not None))
         by_name = {pair.key: self.of(pair.value) for pair in node.kwargs}
         for index, target in enumerate(macro.args):

@@ -174,12 +174,17 @@ def describe(container: Container, *, scan: bool = True) -> Described:
             data = b""
     engine = container.engine if scan and container.engine_size else None
     return Described(
-        entries=tuple(Entry(member.path, member.role, member.offset) for member in container.members),
+        entries=entries_of(container),
         manifest=container.manifest is not None,
         default=container.manifest.default if container.manifest is not None else "",
         dialect=dialect_of(engine, container.prefix.kind),
         arguments=data,
     )
+
+
+def entries_of(container: Container) -> tuple[Entry, ...]:
+    """The members of ``container``, as far as the function looks at them."""
+    return tuple(Entry(member.path, member.role, member.offset) for member in container.members)
 
 
 def decide(archive: Described) -> WillRun:

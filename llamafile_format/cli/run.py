@@ -73,6 +73,7 @@ def starting(function: Callable[..., int]) -> Callable[..., int]:
         flavour: str | None,
         target: str,
         foreign_build: str,
+        embedded: bool,
         reading: str,
         policy: str | None,
         keys: tuple[str, ...],
@@ -80,7 +81,7 @@ def starting(function: Callable[..., int]) -> Callable[..., int]:
         **own: Any,
     ) -> int:
         """What click calls; the text of ``--help`` is that of ``function``."""
-        wanted = Selection(runtime, flavour or "", target, foreign_build)
+        wanted = Selection(runtime, flavour or "", target, foreign_build, embedded)
         return function(Asked(file, arguments, wanted, Reading(reading), policy, keys, accept_args), **own)
 
     for decorate in (
@@ -91,6 +92,7 @@ def starting(function: Callable[..., int]) -> Callable[..., int]:
         ),
         verifying,
         foreign_build,
+        click.option("--embedded", is_flag=True, help="Start a build of the file, though a newer one is here."),
         click.option("--target", metavar="TARGET", default="", help="Build for another system, such as linux-x86_64."),
         click.option("--flavour", type=click.Choice(["native", "reference"]), default=None, help="Build to start."),
         click.option("--runtime", metavar="NAME[@VERSION]", default="", help="Runtime to start, from file or store."),
@@ -119,7 +121,7 @@ def begin(asked: Asked, *arguments: str) -> int:
 @click.command("run", cls=Passing)
 @starting
 def command(asked: Asked) -> int:
-    """Verify FILE, then start the runtime inside on it, as ./FILE would.
+    """Verify FILE, then start the runtime inside on it, as ./FILE would; or a newer build of it that is here.
 
     FILE is a container, a legacy llamafile or a plain GGUF; one without a build for this system is started with a
     pinned runtime of this installation. Every chunk is read the first time; a file that verify refuses is not started.

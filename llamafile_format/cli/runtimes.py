@@ -61,7 +61,8 @@ def list_command(as_json: bool) -> None:
         flavours: dict[str, list[str]] = {}
         for build in here:
             flavours.setdefault(str(build.flavour), []).append(build.target)
-        rows.append({"key": pin.key, "name": pin.name, "version": pin.version, "builds": flavours})
+        row = {"key": pin.key, "name": pin.name, "version": pin.version, "complete": pin.complete, "builds": flavours}
+        rows.append(row)
     if as_json:
         click.echo(json.dumps({"runtimes": rows}, indent=1, sort_keys=True))
         return
@@ -71,6 +72,8 @@ def list_command(as_json: bool) -> None:
             click.echo(f"  {flavour:<10} {' '.join(targets)}")
         if not row["builds"]:
             click.echo("  no builds here; runtimes build makes them")
+        elif not row["complete"]:
+            click.echo("  builds are missing: taken only where its version is named")
 
 
 @command.command("show")

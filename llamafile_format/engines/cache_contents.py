@@ -3,7 +3,7 @@
     for item in contents():
         print(item.kind.value, item.size, item.path)
 
-Only folders that belong to this user are looked into, and no link is followed.
+Only folders that belong to this user, and that nobody else can exchange, are looked into; no link below is followed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from llamafile_format.engines.cache import candidates
+from llamafile_format.engines.cache import PART, candidates, has_process
+from llamafile_format.engines.private_place import firm
 from llamafile_format.errors import SourceError
 
 _FOLDER = "llamafile-format"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_LEFT = re.compile(r".+\.(?P<host>.+)\.(?P<process>[0-9]{1,10})")
 _OLD = 86400.0  # seconds: an unfinished file of another host that is younger may still be worked on
 
 
@@ -52,10 +52,11 @@ def contents() -> list[Item]:
     """Everything in every place that may hold the cache, by kind and path."""
     found: dict[Path, Item] = {}
     for place in candidates():
-        folder = place / _FOLDER
-        if _mine(folder):
-            for item in _in(folder):
-                found.setdefault(item.path, item)
+        with contextlib.suppress(OSError):  # a place that is not there, or that others could exchange while we empty it
+            folder = firm(place) / _FOLDER
+            if _mine(folder):
+                for item in _in(folder):
+                    found.setdefault(item.path, item)
     order = list(ItemKind)
     return sorted(found.values(), key=lambda item: (order.index(item.kind), item.path))
 
@@ -91,7 +92,7 @@ def _in(folder: Path) -> Iterator[Item]:
 def _programs(folder: Path) -> Iterator[Item]:
     for entry in _entries(folder):
         path = folder / entry.name
-        match = _LEFT.fullmatch(entry.name)
+        match = PART.fullmatch(entry.name)
         if match is None:
             yield _item(ItemKind.BUILD, path)
         elif not _at_work(match, path):
@@ -101,13 +102,7 @@ def _programs(folder: Path) -> Iterator[Item]:
 def _at_work(match: re.Match[str], path: Path) -> bool:
     """May the process that began this file still write to it?"""
     if match["host"] == (platform.node() or "host") and os.name == "posix":
-        try:
-            os.kill(int(match["process"]), 0)
-        except (ProcessLookupError, OverflowError):
-            return False
-        except PermissionError:
-            return True
-        return True
+        return has_process(int(match["process"]))
     with contextlib.suppress(OSError):
         return time.time() - path.lstat().st_mtime < _OLD
     return False

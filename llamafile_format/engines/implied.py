@@ -11,10 +11,10 @@ from typing import Protocol
 
 from llamafile_format.engines.members import parse_runtime_path
 from llamafile_format.manifest.model import Sibling
-from llamafile_format.prefix.launcher import LauncherBuild, build_launcher
+from llamafile_format.prefix.launcher import VERSION, LauncherBuild, build_launcher
 from llamafile_format.prefix.launcher import Sibling as Bound
 
-LAUNCHER_VERSION = 1
+LAUNCHER_VERSION = VERSION
 """The version of the launcher that this release writes."""
 
 

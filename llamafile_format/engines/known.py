@@ -20,25 +20,49 @@ class Status(StrEnum):
     REFUSED = "refused"
 
 
+class Guard(StrEnum):
+    """What stands between a stranger's file and its user (14.3.12)."""
+
+    ALLOW_LIST = "allow-list"
+    SANDBOX = "sandbox"
+
+
 @dataclass(frozen=True, slots=True)
 class KnownBuild:
-    """A build by its digest. ``reason`` says why it is not active; empty for one that is."""
+    """A build by its digest. ``status`` holds since ``date``; ``reason`` says why it is not active, if it is not.
+
+    ``lacks`` are the guards that are not in it. Of a build that only a pin names nobody has said anything: no date.
+    """
 
     sha256: str
     key: str
     status: Status
     reason: str = ""
+    date: str = ""
+    lacks: tuple[Guard, ...] = ()
 
 
 def known_build(sha256: str) -> KnownBuild | None:
     """The build with this SHA-256 (lower-case hex); None if neither registry nor pins have it."""
     for row in spec_yaml("registry/engines.yaml")["builds"]:
         if row["sha256"] == sha256:
-            return KnownBuild(sha256, f"{row['engine']}@{row['version']}", Status(row["status"]), row["reason"])
+            key, lacks = f"{row['engine']}@{row['version']}", tuple(map(Guard, row["lacks"]))
+            return KnownBuild(sha256, key, Status(row["status"]), row["reason"], row["date"], lacks)
     from llamafile_format.engines.store import pins
 
     pin = next((pin for pin in pins() if any(build.sha256 == sha256 for build in pin.builds)), None)
     return KnownBuild(sha256, pin.key, Status.ACTIVE) if pin is not None else None
+
+
+def same_logits(sha256: str) -> tuple[str, ...]:
+    """Other versions whose logits the build with this SHA-256 computes, as its pin here says (14.5.13)."""
+    from llamafile_format.engines.pin import Flavour
+    from llamafile_format.engines.store import pins
+
+    for pin in pins():
+        if any(build.sha256 == sha256 and build.flavour is Flavour.REFERENCE for build in pin.builds):
+            return pin.logits_as
+    return ()
 
 
 def objection(sha256: str) -> str:

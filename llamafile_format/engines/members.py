@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from llamafile_format.engines.pin import Flavour, Pin
 
 ROOT = "runtimes"
+DEFAULT_ENGINE = "llama.cpp"
+"""The engine where nobody names one."""
 _WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._+-]*[A-Za-z0-9])?"
 _PATH = re.compile(
     rf"{ROOT}/(?P<engine>{_WORD})/(?P<version>{_WORD})/(?P<flavour>[a-z]+)/(?P<target>[a-z0-9]+-[a-z0-9_]+)"

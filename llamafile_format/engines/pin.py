@@ -186,11 +186,18 @@ class Pin:
     architectures: frozenset[str]
     tensor_types: frozenset[int]
     type_registry: str
+    logits_as: tuple[str, ...] = ()
+    """Versions of this engine whose logits builds of the reference flavour compute, bit for bit (14.5.13)."""
 
     @property
     def key(self) -> str:
         """Name and version as users write them: ``llama.cpp@0.3.36``."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def complete(self) -> bool:
+        """Does it name a build for every target (14.5.12)?"""
+        return {target.name for target in self.targets} <= {build.target for build in self.builds}
 
     def build(self, target: str, flavour: Flavour) -> Build | None:
         """The checked-in build for ``target``, if there is one."""

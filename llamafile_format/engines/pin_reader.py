@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
@@ -65,6 +66,7 @@ def _pin(fields: Fields, folder: Path) -> Pin:
         name=fields.text("name", pattern=WORD),
         version=fields.text("version", pattern=WORD),
         title=fields.text("title"),
+        logits_as=fields.texts("logits_as"),
         folder=folder,
         upstream=fields.one("upstream", _upstream),
         inputs=fields.many("inputs", _input),
@@ -216,6 +218,7 @@ def _agree(pin: Pin) -> None:
         ("inputs", [source.id for source in pin.inputs] + [own.id for own in pin.own]),
         ("targets", [target.name for target in pin.targets]),
         ("builds", [f"{build.flavour}/{build.target}" for build in pin.builds]),
+        ("logits_as", list(pin.logits_as)),
     ):
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
@@ -224,3 +227,6 @@ def _agree(pin: Pin) -> None:
         target = pin.target(build.target)
         if target is None or build.flavour not in target.flavours:
             raise FormatError(f"builds has {build.flavour}/{build.target}, which targets does not", clause=CLAUSE)
+    for version in pin.logits_as:
+        if version == pin.version or re.fullmatch(WORD, version) is None:
+            raise FormatError(f"logits_as has {version!r}, which is no other version", clause="14.5.13")

@@ -32,11 +32,11 @@ def _pins_in(folder: Path) -> tuple[Pin, ...]:
 
 
 def find_pin(name: str) -> Pin:
-    """The pin ``NAME`` (its newest version) or ``NAME@VERSION``. UsageError that lists what there is."""
+    """The pin ``NAME@VERSION``, or the newest of ``NAME`` (14.5.12). UsageError that lists what there is."""
     engine, _, version = name.partition("@")
-    for pin in pins():
-        if pin.name == engine and version in ("", pin.version):
-            return pin
+    found = [pin for pin in pins() if pin.name == engine and version in ("", pin.version)]
+    for pin in (*(pin for pin in found if pin.complete), *found):
+        return pin
     there = ", ".join(pin.key for pin in pins()) or "none"
     raise UsageError(f"there is no pinned runtime {name}", hint=f"there is: {there}")
 
@@ -62,6 +62,15 @@ def read_build(pin: Pin, build: Build | Page) -> bytes:
 def unpacked(pin: Pin, build: Build) -> Path:
     """The program of ``build``, decompressed and checked, in the private cache; ready to be started."""
     return _cached(pin, build, "runtime")
+
+
+def held(pin: Pin, build: Build) -> tuple[Path, int]:
+    """As :func:`unpacked`, with a descriptor of the very file that was checked; the caller closes it."""
+    from llamafile_format.engines.cache import hold
+    from llamafile_format.engines.packed import pieces
+
+    file = _file(pin, build)
+    return hold(build.sha256, build.size, lambda: pieces(file, build.size))
 
 
 def webui(pin: Pin) -> Path:

@@ -26,6 +26,7 @@ from llamafile_format.examining.inspection import (
     EngineView,
     ExecutableView,
     FileIdentity,
+    HereView,
     Inspection,
     LicenceView,
     MemberView,
@@ -39,6 +40,7 @@ from llamafile_format.examining.inspection import (
 from llamafile_format.examining.verify import examine
 from llamafile_format.manifest.model import ARGUMENTS_PATH, MANIFEST_PATH
 from llamafile_format.manifest.roles import MODEL_ROLES
+from llamafile_format.prefix.arguments import Dialect
 from llamafile_format.prefix.impostors import PROGRAMS, Impostor
 from llamafile_format.source import ByteSource, open_source
 from llamafile_format.spans import Span, SpanKind
@@ -128,7 +130,7 @@ def _inspect(container: Container, budget: RowBudget) -> Inspection:
         statements=_statements(container),
         history=manifest.history if manifest else (),
         map=container.spans,
-        will_run=_will_run(will),
+        will_run=_will_run(will, _here(container, will)),
     )
 
 
@@ -261,7 +263,28 @@ def _arguments(will: WillRun, size: int) -> tuple[ArgumentsView, ...]:
     return (ArgumentsView(will.arguments.member, will.dialect.value, parsed.texts, parsed.rest, size),)
 
 
-def _will_run(will: WillRun) -> WillRunView:
+def _here(container: Container, will: WillRun) -> HereView | None:
+    """What starts here; None where this machine is none of the targets, or the file nothing that could be started."""
+    from llamafile_format.checks.run_here import installation_of, run_here
+    from llamafile_format.engines.host import host_target
+
+    target = host_target()
+    if target is None or container.kind is Kind.OTHER:
+        return None
+    found = run_here(will.builds, installation_of(container, target))
+    if found is None:
+        return HereView(target, "", "", "none", "")
+    refused: tuple[str, ...] = ()
+    if not found.member and will.dialect is Dialect.NATIVE:
+        from llamafile_format.checks.arguments import judge_arguments
+
+        roles = {member.path: member.role for member in container.members}
+        judged = judge_arguments(will.parsed, roles, [(found.name.engine, found.name.version)])
+        refused = tuple(dict.fromkeys(each.option.written for each in judged.objections))
+    return HereView(target=target, refuses=refused, **found.to_json())
+
+
+def _will_run(will: WillRun, here: HereView | None) -> WillRunView:
     def view(chosen: Chosen | None) -> ChosenView | None:
         """One choice."""
         return None if chosen is None else ChosenView(chosen.member, chosen.why.value, chosen.text)
@@ -279,6 +302,7 @@ def _will_run(will: WillRun) -> WillRunView:
         grammar=view(will.grammar),
         page=view(will.page),
         builds=tuple(BuildView(each.member, each.why.value, each.starts, each.page) for each in will.builds),
+        here=here,
     )
 
 

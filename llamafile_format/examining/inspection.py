@@ -217,6 +217,22 @@ class BuildView(NamedTuple):
     page: str
 
 
+class HereView(NamedTuple):
+    """The build that a command of this installation starts the file with (clause 14.7.11), on the system ``target``.
+
+    ``build`` has the form of a member's path and is empty if there is none; ``origin`` is file or installation, ``why``
+    a word of that clause. ``instead`` is the member in whose place it starts. ``refuses`` are options of the file that
+    are not accepted of a file that it reads.
+    """
+
+    target: str
+    build: str
+    origin: str
+    why: str
+    instead: str
+    refuses: tuple[str, ...] = ()
+
+
 class WillRunView(NamedTuple):
     """What the file will run (clause 14.7): the one answer that runtimes, checks and this screen share."""
 
@@ -232,6 +248,7 @@ class WillRunView(NamedTuple):
     grammar: ChosenView | None
     page: ChosenView | None
     builds: tuple[BuildView, ...]
+    here: HereView | None = None
 
 
 class RecordView(NamedTuple):

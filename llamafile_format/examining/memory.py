@@ -22,6 +22,7 @@ from llamafile_format import __version__
 from llamafile_format.checks.verdict import Level, Report, Verdict
 from llamafile_format.container import Kind
 from llamafile_format.engines.cache import candidates
+from llamafile_format.engines.private_place import firm, is_own
 from llamafile_format.rules import Layer, ruleset_digest
 from llamafile_format.source import FileSource, Identity
 from llamafile_format.source.filesystem import tells_of_changes
@@ -175,7 +176,7 @@ def _enter(place: Path, *, make: bool) -> int:
     if make:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    folder = os.open(place, flags)
+    folder = os.open(firm(place), flags)
     try:
         for name in _FOLDERS:
             if make:
@@ -184,7 +185,7 @@ def _enter(place: Path, *, make: bool) -> int:
             inner = os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = inner
-            _own(os.fstat(folder), 0o077 if name == _FOLDERS[-1] else 0)
+            _own(os.fstat(folder), 0o077 if name == _FOLDERS[-1] else 0o022)
     except OSError:
         os.close(folder)
         raise
@@ -192,7 +193,7 @@ def _enter(place: Path, *, make: bool) -> int:
 
 
 def _own(info: os.stat_result, forbidden: int) -> None:
-    if info.st_uid != os.geteuid() or stat.S_IMODE(info.st_mode) & forbidden:
+    if not is_own(info, forbidden):
         raise PermissionError("is not this user's alone")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llamafile_format.engines.members import DEFAULT_ENGINE
 from llamafile_format.errors import UsageError
 from llamafile_format.manifest.layout import plan
 from llamafile_format.manifest.media import media_type
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 LAUNCHER = "launcher"
 NONE = "none"
-DEFAULT_RUNTIME = "llama.cpp"
+DEFAULT_RUNTIME = DEFAULT_ENGINE
 FLAVOURS = ("native", "reference", "both")
 PAGE, LICENCES, PIN = "webui.tar", "LICENCES.txt", "runtime.yaml"
 ROOT = "runtimes/"

@@ -17,10 +17,12 @@ from llamafile_format.prefix.bootstrap import (
     POLYGLOT,
     SLOTS_MAGIC,
     SLOTS_OFFSET,
+    veiled,
 )
 from llamafile_format.prefix.launcher_elf import place_elf
 from llamafile_format.prefix.launcher_index import (
     BUILD_UNIT,
+    GPU,
     INDEX_SIZE,
     LauncherBuild,
     LauncherIndex,
@@ -43,7 +45,12 @@ __all__ = [
     "regions",
 ]
 
-VERSION = 1
+VERSION = 2
+"""The version that this release writes."""
+VEILED = 2
+"""From this version on, headers are kept with their first byte inverted."""
+WITHOUT_GPU = 2
+"""From this version on, the index does not list builds that only another build may start."""
 SECTIONS_OFFSET = SCRIPT_OFFSET + SCRIPT_SIZE
 ELF_OFFSETS = {"x86_64": 0x10000, "aarch64": 0x20000}  # multiples of the largest page; each has 64 KiB of room
 ELF_ROOM = 0x10000
@@ -81,7 +88,8 @@ def build_launcher(
                 found=f"{build.size} bytes at {build.offset}",
                 allowed=f"at a multiple of {BUILD_UNIT}",
             )
-    index = LauncherIndex(version, in_order(builds), weights, sibling)
+    listed = [build for build in builds if version < WITHOUT_GPU or build.flavour != GPU]
+    index = LauncherIndex(version, in_order(listed), weights, sibling)
     headers, sections = relocate(template(version, "launcher.exe"), HEADER_SIZE, SECTIONS_OFFSET)
     launcher = bytearray(LAUNCHER_SIZE)
     _put(launcher, 0, POLYGLOT, HEADER_SIZE)
@@ -92,7 +100,7 @@ def build_launcher(
     slots = [SLOTS_MAGIC.ljust(HEADER_SIZE, b"\0"), POLYGLOT]
     for processor, base in ELF_OFFSETS.items():
         header, image = place_elf(template(version, f"launcher-{processor}.elf"), base)
-        slots.append(header)
+        slots.append(veiled(header) if version >= VEILED else header)
         _put(launcher, base, image, ELF_ROOM)
     _put(launcher, SLOTS_OFFSET, b"".join(slots), 0x10000 - SLOTS_OFFSET)
     return bytes(launcher)

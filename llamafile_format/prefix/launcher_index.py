@@ -18,6 +18,8 @@ SHELLS = ("linux", "macos", "freebsd", "netbsd", "openbsd")
 """Systems whose shells run the bootstrap."""
 STARTED = (*SHELLS, "windows")
 """Systems on which a launcher starts something."""
+GPU = "gpu"
+"""The flavour of builds that a native build starts, and no launcher (14.2.11)."""
 EXTERNAL = 1  # flag: weights and container are another file, which the index binds by its manifest
 
 
@@ -55,6 +57,12 @@ class LauncherIndex:
     builds: tuple[LauncherBuild, ...]
     weights: tuple[int, int] | None = None
     sibling: Sibling | None = None
+
+    @property
+    def end(self) -> int:
+        """Bytes that the file itself must have at least: all builds are in it, and the model if none lies beside it."""
+        model = sum(self.weights) if self.weights and not self.sibling else 0
+        return max([model, *(build.offset + build.size for build in self.builds)])
 
     def pack(self) -> bytes:
         """The index's INDEX_SIZE bytes. LimitExceeded for too many builds; FormatError for names that do not fit."""

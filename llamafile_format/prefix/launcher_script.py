@@ -9,10 +9,12 @@ SCRIPT_OFFSET = 0x1000
 SCRIPT_SIZE = 0x2000
 NATIVE = "native"
 _BLOCK = 512
+END_STEP = 100_000
+"""Bytes: the second stage compares sizes in decimal steps, since not every shell counts with 64 bits."""
 
 
 def second_stage(text: bytes, index: LauncherIndex) -> bytes:
-    """The template ``text`` without comments and with its three slots filled: SCRIPT_SIZE bytes, padded with blanks.
+    """The template ``text`` without comments and with its slots filled: SCRIPT_SIZE bytes, padded with blanks.
 
     LimitExceeded if there are more builds than the script has room for.
     """
@@ -20,6 +22,7 @@ def second_stage(text: bytes, index: LauncherIndex) -> bytes:
     script = "\n".join(line for line in lines if line and not line.startswith("#"))
     script = script.replace("@BUILDS@", "\n".join(_lines(index.builds)))
     script = script.replace("@TARGETS@", _targets(index.builds)).replace("@WEIGHTS@", _weights(index.weights))
+    script = script.replace("@END@", str(index.end // END_STEP))  # from version 2 on
     data = script.encode("ascii")
     if len(data) >= SCRIPT_SIZE:
         raise LimitExceeded(

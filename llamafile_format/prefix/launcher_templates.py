@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from functools import cache
 
+from llamafile_format.prefix.bootstrap import LAUNCHER_SIZES
 from llamafile_format.specdata import runtimes_dir
 
-VERSIONS = (1,)
+VERSIONS = tuple(LAUNCHER_SIZES)
 
 
 @cache

@@ -230,6 +230,8 @@ def running(inspection: Inspection) -> Markup:
     ]
     if inspection.will_run is not None:
         rows.append(("Will run", "; ".join(words.will_run_text(inspection))))
+        rows.append(("./FILE", "; ".join(words.started_text(inspection))))
+        rows.append(("Run here", "; ".join(words.here_text(inspection))))
     for arguments in inspection.arguments:
         text = mono(" ".join(words.arguments_text(arguments)) or "(empty)")
         rows.append(

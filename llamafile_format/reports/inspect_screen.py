@@ -75,6 +75,8 @@ def _lines(inspection: Inspection, glyphs: Glyphs, members_shown: int) -> list[L
             lines += _row("", [(claims, "dim")])
         lines += _arguments(inspection)
         lines += _block("will run", words.will_run_text(inspection), lines=3)
+        lines += _block("./FILE", words.started_text(inspection), lines=2)
+        lines += _block("run here", words.here_text(inspection), lines=2)
     return lines
 
 

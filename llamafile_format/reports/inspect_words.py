@@ -284,11 +284,43 @@ def will_run_text(inspection: Inspection) -> list[str]:
     parts += [f"adapter {_chosen(adapter)}" for adapter in will.adapters]
     parts += [f"draft {_chosen(will.draft)}"] if will.draft else []
     parts += [f"grammar {_chosen(will.grammar)}"] if will.grammar else []
-    starts = [build for build in will.builds if build.starts]
-    kinds = dict.fromkeys("/".join(build.member.split("/")[1:4]) for build in starts)
-    parts += [f"{printable(kind)} on {plural(_targets(starts, kind), 'system')}" for kind in kinds]
-    parts += ["its page" if starts else "a page"] if will.page else []
     return parts
+
+
+def started_text(inspection: Inspection) -> list[str]:
+    """What ``./FILE`` starts: the builds inside by kind and number of systems, or what stands in front."""
+    will = inspection.will_run
+    if will is None:
+        return []
+    if inspection.prefix.kind != "launcher":
+        return ["nothing: there is no program in front" if inspection.prefix.kind == "none" else "the engine in front"]
+    starts = [build for build in will.builds if build.starts]
+    kinds = dict.fromkeys(_kind(build.member) for build in starts)
+    parts = [f"{printable(kind)} on {plural(_targets(starts, kind), 'system')}" for kind in kinds]
+    return [*parts, *(["its page"] if will.page else [])] or ["nothing: there is no build inside"]
+
+
+def here_text(inspection: Inspection) -> list[str]:
+    """What ``run`` starts here, and why it is this one (clause 14.7.11)."""
+    here = inspection.will_run.here if inspection.will_run is not None else None
+    if here is None:
+        return []
+    if not here.build:
+        return [f"nothing: there is no build for {here.target}"]
+    kind = printable(_kind(here.build))
+    reasons = {
+        "own": "the file's own",
+        "newer": "of this installation, newer than the file's own",
+        "absent": f"of this installation: the file has none for {here.target}",
+        "barred": "of this installation: the file's own is not known here, or refused",
+    }
+    refuses = [f"which refuses its {' '.join(map(printable, here.refuses[:4]))}"] if here.refuses else []
+    return [f"{kind}, {reasons[here.why]}", *refuses]
+
+
+def _kind(member: str) -> str:
+    """Engine, version and flavour in the path of a build."""
+    return "/".join(member.split("/")[1:4])
 
 
 def _targets(starts: Sequence[BuildView], kind: str) -> int:

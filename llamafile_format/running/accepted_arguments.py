@@ -16,16 +16,19 @@ from llamafile_format.prefix.arguments import Arguments, Dialect, parse
 _SHOWN = 4
 
 
-def refuse_unaccepted(container: Container, accept: Sequence[str] = ()) -> None:
+def refuse_unaccepted(
+    container: Container, accept: Sequence[str] = (), *, instead: tuple[str, str] | None = None
+) -> None:
     """FormatError if the arguments of ``container`` ask for what a file may not ask for.
 
     ``accept`` are options that the user lets a classic engine's arguments set; in the native dialect nothing can be.
+    ``instead`` names the engine and version that read them in the place of those in the file (14.3.13).
     """
     archive = describe(container)
     if archive.arguments is None:
         return
     members = {entry.path: entry.role for entry in archive.entries}
-    engines = engines_of(archive.entries)
+    engines = engines_of(archive.entries) if instead is None else (instead,)
     parsed = parse(archive.arguments, archive.dialect)
     found = list(judge_arguments(parsed, members, engines).objections)
     native = archive.dialect is Dialect.NATIVE and archive.manifest
@@ -35,11 +38,12 @@ def refuse_unaccepted(container: Container, accept: Sequence[str] = ()) -> None:
         found = [each for each in (*found, *objections) if not _default_by_name(each, again, members)]
     left = [each for each in found if native or not _is_accepted(each.option, accept)]
     if left:
+        hint = "`repack --drop-args NAME` takes an option out"
+        hint += "" if native else "; `--accept-args NAME` lets the file set it"
+        if instead is not None and engines_of(archive.entries):
+            hint += "; `--embedded` starts the file's own build"
         raise FormatError(
-            f"{container.name} was not started: its arguments hold {_told(left)}",
-            clause="14.3.11",
-            hint="`repack --drop-args NAME` takes an option out"
-            + ("" if native else "; `--accept-args NAME` lets the file set it"),
+            f"{container.name} was not started: its arguments hold {_told(left)}", clause="14.3.11", hint=hint
         )
 
 

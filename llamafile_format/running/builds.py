@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llamafile_format.checks.run_here import Here, Installation, WhyHere, Wish, installation_of, run_here
+from llamafile_format.checks.what_will_run import Build, builds_of, choose_build, entries_of
 from llamafile_format.container import Container, Kind
 from llamafile_format.engines.known import objection
-from llamafile_format.engines.members import RuntimeName, parse_runtime_path
+from llamafile_format.engines.members import DEFAULT_ENGINE, ROOT, RuntimeName, parse_runtime_path
 from llamafile_format.engines.pin import Flavour
+from llamafile_format.engines.successors import installed_builds
 from llamafile_format.errors import FormatError, UsageError
-from llamafile_format.packing import DEFAULT_RUNTIME
 from llamafile_format.source import Window
 
 if TYPE_CHECKING:
@@ -32,12 +34,14 @@ class Selection:
     """What the user asked for; empty fields mean: whatever suits.
 
     ``foreign`` is the SHA-256 of a build in the file that is started although this installation does not know it.
+    ``embedded`` insists on a build of the file.
     """
 
     runtime: str = ""
     flavour: str = ""
     target: str = ""
     foreign: str = ""
+    embedded: bool = False
 
     def settled(self) -> Selection:
         """The same with a target; UsageError for words that mean nothing."""
@@ -53,65 +57,123 @@ class Selection:
             raise UsageError(
                 f"{target} is for a WebAssembly runtime to start", hint="extract the build, and start it with one"
             )
-        return Selection(self.runtime, flavour, target, self.foreign.lower())
+        return Selection(self.runtime, flavour, target, self.foreign.lower(), self.embedded)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A build in the cache, and its pin, if it is one of this installation. ``notes`` are for the user."""
+    """A build in the cache, and its pin, if it is one of this installation. ``notes`` are for the user.
+
+    ``descriptor`` is open on the very file that was checked; None where a system starts programs by their path only.
+    """
 
     path: Path
     build: RuntimeName
     embedded: bool
     pin: Pin | None = None
     notes: tuple[str, ...] = ()
+    descriptor: int | None = None
 
 
 def program_for(container: Container, wanted: Selection) -> Program:
     """The build to start on ``container``, unpacked. UsageError that says what there is, FormatError for damage."""
-    found = _foreign(container, wanted) if wanted.foreign else _suiting(container, wanted)
-    if found is None:
-        of = "a legacy llamafile" if container.kind is Kind.LEGACY else "this file"
-        return installed(container, wanted, because=f"{of} has no suiting build inside")
-    name, member = found
-    against = objection(member.sha256)
-    if not against:
-        return _embedded(container, name, member)
     if wanted.foreign:
-        return _embedded(container, name, member, f"{member.path} was asked for by its digest: {against}")
-    try:
-        return installed(container, wanted, because=f"{member.path} is not started: {against}")
-    except UsageError as error:
-        raise UsageError(
-            f"{member.path} was not started: {against}; and {error.message}",
-            hint=f"if you trust whoever packed the file: --foreign-build {member.sha256}",
-        ) from error
+        member = _foreign(container, wanted)
+        against = objection(member.sha256)
+        return _embedded(container, member, *_asked(member, against))
+    builds = builds_of(entries_of(container)) if container.manifest is not None else ()
+    wish = Wish(wanted.runtime, wanted.flavour, wanted.embedded)
+    here = run_here(builds, installation_of(container, wanted.target), wish)
+    if here is None:
+        raise _nothing(container, builds, wanted)
+    if here.member:
+        return _embedded(container, _member(container, here.member))
+    return stored(here.name, _because(container, here))
 
 
-def installed(container: Container | None, wanted: Selection, *, because: str = "") -> Program:
-    """The build of this installation that suits, unpacked. UsageError that says what there is."""
-    from llamafile_format.engines.store import find_pin, is_here, unpacked
+def _asked(member: Member, against: str) -> tuple[str, ...]:
+    return (f"{member.path} was asked for by its digest: {against}",) if against else ()
 
-    pin = find_pin(wanted.runtime or DEFAULT_RUNTIME)
-    flavours = [Flavour(wanted.flavour)] if wanted.flavour else list(Flavour)
-    builds = [pin.build(wanted.target, flavour) for flavour in flavours]
-    usable = (build for build in builds if build is not None and is_here(pin, build) and not objection(build.sha256))
-    build = next(usable, None)
-    if build is None:
-        inside = _inside(container)
-        raise UsageError(
-            f"there is no {wanted.flavour + ' ' if wanted.flavour else ''}build for {wanted.target}: "
-            f"{'the file has ' + inside if inside else 'the file has none'}, and {pin.key} has none here",
-            hint="choose with --runtime, --flavour and --target, or build one: llamafile-format runtimes build",
-        )
-    name = RuntimeName(pin.name, pin.version, build.flavour, build.target)
+
+def _because(container: Container, here: Here) -> str:
+    """Why a build of the installation starts, in words for the user."""
+    if here.why is WhyHere.NEWER:
+        return f"the file's own build of {_version(here.instead)} has a newer one here, which --embedded leaves out"
+    if here.why is WhyHere.BARRED:
+        return f"{here.instead} is not started: {objection(_member(container, here.instead).sha256)}"
+    of = "a legacy llamafile" if container.kind is Kind.LEGACY else "this file"
+    return f"{of} has no suiting build inside"
+
+
+def _version(path: str) -> str:
+    name = parse_runtime_path(path)
+    return name.key if name is not None else path
+
+
+def installed(wanted: Selection) -> Program:
+    """The build of this installation for a file without any, unpacked. UsageError that says what there is."""
+    if wanted.embedded:
+        raise UsageError("a plain GGUF has no build inside", hint="leave --embedded out")
+    installation = Installation(wanted.target, installed_builds())
+    here = run_here((), installation, Wish(wanted.runtime, wanted.flavour))
+    if here is None:
+        raise _nothing(None, (), wanted)
+    return stored(here.name)
+
+
+def stored(name: RuntimeName, because: str = "") -> Program:
+    """The build ``name`` of this installation, unpacked; ``because`` is why it is not one of the file."""
+    from llamafile_format.engines.store import find_pin, held
+
+    pin = find_pin(name.key)
+    build = pin.build(name.target, name.flavour)
+    assert build is not None
     notes = (f"{because}; starting {name.key} ({name.flavour}) of this installation",) if because else ()
-    return Program(unpacked(pin, build), name, embedded=False, pin=pin, notes=notes)
+    path, descriptor = held(pin, build)
+    return Program(path, name, embedded=False, pin=pin, notes=notes, descriptor=_to_start(descriptor))
 
 
-def _embedded(container: Container, name: RuntimeName, member: Member, *notes: str) -> Program:
+def _to_start(descriptor: int) -> int | None:
+    """``descriptor``, or None, with it closed, where programs cannot be started by one."""
+    if os.execve in os.supports_fd:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _nothing(container: Container | None, builds: Sequence[Build], wanted: Selection) -> UsageError:
+    """What there is, where nothing can be started."""
+    from llamafile_format.engines.store import find_pin
+
+    inside = ", ".join(build.member.removeprefix(f"{ROOT}/") for build in builds[:16])
+    has = f"the file has {inside}" if inside else "the file has none"
+    key = "" if wanted.embedded else find_pin(wanted.runtime or DEFAULT_ENGINE).key
+    text = (
+        f"there is no {wanted.flavour + ' ' if wanted.flavour else ''}build for {wanted.target}: {has}"
+        f"{f', and {key} has none here' if key else ''}"
+    )
+    own = choose_build(builds, wanted.target, flavour=wanted.flavour, runtime=wanted.runtime)
+    if own is None or container is None:
+        hint = "choose with --runtime, --flavour and --target, or build one: llamafile-format runtimes build"
+        return UsageError(text, hint=hint)
+    member = _member(container, own.member)
+    return UsageError(
+        f"{member.path} was not started: {objection(member.sha256)}; and {text}",
+        hint=f"if you trust whoever packed the file: --foreign-build {member.sha256}",
+    )
+
+
+def _member(container: Container, path: str) -> Member:
+    """The member of the manifest that holds a build."""
+    assert container.manifest is not None
+    member = container.manifest.member(path)
+    assert member is not None
+    return member
+
+
+def _embedded(container: Container, member: Member, *notes: str) -> Program:
     """The build ``member``, unpacked; its bytes are hashed whatever the cache holds."""
-    from llamafile_format.engines.cache import place
+    from llamafile_format.engines.cache import hold
 
     window = Window(container.source, member.offset, member.size)
     digest = hashlib.sha256()
@@ -124,43 +186,24 @@ def _embedded(container: Container, name: RuntimeName, member: Member, *notes: s
             clause="14.3.2",
             hint="llamafile-format verify says where; restore it, or choose another with --runtime",
         )
-    path = place(member.sha256, member.size, lambda: _blocks(window))
-    return Program(path, name, embedded=True, notes=notes)
+    name = parse_runtime_path(member.path)
+    assert name is not None
+    path, descriptor = hold(member.sha256, member.size, lambda: _blocks(window))
+    return Program(path, name, embedded=True, notes=notes, descriptor=_to_start(descriptor))
 
 
-def _named(container: Container) -> list[tuple[RuntimeName, Member]]:
-    members = container.manifest.with_role("runtime") if container.manifest is not None else ()
-    return [(name, member) for member in members if (name := parse_runtime_path(member.path))]
-
-
-def _suiting(container: Container, wanted: Selection) -> tuple[RuntimeName, Member] | None:
-    """The member to start (14.3.3): without wishes, the very one that the launcher starts."""
-    from llamafile_format.checks.what_will_run import Entry, builds_of, choose_build
-
-    manifest = container.manifest
-    if manifest is None:
-        return None
-    builds = builds_of([Entry(member.path, member.role, member.offset) for member in manifest.members])
-    build = choose_build(builds, wanted.target, flavour=wanted.flavour, runtime=wanted.runtime)
-    member = manifest.member(build.member) if build is not None else None
-    return (build.name, member) if build is not None and member is not None else None
-
-
-def _foreign(container: Container, wanted: Selection) -> tuple[RuntimeName, Member]:
+def _foreign(container: Container, wanted: Selection) -> Member:
     """The build that was asked for by its digest. UsageError if the file has none for this system."""
-    there = [item for item in _named(container) if item[0].target == wanted.target]
-    found = next((item for item in there if item[1].sha256 == wanted.foreign), None)
+    members = container.manifest.with_role("runtime") if container.manifest is not None else ()
+    named = [(name, member) for member in members if (name := parse_runtime_path(member.path))]
+    there = [member for name, member in named if name.target == wanted.target]
+    found = next((member for member in there if member.sha256 == wanted.foreign), None)
     if found is None:
-        has = ", ".join(f"{member.path} sha256:{member.sha256}" for _, member in there[:4]) or "none"
+        has = ", ".join(f"{member.path} sha256:{member.sha256}" for member in there[:4]) or "none"
         raise UsageError(
             f"the file has no build with the SHA-256 {wanted.foreign} for {wanted.target}", hint=f"it has: {has}"
         )
     return found
-
-
-def _inside(container: Container | None) -> str:
-    members = container.manifest.with_role("runtime") if container is not None and container.manifest else ()
-    return ", ".join(member.path.removeprefix("runtimes/") for member in members[:16])
 
 
 def _blocks(window: Window) -> Iterator[bytes]:

@@ -6,13 +6,13 @@ The program is taken out of the file into the private cache, and only if it has 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llamafile_format.container import Container, MemberFacts
 from llamafile_format.engines.behaviour import Runtime
 from llamafile_format.engines.host import host_target
-from llamafile_format.engines.known import objection
+from llamafile_format.engines.known import objection, same_logits
 from llamafile_format.engines.launch import HERE, Via
 from llamafile_format.engines.members import RuntimeName, parse_runtime_path
 from llamafile_format.errors import RuntimeFailure, UsageError
@@ -47,6 +47,14 @@ class Chosen:
     embedded: bool
     pinned: bool
     note: str = ""
+    counts_as: tuple[str, ...] = ()
+    """Other versions whose logits it computes, bit for bit (14.5.13)."""
+
+    def promises(self, recorded: Runtime) -> bool:
+        """True if it owes what ``recorded`` said, bit for bit (15.5.4)."""
+        return self.runtime.kin(recorded) or any(
+            replace(self.runtime, version=version).kin(recorded) for version in self.counts_as
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +77,14 @@ def choose_runtime(container: Container, wanted: Wanted, *, like: Runtime | None
     if not fitting:
         raise _nothing(candidates, target, wanted)
     known = [item for item in fitting if not objection(item.sha256) or item.sha256 == wanted.foreign.lower()]
-    best = min(known or _in_place_of(fitting, wanted, target), key=lambda item: _preference(item, like))
+    best = min(known or _in_place_of(fitting, wanted, target, like), key=lambda item: _preference(item, like))
     name = best.name
     runtime = Runtime(name.engine, name.version, str(name.flavour), name.target, best.sha256)
     against = objection(fitting[0].sha256) if not known else ""
     note = f"{fitting[0].name.path} is not started: {against}; {name.key} of this installation is" if against else ""
     pinned = not objection(best.sha256)
-    return Chosen(runtime, _program(container, best), wanted.via, best.member is not None, pinned, note)
+    program, embedded = _program(container, best), best.member is not None
+    return Chosen(runtime, program, wanted.via, embedded, pinned, note, same_logits(best.sha256))
 
 
 def _fitting(candidates: list[_Candidate], wanted: Wanted, target: str) -> list[_Candidate]:
@@ -83,12 +92,21 @@ def _fitting(candidates: list[_Candidate], wanted: Wanted, target: str) -> list[
     return [item for item in candidates if item.name.target == target and item.name.flavour in flavours]
 
 
-def _in_place_of(unknown: list[_Candidate], wanted: Wanted, target: str) -> list[_Candidate]:
-    """Builds of this installation instead of ``unknown`` ones of the file. RuntimeFailure if there is none."""
-    from llamafile_format.engines.store import pins
+def _in_place_of(unknown: list[_Candidate], wanted: Wanted, target: str, like: Runtime | None) -> list[_Candidate]:
+    """Builds of this installation instead of ``unknown`` ones of the file. RuntimeFailure if there is none.
+
+    Of every version where one was recorded; else of the one that an engine's name alone means (14.5.12).
+    """
+    from llamafile_format.engines.store import find_pin, pins
 
     engines = {item.name.engine for item in unknown}
-    stored = [item for pin in pins() if pin.name in engines for item in _stored(pin.key)]
+    named = {find_pin(pin.name).key for pin in pins()}
+    stored = [
+        item
+        for pin in pins()
+        if pin.name in engines and (like is not None or pin.key in named)
+        for item in _stored(pin.key)
+    ]
     usable = [item for item in _fitting(stored, wanted, target) if not objection(item.sha256)]
     if not usable:
         first = unknown[0]
@@ -120,12 +138,15 @@ def _target(wanted: Wanted, like: Runtime | None) -> str:
 
 
 def _preference(item: _Candidate, like: Runtime | None) -> tuple[int, int, str]:
-    """The recorded build's kin first, then its engine and version, then the reference flavour."""
+    """The recorded build's kin first, then what counts as that, then its engine and version (15.5.2)."""
     name = item.name
     if like is None:
         return 0, FLAVOURS.index(name.flavour), name.path
+    kind = (name.engine, name.flavour) == (like.engine, like.flavour)
     same = (name.engine, name.version) == (like.engine, like.version)
-    return 0 if same else 1, 0 if name.flavour == like.flavour else 1 + FLAVOURS.index(name.flavour), name.path
+    counts = kind and like.version in same_logits(item.sha256)
+    rank = 0 if same and kind else 1 if counts else 2 if same else 3
+    return rank, 0 if name.flavour == like.flavour else 1 + FLAVOURS.index(name.flavour), name.path
 
 
 def _embedded(container: Container) -> list[_Candidate]:

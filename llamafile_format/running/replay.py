@@ -199,7 +199,7 @@ def _replay(container: Container, source: _Source, wanted: Wanted, threads: int 
 
 def demanded_of(record: Record, chosen: Chosen) -> Agreement:
     """What a replay by ``chosen`` must reach (15.5.4): the record's class is promised by builds of its kind alone."""
-    return record.agreement if chosen.runtime.kin(record.subject.runtime) else Agreement.NEAR
+    return record.agreement if chosen.promises(record.subject.runtime) else Agreement.NEAR
 
 
 def run_trace(

@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llamafile_format.container import Container, MemberFacts
+from llamafile_format.container import Container, Kind, MemberFacts
 from llamafile_format.engines.handover import path_of_descriptor
 from llamafile_format.engines.members import RuntimeName
 from llamafile_format.engines.pin import Flavour
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError
 from llamafile_format.manifest.model import MAX_MANIFEST
 from llamafile_format.rules import Severity, rule
+from llamafile_format.running.accepted_arguments import refuse_unaccepted
 from llamafile_format.running.builds import Program, Selection, installed, program_for
 from llamafile_format.running.guard import Demand, verified
 from llamafile_format.source import FileSource, Identity
@@ -36,7 +37,14 @@ if TYPE_CHECKING:
     from llamafile_format.weights.gguf_model import Gguf
 
 BUNDLE = "/zip/"
-_OURS = ("LFF_CONTAINER", "LFF_WEIGHTS_OFFSET", "LFF_WEIGHTS_SIZE", "LFF_WEBUI")
+_OURS = (
+    "LFF_CONTAINER",
+    "LFF_CONTAINER_FD",
+    "LFF_FURTHER_FD",
+    "LFF_WEIGHTS_OFFSET",
+    "LFF_WEIGHTS_SIZE",
+    "LFF_WEBUI",
+)
 _WATCHED = 1.0  # seconds in which a runtime has opened its file
 _UNPROVEN = (
     "this system cannot hand over an open file: it is compared before and after the start, which does not prove that "
@@ -49,6 +57,7 @@ _FORWARDED = ("SIGTERM", "SIGHUP", "SIGINT")
 class Start:
     """A program that is ready to be started. ``embedded`` tells a build of the file from one of this installation.
 
+    ``checked`` is open on the very program that was hashed; None where a system starts programs by their path only.
     ``file`` is the path that it opens and ``descriptor`` what that path leads to, open until the start; None where a
     program cannot be given one. Then ``watched`` is the identity that the path must keep, if somebody relies on it.
     ``notes`` are sentences for the user. Values in them come from files: escape them on output.
@@ -61,6 +70,7 @@ class Start:
     embedded: bool
     file: Path = Path()
     notes: tuple[str, ...] = ()
+    checked: int | None = None
     descriptor: int | None = None
     watched: Identity | None = None
 
@@ -77,17 +87,27 @@ def prepare(
     if there is no fitting build, SourceError.
     """
     path, wanted, demand = Path(what), (wanted or Selection()).settled(), demand or Demand()
-    with FileSource(path) as source:
-        magic = source.read_at(0, min(4, source.size))
-    if magic == b"GGUF":
+    if _is_plain(path):
         return _plain(path, arguments, wanted, demand)
     with verified(path, demand) as (container, doubts):
         if container.manifest is not None and container.manifest.prefix.sibling is not None:
             return prepare(_sibling(container, path), arguments, wanted, demand)
         program = program_for(container, wanted)
+        if not program.embedded:  # what reads the arguments is not what verify judged them by
+            engine = (program.build.engine, program.build.version)
+            refuse_unaccepted(container, demand.accept, instead=engine)
         begin = _on_container(container, program, arguments)
         begin = replace(begin, notes=(*doubts, *program.notes, *begin.notes))
         return _handed_over(begin, container, path, relied_on=demand.policy is not None)
+
+
+def _is_plain(path: Path) -> bool:
+    """True for a GGUF that lies by itself. One in front of an archive is what ``verify`` takes it for (3.2.1)."""
+    with FileSource(path) as source:
+        if source.read_at(0, min(4, source.size)) != b"GGUF":
+            return False
+        with Container(source) as container:
+            return container.kind is Kind.OTHER
 
 
 def start(begin: Start) -> int:
@@ -102,7 +122,7 @@ def start(begin: Start) -> int:
                     signal.signal(getattr(signal, name), signal.SIG_DFL)
             if begin.descriptor is not None:
                 os.set_inheritable(begin.descriptor, True)
-            os.execve(begin.program, command, dict(begin.environment))
+            _become(begin, command)
         return _wait(subprocess.Popen(command, env=dict(begin.environment)))
     except OSError as error:
         if isinstance(error, SourceError):
@@ -111,6 +131,17 @@ def start(begin: Start) -> int:
             f"cannot start {begin.program}: {error.strerror or error}",
             hint=f"it is the build for {begin.build.target}; is this such a system?",
         ) from error
+
+
+def _become(begin: Start, command: list[str]) -> None:
+    """Replace this process by the very program that was checked, whatever its path leads to by now (14.2.8)."""
+    environment = dict(begin.environment)
+    if begin.checked is None:
+        os.execve(begin.program, command, environment)
+        return
+    if os.pread(begin.checked, 2, 0) == b"#!":  # a script: its interpreter opens the descriptor by a path
+        os.set_inheritable(begin.checked, True)
+    os.execve(begin.checked, command, environment)
 
 
 def _start_watched(begin: Start, command: Sequence[str]) -> int:
@@ -200,7 +231,7 @@ def _on_container(container: Container, program: Program, arguments: Sequence[st
         if program.pin is not None:
             notes += _fit(container, model, program.pin)
     begin = Start(program.path, tuple(arguments), environment, program.build, program.embedded)
-    return replace(begin, notes=tuple(notes))
+    return replace(begin, notes=tuple(notes), checked=program.descriptor)
 
 
 def _handed_over(begin: Start, container: Container, path: Path, *, relied_on: bool) -> Start:
@@ -223,10 +254,18 @@ def _source(container: Container) -> FileSource:
 
 
 def default_model(container: Container) -> MemberFacts | None:
-    """The model that starts: the manifest's default, or of a legacy file the one that its arguments name."""
+    """The model that starts: the manifest's default, or of a legacy file the one that ``inspect`` shows (14.7)."""
     models = [member for member in container.members if member.role == "weights" and member.offset >= 0]
-    wanted = container.manifest.default if container.manifest is not None else _named_by_arguments(container)
+    wanted = container.manifest.default if container.manifest is not None else _of_legacy(container)
     return next((member for member in models if member.path == wanted), models[0] if models else None)
+
+
+def _of_legacy(container: Container) -> str:
+    """What clause 14.7 answers; a name that its own engine does not find in the file is taken for one of a member."""
+    from llamafile_format.checks.what_will_run import what_will_run
+
+    model = what_will_run(container).model
+    return model.member if model is not None and model.member else _named_by_arguments(container)
 
 
 def _named_by_arguments(container: Container) -> str:
@@ -262,7 +301,7 @@ def _plain(path: Path, arguments: Sequence[str], wanted: Selection, demand: Dema
             hint="pack it into a container and sign that, or start it without a policy",
         )
     shards = expand_splits([path])
-    program = installed(None, wanted)
+    program = installed(wanted)
     assert program.pin is not None
     notes = ["a plain GGUF names no digests: its header and tensor table were checked, its weights cannot be"]
     for number, shard in enumerate(shards):
@@ -273,7 +312,8 @@ def _plain(path: Path, arguments: Sequence[str], wanted: Selection, demand: Dema
                 notes += [rule(finding.rule).render(finding) for finding in found]
     first = shards[0].absolute()  # links stay: a hub cache keeps shards under other names
     arguments = ("-m", os.fspath(first), *arguments)
-    return Start(program.path, arguments, _environment(program), program.build, False, first, tuple(notes))
+    begin = Start(program.path, arguments, _environment(program), program.build, False, first, tuple(notes))
+    return replace(begin, checked=program.descriptor)
 
 
 def _checked(source: FileSource, path: Path) -> Gguf:

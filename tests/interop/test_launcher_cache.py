@@ -5,6 +5,8 @@ Each rule is tried with the second stage in several shells and with the native l
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
 import os
 import platform
 import shutil
@@ -12,6 +14,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from llamafile_format.engines.cache import hold
 from llamafile_format.prefix.bootstrap import HEADER_SIZE, Form, slot
 from tests.conftest import cannot_mount
 from tests.launcher_samples import HOST, UNIT, cached, launchable, run, runtime, shown
@@ -136,9 +140,12 @@ def test_damaged_build_is_refused(start: Starter, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (126, "", f"a: {DAMAGED}\n")
     assert not [path for path in cache.rglob("*") if path.is_file()]
     data[0x40000 + 100_000] ^= 1
-    file.write_bytes(data[: 0x40000 + 100_000])
-    done = start(file, LFF_CACHE=cache)
-    assert (done.returncode, done.stderr) == (126, f"a: {DAMAGED}\n")
+    for size in (0x3000, 0x2FFFF, 0x40000 + 100_000):
+        cut = tmp_path / "cut"
+        cut.write_bytes(data[:size])
+        cut.chmod(0o755)
+        done = start(cut, LFF_CACHE=cache) if size >= UNIT else run(["sh", cut], env={"LFF_CACHE": str(cache)})
+        assert (done.returncode, done.stderr) == (126, "cut: this file is cut off\n")
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
@@ -206,6 +213,103 @@ def test_shared_folders_are_checked_from_the_top(start: Starter, fault: str, tmp
     assert not list((tmp_path / "moved").rglob("*"))
 
 
+@pytest.mark.parametrize("fault", ["writable", "group", "foreign", "none", "sticky", "link"])
+def test_every_directory_on_the_way_is_judged(start: Starter, fault: str, tmp_path: Path) -> None:
+    """A place is used if nobody else can exchange a directory from the root on; links lead to where they lead."""
+    file, way, home = launchable(tmp_path / "a"), tmp_path / "way", tmp_path / "home"
+    (way / "inner" / "cache").mkdir(parents=True, mode=0o700)
+    way.chmod({"writable": 0o777, "link": 0o777, "group": 0o770, "sticky": 0o1777}.get(fault, 0o755))
+    place = way / "inner" / "cache"
+    if fault == "foreign":
+        if os.geteuid():
+            pytest.skip("giving a folder to somebody else needs root")
+        os.chown(way, 12345, 12345)
+    if fault == "link":
+        place = tmp_path / "link"
+        place.symlink_to(way / "inner" / "cache")
+    done = start(file, LFF_CACHE=place, HOME=home)
+    assert (done.stdout, done.stderr) == (shown(container=file), "")
+    used = fault in ("none", "sticky")
+    assert cached(place if used else home / ".cache", runtime()).exists()
+    assert used or not list(way.rglob("runtime*"))
+
+
+@pytest.fixture
+def swapped(tmp_path: Path) -> Iterator[Path]:
+    """A folder that others may write to, in which somebody exchanges ``llamafile-format`` without end."""
+    shared, stop = tmp_path / "shared", threading.Event()
+    for name, text in (
+        ("llamafile-format", runtime()),
+        ("evil", b"#!/bin/sh\necho evil\n".ljust(len(runtime()), b"\n")),
+    ):
+        leaf = shared / name / "rt" / hashlib.sha256(runtime()).hexdigest()
+        leaf.mkdir(parents=True, mode=0o700)
+        for folder in (leaf.parent, leaf.parent.parent):
+            folder.chmod(0o700)
+        (leaf / "runtime").write_bytes(text)
+        (leaf / "runtime").chmod(0o700)
+    shared.chmod(0o777)
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        pytest.skip("no renameat2 here")
+    names = (os.fsencode(shared / "llamafile-format"), os.fsencode(shared / "evil"))
+
+    def exchange() -> None:
+        while not stop.wait(0.002):
+            renameat2(-100, names[0], -100, names[1], 2)
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    yield shared
+    stop.set()
+    thread.join()
+
+
+def test_what_somebody_exchanges_is_never_started(start: Starter, swapped: Path, tmp_path: Path) -> None:
+    file, home = launchable(tmp_path / "a"), tmp_path / "home"
+    for _ in range(12):
+        done = start(file, LFF_CACHE=swapped, HOME=home)
+        assert (done.stdout, done.stderr) == (shown(container=file), "")
+
+
+def test_run_never_starts_what_somebody_exchanges(
+    swapped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same place and judgement in the library, for ``run``: the descriptor is that of what was hashed."""
+    monkeypatch.setenv("LFF_CACHE", str(swapped))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for _ in range(12):
+        path, descriptor = hold(hashlib.sha256(runtime()).hexdigest(), len(runtime()), lambda: [runtime()])
+        with open(descriptor, "rb") as file:
+            assert file.read() == runtime()
+        assert path.is_relative_to(tmp_path / "home")
+
+
+def test_what_was_left_behind_is_removed(start: Starter, tmp_path: Path) -> None:
+    """Of processes of this machine that are no more; whoever is alive, or elsewhere, keeps what it writes."""
+    file, cache = launchable(tmp_path / "a"), tmp_path / "cache"
+    leaf = cached(cache, runtime()).parent
+    start(file, LFF_CACHE=cache)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left = [f"runtime.{platform.node()}.{gone.pid}"]
+    kept = [f"runtime.{platform.node()}.{os.getpid()}", f"runtime.elsewhere.{gone.pid}", f"runtime.{platform.node()}.x"]
+    for name in (*left, *kept):
+        (leaf / name).write_bytes(b"half")
+    assert start(file, LFF_CACHE=cache).returncode == 0
+    assert sorted(path.name for path in leaf.iterdir()) == sorted([*kept, "runtime"])
+
+
+def test_variables_of_others_are_not_passed_on(start: Starter, tmp_path: Path) -> None:
+    """Only a command that has verified the file gives these; from the outside they are nothing."""
+    names = ("LFF_CONTAINER_FD", "LFF_FURTHER_FD", "LFF_WEBUI", "LFF_WEIGHTS_OFFSET")
+    tell = "#!/bin/sh\n" + "".join(f'echo "${{{name}-unset}}"\n' for name in names)
+    file = launchable(tmp_path / "a", {(HOST, "native"): tell.encode()}, weights=False)
+    done = start(file, LFF_CACHE=tmp_path / "cache", **dict.fromkeys(names, "3:1:2"))
+    assert done.stdout.split() == ["unset"] * len(names), done.stderr
+
+
 def test_noexec_is_passed_over(start: Starter, mounted: Callable[[str], Path], tmp_path: Path) -> None:
     file, noexec, home = launchable(tmp_path / "a"), mounted("noexec,size=4m,mode=700"), tmp_path / "home"
     for _ in range(2):
@@ -256,14 +360,28 @@ def test_nowhere(shell: str, tool: Callable[[str], Path], tmp_path: Path) -> Non
 def test_no_tool_for_digests(tool: Callable[[str], Path], tmp_path: Path) -> None:
     file, tools = launchable(tmp_path / "a"), tmp_path / "bin"
     tools.mkdir()
-    for name in ("sh", "dd", "id", "uname", "ls", "mkdir", "chmod", "rm", "mv", "cat"):
+    for name in ("sh", "dd", "id", "uname", "ls", "mkdir", "chmod", "rm", "cat"):
         (tools / name).symlink_to(tool(name))
+    done = run([tools / "sh", file], env={"PATH": str(tools), "LFF_CACHE": str(tmp_path / "cache")})
+    assert (done.returncode, done.stderr) == (126, "a: needs the program mv\n")
+    (tools / "mv").symlink_to(tool("mv"))
     done = run([tools / "sh", file], env={"PATH": str(tools), "LFF_CACHE": str(tmp_path / "cache")})
     assert done.returncode == 126
     assert done.stderr == "a: cannot check the build: found none of sha256sum, shasum, sha256, openssl\n"
     (tools / "openssl").symlink_to(tool("openssl"))
     done = run([tools / "sh", file], env={"PATH": str(tools), "LFF_CACHE": str(tmp_path / "cache")})
     assert done.stdout == shown(container=file), done.stderr
+
+
+def test_no_null_device(tool: Callable[[str], Path], tmp_path: Path) -> None:
+    if sys.platform != "linux" or os.geteuid() != 0:
+        cannot_mount("mount", "a mount needs root on Linux")
+    script = 'mount -t tmpfs tmpfs /dev || exit 77; exec sh "$1"'
+    file = launchable(tmp_path / "a")
+    done = run([tool("unshare"), "-m", "sh", "-c", script, "sh", file], env={"LFF_CACHE": str(tmp_path / "cache")})
+    if done.returncode == 77:
+        cannot_mount("mount", f"no mount here: {done.stderr.strip()}")
+    assert (done.returncode, done.stderr) == (126, "a: needs /dev/null\n")
 
 
 def test_no_build(start: Starter, tmp_path: Path) -> None:

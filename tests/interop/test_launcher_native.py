@@ -59,7 +59,7 @@ def test_under_another_name(native: Path, tmp_path: Path) -> None:
 def test_an_index_that_makes_no_sense_is_refused(native: Path, tmp_path: Path) -> None:
     for at, value in (
         (0x400, b"X"),
-        (0x408, b"\2"),
+        (0x408, b"\1"),
         (0x410, b"\x25"),
         (0x414, b"\1"),
         (0x4C0 + 19, b"x"),

@@ -160,11 +160,41 @@ def test_exit_code_and_environment(cache: Path, tmp_path: Path) -> None:
     )
 
 
-def test_a_cut_off_launcher_says_so(tmp_path: Path) -> None:
-    """The bootstrap alone never runs into binary data: it ends with 9 if the second stage did not take over."""
-    file = tmp_path / "a.llamafile"
-    file.write_bytes(launchable(tmp_path / "whole").read_bytes()[:4096])
-    assert run(["sh", file]).returncode == 9
+@pytest.mark.parametrize("shell", ["dash", "bash", "zsh", "ksh93", "yash", "busybox sh"])
+def test_a_cut_off_launcher_says_so(shell: str, tool: Callable[[str], Path], tmp_path: Path) -> None:
+    """The bootstrap alone never runs into binary data: it ends with 9 if the second stage did not take over.
+
+    Cut within the second stage nothing of it runs. zsh and ksh93 read all of it first, and say that themselves.
+    """
+    file, data = tmp_path / "a.llamafile", launchable(tmp_path / "whole").read_bytes()
+    for size in (4096, 4196, 5000, 6000, 7000, 8192, 0x2800, 0x3000, 0x30000):
+        file.write_bytes(data[:size])
+        done = run([*_shell(shell, tool), file], env={"LFF_CACHE": str(tmp_path / "cache")})
+        assert done.returncode in (9, 126)
+        assert (done.returncode == 9) == (size == 4096 or (shell in ("zsh", "ksh93") and size < 8192))
+        assert bool(done.stderr) == (size != 4096)
+        assert done.returncode == 9 or "this file is cut off" in done.stderr
+        assert not (tmp_path / "cache").exists()
+
+
+def test_no_clobber(cache: Path, tool: Callable[[str], Path], tmp_path: Path) -> None:
+    """An option that bash inherits, by which no file is written twice."""
+    file = launchable(tmp_path / "a.llamafile")
+    done = run([tool("bash"), file, "x"], env={"SHELLOPTS": "noclobber", "LFF_CACHE": str(cache)})
+    assert (done.stdout, done.stderr) == (shown("x", container=file), "")
+
+
+def test_sizes_are_bytes(cache: Path, tmp_path: Path) -> None:
+    """GNU ls shows sizes as its user wishes."""
+    file = launchable(tmp_path / "a.llamafile")
+    for wish in ("1K", "human-readable"):
+        for _ in ("first", "cached"):
+            done = run(["sh", file], env={"BLOCK_SIZE": wish, "LS_BLOCK_SIZE": wish})
+            assert (done.stdout, done.stderr) == (shown(container=file), "")
+    (kept,) = (path for path in cache.rglob("*") if path.is_file())
+    inode = kept.stat().st_ino
+    assert run(["sh", file], env={"BLOCK_SIZE": "1K"}).returncode == 0
+    assert kept.stat().st_ino == inode
 
 
 @pytest.mark.usefixtures("cache")
@@ -190,3 +220,6 @@ def test_flavours(tmp_path: Path) -> None:
         f"one: no build for {HOST} (native) in this file; it has: {HOST}/reference wasm32-wasi/reference",
     )
     assert started(both, "*")[0] == 127
+    with_gpu = launchable(tmp_path / "gpu", {(HOST, "gpu"): runtime("gpu"), (HOST, "native"): runtime("native")})
+    assert started(with_gpu, None) == (0, "native")
+    assert started(with_gpu, "gpu") == (127, f"gpu: no build for {HOST} (gpu) in this file; it has: {HOST}/native")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -130,6 +131,51 @@ def test_flavours(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
     done = wine(file, "/c", "echo ok")
     assert done.returncode == 126
     assert "a.exe: cannot start " in done.stderr
+
+
+def test_an_arm64_machine_gets_its_own_build(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
+    """No such machine is at hand. So in a copy of the launcher the number of ARM64 is that of wine's own processor."""
+    arm = ("windows-aarch64", "native")
+    for name, programs, answer in (
+        ("own.exe", {TARGET: b"not a program", arm: cmd}, 0),
+        ("other.exe", {TARGET: cmd}, 0),
+        ("none.exe", {("linux-x86_64", "native"): b"x"}, 127),
+    ):
+        file = launchable(tmp_path / name, programs)
+        plain = bytearray(file.read_bytes())
+        code = bytes(plain[0x3000:0xFE00])
+        assert code.count(b"\x64\xaa") == 1
+        at = 0x3000 + code.index(b"\x64\xaa")
+        plain[at : at + 2] = b"\x64\x86"
+        file.write_bytes(plain)
+        done = wine(file, "/c", "echo ok")
+        assert done.returncode == answer, done.stderr
+        assert done.stdout.strip() == ("ok" if not answer else "")
+    assert "no build for windows-aarch64 in this file" in done.stderr
+
+
+def test_variables_of_others_are_not_passed_on(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.exe", {TARGET: cmd})
+    tell = "if defined LFF_CONTAINER_FD (echo there) else (if defined LFF_WEBUI (echo there) else (echo none))"
+    assert wine(file, "/c", tell, LFF_CONTAINER_FD="3:1:2", LFF_WEBUI="x").stdout.strip() == "none"
+
+
+def test_a_cut_file_says_so(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.exe", {TARGET: cmd})
+    file.write_bytes(file.read_bytes()[:-1])
+    done = wine(file, "/c", "echo never")
+    assert (done.returncode, done.stderr.strip()) == (126, "a.exe: this file is cut off")
+
+
+def test_what_was_left_behind_is_removed(wine: Wine, cmd: bytes, tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.exe", {TARGET: cmd})
+    host = wine(file, "/c", "hostname").stdout.strip() or platform.node()
+    leaf = cached(tmp_path / "cache", cmd, "runtime.exe").parent
+    for name in (f"runtime.exe.{host}.999996", "runtime.exe.elsewhere.999996", f"runtime.exe.{host}.x"):
+        (leaf / name).write_bytes(b"half")
+    assert wine(file, "/c", "echo ok").stdout.strip() == "ok"
+    found = sorted(path.name for path in leaf.iterdir())
+    assert found == sorted(["runtime.exe", "runtime.exe.elsewhere.999996", f"runtime.exe.{host}.x"])
 
 
 def test_first_starts_at_once(wine: Wine, cmd: bytes, tmp_path: Path) -> None:

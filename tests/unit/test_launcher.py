@@ -52,7 +52,10 @@ BUILDS = [
     LauncherBuild("wasm32-wasi", "reference", 11 * UNIT, 1, "44" * 32),
 ]
 WEIGHTS = (12 * UNIT, 5_000_000_000)
-GOLDEN = {1: "6915f2b51a5631dd9138342628b93a057a52a563061fc7833fda5fca6feb54d1"}
+GOLDEN = {
+    1: "6915f2b51a5631dd9138342628b93a057a52a563061fc7833fda5fca6feb54d1",
+    2: "a918d8ced597ecb417455114b0c3cad004eac17008c1e278eb6eaa39b1abc78d",
+}
 """SHA-256 of the launcher of each version for BUILDS and WEIGHTS. A line here is never changed, only added."""
 
 
@@ -74,6 +77,10 @@ def test_templates_are_the_recorded_ones(version: int, repository: Path) -> None
     for program in recipe["programs"]:
         data = template(version, program["file"])
         assert (len(data), hashlib.sha256(data).hexdigest()) == (program["size"], program["sha256"])
+    chapter = (repository / "spec/1.0/14-runtimes.md").read_text("utf-8")
+    for name in ("stage2.sh", *(program["file"] for program in recipe["programs"])):
+        data = template(version, name)
+        assert f"| `{name}` | {len(data):,} | `{hashlib.sha256(data).hexdigest()}` |" in chapter
 
 
 def test_order_of_builds_does_not_matter(launcher: bytes) -> None:
@@ -96,9 +103,9 @@ def test_head(launcher: bytes) -> None:
 
 def test_index(launcher: bytes) -> None:
     index = read_index(launcher[:4096])
-    assert index == LauncherIndex(1, tuple(sorted(BUILDS, key=lambda build: build.offset)), WEIGHTS)
+    assert index == LauncherIndex(2, tuple(sorted(BUILDS, key=lambda build: build.offset)), WEIGHTS)
     # The table of clause 14.2.4, read with nothing but struct.
-    assert struct.unpack_from("<8sIIII", launcher, 0x400) == (b"LFFIDX1\0", 1, 0, 4, 80)
+    assert struct.unpack_from("<8sIIII", launcher, 0x400) == (b"LFFIDX1\0", 2, 0, 4, 80)
     assert struct.unpack_from("<QQQQ", launcher, 0x418) == (*WEIGHTS, 0, 0)
     target, flavour, offset, size, digest = struct.unpack_from("<20s12sQQ32s", launcher, 0x4C0)
     assert (target.rstrip(b"\0"), flavour.rstrip(b"\0")) == (b"linux-x86_64", b"native")
@@ -124,7 +131,26 @@ def test_second_stage(launcher: bytes) -> None:
     assert "linux-x86_64/native linux-aarch64/reference windows-x86_64/native wasm32-wasi/reference" in text
     assert f"LFF_WEIGHTS_OFFSET={WEIGHTS[0]} LFF_WEIGHTS_SIZE={WEIGHTS[1]}; export" in text
     assert "unset LFF_WEIGHTS_OFFSET LFF_WEIGHTS_SIZE" in build_launcher(BUILDS, None)[0x1000:0x3000].decode()
+    assert f'"${{y%?????}}0" -ge {sum(WEIGHTS) // 100_000}0' in text
     assert not re.search(r"@[A-Z]+@", text)
+
+
+def test_what_a_file_must_have_at_least(launcher: bytes) -> None:
+    index = read_index(launcher)
+    assert index is not None
+    assert index.end == sum(WEIGHTS)
+    beside = read_index(build_launcher(BUILDS, WEIGHTS, sibling=Sibling(7, 8, "ab" * 32)))
+    assert beside is not None
+    assert beside.end == 11 * UNIT + 1  # the last build; the model is in the other file
+
+
+def test_builds_for_the_gpu_are_not_listed() -> None:
+    """Only a native build starts them (14.2.4); version 1 knew of none and lists whatever it is given."""
+    more = [*BUILDS, LauncherBuild("linux-x86_64", "gpu", 3 * UNIT, 5, "55" * 32)]
+    assert build_launcher(more, WEIGHTS) == build_launcher(BUILDS, WEIGHTS)
+    old = read_index(build_launcher(more, WEIGHTS, 1))
+    assert old is not None
+    assert len(old.builds) == len(more)
 
 
 def _many(count: int, systems: tuple[str, ...]) -> list[LauncherBuild]:
@@ -158,7 +184,7 @@ def test_what_does_not_fit_is_refused() -> None:
         build_launcher(windows, None)
     index = LauncherIndex(1, tuple(_many(60, ("freebsd", "openbsd"))))
     with pytest.raises(LimitExceeded, match="too many runtime builds"):
-        second_stage(template(1, "stage2.sh"), index)
+        second_stage(template(2, "stage2.sh"), index)
     for bad in (
         LauncherBuild("linux-x86_64", "native", 4 * UNIT + 1, 5, "11" * 32),
         LauncherBuild("linux-x86_64", "native", 0, 5, "11" * 32),
@@ -181,7 +207,7 @@ def test_damaged_indexes_are_no_indexes(launcher: bytes) -> None:
 
 def test_windows_program(launcher: bytes) -> None:
     """pefile reads the relocated program as it reads the linked one."""
-    linked, moved = pefile.PE(data=template(1, "launcher.exe")), pefile.PE(data=launcher)
+    linked, moved = pefile.PE(data=template(2, "launcher.exe")), pefile.PE(data=launcher)
     assert not [text for text in moved.get_warnings() if "Byte 0x00 makes up" not in text]  # the reserve is zeros
     assert moved.OPTIONAL_HEADER.SizeOfHeaders == 0x1000
     assert moved.DOS_HEADER.e_lfanew == 0x40
@@ -199,7 +225,7 @@ def test_windows_program(launcher: bytes) -> None:
             ends.append(after.PointerToRawData + after.SizeOfRawData)
     assert max(ends) <= SLOTS_OFFSET
     assert moved.OPTIONAL_HEADER.DATA_DIRECTORY[4].Size == 0
-    assert len(template(1, "launcher.exe")) <= 12 << 10
+    assert len(template(2, "launcher.exe")) <= 12 << 10
 
 
 @pytest.mark.parametrize(("form", "machine"), [(Form.ELF_X86_64, "EM_X86_64"), (Form.ELF_AARCH64, "EM_AARCH64")])
@@ -223,6 +249,8 @@ def test_native_programs(form: Form, machine: str, launcher: bytes) -> None:
 
 def test_slots(launcher: bytes) -> None:
     assert [slot(launcher, form)[:4] for form in SLOT_FORMS] == [b"MZ=;", b"\x7fELF", b"\x7fELF"]
+    assert launcher[0xFE80:0xFE84] == launcher[0xFEC0:0xFEC4] == b"\x80ELF"  # kept so that nobody takes it for one
+    assert build_launcher(BUILDS, WEIGHTS, 1)[0xFE80:0xFE84] == b"\x7fELF"
     assert slot(launcher, Form.POLYGLOT) == POLYGLOT
     assert not any(launcher[SLOTS_OFFSET + 4 * HEADER_SIZE : UNIT])
 

@@ -14,17 +14,19 @@ SHELLS = {"linux", "macos", "freebsd", "netbsd", "openbsd"}
 POLYGLOT = b'MZ=;eval "$(dd<"$0" bs=4k skip=1 count=2 2>&-)";exit 9'.ljust(60, b"\n") + struct.pack("<I", 0x40)
 
 
-def index(builds: list[LauncherBuild], weights: tuple[int, int], sibling: Sibling | None) -> bytes:
+def index(version: int, builds: list[LauncherBuild], weights: tuple[int, int], sibling: Sibling | None) -> bytes:
     """14.2.4."""
     bound = (sibling.offset, sibling.size, bytes.fromhex(sibling.sha256)) if sibling else (0, 0, bytes(32))
-    out = struct.pack("<8s4I4Q32s", b"LFFIDX1", 1, 1 if sibling else 0, len(builds), 80, *weights, *bound) + bytes(104)
+    out = struct.pack(
+        "<8s4I4Q32s", b"LFFIDX1", version, 1 if sibling else 0, len(builds), 80, *weights, *bound
+    ) + bytes(104)
     for each in builds:
         out += struct.pack("<20s12sQQ", each.target.encode(), each.flavour.encode(), each.offset, each.size)
         out += bytes.fromhex(each.sha256)
     return out
 
 
-def second_stage(template: str, builds: list[LauncherBuild], weights: tuple[int, int]) -> bytes:
+def second_stage(template: str, builds: list[LauncherBuild], weights: tuple[int, int], slots: int, end: int) -> bytes:
     """14.2.5."""
     kept = [line.strip() for line in template.split("\n")]
     text = "\n".join(line for line in kept if line and line[0] != "#")
@@ -47,7 +49,8 @@ def second_stage(template: str, builds: list[LauncherBuild], weights: tuple[int,
         ("@BUILDS@", "\n".join(lines)),
         ("@TARGETS@", there),
         ("@WEIGHTS@", told if any(weights) else f"unset {names}"),
-    ):
+        ("@END@", str(end // 100_000)),
+    )[:slots]:
         assert text.count(slot) == 1
         text = text.replace(slot, value)
     return text.encode("ascii").ljust(8191, b" ") + b"\n"
@@ -98,10 +101,11 @@ def native(program: bytes, base: int) -> tuple[bytes, bytes]:
     return bytes(image[:64]), bytes(image[:end])
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("sibling", [None, Sibling(9 << 32, 1234, "cd" * 32)])
 @pytest.mark.parametrize("weights", [(0, 0), (5 << 32, 77)])
 def test_a_second_implementation_makes_the_same_bytes(
-    sibling: Sibling | None, weights: tuple[int, int], repository: Path
+    sibling: Sibling | None, weights: tuple[int, int], version: int, repository: Path
 ) -> None:
     builds = [
         LauncherBuild("linux-x86_64", "reference", 4 * UNIT, 12_345_678, "01" * 32),
@@ -111,7 +115,7 @@ def test_a_second_implementation_makes_the_same_bytes(
         LauncherBuild("wasm32-wasi", "reference", 303 * UNIT, 2, "05" * 32),
         LauncherBuild("macos-aarch64", "reference", 304 * UNIT, UNIT + 1, "06" * 32),
     ]
-    folder = repository / "runtimes" / "launcher" / "1"
+    folder = repository / "runtimes" / "launcher" / str(version)
     book = bytearray(262_144)
 
     def put(offset: int, data: bytes) -> None:
@@ -120,14 +124,16 @@ def test_a_second_implementation_makes_the_same_bytes(
     head, sections = windows((folder / "launcher.exe").read_bytes())
     put(0, POLYGLOT)
     put(0x40, head)
-    put(0x400, index(builds, weights, sibling))
-    put(0x1000, second_stage((folder / "stage2.sh").read_text("ascii"), builds, weights))
+    put(0x400, index(version, builds, weights, sibling))
+    ends = [each.offset + each.size for each in builds] + ([] if sibling else [sum(weights)])
+    text = (folder / "stage2.sh").read_text("ascii")
+    put(0x1000, second_stage(text, builds, weights, {1: 3, 2: 4}[version], max(ends)))
     put(0x3000, sections)
     put(0xFE00, b"LFFSWP1\0")
     put(0xFE40, POLYGLOT)
     for slot, base, name in ((0xFE80, 0x10000, "x86_64"), (0xFEC0, 0x20000, "aarch64")):
         header, image = native((folder / f"launcher-{name}.elf").read_bytes(), base)
-        put(slot, header)
+        put(slot, header if version == 1 else bytes([header[0] ^ 255]) + header[1:])
         put(base, image)
-    made = build_launcher(builds, weights if any(weights) else None, sibling=sibling)
+    made = build_launcher(builds, weights if any(weights) else None, version, sibling=sibling)
     assert bytes(book) == made

@@ -109,6 +109,10 @@ def one_template_under_many_names() -> bytes:
     return in_container(V3.build([*model_entries(), *keys]))
 
 
+def one_template(text: str) -> bytes:
+    return in_container(V3.build([*model_entries(), V3.entry("tokenizer.chat_template", STRING, text)]))
+
+
 AT_THE_CAPS: dict[str, Callable[[], bytes]] = {
     "members": lambda: many_members(limits.DIRECTORY_ENTRIES - 6),
     "empty strings": lambda: in_container(
@@ -130,6 +134,15 @@ AT_THE_CAPS: dict[str, Callable[[], bytes]] = {
     "values of YAML": lambda: behaviour.recorded(lambda text: text + "z:\n" + "- 2001-01-01\n" * 290_000),
     "lists of lists in YAML": lambda: behaviour.recorded(lambda text: text + "z: [" + "[[[[1]]]]," * 350_000 + "]\n"),
     "one template under a hundred names": one_template_under_many_names,
+    "one macro told and called thousands of times": lambda: one_template(
+        "{% macro m(a) %}{% endmacro %}" * 2000 + "{{ m(1) }}" * 4000
+    ),
+    "calls in thousands of blocks": lambda: one_template(
+        "{% macro m() %}{{ caller(1) }}{% endmacro %}" + "{% call(a) m() %}{{ caller(2) }}{% endcall %}" * 2000
+    ),
+    "macros that call one another in a row": lambda: one_template(
+        "".join(f"{{% macro a{n}() %}}{{{{ a{n + 1}() }}}}{{% endmacro %}}" for n in range(5500))
+    ),
 }
 
 

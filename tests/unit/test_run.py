@@ -266,6 +266,19 @@ def test_signals_reach_the_program_because_the_command_became_it(folder: Path) -
         process.stdout.close()
 
 
+def test_the_program_that_was_checked_starts_whatever_has_its_name_by_then(folder: Path) -> None:
+    """Clause 14.3.2: by its descriptor, so exchanging the file in the cache comes too late."""
+    script = (
+        "import sys; from pathlib import Path; from llamafile_format.running.run import prepare, start;"
+        "begin = prepare(sys.argv[1]); path = Path(begin.program); path.unlink();"
+        "path.write_text('#!/bin/sh\\necho evil\\n'); path.chmod(0o700); start(begin)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", script, str(folder / "a.llamafile")]
+    shown = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert shown.stdout.startswith("flavour=native "), shown.stderr
+
+
 def test_a_broken_pipe_ends_the_program_as_it_ends_any_other(folder: Path) -> None:
     """Python ignores SIGPIPE; what it starts must not inherit that."""
     script = b"#!/bin/sh\nwhile echo y; do :; done 2>/dev/null\necho survived >&2\n"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.checks.what_will_run import what_will_run
 from llamafile_format.engines import known
 from llamafile_format.engines.host import host_target
 from llamafile_format.errors import FormatError, SourceError, UsageError
@@ -22,6 +24,7 @@ from llamafile_format.signing.trust.policy import Policy, Starting, key_policy
 from llamafile_format.specdata import spec_yaml
 from spec.vectors.generate import ROOT as VECTORS
 from spec.vectors.generate.contents import ONNX
+from spec.vectors.generate.forge import Part, archive
 from spec.vectors.generate.load import read_vector
 from tests import runtime_server
 from tests.conftest import CliRunner
@@ -178,6 +181,7 @@ def test_a_policy_can_make_an_unknown_build_an_error(folder: Path, run_cli: CliR
 def test_a_refused_build_is_not_started(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, digest = foreign(folder)
     row = {"engine": "llama.cpp", "version": "0.3.35", "sha256": digest, "status": "refused", "reason": "it leaks"}
+    row |= {"date": "2026-12-24", "lacks": []}
     monkeypatch.setattr(known, "spec_yaml", lambda _: {"builds": [row]})
     findings = {finding.rule: finding for finding in lf.verify(path).findings}
     assert findings["LF3331"].args["reason"] == "it leaks"
@@ -202,7 +206,10 @@ def test_the_registry_has_every_build_of_every_pin() -> None:
                 build.flavour,
                 build.target,
             )
-    assert {known.Status(row["status"]) for row in rows.values()} <= set(known.Status)
+    for row in rows.values():
+        assert date.fromisoformat(row["date"])
+        assert bool(row["reason"]) == (known.Status(row["status"]) is not known.Status.ACTIVE)
+        assert all(known.Guard(each) for each in row["lacks"])
 
 
 # What was verified is what runs
@@ -341,6 +348,30 @@ def test_a_plain_gguf_is_checked_as_far_as_it_can_be(folder: Path, run_cli: CliR
     refused = run_cli("run", write(folder / "bad.gguf", bytes(data)))
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "was not started" in refused.stderr
+
+
+def test_a_gguf_in_front_of_an_archive_is_no_plain_one(folder: Path, run_cli: CliRunner) -> None:
+    front = (folder / "model.gguf").read_bytes()
+    two = archive([Part("other.gguf", front, align=65536)], start=front + bytes(-len(front) % 65536))
+    path = write(folder / "two.gguf", two)
+    assert "LF3340" in run_cli("verify", path).stdout
+    refused = run_cli("run", path)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "LF3340" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [(b"--temp\n0\n...\n", "mmproj.gguf"), (b"--alias\n-m\nmmproj.gguf\n...\n", "mmproj.gguf")],
+)
+def test_the_model_of_a_legacy_file_is_the_one_that_is_shown(arguments: bytes, first: str) -> None:
+    models = [Part(name, gguf(), align=65536) for name in (first, "model.gguf")]
+    with lf.open(archive([Part(".args", arguments), *models])) as container:
+        shown = what_will_run(container).model
+        started = running.default_model(container)
+    assert shown is not None
+    assert started is not None
+    assert started.path == shown.member == "model.gguf"
 
 
 def test_sign_says_what_was_read(folder: Path, run_cli: CliRunner) -> None:

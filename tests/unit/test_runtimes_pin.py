@@ -59,6 +59,7 @@ def validator() -> Draft202012Validator:
 def test_the_pin_is_there(pin: Pin) -> None:
     assert pin in store.pins()
     assert store.find_pin("llama.cpp") == store.find_pin("llama.cpp@0.3.36") == pin
+    assert pin.complete
     assert pin.folder == FILE.parent
     assert [target.name for target in pin.targets] == TARGETS
 

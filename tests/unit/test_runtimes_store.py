@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from llamafile_format.engines import cache, store
 from llamafile_format.engines.cache import place
@@ -52,6 +53,19 @@ def test_pins_of_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert caught.value.hint == "there is: llama.cpp@0.10.1, llama.cpp@0.9.2"
     monkeypatch.delenv("LFF_RUNTIMES")
     assert store.find_pin("llama.cpp").version != "0.10.1"
+
+
+def test_a_pin_that_lacks_builds_is_taken_by_its_version_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = write_pin(tmp_path / "pins", "0.3.36+1")
+    targets = yaml.safe_load((lacking / "runtime.yaml").read_text("utf-8"))["targets"]
+    whole = write_pin(tmp_path / "pins", "0.3.36", {("reference", t["name"]): b"x" for t in targets})
+    use(tmp_path / "pins", monkeypatch)
+    assert [pin.complete for pin in store.pins()] == [False, True]
+    assert store.find_pin("llama.cpp").version == "0.3.36"
+    assert store.find_pin("llama.cpp@0.3.36+1").version == "0.3.36+1"
+    whole.rename(tmp_path / "away")
+    store._pins_in.cache_clear()
+    assert store.find_pin("llama.cpp").version == "0.3.36+1", "the newest, if none is complete"
 
 
 def test_a_build_is_unpacked_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,3 +103,21 @@ def test_work_without_measure_is_refused(template: str) -> None:
 )
 def test_what_only_looks_alike_is_no_error(template: str) -> None:
     assert [finding for finding in check_template(template.encode()) if finding.rule != "LF6020"] == []
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{% macro a() %}{{ a() }}{% endmacro %}", {"a"}),
+        ("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}", {"a", "b"}),
+        # c calls into a circle, and d is called from one: neither is in it
+        (
+            "{% macro c() %}{{ a() }}{% endmacro %}{%macro a()%}{{ a(d()) }}{% endmacro %}{%macro d()%}{% endmacro %}",
+            {"a"},
+        ),
+        ("{% macro a() %}{{ b() }}{{ b() }}{% endmacro %}{% macro b() %}x{% endmacro %}", set()),
+    ],
+)
+def test_macros_in_a_circle_are_told_and_no_others(template: str, told: set[str]) -> None:
+    found = check_template(template.encode())
+    assert {finding.args["macro"] for finding in found if finding.rule == "LF6013"} == told

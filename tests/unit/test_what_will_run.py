@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from llamafile_format.checks.run_here import Installation, Wish, run_here
 from llamafile_format.checks.what_will_run import Described, Entry, Use, choose_build, decide
+from llamafile_format.engines.members import parse_runtime_path
+from llamafile_format.engines.successors import Installed
 from llamafile_format.engines.versions import version_key
 from llamafile_format.prefix.arguments import Dialect
 from tests.conftest import ROOT
@@ -44,6 +47,24 @@ def test_everything_that_is_opened_is_told(path: Path) -> None:
     named = {item["member"] for item in [*single, *answer["adapters"]] if item}
     named |= {build["member"] for build in answer["builds"]}
     assert named - {""} <= {member for member, _ in uses}
+
+
+HERE = [path for path in FILES if path.stem.startswith("here-")]
+
+
+@pytest.mark.parametrize("path", HERE, ids=lambda path: path.stem)
+def test_what_starts_here_is_that_of_the_vector(path: Path) -> None:
+    value = json.loads(path.read_text("utf-8"))
+    given = value["installation"]
+    named = [(parse_runtime_path(each["build"]), each["complete"]) for each in given["builds"]]
+    installation = Installation(
+        given["target"],
+        tuple(Installed(name, complete) for name, complete in named if name is not None),
+        barred=frozenset(given["barred"]),
+        unfit=frozenset(given["unfit"]),
+    )
+    found = run_here(decide(described(value["archive"])).builds, installation, Wish(**value["wish"]))
+    assert (None if found is None else found.to_json()) == value["here"]
 
 
 def test_a_file_is_judged_as_its_description() -> None:

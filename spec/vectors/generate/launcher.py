@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from llamafile_format.engines.implied import implied_launcher
+from llamafile_format.engines.implied import LAUNCHER_VERSION, implied_launcher
 from llamafile_format.prefix.bootstrap import Form, slot
 from spec.vectors.generate import Maker, vector
 from spec.vectors.generate.forge import Spec, container, parts
@@ -36,13 +36,13 @@ def _with(prefix: bytes) -> bytes:
     return container(Spec(contents, prefix=prefix, kind="launcher", labels={"default": "tiny.gguf"}))
 
 
-def launched(change: Change = bytes) -> bytes:
+def launched(change: Change = bytes, version: int = LAUNCHER_VERSION) -> bytes:
     """A container with a launcher that ``change`` edits before it is hashed."""
-    blank = _with(implied_launcher([], ""))
+    blank = _with(implied_launcher([], "", version=version))
     start = blank.rindex(b'{\n "default"')
     objects = json.loads(blank[start : blank.index(b"\n}\n", start) + 3])["members"]
     members = [_Member(*(item[key] for key in ("path", "role", "offset", "size", "sha256"))) for item in objects]
-    prefix = bytearray(implied_launcher(members, "tiny.gguf"))
+    prefix = bytearray(implied_launcher(members, "tiny.gguf", version=version))
     change(prefix)
     return _with(bytes(prefix))
 
@@ -69,6 +69,13 @@ def _flip(at: int) -> Change:
     return change
 
 
+def _set(at: int, value: int) -> Change:
+    def change(prefix: bytearray) -> None:
+        prefix[at] = value
+
+    return change
+
+
 @good("good", "The launcher that the manifest implies.", near="LF1027 LF1101 LF1102 LF1103")
 def _() -> bytes:
     return launched()
@@ -77,6 +84,31 @@ def _() -> bytes:
 @good("converted", "The same, converted to a program for Linux on ARM64.", rules="LF1103", near="LF1015 LF1101")
 def _() -> bytes:
     return converted(Form.ELF_AARCH64, launched())
+
+
+@good("good-version-1", "A launcher of version 1, which stays valid for ever.", near="LF1101 LF1102 LF1103")
+def _() -> bytes:
+    return launched(version=1)
+
+
+@good("converted-version-1", "The same, converted to a program for Linux on x86-64.", rules="LF1103", near="LF1015")
+def _() -> bytes:
+    return converted(Form.ELF_X86_64, launched(version=1))
+
+
+@bad("slot-as-in-version-1", "LF1101", "The ELF header for x86-64 is kept with its first byte as it is.")
+def _() -> bytes:
+    return launched(_set(0xFE80, 0x7F))
+
+
+@bad("slot-as-in-version-2", "LF1101", "A launcher of version 1 keeps the ELF header with its first byte inverted.")
+def _() -> bytes:
+    return launched(_set(0xFE80, 0x80), version=1)
+
+
+@bad("version-1-with-the-program-of-2", "LF1101", "A launcher of version 2 that says that it is one of version 1.")
+def _() -> bytes:
+    return launched(_set(INDEX + 8, 1))
 
 
 @bad(
@@ -131,10 +163,10 @@ def _() -> bytes:
     rules="LF1027 LF3330",
     valid="undetermined",
     encoding="zlib",
-    comment="A launcher of version 2, which nobody knows yet.",
+    comment="A launcher of version 3, which nobody knows yet.",
 )
 def _() -> bytes:
     def change(prefix: bytearray) -> None:
-        prefix[INDEX + 8] = 2
+        prefix[INDEX + 8] = 3
 
     return launched(change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
+from spec.vectors.generate import vector
 from spec.vectors.generate.forge import End, Part, archive, extra, gguf
 from spec.vectors.generate.legacy import (
     Row,
@@ -24,6 +25,8 @@ from spec.vectors.generate.legacy_shapes import (
     small,
     symbols,
 )
+
+CHAPTER = "legacy"
 
 
 def bomb() -> bytes:
@@ -59,7 +62,7 @@ ROWS: list[Row] = [
     (
         "good-plain-zip",
         "LF1028 LF9004",
-        f"{_NEAR_ALL} LF7022 LF7023",
+        f"{_NEAR_ALL} LF7022 LF7023 LF3340",
         "weights and arguments, written by zip -0 on the right offset",
         small,
     ),
@@ -233,3 +236,15 @@ ROWS.append(
 )
 
 register(ROWS, "none")
+
+
+@vector(
+    "weights-in-front",
+    rules="LF3340 LF9004",
+    near="LF1028",
+    layer="content",
+    well_formed="undetermined",
+    comment="A GGUF, and behind it an archive with another: by either end another model.",
+)
+def weights_in_front() -> bytes:
+    return archive([plain(MODEL, gguf("another"), align=16384), plain(".args", ARGS)], start=gguf())

@@ -43,6 +43,16 @@ def template_is_document() -> bytes:
     return with_arguments("--chat-template-file\n/zip/notes.txt\n...\n", hidden)
 
 
+@vector(
+    "arguments-as-template",
+    rules="LF6119 LF6122",
+    layer="content",
+    comment="The arguments name themselves as the template: they are arguments all the same.",
+)
+def arguments_as_template() -> bytes:
+    return with_arguments("--chat-template-file\n/zip/.args\n--host\n0.0.0.0\n...\n")
+
+
 @vector("template-inline", rules="LF6001", layer="content", comment="A template in the arguments is a template.")
 def template_inline() -> bytes:
     return with_arguments("--chat-template\n\"{{ ''.__class__ }}\"\n...\n")

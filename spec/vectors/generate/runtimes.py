@@ -68,7 +68,7 @@ def built(name: str, *, comment: str, rules: str = "", **more: str) -> Callable[
     return vector(name, comment=comment, rules=f"{rules} {UNKNOWN}", **more)  # type: ignore[arg-type]
 
 
-_ALL = "LF3300 LF3301 LF3302 LF3303 LF3304 LF3305 LF3307 LF3321 LF3325"
+_ALL = "LF3300 LF3301 LF3302 LF3303 LF3304 LF3305 LF3307 LF3321 LF3325 LF3351"
 
 
 @built("good", near=_ALL, comment="A build, and the pin that names it.")
@@ -169,7 +169,7 @@ def shard_renamed() -> bytes:
 @vector(
     "launcher-without-runtime",
     rules="LF3307",
-    near="LF3330 LF3331",
+    near="LF3330 LF3331 LF3350 LF3352",
     encoding="zlib",
     comment="A launcher that has nothing to start.",
 )
@@ -232,7 +232,11 @@ def with_companions(*given: Part, text: str = RICH) -> bytes:
     return container(Spec(ordered, labels={"default": "tiny.gguf"}))
 
 
-@built("companions", near="LF3320 LF3321 LF3322 LF3323 LF3324", comment="All that the pin names is there, and is it.")
+@built(
+    "companions",
+    near="LF3320 LF3321 LF3322 LF3323 LF3324 LF3353",
+    comment="All that the pin names is there, and is it.",
+)
 def good_companions() -> bytes:
     return with_companions(*companions())
 
@@ -245,6 +249,18 @@ def page_exchanged() -> bytes:
 @built("page-exchanged-as-document", rules="LF3035 LF3320", layer="content", comment="The same, under another role.")
 def page_exchanged_as_document() -> bytes:
     return with_companions(*companions(page=PAGE.upper(), role="document"))
+
+
+@built(
+    "page-missing", rules="LF3353", comment="The page that the pin names, and that a native build serves, is missing."
+)
+def page_missing() -> bytes:
+    return with_companions(*(part for part in companions() if "webui" not in part.path))
+
+
+@built("licences-of-no-pin", rules="LF3325", comment="Licences that the pin does not name.")
+def licences_of_no_pin() -> bytes:
+    return with_companions(*(part for part in companions() if "LICENCES" in part.path), text=PIN)
 
 
 @built("licence-missing", rules="LF3321", layer="content", comment="The pin names licences, and they are not there.")
@@ -271,7 +287,7 @@ def page_without_build() -> bytes:
 
 @vector(
     "pin-changed",
-    rules="LF3305 LF3315 LF3324 LF4004",
+    rules="LF3305 LF3315 LF3324 LF3351 LF4004",
     layer="chunks",
     comment="A pin under the name of a published one, beside what poses as a genuine build: its page would be its own.",
 )
@@ -285,6 +301,20 @@ def pin_changed() -> bytes:
         replace(build(path=f"{folder}native/linux-x86_64"), manifest={"sha256": GENUINE}),
     ]
     ordered = sorted((*parts(), *given), key=lambda part: (_ORDER.index(part.role), part.name))
+    return container(Spec(ordered, labels={"default": "tiny.gguf"}))
+
+
+@vector(
+    "builds-that-lack",
+    rules="LF3304 LF3351 LF4004",
+    layer="chunks",
+    valid="undetermined",
+    comment="What poses as a genuine build of llama.cpp 0.3.36, which has neither allow-list nor sandbox.",
+)
+def builds_that_lack() -> bytes:
+    path = "runtimes/llama.cpp/0.3.36/native/linux-x86_64"
+    given = replace(build(path=path), manifest={"sha256": GENUINE})
+    ordered = sorted((*parts(), given), key=lambda part: (_ORDER.index(part.role), part.name))
     return container(Spec(ordered, labels={"default": "tiny.gguf"}))
 
 

@@ -83,8 +83,12 @@ def case(
     manifest: bool = True,
     dialect: str = "native",
     today: str = "",
+    here: Mapping[str, Any] | None = None,
 ) -> None:
-    """Register a case. ``members`` are names separated by blanks, in file order, one every 65,536 bytes."""
+    """Register a case. ``members`` are names separated by blanks, in file order, one every 65,536 bytes.
+
+    ``here`` has the second half of 14.7.11: ``installation``, ``wish`` and ``here``.
+    """
     names = members.split()
     if arguments is not None:
         names.insert(0, ".args")
@@ -104,6 +108,8 @@ def case(
     entry: dict[str, Any] = {"comment": comment, "archive": archive, "answer": full}
     if today:
         entry["today"] = today
+    if here is not None:
+        entry |= here
     if name in _CASES:
         raise ValueError(f"two cases are named {name}")
     _CASES[name] = entry
@@ -383,3 +389,92 @@ case(
     manifest=False,
     dialect="lines",
 )
+
+
+# What starts here (14.7.11): the answer about the archive stays what it is.
+
+NEXT = "runtimes/llama.cpp/0.3.36+1/native/linux-x86_64"
+NEXT_REFERENCE = "runtimes/llama.cpp/0.3.36+1/reference/linux-x86_64"
+OTHER_ENGINE = "runtimes/bitnet.cpp/9.0/native/linux-x86_64"
+ROLES[OTHER_ENGINE] = "runtime"
+_NO_WISH = {"runtime": "", "flavour": "", "embedded": False}
+
+
+def here_case(
+    name: str,
+    comment: str,
+    inside: Mapping[str, str],
+    installed: str,
+    here: tuple[str, str] | tuple[str, str, str] | None,
+    *,
+    target: str = "linux-x86_64",
+    barred: str = "",
+    unfit: str = "",
+    **wish: str | bool,
+) -> None:
+    """Register a case of 14.7.11: the builds inside and why, and ``here``: build, why, and in whose place.
+
+    ``installed`` are builds separated by blanks; one of a pin that is not complete has ``?`` behind it.
+    """
+    answer = None
+    if here is not None:
+        build_path, why, instead = (*here, "") if len(here) == 2 else here
+        origin = "file" if why == "own" else "installation"
+        answer = {"build": build_path, "origin": origin, "why": why, "instead": instead}
+    builds = [{"build": each.rstrip("?"), "complete": not each.endswith("?")} for each in installed.split()]
+    installation = {"target": target, "builds": builds, "barred": barred.split(), "unfit": unfit.split()}
+    case(
+        f"here-{name}",
+        comment,
+        " ".join([*inside, "m.gguf"]),
+        {**M, "builds": [build(path, why) for path, why in inside.items()]},
+        here={"installation": installation, "wish": {**_NO_WISH, **wish}, "here": answer},
+    )
+
+
+OWN = {NATIVE: "native"}
+BOTH = {REFERENCE: "behind", NATIVE: "native"}
+here_case("own", "An installation of the same version.", OWN, NATIVE, (NATIVE, "own"))
+here_case("newer", "A complete newer pin takes the place.", OWN, f"{NATIVE} {NEXT}", (NEXT, "newer", NATIVE))
+here_case("newest", "Of two newer pins the newest.", OWN, f"{NEXT} {NEWER}", (NEWER, "newer", NATIVE))
+here_case("incomplete", "Half a pin takes nobody's place.", OWN, f"{NEXT}?", (NATIVE, "own"))
+here_case("older", "An older build takes no place.", {NEWER: "native"}, f"{NATIVE} {NEXT}", (NEWER, "own"))
+here_case("embedded", "The user insists on the file's own.", OWN, NEXT, (NATIVE, "own"), embedded=True)
+here_case("version", "A version that is named is that version.", OWN, NEXT, (NATIVE, "own"), runtime="llama.cpp@0.3.36")
+here_case("engine", "An engine that is named may be newer.", OWN, NEXT, (NEXT, "newer", NATIVE), runtime="llama.cpp")
+here_case("unfit", "The newest does not take the models.", OWN, NEXT, (NATIVE, "own"), unfit="llama.cpp@0.3.36+1")
+here_case(
+    "unfit-newest",
+    "The newest does not take the models: there is no second best.",
+    OWN,
+    f"{NEXT} {NEWER}",
+    (NATIVE, "own"),
+    unfit="llama.cpp@0.4.0",
+)
+here_case("other-flavour", "A newer build of another flavour takes no place.", OWN, NEXT_REFERENCE, (NATIVE, "own"))
+here_case(
+    "flavour",
+    "Each flavour has a successor of its own.",
+    BOTH,
+    f"{NEXT} {NEXT_REFERENCE}",
+    (NEXT_REFERENCE, "newer", REFERENCE),
+    flavour="reference",
+)
+here_case("other-engine", "A newer version of another engine is no successor.", OWN, OTHER_ENGINE, (NATIVE, "own"))
+here_case(
+    "absent", "The file has none for this system.", {WINDOWS: "native"}, f"{NEXT} {NEXT_REFERENCE}", (NEXT, "absent")
+)
+here_case("absent-complete", "A complete pin before a newer one.", {}, f"{NATIVE} {NEXT}?", (NATIVE, "absent"))
+here_case("absent-half", "Half a pin is better than nothing.", {}, f"{NEXT}?", (NEXT, "absent"))
+here_case(
+    "absent-version",
+    "A version that only the installation has.",
+    OWN,
+    NEXT,
+    (NEXT, "absent"),
+    runtime="llama.cpp@0.3.36+1",
+)
+here_case("absent-embedded", "The user insists, and the file has none.", {}, NEXT, None, embedded=True)
+here_case("barred", "The file's own is not known here.", OWN, NATIVE, (NATIVE, "barred", NATIVE), barred=NATIVE)
+here_case("barred-embedded", "It is not started by insisting.", OWN, NATIVE, None, barred=NATIVE, embedded=True)
+here_case("nothing", "There is no build anywhere.", {WINDOWS: "native"}, "", None)

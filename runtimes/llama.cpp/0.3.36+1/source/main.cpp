@@ -1,0 +1,154 @@
+// The runtime: one executable for a system and processor that serves, completes and traces the model of a container.
+
+#include "arguments.h"
+#include "build.h"
+#include "complete.h"
+#include "crash.h"
+#include "inspect.h"
+#include "named.h"
+#include "outer.h"
+#include "plan.h"
+#include "platform.h"
+#include "serve.h"
+#include "session.h"
+#include "trace.h"
+
+#include <clocale>
+#include <cstdio>
+#include <cstdlib>
+
+namespace {
+
+constexpr const char * HELP =
+    "Usage: FILE [options]                 chat in the browser; an API like OpenAI's at /v1\n"
+    "       FILE --complete -p PROMPT      print what follows the prompt\n"
+    "       FILE --trace <REQUEST.json     print tokens and digests of logits, step by step\n"
+    "       FILE --inspect | --version | --help\n"
+    "\n"
+    "Every mode\n"
+    "  -m MODEL          another model: a path, or /zip/NAME for one in this file\n"
+    "  --lora ADAPTER    an adapter, likewise\n"
+    "  -t N              threads\n"
+    "  -c N              context size in tokens\n"
+    "  --no-sandbox      do not close the sandbox around the engine\n"
+    "Completion\n"
+    "  -p TEXT, -f FILE  the prompt (- is standard input)\n"
+    "  -n N              at most N tokens\n"
+    "  --chat            the prompt is a message to answer by the model's chat template\n"
+    "  --temp T          0 (the likeliest token, always the same) unless given\n"
+    "  --top-k K, --top-p P, --seed S\n";
+
+constexpr const char * SERVER_HELP =
+    "Server\n"
+    "  --no-browser      do not open a browser\n"
+    "  --port N          instead of the first free one from 8080\n"
+    "  --host ADDRESS    instead of 127.0.0.1\n"
+    "  --server-help     all options of the engine's server\n"
+    "\n"
+    "Environment: LFF_CACHE (where programs are unpacked), LFF_VERIFY=1 (check them at every start), LFF_FLAVOUR,\n"
+    "  LFF_SANDBOX=require (rather do not start than without), LFF_WATCHDOG (seconds without progress, 60).\n";
+
+lff::settings settings_of(const lff::contents & found, const std::vector<std::string> & arguments) {
+    lff::settings wanted;
+    wanted.model = lff::option(arguments, { "-m", "--model" });
+    if (wanted.model.empty()) {
+        wanted.model    = found.weights;
+        wanted.adapters = found.adapters;
+    }
+    const std::string adapter = lff::option(arguments, { "--lora" });
+    if (!adapter.empty()) {
+        wanted.adapters = { adapter };
+    }
+    wanted.threads = atoi(lff::option(arguments, { "-t", "--threads" }).c_str());
+    wanted.context = (uint32_t) strtoul(lff::option(arguments, { "-c", "--ctx-size" }).c_str(), nullptr, 10);
+    return wanted;
+}
+
+struct wrong_usage : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// What the user's own command line and environment say about the sandbox; a container's arguments say nothing.
+lff::errand errand_of(std::vector<std::string> & user, const std::string & container) {
+    lff::errand       given;
+    const std::string wanted = lff::environment("LFF_SANDBOX");
+    if (!wanted.empty() && wanted != "require") {
+        throw wrong_usage("LFF_SANDBOX is 'require' or not set, not '" + wanted + "'");
+    }
+    given.required  = wanted == "require";
+    given.sandboxed = !lff::take(user, "--no-sandbox");
+    if (given.required && !given.sandboxed) {
+        throw wrong_usage("LFF_SANDBOX=require and --no-sandbox exclude each other");
+    }
+    given.granted = lff::named_by(user, container);
+    return given;
+}
+
+// What the inner process does. Throws if the arguments do not say it.
+std::function<int()> work_of(const lff::contents & found, std::vector<std::string> arguments, lff::errand & given) {
+    const bool tracing    = lff::take(arguments, "--trace");
+    const bool completing = lff::take(arguments, "--complete");
+    const bool serving    = lff::take(arguments, "--server");
+    if (tracing + completing + serving > 1) {
+        throw lff::failure("--trace, --complete and --server exclude each other");
+    }
+    const lff::settings wanted = settings_of(found, arguments);
+    if (wanted.model.empty() && !lff::given(arguments, { "--server-help" })) {
+        throw wrong_usage("there is no model in this file; name one with -m MODEL");
+    }
+    if (tracing) {
+        return [=] { return lff::trace(wanted); };
+    }
+    if (completing || (!serving && (!lff::HAS_SERVER || lff::given(arguments, { "-p", "--prompt", "-f", "--file" })))) {
+        return [=] { return lff::complete(wanted, arguments); };
+    }
+    if (!lff::given(arguments, { "--server-help" })) {
+        given.listening = lff::listen_for(arguments);
+        given.browser   = lff::wants_browser(arguments);
+        given.prefix    = lff::option(arguments, { "--api-prefix" });
+    }
+    return [=] { return lff::serve(found, arguments); };
+}
+
+int run(std::vector<std::string> user) {
+    if (lff::given(user, { "--version" })) {
+        printf("llama.cpp %s %s %s\n%s\n", lff::ENGINE_VERSION, lff::TARGET, lff::FLAVOUR, lff::sandbox_line(lff::can_close()).c_str());
+        return 0;
+    }
+    if (lff::given(user, { "--help", "-h" })) {
+        printf("%s%s", HELP, lff::HAS_SERVER ? SERVER_HELP : "");
+        return 0;
+    }
+    lff::contents     found;
+    const std::string container = lff::environment("LFF_CONTAINER");
+    if (!container.empty()) {
+        lff::set_container(lff::open_archive(container));
+        found = lff::survey(lff::container(), strtoull(lff::environment("LFF_WEIGHTS_OFFSET").c_str(), nullptr, 10));
+    }
+    lff::errand given = errand_of(user, container);
+    if (lff::given(user, { "--inspect" })) {
+        given.work = [] { return lff::inspect(lff::container()); };
+    } else {
+        given.work = work_of(found, lff::merge_arguments(found.arguments, user), given);
+    }
+    return lff::run_errand(given);
+}
+
+}
+
+int main(int argc, char ** argv) {
+    std::setlocale(LC_NUMERIC, "C");
+    lff::binary_streams();
+    lff::forget_engine_settings();
+    std::vector<std::string> user = lff::arguments(argc, argv);
+    lff::end_in_one_line(lff::given(user, { "--trace" }));
+    try {
+        return run(std::move(user));
+    } catch (const wrong_usage & error) {
+        lff::report_failure(error.what());
+        return 2;
+    } catch (const std::exception & error) {
+        lff::report_failure(error.what());
+        return 1;
+    }
+}

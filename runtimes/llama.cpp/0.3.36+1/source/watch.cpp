@@ -1,0 +1,111 @@
+#include "watch.h"
+
+#include <new>
+
+#if !defined(_WIN32) && !defined(__wasi__)
+#  include <sys/mman.h>
+#endif
+
+namespace lff {
+namespace {
+
+// Beats are odd while work goes on and even while a place is free, and never come again: no two pieces of work look alike.
+struct place_in_page {
+    std::atomic<uint64_t> beats{ 0 };
+    std::atomic<uint64_t> shape{ 0 };
+};
+
+struct shared_page {
+    place_in_page         places[watch::PLACES];
+    std::atomic<uint64_t> refused[watch::SHAPES] = {};
+};
+
+shared_page * page = nullptr;  // none: nobody watches
+
+thread_local work * innermost = nullptr;
+
+shared_page * map_page() {
+#if defined(_WIN32) || defined(__wasi__)
+    return nullptr;
+#else
+    void * memory = mmap(nullptr, sizeof(shared_page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON, -1, 0);
+    return memory == MAP_FAILED ? nullptr : new (memory) shared_page;
+#endif
+}
+
+// A gap between two looks longer than this, in seconds, means that this process itself was stopped, and all with it.
+constexpr double STOPPED = 10;
+
+}
+
+work::work(uint64_t shape) : place(-1), outside(innermost) {
+    innermost = this;
+    for (size_t i = 0; page != nullptr && i < watch::PLACES; i++) {
+        uint64_t beats = page->places[i].beats;
+        if (beats % 2 == 0 && page->places[i].beats.compare_exchange_strong(beats, beats + 1)) {
+            page->places[i].shape = shape;
+            place = (int) i;
+            return;
+        }
+    }
+}
+
+work::~work() {
+    innermost = outside;
+    if (place >= 0) {
+        page->places[place].shape = 0;
+        page->places[place].beats++;
+    }
+    heartbeat();  // what it was part of goes on
+}
+
+void heartbeat() {
+    if (innermost != nullptr && innermost->place >= 0) {
+        page->places[innermost->place].beats += 2;
+    }
+}
+
+bool is_refused(uint64_t shape) {
+    for (size_t i = 0; page != nullptr && shape != 0 && i < watch::SHAPES; i++) {
+        if (page->refused[i] == shape) {
+            return true;
+        }
+    }
+    return false;
+}
+
+watch::watch(double patience) : patience(patience), places(PLACES) {
+    page = map_page();
+}
+
+bool watch::is_stuck(double now) {
+    const bool stopped = now - looked > STOPPED;
+    looked = now;
+    stuck.clear();
+    for (size_t i = 0; page != nullptr && patience > 0 && i < PLACES; i++) {
+        const uint64_t beats = page->places[i].beats;
+        if (stopped || beats % 2 == 0 || beats != places[i].beats) {
+            places[i] = { beats, now };
+        } else if (now - places[i].since > patience) {
+            stuck.push_back(page->places[i].shape);
+        }
+    }
+    return !stuck.empty();
+}
+
+void watch::renew() {
+    if (page == nullptr) {
+        return;
+    }
+    for (const uint64_t shape : stuck) {
+        if (shape != 0 && !is_refused(shape)) {
+            page->refused[refused++ % SHAPES] = shape;
+        }
+    }
+    for (place_in_page & place : page->places) {
+        place.beats += place.beats % 2;
+        place.shape = 0;
+    }
+}
+
+}
