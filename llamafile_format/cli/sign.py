@@ -119,7 +119,7 @@ def _chain(path: str | None) -> tuple[bytes, ...]:
         return ()
     from llamafile_format.signing.x509.certificates import read_certificates
 
-    return read_certificates(read_named(path, MAX_PREDICATE), path)
+    return read_certificates(_bounded(path), path)
 
 
 def _attestation(path: str | None, predicate_type: str | None) -> Attestation | None:
@@ -129,13 +129,17 @@ def _attestation(path: str | None, predicate_type: str | None) -> Attestation | 
         raise UsageError("an attestation is a predicate and its type", hint="name both: --attest and --predicate-type")
     from llamafile_format.manifest.canonical_json import decode
 
-    data = read_named(path, MAX_PREDICATE)
-    if len(data) > MAX_PREDICATE:
-        raise UsageError(f"{path} is too large for a record", hint=f"at most {MAX_PREDICATE} bytes")
-    value = decode(data, exact=False)
+    value = decode(_bounded(path), exact=False)
     if not isinstance(value, dict):
         raise UsageError(f"{path} is not a predicate", hint="a predicate is a JSON object")
     return Attestation(predicate_type, value)
+
+
+def _bounded(path: str) -> bytes:
+    data = read_named(path, MAX_PREDICATE)
+    if len(data) > MAX_PREDICATE:
+        raise UsageError(f"{path} is too large for a record", hint=f"at most {MAX_PREDICATE} bytes")
+    return data
 
 
 def _show(result: SignResult) -> None:
