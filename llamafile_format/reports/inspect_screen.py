@@ -138,7 +138,8 @@ def _checked(inspection: Inspection) -> Iterator[Line]:
     if len(grave) > FINDINGS_SHOWN:
         yield from _row("", [(f"and {len(grave) - FINDINGS_SHOWN} more: llamafile-format verify", "dim")])
     elif left := words.not_read(report.findings):
-        yield from _block("", [f"not looked at (see verify): {left[0]}", *left[1:]], lines=2, style="dim")
+        text = f"not looked at (see verify): {', '.join(left)}"
+        yield from _block("", text.split(" "), lines=2, style="dim", joint=" ")
 
 
 def _prefix(inspection: Inspection) -> Iterator[Line]:

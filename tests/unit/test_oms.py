@@ -147,4 +147,4 @@ def test_commands(file: Path, tmp_path: Path, run_cli: Cli) -> None:
     assert json.loads(done.stdout)["records"] == ["META-LLAMAFILE/signatures/0002.oms.json"]
     done = run_cli("export-oms", "c.llamafile", "--record", "0002", "-o", "y.sig", "--json")
     assert json.loads(done.stdout) == {"path": "y.sig", "record": "0002.oms", "method": "key"}
-    assert run_cli("import-oms", other, "absent").returncode == 2
+    assert run_cli("import-oms", other, "absent").returncode == 4
