@@ -34,7 +34,7 @@ def steady(shown: str) -> str:
     for key in set(re.findall(r"^key id +([0-9a-f]{64})", shown, re.MULTILINE)):
         shown = shown.replace(key, "KEY").replace(key[:12], "KEY")
     shown = re.sub(r"^(\S+ +)\d+(?= bytes .*\nsigned )", r"\1SIZE", shown, flags=re.MULTILINE)
-    shown = re.sub(r"(last verified full: )(never|[\d-]+)", r"\1WHEN", shown)  # a file that is too new is not remembered
+    shown = re.sub(r"(last verified full: )(never|[\d-]+)", r"\1WHEN", shown)  # nothing is, of a new file
     return re.sub(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", shown)
 
 
