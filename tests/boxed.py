@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 import llamafile_format
+from llamafile_format.engines.cache import work_folder
 from tests.new_engine import KEY, TARGET
 from tests.runtime_server import EXHIBIT, run
+
+SOURCE = Path(__file__).resolve().parents[1] / "runtimes" / KEY.replace("@", "/") / "source"
 
 
 def pack_boxed(runtimes: Path, out: Path) -> Path:
@@ -22,3 +27,19 @@ def pack_boxed(runtimes: Path, out: Path) -> Path:
     if "sandbox: files (Landlock" not in run(out, "--version").stdout:
         pytest.skip("this kernel has no Landlock")
     return out
+
+
+def compiled(folder: Path, *sources: Path) -> Path:
+    """A program of ``sources`` and the runtime's headers, by the pinned compiler, which ``LFF_ZIG`` may name."""
+    compiler = Path(os.environ.get("LFF_ZIG") or work_folder("work") / "zig" / "ziglang" / "zig")
+    if not compiler.is_file():
+        pytest.skip("the pinned compiler is not here")
+    cache = compiler.parents[2] / "zig-cache"  # what the engine was built with has compiled the libraries
+    command: list[str | Path] = [compiler, "c++", "-target", "x86_64-linux-musl", "-std=c++17", "-O2", "-I", SOURCE]
+    subprocess.run(
+        [*command, *sources, "-o", folder / sources[0].stem],
+        check=True,
+        timeout=600,
+        env=dict(os.environ) | {"ZIG_GLOBAL_CACHE_DIR": str(cache if cache.is_dir() else folder / "cache")},
+    )
+    return folder / sources[0].stem

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llamafile_format.prefix.launcher import LAUNCHER_SIZE, LauncherBuild, build_launcher
+from llamafile_format.prefix.launcher import LAUNCHER_SIZE, VERSION, LauncherBuild, build_launcher
 
 UNIT = 1 << 16
 HOST = f"linux-{platform.machine()}"
@@ -32,6 +32,7 @@ def launchable(
     *,
     weights: bool = True,
     executable: bool = True,
+    version: int = VERSION,
 ) -> Path:
     """Write launcher, builds by (target, flavour) and a few bytes of weights to ``path``: all but the archive."""
     programs = {(HOST, "native"): runtime()} if programs is None else programs
@@ -40,7 +41,7 @@ def launchable(
         builds.append(LauncherBuild(target, flavour, at, len(data), hashlib.sha256(data).hexdigest()))
         body += data + bytes(-len(data) % UNIT)
         at = LAUNCHER_SIZE + len(body)
-    launcher = build_launcher(builds, (at, len(WEIGHTS)) if weights else None)
+    launcher = build_launcher(builds, (at, len(WEIGHTS)) if weights else None, version)
     path.write_bytes(launcher + body + WEIGHTS)
     path.chmod(0o755 if executable else 0o644)
     return path

@@ -17,7 +17,8 @@ from llamafile_format.engines.host import host_target
 from llamafile_format.engines.pin import Flavour, Pin
 from llamafile_format.engines.pin_reader import load_pin
 from llamafile_format.engines.recording import record_build, record_sources
-from llamafile_format.engines.work import Workshop, locked
+from llamafile_format.engines.toolchain import fill
+from llamafile_format.engines.work import Workshop, locked, prepare
 
 RUNTIMES = Path(__file__).resolve().parents[1] / "runtimes"
 KEY = "llama.cpp@0.3.36+1"
@@ -54,6 +55,14 @@ def built(progress: bool = False) -> Path:
             record_sources(record_build(pin, build(pin, TARGET, Flavour.NATIVE, shop)), shop.folder)
             partial.rename(folder)
     return folder
+
+
+def zig() -> Path:
+    """The compiler that the build used, where it lies unpacked."""
+    shop = Workshop(work_folder("build", "new-engine"), work_folder("inputs"))
+    pin = pin_of(RUNTIMES)
+    places, _ = prepare(pin, ["zig"], shop)
+    return Path(fill(pin.recipe.tools["zig"], places))
 
 
 def _digest(pin: Pin) -> str:

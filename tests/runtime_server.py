@@ -128,8 +128,14 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The runtime's process: the shell and the launcher became it."""
+        """The runtime's process: the shell and the launcher became it. In newer builds it is the outer one."""
         return self.process.pid
+
+    @property
+    def engine(self) -> int:
+        """The process that has the model: the inner one of builds that are two, else the only one."""
+        inner = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return int(inner[0]) if inner else self.pid
 
     def output(self) -> str:
         """Everything that it has printed so far."""

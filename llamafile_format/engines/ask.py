@@ -14,6 +14,7 @@ from llamafile_format.engines.launch import HERE, Via, start
 from llamafile_format.engines.trace import TIMEOUT, Prompt, Request, Trace
 from llamafile_format.engines.trace_reader import read_trace
 from llamafile_format.errors import RuntimeFailure
+from llamafile_format.source import FileSource
 
 
 def trace(
@@ -24,18 +25,18 @@ def trace(
     via: Via = HERE,
     weights: tuple[int, int] | None = None,
     model: str = "",
-    descriptor: int | None = None,
+    opened: FileSource | None = None,
     timeout: float = TIMEOUT,
 ) -> Trace:
     """Run ``program`` on ``container`` in trace mode and return what it measured.
 
     ``weights`` is (offset, size) of the default model's data in bytes, as a launcher would tell; ``model`` names
-    another member, ``descriptor`` is the open container, as ``launch.start`` takes it. ``timeout`` in seconds. Raises
+    another member, ``opened`` is the open container, as ``launch.start`` takes it. ``timeout`` in seconds. Raises
     RuntimeFailure with a sentence that says what went wrong.
     """
     words = ["--trace", *(["-m", f"/zip/{model}"] if model else [])]
     asked = request_bytes(request)
-    begun = start(via, program, words, container, asked, weights=weights, descriptor=descriptor, timeout=timeout)
+    begun = start(via, program, words, container, asked, weights=weights, opened=opened, timeout=timeout)
     with begun as running:
         try:
             answer = read_trace(running.lines(), request)

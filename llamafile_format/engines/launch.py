@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from llamafile_format.engines.handover import path_of_descriptor
+from llamafile_format.engines.handover import Handover, hand_over, takes_descriptor
 from llamafile_format.errors import RuntimeFailure, UsageError
+from llamafile_format.source import FileSource
 from llamafile_format.source.pending import real_path
 
 VIAS = ("qemu", "wine", "wasmtime")
@@ -157,21 +158,20 @@ def start(
     request: bytes,
     *,
     weights: tuple[int, int] | None = None,
-    descriptor: int | None = None,
+    opened: FileSource | None = None,
     timeout: float,
 ) -> Iterator[Running]:
     """Run ``program`` with ``words`` on ``container``, its standard input ``request``; stop it at the end of the block.
 
-    ``weights`` is (offset, size) in bytes of the default model's data; ``descriptor`` is the open file, which a program
+    ``weights`` is (offset, size) in bytes of the default model's data; ``opened`` is the file, open, which a program
     that runs without an emulator gets in place of its path where it can. Raises RuntimeFailure if it cannot be started.
     """
     container = real_path(container)
     with _told_to_end(), tempfile.TemporaryDirectory(prefix="llamafile-run-") as folder:
         argv, inside = _command(via, program, words, container)
-        handed = None if descriptor is None or via != HERE else path_of_descriptor(descriptor)
-        inherited = (descriptor,) if handed is not None and descriptor is not None else ()
-        inside = handed or inside
-        environment = _environment(via, Path(folder), inside, weights)
+        handed = _handed(opened, program, container) if via == HERE else None
+        inherited = (handed.descriptor,) if handed is not None and handed.descriptor is not None else ()
+        environment = _environment(via, Path(folder), inside, weights) | (handed.environment if handed else {})
         try:
             process = subprocess.Popen(
                 argv,
@@ -185,6 +185,9 @@ def start(
             )
         except OSError as error:
             raise _failure(f"{argv[0]} cannot be started: {error.strerror or error}", _advice(error, via)) from error
+        finally:
+            for descriptor in inherited:
+                os.close(descriptor)
         running = Running(process, timeout)
         timer = threading.Timer(timeout, running.expire)
         timer.daemon = True
@@ -201,6 +204,13 @@ def start(
                 if pipe is not None:
                     with contextlib.suppress(OSError):
                         pipe.close()
+
+
+def _handed(opened: FileSource | None, program: Path, container: Path) -> Handover | None:
+    """How ``program`` gets the open file. One of the cache lies in a folder that is called by its digest (14.2.8)."""
+    if opened is None or os.name == "nt":
+        return None
+    return hand_over(opened, container, takes=takes_descriptor(program.parent.name))
 
 
 class _ToldToEnd(BaseException):

@@ -64,6 +64,7 @@ class Selection:
 class Program:
     """A build in the cache, and its pin, if it is one of this installation. ``notes`` are for the user.
 
+    ``sha256`` is that of its bytes, which were hashed for it.
     ``descriptor`` is open on the very file that was checked; None where a system starts programs by their path only.
     """
 
@@ -72,6 +73,7 @@ class Program:
     embedded: bool
     pin: Pin | None = None
     notes: tuple[str, ...] = ()
+    sha256: str = ""
     descriptor: int | None = None
 
 
@@ -130,7 +132,8 @@ def stored(name: RuntimeName, because: str = "") -> Program:
     assert build is not None
     notes = (f"{because}; starting {name.key} ({name.flavour}) of this installation",) if because else ()
     path, descriptor = held(pin, build)
-    return Program(path, name, embedded=False, pin=pin, notes=notes, descriptor=_to_start(descriptor))
+    start = _to_start(descriptor)
+    return Program(path, name, embedded=False, pin=pin, notes=notes, sha256=build.sha256, descriptor=start)
 
 
 def _to_start(descriptor: int) -> int | None:
@@ -189,7 +192,7 @@ def _embedded(container: Container, member: Member, *notes: str) -> Program:
     name = parse_runtime_path(member.path)
     assert name is not None
     path, descriptor = hold(member.sha256, member.size, lambda: _blocks(window))
-    return Program(path, name, embedded=True, notes=notes, descriptor=_to_start(descriptor))
+    return Program(path, name, embedded=True, notes=notes, sha256=member.sha256, descriptor=_to_start(descriptor))
 
 
 def _foreign(container: Container, wanted: Selection) -> Member:

@@ -43,7 +43,7 @@ from llamafile_format.packing import Include, split_sets
 from llamafile_format.progress import Progress
 from llamafile_format.running.choose_runtime import Chosen, Wanted, choose_runtime
 from llamafile_format.running.guard import Demand, Reading, verified
-from llamafile_format.running.replay import damaged_weights, descriptor_of, path_of
+from llamafile_format.running.replay import damaged_weights, path_of, source_of
 from llamafile_format.weights.tokenizer_digest import template_digest, tokenizer_digest
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _record(
                 what,
                 via=chosen.via,
                 weights=(weights.offset, weights.size),
-                descriptor=descriptor_of(container),
+                opened=source_of(container),
                 timeout=timeout,
             )
         )

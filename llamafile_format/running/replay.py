@@ -217,7 +217,7 @@ def run_trace(
         via=chosen.via,
         weights=(first.offset, first.size),
         model="" if first.path == default else first.path,
-        descriptor=descriptor_of(container),
+        opened=source_of(container),
         timeout=timeout,
     )
 
@@ -232,9 +232,9 @@ def path_of(container: Container) -> Path:
     raise RuntimeFailure(f"{source.name} is not, or no longer, the file that was opened")
 
 
-def descriptor_of(container: Container) -> int | None:
+def source_of(container: Container) -> FileSource | None:
     """The open file of ``container``, if it is one."""
-    return container.origin.fd if isinstance(container.origin, FileSource) else None
+    return container.origin if isinstance(container.origin, FileSource) else None
 
 
 def _weights(container: Container, subject: Subject) -> MemberFacts:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamafile_format.container import Container, Kind, MemberFacts
-from llamafile_format.engines.handover import path_of_descriptor
+from llamafile_format.engines.handover import VARIABLE, hand_over, takes_descriptor
 from llamafile_format.engines.members import RuntimeName
 from llamafile_format.engines.pin import Flavour
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 BUNDLE = "/zip/"
 _OURS = (
     "LFF_CONTAINER",
-    "LFF_CONTAINER_FD",
+    VARIABLE,
     "LFF_FURTHER_FD",
     "LFF_WEIGHTS_OFFSET",
     "LFF_WEIGHTS_SIZE",
@@ -92,13 +92,39 @@ def prepare(
     with verified(path, demand) as (container, doubts):
         if container.manifest is not None and container.manifest.prefix.sibling is not None:
             return prepare(_sibling(container, path), arguments, wanted, demand)
+        if demand.policy is not None:
+            _refuse_unverified(arguments)
         program = program_for(container, wanted)
         if not program.embedded:  # what reads the arguments is not what verify judged them by
             engine = (program.build.engine, program.build.version)
             refuse_unaccepted(container, demand.accept, instead=engine)
         begin = _on_container(container, program, arguments)
         begin = replace(begin, notes=(*doubts, *program.notes, *begin.notes))
-        return _handed_over(begin, container, path, relied_on=demand.policy is not None)
+        takes = takes_descriptor(program.sha256)
+        if takes and demand.accept:
+            accepted = [word for name in demand.accept for word in ("--accept-args", name)]
+            begin = replace(begin, arguments=(*accepted, *begin.arguments))
+        return _handed_over(begin, container, path, takes=takes, relied_on=demand.policy is not None)
+
+
+def _refuse_unverified(arguments: Sequence[str]) -> None:
+    """FormatError for models that the user's own arguments name outside the file: nobody has vouched for those."""
+    from llamafile_format.prefix.argument_options import named_members, read_options
+    from llamafile_format.prefix.argument_tables import choose_table
+    from llamafile_format.prefix.arguments import Arguments, Dialect
+    from llamafile_format.prefix.arguments_token import literal
+
+    given = Arguments(Dialect.NATIVE, tuple(map(literal, arguments)), None)
+    for option in read_options(given, choose_table(Dialect.NATIVE).table):
+        if option.row is None or not option.row.role or not option.values:
+            continue
+        for name in named_members(option.values[0], option.row.kind):
+            if not name.startswith(BUNDLE):
+                raise FormatError(
+                    f"{option.written} {name[:200]} was not verified: under a policy or a key what runs is in the file",
+                    clause="14.3.7",
+                    hint="leave it out, or pack it into a file that is signed",
+                )
 
 
 def _is_plain(path: Path) -> bool:
@@ -123,7 +149,8 @@ def start(begin: Start) -> int:
             if begin.descriptor is not None:
                 os.set_inheritable(begin.descriptor, True)
             _become(begin, command)
-        return _wait(subprocess.Popen(command, env=dict(begin.environment)))
+        inherits = begin.descriptor is not None
+        return _wait(subprocess.Popen(command, env=dict(begin.environment), close_fds=not inherits))
     except OSError as error:
         if isinstance(error, SourceError):
             raise
@@ -234,17 +261,16 @@ def _on_container(container: Container, program: Program, arguments: Sequence[st
     return replace(begin, notes=tuple(notes), checked=program.descriptor)
 
 
-def _handed_over(begin: Start, container: Container, path: Path, *, relied_on: bool) -> Start:
+def _handed_over(begin: Start, container: Container, path: Path, *, takes: bool, relied_on: bool) -> Start:
     """``begin`` on the very file that is open, where a program can be given it; else on its path (14.3.7)."""
     source = _source(container)
-    descriptor = os.dup(source.fd)
-    own = path_of_descriptor(descriptor)
-    environment = {**begin.environment, "LFF_CONTAINER": own or os.fspath(path.absolute())}
-    if own is not None:
-        return replace(begin, environment=environment, file=Path(own), descriptor=descriptor)
-    os.close(descriptor)
-    begin = replace(begin, environment=environment, file=path.absolute())
-    return replace(begin, watched=source.identity, notes=(*begin.notes, _UNPROVEN)) if relied_on else begin
+    handed = hand_over(source, path, takes=takes)
+    environment = {**begin.environment, **handed.environment}
+    file = path.absolute() if takes else Path(handed.environment["LFF_CONTAINER"])
+    begin = replace(begin, environment=environment, file=file, descriptor=handed.descriptor)
+    if handed.descriptor is not None or not relied_on:
+        return begin
+    return replace(begin, watched=source.identity, notes=(*begin.notes, _UNPROVEN))
 
 
 def _source(container: Container) -> FileSource:

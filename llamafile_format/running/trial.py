@@ -57,7 +57,7 @@ def _trial(container: Container) -> Trial:
             Path(source.name),
             Request((_PROMPT,)),
             weights=(model.offset, model.size) if model is not None else None,
-            descriptor=source.fd,
+            opened=source,
             timeout=TIMEOUT,
         )
     except RuntimeFailure as error:

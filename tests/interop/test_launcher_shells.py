@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from llamafile_format.prefix.bootstrap import HEADER_SIZE, Form, slot
 from tests.launcher_samples import launchable, run, runtime, shown
 
 pytestmark = pytest.mark.interop
@@ -146,6 +148,26 @@ def test_odd_circumstances(shell: str, tool: Callable[[str], Path], tmp_path: Pa
         assert done.stdout == shown("x", container=file), done.stderr
     done = run([*runner, "-c", "./a.llamafile x"], cwd=tmp_path, env={"CDPATH": "/:/usr", "ENV": "/nowhere"})
     assert done.stdout == shown("x", container=file), done.stderr
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("shell", ["dash", "bash", "zsh", "ksh93", "yash", "busybox sh", "convert"])
+def test_files_with_launcher_1_start_as_ever(shell: str, tool: Callable[[str], Path], tmp_path: Path) -> None:
+    file = launchable(tmp_path / "a.llamafile", version=1)
+    command = [_native(file)] if shell == "convert" else [*_shell(shell, tool), file]
+    for _ in ("first", "cached"):
+        done = run([*command, "x"])
+        assert (done.stdout, done.stderr) == (shown("x", container=file), "")
+
+
+def _native(file: Path) -> Path:
+    """``file`` with the header of its slot for this machine, if it has one."""
+    form = {"x86_64": Form.ELF_X86_64, "aarch64": Form.ELF_AARCH64}.get(platform.machine())
+    if form is None:
+        pytest.skip("no native launcher for this machine")
+    data = file.read_bytes()
+    file.write_bytes(slot(data, form) + data[HEADER_SIZE:])
+    return file
 
 
 def test_exit_code_and_environment(cache: Path, tmp_path: Path) -> None:

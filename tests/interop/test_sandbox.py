@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import socket
@@ -13,13 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from llamafile_format.engines.cache import work_folder
-from tests.boxed import pack_boxed
-from tests.new_engine import KEY
+from tests.boxed import SOURCE, compiled, pack_boxed
 from tests.runtime_server import EXHIBIT, run, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
-SOURCE = Path(__file__).resolve().parents[2] / "runtimes" / KEY.replace("@", "/") / "source"
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +27,8 @@ def packed(new_runtimes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="module")
 def hostile(new_runtimes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The hostile program, compiled with the pinned compiler from the runtime's own sandbox."""
-    compiler = Path(os.environ.get("LFF_ZIG") or work_folder("work") / "zig" / "ziglang" / "zig")
-    if not compiler.is_file():
-        pytest.skip("the pinned compiler is not here")
-    folder = tmp_path_factory.mktemp("hostile")
-    cache = compiler.parents[2] / "zig-cache"  # what the engine was built with has compiled the libraries
-    sources = [Path(__file__).with_name("hostile.cpp"), *sorted(SOURCE.glob("sandbox*.cpp"))]
-    command = [compiler, "c++", "-target", "x86_64-linux-musl", "-std=c++17", "-O2", "-I", SOURCE, *sources]
-    subprocess.run(
-        [*command, "-o", folder / "hostile"],
-        check=True,
-        timeout=600,
-        env=dict(os.environ) | {"ZIG_GLOBAL_CACHE_DIR": str(cache if cache.is_dir() else folder / "cache")},
-    )
-    return folder / "hostile"
+    sandbox = sorted(SOURCE.glob("sandbox*.cpp"))
+    return compiled(tmp_path_factory.mktemp("hostile"), Path(__file__).with_name("hostile.cpp"), *sandbox)
 
 
 def attempts(program: Path, *arguments: object) -> dict[str, str]:
@@ -112,9 +96,9 @@ def status(pid: int) -> dict[str, str]:
 
 def test_the_server_is_shut_in_and_what_holds_its_port_parses_nothing(packed: Path) -> None:
     with served(packed, "--no-browser") as server:
-        (inner,) = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        inner = server.engine
         assert server.ask("a brass astrolabe")
-        inside, outside = status(int(inner)), status(server.pid)
+        inside, outside = status(inner), status(server.pid)
         assert (inside["NoNewPrivs"], inside["Seccomp"]) == ("1", "2")
         assert (outside["NoNewPrivs"], outside["Threads"]) == ("0", "1")
         assert "sandboxed: files (Landlock" in server.output()

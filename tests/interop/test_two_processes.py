@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.boxed import pack_boxed
+from tests.boxed import SOURCE, compiled, pack_boxed
 from tests.interop.test_loaders import REFUSED
-from tests.runtime_server import EXHIBIT, Server, cache_of, environment, run, served, typed
+from tests.runtime_server import EXHIBIT, Server, cache_of, environment, open_links, run, served, typed
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 ASKED = ("--complete", "-p", "hi", "-t", "1")
@@ -200,3 +200,33 @@ def test_too_little_memory(packed: Path) -> None:
         ends.add(done.returncode)
         assert done.returncode == 0 or (done.returncode == 1 and done.stderr.count("\n") == 1), done
     assert 1 in ends
+
+
+def test_what_a_shell_hands_over_is_read_and_nothing_else_is_inherited(packed: Path) -> None:
+    """A prompt by ``<(...)`` is a descriptor that the command line names; others are closed in the inner process."""
+    script = 'exec "./$0" --complete -f <(printf hi) -n 2 -t 1'
+    done = subprocess.run(
+        ["bash", "-c", script, packed.name],
+        capture_output=True,
+        text=True,
+        env=environment(cache_of(packed)),
+        cwd=packed.parent,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, run(packed, *ASKED, "-n", "2").stdout)
+    secret = packed.with_name("secret")
+    leaving_open = ["sh", "-c", f'exec 9<>"{secret}"; exec "$@"', "sh"]
+    with served(packed, "--no-browser", wrapper=leaving_open) as server:
+        assert str(secret) in open_links(server.pid)
+        assert str(secret) not in open_links(server.engine)
+    refused = run(packed, "--no-browser", env={"LFF_WATCHDOG": "soon"})
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+
+
+def test_the_watch_judges_progress_and_not_duration(new_runtimes: Path, tmp_path: Path) -> None:
+    program = compiled(tmp_path, Path(__file__).with_name("watched.cpp"), SOURCE / "watch.cpp")
+    done = subprocess.run([program], capture_output=True, text=True, timeout=120, check=True)
+    yes = {name for name, _, how in (line.partition(" ") for line in done.stdout.splitlines()) if how == "yes"}
+    assert yes == {"standing-still-ends", "refused-after", "late-standing-still-ends"}
+    assert done.stdout.count("\n") == 9

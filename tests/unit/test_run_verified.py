@@ -13,7 +13,7 @@ import pytest
 
 import llamafile_format as lf
 from llamafile_format.checks.what_will_run import what_will_run
-from llamafile_format.engines import known
+from llamafile_format.engines import handover, known
 from llamafile_format.engines.host import host_target
 from llamafile_format.errors import FormatError, SourceError, UsageError
 from llamafile_format.running import run as running
@@ -273,7 +273,7 @@ def test_verify_notices_a_change_at_its_end(folder: Path) -> None:
 def test_where_no_descriptor_has_a_path_the_identity_is_compared(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(running, "path_of_descriptor", lambda _: None)
+    monkeypatch.setattr(handover, "path_of_descriptor", lambda _: None)
     path = folder / "a.llamafile"
     assert prepare(path).watched is None
     lf.sign(path, keys("p256"))
@@ -301,7 +301,7 @@ def test_a_program_whose_file_is_exchanged_after_the_start_is_ended(
     lf.pack([folder / "model.gguf"], folder / "a.llamafile", prefix="none", force=True)
     shutil.copy(folder / "a.llamafile", folder / "other")
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(running, "path_of_descriptor", lambda _: None)
+    monkeypatch.setattr(handover, "path_of_descriptor", lambda _: None)
     lf.sign(folder / "a.llamafile", keys("p256"))
     begin = prepare(folder / "a.llamafile", demand=Demand(policy=key_policy([keys("p256")[0].public])))
     with pytest.raises(FormatError, match="no longer"):

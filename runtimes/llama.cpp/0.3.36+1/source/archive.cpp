@@ -26,12 +26,12 @@ uint64_t number(const char * at, int bytes) {
 }
 
 // Reads exactly [offset, offset + size) or throws.
-std::string piece(FILE * file, uint64_t total, uint64_t offset, uint64_t size) {
-    if (offset > total || size > total - offset) {
+std::string piece(const held_file & file, uint64_t offset, uint64_t size) {
+    if (offset > file.size() || size > file.size() - offset) {
         throw archive_error("a record of the archive points behind the end of the file");
     }
     std::string bytes((size_t) size, '\0');
-    if (!seek(file, offset) || fread(&bytes[0], 1, bytes.size(), file) != bytes.size()) {
+    if (!file.read(offset, &bytes[0], bytes.size())) {
         throw archive_error("the file cannot be read");
     }
     return bytes;
@@ -41,10 +41,11 @@ struct directory {
     uint64_t offset, size, count;
 };
 
-directory find_directory(FILE * file, uint64_t total) {
+directory find_directory(const held_file & file) {
+    const uint64_t    total  = file.size();
     const uint64_t    length = std::min<uint64_t>(total, END_SIZE + MAX_COMMENT);
     const uint64_t    start  = total - length;
-    const std::string tail   = piece(file, total, start, length);
+    const std::string tail   = piece(file, start, length);
     for (uint64_t at = length; at-- > 0;) {
         if (length - at < END_SIZE || number(&tail[at], 4) != END_SIGNATURE ||
             at + END_SIZE + number(&tail[at + 20], 2) != length) {
@@ -53,9 +54,9 @@ directory find_directory(FILE * file, uint64_t total) {
         directory found = { number(&tail[at + 16], 4), number(&tail[at + 12], 4), number(&tail[at + 10], 2) };
         const uint64_t end = start + at;
         if (end >= LOCATOR_SIZE) {
-            const std::string locator = piece(file, total, end - LOCATOR_SIZE, LOCATOR_SIZE);
+            const std::string locator = piece(file, end - LOCATOR_SIZE, LOCATOR_SIZE);
             if (number(&locator[0], 4) == LOCATOR_SIGNATURE) {
-                const std::string end64 = piece(file, total, number(&locator[8], 8), END64_SIZE);
+                const std::string end64 = piece(file, number(&locator[8], 8), END64_SIZE);
                 if (number(&end64[0], 4) != END64_SIGNATURE) {
                     throw archive_error("the archive's Zip64 end record is damaged");
                 }
@@ -92,27 +93,38 @@ void widen(const std::string & extra, uint64_t & size, uint64_t & packed, uint64
 }
 
 archive open_archive(const std::string & path) {
-    struct closer {
-        FILE * file;
-        ~closer() { if (file) fclose(file); }
-    } held{ open_file(path, "rb") };
-    if (held.file == nullptr) {
+    std::shared_ptr<held_file> file = held_file::open(path);
+    if (file == nullptr) {
         throw archive_error("cannot open " + path);
     }
-    const int64_t measured = file_size(held.file);
-    if (measured < (int64_t) END_SIZE) {
+    return read_archive(path, std::move(file));
+}
+
+archive container_of_environment() {
+    const std::string path = environment("LFF_CONTAINER"), handed = environment("LFF_CONTAINER_FD");
+    forget("LFF_CONTAINER_FD");
+    if (!handed.empty()) {
+        return read_archive(path.empty() ? "the file that was handed over" : path, held_file::inherited(handed));
+    }
+    return path.empty() ? archive() : open_archive(path);
+}
+
+archive read_archive(const std::string & path, std::shared_ptr<held_file> opening) {
+    const held_file & file = *opening;
+    if (file.size() < END_SIZE) {
         throw archive_error("there is no archive at the end of the file");
     }
-    const uint64_t  total  = (uint64_t) measured;
-    const directory listed = find_directory(held.file, total);
+    const uint64_t  total  = file.size();
+    const directory listed = find_directory(file);
     if (listed.size > MAX_DIRECTORY) {
         throw archive_error("the archive's directory is too large");
     }
-    const std::string records = piece(held.file, total, listed.offset, listed.size);
+    const std::string records = piece(file, listed.offset, listed.size);
 
     archive  opened;
     uint64_t at = 0;
     opened.path = path;
+    opened.file = std::move(opening);
     while (at + RECORD_SIZE <= records.size() && number(&records[at], 4) == DIRECTORY_SIGNATURE) {
         const uint64_t name = number(&records[at + 28], 2), extra = number(&records[at + 30], 2), comment = number(&records[at + 32], 2);
         if (name + extra + comment > records.size() - at - RECORD_SIZE) {
@@ -121,7 +133,7 @@ archive open_archive(const std::string & path) {
         uint64_t packed = number(&records[at + 20], 4), size = number(&records[at + 24], 4), header = number(&records[at + 42], 4);
         widen(records.substr(at + RECORD_SIZE + name, extra), size, packed, header);
 
-        const std::string local = piece(held.file, total, header, LOCAL_SIZE);
+        const std::string local = piece(file, header, LOCAL_SIZE);
         if (number(&local[0], 4) != LOCAL_HEADER_SIGNATURE) {
             throw archive_error("a member's local header is damaged");
         }
@@ -155,14 +167,8 @@ std::string archive::read(const member & m, uint64_t limit) const {
     if (m.size > limit) {
         throw archive_error("member " + m.name + " is too large");
     }
-    FILE * file = open_file(path, "rb");
-    if (file == nullptr) {
-        throw archive_error("cannot open " + path);
-    }
     std::string bytes((size_t) m.size, '\0');
-    const bool  read = seek(file, m.offset) && fread(&bytes[0], 1, bytes.size(), file) == bytes.size();
-    fclose(file);
-    if (!read) {
+    if (file == nullptr || !file->read(m.offset, &bytes[0], bytes.size())) {
         throw archive_error("member " + m.name + " cannot be read");
     }
     return bytes;

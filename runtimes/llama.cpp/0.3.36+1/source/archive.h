@@ -1,7 +1,10 @@
 // The container as the runtime sees it: a ZIP archive at the end of a file, its members in place (spec/1.0, chapter 4).
 #pragma once
 
+#include "held_file.h"
+
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -19,8 +22,9 @@ struct member {
 };
 
 struct archive {
-    std::string         path;  // UTF-8; empty: there is no container
-    std::vector<member> members;
+    std::string                path;  // UTF-8, for people; empty: there is no container
+    std::shared_ptr<held_file> file;  // open, and never opened again
+    std::vector<member>        members;
 
     const member * find(const std::string & name) const;  // a stored member, or null
     std::string    read(const member & m, uint64_t limit) const;  // throws above `limit` bytes
@@ -32,6 +36,11 @@ struct archive_error : std::runtime_error {
 
 // Reads the directory. Every number is compared with the size of the file before it is used. Throws archive_error.
 archive open_archive(const std::string & path);
+archive read_archive(const std::string & path, std::shared_ptr<held_file> file);
+
+// The container that the environment names (14.6.1): by its descriptor where one was handed over, else by its path. The
+// variable of the descriptor is removed. An empty path if there is none.
+archive container_of_environment();
 
 // The container that the launcher named, opened once. Empty path if there is none.
 const archive & container();

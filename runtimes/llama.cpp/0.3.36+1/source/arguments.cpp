@@ -1,5 +1,6 @@
 #include "arguments.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace lff {
@@ -7,6 +8,7 @@ namespace {
 
 bool is_space(char c) { return c != '\0' && strchr(" \t\r\n\f\v", c) != nullptr; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_name(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 int  value(char c) { return is_digit(c) ? c - '0' : (c | 32) - 'a' + 10; }
 
@@ -20,6 +22,7 @@ char escape(char c) {
 // the reader between arguments while the argument goes on, an empty argument at the very end is dropped.
 struct reader {
     const std::string &        data;
+    bool                       variables;  // $NAME and ${NAME} are not text
     size_t                     at = 0;
     std::string                text;
     std::vector<std::string>   tokens;
@@ -41,6 +44,22 @@ struct reader {
         }
         if (more() || at - start == most) {
             text += (char) (total & 0xFF);
+        }
+    }
+
+    void dollar() {
+        const size_t start = at++;
+        if (more() && is_name(data[at])) {
+            while (more() && is_name(data[at])) {
+                at++;
+            }
+            text += "${" + data.substr(start + 1, at - start - 1) + "}";
+        } else if (more() && data[at] == '{') {
+            const size_t close = data.find('}', at);
+            at = close == std::string::npos ? data.size() : close + 1;
+            text += data.substr(start, at - start);
+        } else {
+            text += '$';
         }
     }
 
@@ -71,6 +90,12 @@ struct reader {
         while (more() && data[at] != '"') {
             if (data[at] == '\\') {
                 escape_in_quotes();
+            } else if (variables && data[at] == '$') {
+                if (at + 1 == data.size()) {  // the engine drops a dollar that nothing follows here
+                    at++;
+                    return;
+                }
+                dollar();
             } else {
                 text += data[at++];
             }
@@ -90,6 +115,8 @@ struct reader {
             single_quotes();
         } else if (data[at] == '"') {
             double_quotes();
+        } else if (variables && data[at] == '$') {
+            dollar();
         } else if (data[at] == '\\') {
             at++;
             skip_returns();
@@ -108,9 +135,7 @@ struct reader {
     }
 
     void finish() {
-        if (tokens.size() < MAX_ARGUMENTS) {
-            tokens.push_back(text);
-        }
+        tokens.push_back(text);
         text.clear();
     }
 
@@ -143,16 +168,48 @@ struct reader {
     }
 };
 
+// One argument a line; a NUL ends the data (3.8.2).
+parsed_arguments split_lines(const std::string & data) {
+    const std::string text = data.substr(0, data.find('\0'));
+    parsed_arguments  found;
+    for (size_t at = text.find_first_not_of("\r\n"); at != std::string::npos;) {
+        const size_t end = std::min(text.find_first_of("\r\n", at), text.size());
+        found.tokens.push_back(text.substr(at, end - at));
+        at = text.find_first_not_of("\r\n", end);
+    }
+    if (!found.tokens.empty() && found.tokens.back() == "...") {
+        found.tokens.pop_back();
+        found.rest = (int) found.tokens.size();
+    }
+    for (std::string & token : found.tokens) {
+        for (size_t at = 0; (at = token.find("\\n", at)) != std::string::npos; at++) {
+            token.replace(at, 2, "\n");
+        }
+    }
+    return found;
 }
 
-std::vector<std::string> merge_arguments(const std::string & data, const std::vector<std::string> & user) {
-    reader r{ data };
-    if (data.size() <= MAX_ARGUMENTS_SIZE) {
-        r.read();
+}
+
+parsed_arguments parse_arguments(const std::string & data, dialect d) {
+    parsed_arguments found;
+    if (data.size() > MAX_ARGUMENTS_SIZE) {
+        return found;
     }
-    const size_t place = r.rest < 0 ? r.tokens.size() : (size_t) r.rest;
-    r.tokens.insert(r.tokens.begin() + (std::ptrdiff_t) place, user.begin(), user.end());
-    return r.tokens;
+    if (d == dialect::lines) {
+        found = split_lines(data);
+    } else {
+        reader r{ data, d != dialect::native, 0, "", {}, -1 };
+        r.read();
+        found.tokens = std::move(r.tokens);
+        found.rest   = r.rest;
+    }
+    found.dropped = found.tokens.size() > MAX_ARGUMENTS;
+    if (found.dropped) {
+        found.tokens.resize(MAX_ARGUMENTS);
+    }
+    found.rest = std::min(found.rest, (int) found.tokens.size());
+    return found;
 }
 
 }

@@ -1,28 +1,13 @@
 #include "inspect.h"
 
-#include "json.h"
+#include "canonical.h"
+#include "text.h"
 
 #include <cinttypes>
 #include <cstdio>
 
 namespace lff {
 namespace {
-
-// Text from the file, made safe for a terminal: control and non-ASCII bytes as \xNN.
-std::string shown(const std::string & text) {
-    std::string out;
-    for (const char c : text) {
-        const unsigned char byte = (unsigned char) c;
-        if (byte < 0x20 || byte > 0x7E) {
-            char escaped[8];
-            snprintf(escaped, sizeof escaped, "\\x%02x", byte);
-            out += escaped;
-        } else {
-            out += c;
-        }
-    }
-    return out;
-}
 
 std::string size_text(uint64_t size) {
     static const char * const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB" };
@@ -37,9 +22,7 @@ std::string size_text(uint64_t size) {
     return out;
 }
 
-std::string field(const common_json & object, const char * name) {
-    return object.contains(name) && object.at(name).is_string() ? shown(object.at(name).get<std::string>()) : "";
-}
+std::string field(const json_value & object, const char * name) { return shown(object.text_of(name)); }
 
 }
 
@@ -57,7 +40,7 @@ int inspect(const archive & container) {
         }
         return 0;
     }
-    const common_json read = common_json::parse(container.read(*manifest, 64u << 20));
+    const json_value read = read_canonical(container.read(*manifest, MAX_MANIFEST));
     printf("llamafile format %s", field(read, "version").c_str());
     for (const char * name : { "name", "license", "created", "source" }) {
         const std::string text = field(read, name);
@@ -66,8 +49,9 @@ int inspect(const archive & container) {
         }
     }
     printf("\ndefault  %s\n\n", field(read, "default").c_str());
-    for (const common_json & m : read.at("members")) {
-        printf("%12s  %-12s %s\n              sha256 %s\n", size_text(m.at("size").get<uint64_t>()).c_str(), field(m, "role").c_str(),
+    const json_value * members = read.field("members");
+    for (const json_value & m : members != nullptr ? members->items : std::vector<json_value>()) {
+        printf("%12s  %-12s %s\n              sha256 %s\n", size_text(m.number_of("size")).c_str(), field(m, "role").c_str(),
                field(m, "path").c_str(), field(m, "sha256").c_str());
     }
     printf("\nNothing was verified. Checking it with or without tools: unzip -p FILE META-LLAMAFILE/README.txt\n");

@@ -1,7 +1,8 @@
-// One executable for every x86-64 processor. The engine's CPU kernels are compiled three times, with all external names
-// of the later copies suffixed (CMakeLists.txt); this picks a copy at the first use. x86-64 levels as in the psABI.
+// One executable for every x86-64 processor. The engine's CPU kernels are compiled once for each level, with all external
+// names of the later copies suffixed (cmake/kernels.cmake); this picks a copy at the first use.
 
 #include "build.h"
+#include "cpu_select.h"
 #include "platform.h"
 
 #include <cpuid.h>
@@ -11,48 +12,56 @@ typedef struct ggml_backend_reg * ggml_backend_reg_t;
 extern "C" {
 ggml_backend_reg_t ggml_backend_cpu_reg_v1(void);
 ggml_backend_reg_t ggml_backend_cpu_reg_v3(void);
+ggml_backend_reg_t ggml_backend_cpu_reg_v3_vnni(void);
 ggml_backend_reg_t ggml_backend_cpu_reg_v4(void);
+#if defined(LFF_AMX)
+ggml_backend_reg_t ggml_backend_cpu_reg_v4_amx(void);
+#endif
 ggml_backend_reg_t ggml_backend_cpu_reg(void);
 }
 
 namespace {
 
-bool bit(unsigned word, int n) { return word >> n & 1; }
+constexpr int OSXSAVE = 27;  // bit of leaf 1, ecx: without it XGETBV is no instruction
 
-// Bits of XCR0: what the operating system saves. SSE and AVX state, and for 512-bit registers three more.
-constexpr unsigned STATE_256 = 0x06, STATE_512 = 0xE6;
-
-int measure() {
-    unsigned a, b, c, d;
+lff::cpuid_words words() {
+    lff::cpuid_words cpu;
+    unsigned         a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d)) {
-        return 1;
+        return cpu;
     }
-    const bool osxsave = bit(c, 27), avx = bit(c, 28), f16c = bit(c, 29), fma = bit(c, 12), movbe = bit(c, 22);
-    if (!osxsave || !avx || !f16c || !fma || !movbe) {
-        return 1;
+    cpu.leaf1_c = c;
+    if (c >> OSXSAVE & 1) {
+        unsigned high;
+        __asm__ volatile("xgetbv" : "=a"(cpu.xcr0), "=d"(high) : "c"(0));
     }
-    unsigned low, high;
-    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    if ((low & STATE_256) != STATE_256 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
-        return 1;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+        cpu.leaf7_b = b;
+        cpu.leaf7_c = c;
+        cpu.leaf7_d = d;
+        if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) {
+            cpu.leaf7_1_a = a;
+        }
     }
-    unsigned a1, b1, c1, d1;
-    const bool lzcnt = __get_cpuid(0x80000001, &a1, &b1, &c1, &d1) && bit(c1, 5);
-    if (!bit(b, 5) /* avx2 */ || !bit(b, 3) /* bmi1 */ || !bit(b, 8) /* bmi2 */ || !lzcnt) {
-        return 1;
+    if (__get_cpuid(0x80000001, &a, &b, &c, &d)) {
+        cpu.extended1_c = c;
     }
-    const bool avx512 = bit(b, 16) && bit(b, 17) && bit(b, 28) && bit(b, 30) && bit(b, 31);  // f dq cd bw vl
-    const bool more   = bit(c, 1) && bit(c, 11);                                              // vbmi vnni
-    const bool bf16   = __get_cpuid_count(7, 1, &a1, &b1, &c1, &d1) && bit(a1, 5);
-    return (low & STATE_512) == STATE_512 && avx512 && more && bf16 ? 4 : 3;
+    return cpu;
 }
 
-// LFF_CPU=v1 or v3 asks for less than there is, to reproduce what another machine did.
-int level() {
-    static const int chosen = [] {
-        const int         found  = measure();
+// LFF_CPU=v1, v3 … asks for less than there is, to reproduce what another machine did.
+lff::level chosen_level() {
+    static const lff::level chosen = [] {
+        const lff::level  found  = lff::best_level(words());
         const std::string wanted = lff::environment("LFF_CPU");
-        return wanted == "v1" ? 1 : wanted == "v3" && found > 3 ? 3 : found;
+        for (int i = 0; i < (int) found; i++) {
+            // Of two that later processors divide, v3-vnni is not a part of v4: one asked for must be below, and had.
+            const bool had = (lff::level) i != lff::level::v3_vnni;
+            if (had && wanted == lff::LEVEL_NAMES[i]) {
+                return (lff::level) i;
+            }
+        }
+        return found;
     }();
     return chosen;
 }
@@ -60,21 +69,21 @@ int level() {
 }
 
 ggml_backend_reg_t ggml_backend_cpu_reg(void) {
-    switch (level()) {
-        case 4:  return ggml_backend_cpu_reg_v4();
-        case 3:  return ggml_backend_cpu_reg_v3();
-        default: return ggml_backend_cpu_reg_v1();
+    switch (chosen_level()) {
+#if defined(LFF_AMX)
+        case lff::level::v4_amx:  return ggml_backend_cpu_reg_v4_amx();
+#else
+        case lff::level::v4_amx:
+#endif
+        case lff::level::v4:      return ggml_backend_cpu_reg_v4();
+        case lff::level::v3_vnni: return ggml_backend_cpu_reg_v3_vnni();
+        case lff::level::v3:      return ggml_backend_cpu_reg_v3();
+        default:                  return ggml_backend_cpu_reg_v1();
     }
 }
 
 namespace lff {
 
-const char * cpu_level() {
-    switch (level()) {
-        case 4:  return "v4";
-        case 3:  return "v3";
-        default: return "v1";
-    }
-}
+const char * cpu_level() { return LEVEL_NAMES[(int) chosen_level()]; }
 
 }

@@ -1,6 +1,5 @@
 // The runtime: one executable for a system and processor that serves, completes and traces the model of a container.
 
-#include "arguments.h"
 #include "build.h"
 #include "complete.h"
 #include "crash.h"
@@ -23,7 +22,7 @@ constexpr const char * HELP =
     "Usage: FILE [options]                 chat in the browser; an API like OpenAI's at /v1\n"
     "       FILE --complete -p PROMPT      print what follows the prompt\n"
     "       FILE --trace <REQUEST.json     print tokens and digests of logits, step by step\n"
-    "       FILE --inspect | --version | --help\n"
+    "       FILE --inspect | --what-will-run | --version | --help\n"
     "\n"
     "Every mode\n"
     "  -m MODEL          another model: a path, or /zip/NAME for one in this file\n"
@@ -50,23 +49,15 @@ constexpr const char * SERVER_HELP =
 
 lff::settings settings_of(const lff::contents & found, const std::vector<std::string> & arguments) {
     lff::settings wanted;
-    wanted.model = lff::option(arguments, { "-m", "--model" });
-    if (wanted.model.empty()) {
-        wanted.model    = found.weights;
-        wanted.adapters = found.adapters;
-    }
-    const std::string adapter = lff::option(arguments, { "--lora" });
-    if (!adapter.empty()) {
-        wanted.adapters = { adapter };
-    }
+    const lff::chosen_models chosen = lff::choose_models(found, arguments);
+    wanted.model    = chosen.model;
+    wanted.adapters = chosen.adapters;
     wanted.threads = atoi(lff::option(arguments, { "-t", "--threads" }).c_str());
     wanted.context = (uint32_t) strtoul(lff::option(arguments, { "-c", "--ctx-size" }).c_str(), nullptr, 10);
     return wanted;
 }
 
-struct wrong_usage : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
+using wrong_usage = lff::usage_error;
 
 // What the user's own command line and environment say about the sandbox; a container's arguments say nothing.
 lff::errand errand_of(std::vector<std::string> & user, const std::string & container) {
@@ -119,17 +110,21 @@ int run(std::vector<std::string> user) {
         printf("%s%s", HELP, lff::HAS_SERVER ? SERVER_HELP : "");
         return 0;
     }
-    lff::contents     found;
-    const std::string container = lff::environment("LFF_CONTAINER");
-    if (!container.empty()) {
-        lff::set_container(lff::open_archive(container));
+    lff::contents found;
+    lff::set_container(lff::container_of_environment());
+    if (!lff::container().path.empty()) {
         found = lff::survey(lff::container(), strtoull(lff::environment("LFF_WEIGHTS_OFFSET").c_str(), nullptr, 10));
     }
-    lff::errand given = errand_of(user, container);
+    lff::errand given = errand_of(user, lff::container().path);
+    if (lff::container().file != nullptr) {
+        given.granted.descriptors.push_back((int) lff::container().file->descriptor());
+    }
     if (lff::given(user, { "--inspect" })) {
         given.work = [] { return lff::inspect(lff::container()); };
+    } else if (lff::given(user, { "--what-will-run" })) {
+        given.work = [=] { return lff::tell_what_will_run(found); };
     } else {
-        given.work = work_of(found, lff::merge_arguments(found.arguments, user), given);
+        given.work = work_of(found, lff::command_line(found, user), given);
     }
     return lff::run_errand(given);
 }

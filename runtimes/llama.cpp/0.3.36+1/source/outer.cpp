@@ -41,7 +41,12 @@ double now() {
 
 double patience() {
     const std::string wanted = environment("LFF_WATCHDOG");
-    return wanted.empty() ? PATIENCE : atof(wanted.c_str());
+    char *            end    = nullptr;
+    const double      found  = strtod(wanted.c_str(), &end);
+    if (!wanted.empty() && (*end != '\0' || !(found >= 0))) {
+        throw std::runtime_error("LFF_WATCHDOG is a number of seconds, not '" + wanted + "'");
+    }
+    return wanted.empty() ? PATIENCE : found;
 }
 
 // The outer process, from the first start of an inner one to the end of the last.

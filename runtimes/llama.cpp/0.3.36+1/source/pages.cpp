@@ -17,14 +17,12 @@ std::string read_pages() {
     const std::string path = lff::environment("LFF_WEBUI");
     if (!path.empty()) {
         lff::archive whole;
-        whole.path = path;
-        FILE * file = lff::open_file(path, "rb");
-        if (file == nullptr) {
+        whole.file = lff::held_file::open(path);
+        if (whole.file == nullptr) {
             return "";
         }
         lff::member all;
-        all.size = (uint64_t) lff::file_size(file);
-        fclose(file);
+        all.size = whole.file->size();
         return whole.read(all, MAX_PAGES);
     }
     const std::string  name  = std::string("runtimes/llama.cpp/") + lff::ENGINE_VERSION + "/webui.tar";

@@ -92,6 +92,8 @@ std::string environment(const char * name) {
     return value == nullptr ? "" : narrow(value);
 }
 
+void forget(const char * name) { _wputenv_s(widen(name).c_str(), L""); }
+
 void forget_engine_settings() {
     std::vector<std::wstring> doomed;
     wchar_t * block = GetEnvironmentStringsW();
@@ -137,6 +139,8 @@ std::string environment(const char * name) {
     const char * value = getenv(name);
     return value == nullptr ? "" : value;
 }
+
+void forget(const char * name) { unsetenv(name); }
 
 void forget_engine_settings() {
     std::vector<std::string> doomed;

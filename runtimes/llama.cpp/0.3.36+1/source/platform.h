@@ -17,6 +17,7 @@ int64_t file_size(FILE * file);
 // The arguments in UTF-8, without the program's name.
 std::vector<std::string> arguments(int argc, char ** argv);
 std::string              environment(const char * name);
+void                     forget(const char * name);  // removes a variable from the environment
 
 // Removes every setting of the engine from the environment: a container runs the same for everybody.
 void forget_engine_settings();

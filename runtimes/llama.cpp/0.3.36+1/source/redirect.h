@@ -1,8 +1,8 @@
 // Forced in front of the few upstream sources that open model files (see CMakeLists.txt), instead of a patch.
 //
 // In those sources a file is opened, sought, told, mapped and closed through the functions of window.h, so that a path
-// /zip/NAME is a window onto one member of the container: offsets count from the member's first byte, the end is the
-// member's end, and only the member's own range is mapped. Any other path behaves as before.
+// /zip/NAME is a window onto one member of the container, which is never opened again: offsets count from the member's
+// first byte, the end is the member's end, and only the member's own range is mapped. Other paths behave as before.
 #pragma once
 
 #if defined(__cplusplus)
@@ -48,6 +48,8 @@ using lff_ifstream = ::lff::ifstream;
 #else
 #  define ftello             lff_ftell
 #  define fseeko             lff_fseek
+#  undef  fileno
+#  define fileno             lff_fileno
 #  define mmap               lff_mmap
 #  define munmap             lff_munmap
 #  define posix_fadvise      lff_fadvise

@@ -52,16 +52,8 @@ void add(std::vector<std::string> & to, const std::vector<std::string> & user, c
 
 std::vector<std::string> server_arguments(const contents & found, const std::vector<std::string> & user) {
     std::vector<std::string> out = { "llamafile", "--offline" };
-    if (!given(user, { "-m", "--model" })) {
-        add(out, user, { "-m", "--model" }, found.weights);
-        if (!given(user, { "--no-mmproj" })) {
-            add(out, user, { "-mm", "--mmproj" }, found.projector);
-        }
-        for (const std::string & adapter : found.adapters) {
-            add(out, user, { "--lora" }, adapter);
-        }
-        add(out, user, { "-md", "--spec-draft-model", "--model-draft" }, found.draft);
-    }
+    const std::vector<std::string> unnamed = unnamed_models(found, user);
+    out.insert(out.end(), unnamed.begin(), unnamed.end());
     const std::string model = found.name.empty() ? found.weights.substr(found.weights.rfind('/') + 1) : found.name;
     add(out, user, { "-a", "--alias" }, model);
     add(out, user, { "--host" }, "127.0.0.1");

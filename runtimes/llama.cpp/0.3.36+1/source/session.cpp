@@ -67,13 +67,14 @@ session::session(const settings & wanted) {
     size = llama_n_ctx(context);
 
     std::vector<llama_adapter_lora *> adapters;
-    for (const std::string & path : wanted.adapters) {
-        adapters.push_back(llama_adapter_lora_init(model, path.c_str()));
+    std::vector<float>                scales;
+    for (const chosen_adapter & adapter : wanted.adapters) {
+        adapters.push_back(llama_adapter_lora_init(model, adapter.path.c_str()));
+        scales.push_back(adapter.scale);
         if (adapters.back() == nullptr) {
-            throw failed("cannot load the adapter " + path);
+            throw failed("cannot load the adapter " + adapter.path);
         }
     }
-    std::vector<float> scales(adapters.size(), 1.0f);
     if (!adapters.empty() && llama_set_adapters_lora(context, adapters.data(), adapters.size(), scales.data()) != 0) {
         throw failed("cannot apply the adapters");
     }

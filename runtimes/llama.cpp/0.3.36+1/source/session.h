@@ -2,6 +2,7 @@
 #pragma once
 
 #include "llama.h"
+#include "plan.h"
 
 #include <cstdint>
 #include <stdexcept>
@@ -17,12 +18,12 @@ struct failure : std::runtime_error {
 };
 
 struct settings {
-    std::string              model;  // a path, or /zip/NAME
-    std::vector<std::string> adapters;
-    int                      threads         = 0;  // 0: one for each core
-    uint32_t                 context         = 0;  // tokens; 0: what the model was made for
-    uint32_t                 batch           = 512;
-    bool                     flash_attention = false;  // off: its partial sums depend on the number of threads
+    std::string                 model;  // a path, or /zip/NAME
+    std::vector<chosen_adapter> adapters;
+    int                         threads         = 0;  // 0: one for each core
+    uint32_t                    context         = 0;  // tokens; 0: what the model was made for
+    uint32_t                    batch           = 512;
+    bool                        flash_attention = false;  // off: its partial sums depend on the number of threads
 };
 
 class session {

@@ -1,14 +1,15 @@
 #include "window.h"
 
 #include "archive.h"
+#include "held_file.h"
 #include "platform.h"
 
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <vector>
 
 #if defined(_WIN32)
 #  include <io.h>
@@ -25,10 +26,8 @@ struct window {
     uint64_t size = 0;
 };
 
-// Streams, descriptors and handles that are confined, by identity. Models are opened by several threads.
-std::mutex                 guard;
-std::map<FILE *, window>   by_stream;
-std::map<intptr_t, window> by_descriptor;  // POSIX file descriptor, or Windows file or mapping handle
+// What is confined, by identity. Models are opened by several threads.
+std::mutex guard;
 
 template <typename Key> bool find(const std::map<Key, window> & table, Key key, window & found) {
     std::lock_guard<std::mutex> lock(guard);
@@ -40,62 +39,35 @@ template <typename Key> bool find(const std::map<Key, window> & table, Key key, 
     return true;
 }
 
-intptr_t descriptor(FILE * file) {
+}
+
 #if defined(_WIN32)
-    return _get_osfhandle(_fileno(file));
-#else
-    return fileno(file);
-#endif
-}
 
-int plain_seek(FILE * file, int64_t offset, int origin) {
-#if defined(_WIN32)
-    return _fseeki64(file, offset, origin);
-#else
-    return fseeko(file, offset, origin);
-#endif
-}
+// A stream is one over the whole container: its positions are moved by the member's, and its end is kept here.
 
-int64_t plain_tell(FILE * file) {
-#if defined(_WIN32)
-    return _ftelli64(file);
-#else
-    return ftello(file);
-#endif
-}
+namespace {
 
-}
+std::map<FILE *, window>   by_stream;
+std::map<intptr_t, window> by_handle;  // of a file or a mapping
 
-FILE * lff_fopen(const char * path, const char * mode) {
-    const lff::member * member = nullptr;
-    if (lff::is_member_path(path)) {
-        member = lff::container().find(path + strlen(lff::MEMBER_PREFIX));
-        if (member == nullptr || strchr(mode, 'w') || strchr(mode, 'a') || strchr(mode, '+')) {
-            errno = member == nullptr ? ENOENT : EROFS;
-            return nullptr;
-        }
-    }
-    FILE * file = lff::open_file(member ? lff::container().path : path, mode);
-    if (file == nullptr || member == nullptr) {
-        return file;
-    }
+intptr_t handle_of(FILE * file) { return _get_osfhandle(_fileno(file)); }
+
+void confine(FILE * file, const window & w) {
     {
         std::lock_guard<std::mutex> lock(guard);
-        by_stream[file]                 = { member->offset, member->size };
-        by_descriptor[descriptor(file)] = { member->offset, member->size };
+        by_stream[file]            = w;
+        by_handle[handle_of(file)] = w;
     }
-    if (lff_fseek(file, 0, SEEK_SET) != 0) {
-        lff_fclose(file);
-        return nullptr;
-    }
-    return file;
+    lff_fseek(file, 0, SEEK_SET);
+}
+
 }
 
 int lff_fclose(FILE * file) {
     {
         std::lock_guard<std::mutex> lock(guard);
         if (by_stream.erase(file)) {
-            by_descriptor.erase(descriptor(file));
+            by_handle.erase(handle_of(file));
         }
     }
     return fclose(file);
@@ -104,11 +76,11 @@ int lff_fclose(FILE * file) {
 int lff_fseek(FILE * file, int64_t offset, int origin) {
     window w;
     if (!find(by_stream, file, w)) {
-        return plain_seek(file, offset, origin);
+        return _fseeki64(file, offset, origin);
     }
     int64_t position = offset;
     if (origin == SEEK_CUR) {
-        position += plain_tell(file) - (int64_t) w.base;
+        position += _ftelli64(file) - (int64_t) w.base;
     } else if (origin == SEEK_END) {
         position += (int64_t) w.size;
     }
@@ -116,20 +88,18 @@ int lff_fseek(FILE * file, int64_t offset, int origin) {
         errno = EINVAL;
         return -1;
     }
-    return plain_seek(file, (int64_t) w.base + position, SEEK_SET);
+    return _fseeki64(file, (int64_t) w.base + position, SEEK_SET);
 }
 
 int64_t lff_ftell(FILE * file) {
     window        w;
-    const int64_t position = plain_tell(file);
+    const int64_t position = _ftelli64(file);
     return position >= 0 && find(by_stream, file, w) ? position - (int64_t) w.base : position;
 }
 
-#if defined(_WIN32)
-
 BOOL lff_SetFilePointerEx(HANDLE file, LARGE_INTEGER distance, PLARGE_INTEGER position, DWORD origin) {
     window w;
-    if (!find(by_descriptor, (intptr_t) file, w)) {
+    if (!find(by_handle, (intptr_t) file, w)) {
         return SetFilePointerEx(file, distance, position, origin);
     }
     if (origin == FILE_BEGIN) {
@@ -151,16 +121,16 @@ BOOL lff_SetFilePointerEx(HANDLE file, LARGE_INTEGER distance, PLARGE_INTEGER po
 HANDLE lff_CreateFileMappingA(HANDLE file, LPSECURITY_ATTRIBUTES security, DWORD protect, DWORD high, DWORD low, LPCSTR name) {
     HANDLE mapping = CreateFileMappingA(file, security, protect, high, low, name);
     window w;
-    if (mapping != nullptr && find(by_descriptor, (intptr_t) file, w)) {
+    if (mapping != nullptr && find(by_handle, (intptr_t) file, w)) {
         std::lock_guard<std::mutex> lock(guard);
-        by_descriptor[(intptr_t) mapping] = w;
+        by_handle[(intptr_t) mapping] = w;
     }
     return mapping;
 }
 
 LPVOID lff_MapViewOfFile(HANDLE mapping, DWORD access, DWORD high, DWORD low, SIZE_T size) {
     window w;
-    if (!find(by_descriptor, (intptr_t) mapping, w)) {
+    if (!find(by_handle, (intptr_t) mapping, w)) {
         return MapViewOfFile(mapping, access, high, low, size);
     }
     // Windows maps from multiples of its allocation granularity, 64 KiB, only. Members of format 1.0 stand on them.
@@ -182,32 +152,39 @@ BOOL lff_UnmapViewOfFile(LPCVOID address) {
 
 #else
 
+// A stream over a member counts from its first byte and ends with it by itself (held_file.h). It has no descriptor, so
+// it is given a number for one, by which the member is mapped.
+
 namespace {
+
+constexpr int FIRST_NUMBER = 1 << 30;  // no descriptor is as large
+
+std::map<FILE *, int>  numbers;
+std::map<int, window>  by_number;
+int                    next_number = FIRST_NUMBER;
+
+void confine(FILE * file, const window & w) {
+    std::lock_guard<std::mutex> lock(guard);
+    numbers[file]          = next_number;
+    by_number[next_number] = w;
+    next_number            = next_number == INT_MAX ? FIRST_NUMBER : next_number + 1;
+}
 
 // Ranges that were read into memory instead of mapped. They live as long as the process: upstream unmaps the unused
 // head and tail of a model after loading, which has no counterpart for them.
 std::map<char *, size_t> copies;
 
-void * read_copy(int fd, uint64_t base, size_t size, const char * why) {
+void * read_copy(uint64_t base, size_t size, const char * why) {
     fprintf(stderr, "llamafile: %s; reading %zu bytes of weights into memory instead of mapping them\n", why, size);
     void * copy = nullptr;
     if (posix_memalign(&copy, 65536, size) != 0) {
         errno = ENOMEM;
         return MAP_FAILED;
     }
-    size_t done = 0;
-    while (done < size) {
-        const size_t  piece = size - done < (1u << 26) ? size - done : (1u << 26);
-        const ssize_t got   = pread(fd, (char *) copy + done, piece, (off_t) (base + done));
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0) {
-            free(copy);
-            errno = got < 0 ? errno : EIO;
-            return MAP_FAILED;
-        }
-        done += (size_t) got;
+    if (!lff::container().file->read(base, copy, size)) {
+        free(copy);
+        errno = EIO;
+        return MAP_FAILED;
     }
     std::lock_guard<std::mutex> lock(guard);
     copies[(char *) copy] = size;
@@ -216,21 +193,42 @@ void * read_copy(int fd, uint64_t base, size_t size, const char * why) {
 
 }
 
+int lff_fclose(FILE * file) {
+    {
+        std::lock_guard<std::mutex> lock(guard);
+        const auto it = numbers.find(file);
+        if (it != numbers.end()) {
+            by_number.erase(it->second);
+            numbers.erase(it);
+        }
+    }
+    return fclose(file);
+}
+
+int     lff_fseek(FILE * file, int64_t offset, int origin) { return fseeko(file, (off_t) offset, origin); }
+int64_t lff_ftell(FILE * file) { return ftello(file); }
+
+int lff_fileno(FILE * file) {
+    std::lock_guard<std::mutex> lock(guard);
+    const auto it = numbers.find(file);
+    return it == numbers.end() ? fileno(file) : it->second;
+}
+
 void * lff_mmap(void * hint, size_t size, int protection, int flags, int fd, off_t offset) {
     window w;
-    if (!find(by_descriptor, (intptr_t) fd, w)) {
+    if (!find(by_number, fd, w)) {
         return mmap(hint, size, protection, flags, fd, offset);
     }
+    const uint64_t begin = w.base + (uint64_t) offset;
 #if defined(__wasi__)
-    return read_copy(fd, w.base + (uint64_t) offset, size, "this system has no mmap");
+    return read_copy(begin, size, "this system has no mmap");
 #else
-    const uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE);
-    if ((w.base + (uint64_t) offset) % page != 0) {
-        return read_copy(fd, w.base + (uint64_t) offset, size, "the weights do not begin on a page boundary");
+    if (begin % (uint64_t) sysconf(_SC_PAGESIZE) != 0) {
+        return read_copy(begin, size, "the weights do not begin on a page boundary");
     }
-    void * address = mmap(hint, size, protection, flags, fd, (off_t) (w.base + (uint64_t) offset));
+    void * address = mmap(hint, size, protection, flags, (int) lff::container().file->descriptor(), (off_t) begin);
     if (address == MAP_FAILED && (errno == ENODEV || errno == EACCES || errno == EINVAL)) {
-        return read_copy(fd, w.base + (uint64_t) offset, size, "this file system cannot map files");
+        return read_copy(begin, size, "this file system cannot map files");
     }
     return address;
 #endif
@@ -250,12 +248,12 @@ int lff_munmap(void * address, size_t size) {
 int lff_fadvise(int fd, off_t offset, off_t size, int advice) {
 #if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__)
     window w;
-    if (!find(by_descriptor, (intptr_t) fd, w)) {
+    if (!find(by_number, fd, w)) {
         return posix_fadvise(fd, offset, size, advice);
     }
     const uint64_t begin = (uint64_t) offset;
     const uint64_t end   = size == 0 ? w.size : begin + (uint64_t) size;
-    return posix_fadvise(fd, (off_t) (w.base + begin), (off_t) (end > w.size ? w.size - begin : end - begin), advice);
+    return posix_fadvise((int) lff::container().file->descriptor(), (off_t) (w.base + begin), (off_t) (end > w.size ? w.size - begin : end - begin), advice);
 #else
     (void) fd, (void) offset, (void) size, (void) advice;
     return 0;
@@ -263,6 +261,23 @@ int lff_fadvise(int fd, off_t offset, off_t size, int advice) {
 }
 
 #endif
+
+FILE * lff_fopen(const char * path, const char * mode) {
+    if (!lff::is_member_path(path)) {
+        return lff::open_file(path, mode);
+    }
+    const lff::archive & from   = lff::container();
+    const lff::member *  member = from.find(path + strlen(lff::MEMBER_PREFIX));
+    if (member == nullptr || strchr(mode, 'w') || strchr(mode, 'a') || strchr(mode, '+')) {
+        errno = member == nullptr ? ENOENT : EROFS;
+        return nullptr;
+    }
+    FILE * file = from.file->stream(member->offset, member->size);
+    if (file != nullptr) {
+        confine(file, { member->offset, member->size });
+    }
+    return file;
+}
 
 namespace lff {
 
@@ -274,11 +289,11 @@ void window_buffer::close() {
     setg(buffer, buffer, buffer);
 }
 
-// The stream itself knows no end but the container's, so the window's is kept here.
 size_t window_buffer::read(char * out, size_t size) {
     if (file == nullptr) {
         return 0;
     }
+#if defined(_WIN32)  // the stream itself knows no end but the container's
     window w;
     if (find(by_stream, file, w)) {
         const int64_t position = lff_ftell(file);
@@ -288,6 +303,7 @@ size_t window_buffer::read(char * out, size_t size) {
         const uint64_t rest = w.size - (uint64_t) position;
         size = size < rest ? size : (size_t) rest;
     }
+#endif
     return fread(out, 1, size, file);
 }
 

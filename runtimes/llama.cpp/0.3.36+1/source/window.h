@@ -36,6 +36,7 @@ BOOL   lff_UnmapViewOfFile(LPCVOID address);
 #  if defined(__OpenBSD__)
 extern "C" {  // its <sys/mman.h> is read again after the renames, and declares them so
 #  endif
+int    lff_fileno(FILE * file);  // of a window: a number for lff_mmap and lff_fadvise alone
 void * lff_mmap(void * hint, size_t size, int protection, int flags, int fd, off_t offset);
 int    lff_munmap(void * address, size_t size);
 #  if defined(__OpenBSD__)

@@ -18,7 +18,7 @@ if (LFF_REFERENCE)
         endif()
     endforeach()
 elseif (LFF_TARGET MATCHES "x86_64")
-    # Three levels in one executable: see levels.cpp. The first copy keeps the names but for the one that levels.cpp takes.
+    # Several levels in one executable: see levels.cpp. The first copy keeps the names but for the one that levels.cpp takes.
     target_compile_definitions(ggml-cpu PRIVATE ggml_backend_cpu_reg=ggml_backend_cpu_reg_v1)
 
     file(STRINGS ${LFF_SYMBOLS} symbols REGEX "^[A-Za-z_]")
@@ -51,9 +51,15 @@ elseif (LFF_TARGET MATCHES "x86_64")
         target_compile_options(kernels-${level} PRIVATE -O3 ${ARGN} "SHELL:-include ${header}")
     endfunction()
     kernel_level(v3 -mcpu=x86_64_v3)
+    kernel_level(v3_vnni -mcpu=x86_64_v3+avxvnni)
     kernel_level(v4 -mcpu=x86_64_v4+avx512vnni+avx512vbmi+avx512bf16)
     set(kernel_sources levels.cpp)
-    set(kernel_libraries kernels-v3 kernels-v4)
+    set(kernel_libraries kernels-v3 kernels-v3_vnni kernels-v4)
+    if (LFF_TARGET MATCHES "^(linux|windows)-")  # elsewhere the system does not lend tiles to this engine
+        kernel_level(v4_amx -mcpu=x86_64_v4+avx512vnni+avx512vbmi+avx512bf16+amx_tile+amx_int8)
+        set_source_files_properties(levels.cpp PROPERTIES COMPILE_DEFINITIONS LFF_AMX)
+        list(APPEND kernel_libraries kernels-v4_amx)
+    endif()
 elseif (LFF_TARGET MATCHES "riscv64")
     foreach (target ggml-cpu ggml-base)  # the compiler announces vector intrinsics that the baseline processor lacks
         target_compile_options(${target} PRIVATE -U__riscv_v_intrinsic -U__riscv_zfh -U__riscv_zfhmin -U__riscv_zvfh)

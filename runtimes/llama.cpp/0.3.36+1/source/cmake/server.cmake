@@ -1,6 +1,8 @@
 # Upstream's server as a library, with the chat page from the container instead of compiled in.
 
 redirect(llama-common arg.cpp)
+set_source_files_properties(${common}/arg.cpp TARGET_DIRECTORY llama-common PROPERTIES
+    COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/ignore_config.h")
 
 # tools/server links a library llama-ui and waits for llama-ui-assets; these stand in for upstream's.
 add_library(llama-ui STATIC pages.cpp)
