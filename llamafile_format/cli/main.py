@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 import warnings
 from importlib import import_module
@@ -136,7 +137,7 @@ def run() -> int:
         return leave_quietly()
     except OSError as error:
         sys.stderr.write(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}\n")
-        return 4
+        return 2 if error.errno == errno.ENOENT else 4
     except RecursionError:
         sys.stderr.write("error: the input is nested too deeply\n")
         return 4

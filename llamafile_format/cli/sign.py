@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,6 @@ from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
 from llamafile_format.reports import printable
-from llamafile_format.source import read_named
 from llamafile_format.vouching import Attestation, SignResult, sign
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _chain(path: str | None) -> tuple[bytes, ...]:
         return ()
     from llamafile_format.signing.x509.certificates import read_certificates
 
-    return read_certificates(_bounded(path), path)
+    return read_certificates(Path(path).read_bytes(), path)
 
 
 def _attestation(path: str | None, predicate_type: str | None) -> Attestation | None:
@@ -129,17 +129,14 @@ def _attestation(path: str | None, predicate_type: str | None) -> Attestation | 
         raise UsageError("an attestation is a predicate and its type", hint="name both: --attest and --predicate-type")
     from llamafile_format.manifest.canonical_json import decode
 
-    value = decode(_bounded(path), exact=False)
+    with open(path, "rb") as file:
+        data = file.read(MAX_PREDICATE + 1)
+    if len(data) > MAX_PREDICATE:
+        raise UsageError(f"{path} is too large for a record", hint=f"at most {MAX_PREDICATE} bytes")
+    value = decode(data, exact=False)
     if not isinstance(value, dict):
         raise UsageError(f"{path} is not a predicate", hint="a predicate is a JSON object")
     return Attestation(predicate_type, value)
-
-
-def _bounded(path: str) -> bytes:
-    data = read_named(path, MAX_PREDICATE)
-    if len(data) > MAX_PREDICATE:
-        raise UsageError(f"{path} is too large for a record", hint=f"at most {MAX_PREDICATE} bytes")
-    return data
 
 
 def _show(result: SignResult) -> None:

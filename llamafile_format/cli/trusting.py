@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from llamafile_format.cli.config import with_defaults, without
-from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.errors import FormatError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import PublicKey
@@ -56,6 +56,8 @@ def chosen_policy(
         return _from_options(keys, trusted_root, identity or "", issuer or "", authorities)
     except FormatError as error:
         raise UsageError(str(error), hint=error.hint) from error
+    except SourceError as error:
+        raise UsageError(error.message, hint=error.hint) from error
 
 
 def _from_file(path: str, *, alone: bool) -> Policy:
@@ -102,7 +104,10 @@ def _named(paths: Sequence[str]) -> dict[str, tuple[PublicKey, ...]]:
 
     named: dict[str, tuple[PublicKey, ...]] = {}
     for path in paths:
-        named[path] = read_public(path)
+        try:
+            named[path] = read_public(path)
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     return named
 
 

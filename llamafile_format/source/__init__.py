@@ -3,7 +3,6 @@
 from llamafile_format.source.base import ByteSource, Range, Window, find_last, read_struct
 from llamafile_format.source.chain import Chain
 from llamafile_format.source.local import BytesSource, FileSource, Identity, open_source
-from llamafile_format.source.named import read_named
 
 __all__ = [
     "ByteSource",
@@ -15,6 +14,5 @@ __all__ = [
     "Window",
     "find_last",
     "open_source",
-    "read_named",
     "read_struct",
 ]

@@ -27,7 +27,6 @@ from llamafile_format.signing.records.statement import (
     covered_resources,
     read_statement,
 )
-from llamafile_format.source import read_named
 from llamafile_format.vouching.append import AppendResult, Made, append_records, open_checked
 
 MAX_BUNDLE = 4 * MAX_RECORD  # bytes: as many blanks as anybody writes into JSON
@@ -80,7 +79,8 @@ def import_oms(
 
 def _read(path: Path) -> tuple[RecordKind, bytes]:
     """Kind and canonical bytes of what lies at ``path``."""
-    data = read_named(path, MAX_BUNDLE)
+    with open(path, "rb") as file:
+        data = file.read(MAX_BUNDLE + 1)
     if len(data) > MAX_BUNDLE:
         raise FormatError(f"{path} is too large for a signature", clause="13.2.3")
     match = DETACHED_NAME.match(path.name)
