@@ -43,7 +43,7 @@ def built(progress: bool = False) -> Path:
     shop = Workshop(
         work_folder("build", "new-engine"), work_folder("inputs"), step=_told if progress else lambda *_: None
     )
-    folder = work_folder("build", "new-engine-of-tests") / _digest(pin_of(RUNTIMES))
+    folder = _place()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.parent / "lock"):
         if not folder.is_dir():
@@ -55,6 +55,16 @@ def built(progress: bool = False) -> Path:
             record_sources(record_build(pin, build(pin, TARGET, Flavour.NATIVE, shop)), shop.folder)
             partial.rename(folder)
     return folder
+
+
+def already_built() -> Path | None:
+    """What :func:`built` gives, if that is there for the tree as it is."""
+    folder = _place()
+    return folder if folder.is_dir() else None
+
+
+def _place() -> Path:
+    return work_folder("build", "new-engine-of-tests") / _digest(pin_of(RUNTIMES))
 
 
 def zig() -> Path:

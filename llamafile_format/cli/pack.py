@@ -15,6 +15,7 @@ from llamafile_format.errors import UsageError
 from llamafile_format.packing import FLAVOURS, PROFILES, Include, data_of, include_of, pack
 from llamafile_format.reports import printable, report_text, report_value
 from llamafile_format.running import verify
+from llamafile_format.source import read_small
 
 WINDOWS_LIMIT = 0xFFFF_FFFF  # clause 3.4.2: sizes in Windows' loader are 32 bits wide, whatever the program is
 
@@ -194,8 +195,7 @@ def read_args(args: str | None, args_file: str) -> str | None:
 
 def _text(path: str) -> str:
     """The arguments in the file ``path``, which may be a pipe. UsageError if they are no text of ours."""
-    with open(path, "rb") as file:
-        data = file.read(MAX_ARGUMENTS + 1)
+    data = read_small(path, MAX_ARGUMENTS)
     if len(data) > MAX_ARGUMENTS:
         raise UsageError(f"{path} has more than {MAX_ARGUMENTS} bytes, and is no list of arguments")
     try:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.errors import UsageError
 from llamafile_format.reports import printable
+from llamafile_format.source import read_small
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import PrivateKey
@@ -58,8 +59,7 @@ def private_keys(path: str, passphrase_file: str | None) -> tuple[PrivateKey, ..
 
 def from_file(path: str) -> bytes:
     """The first line of the file ``path``, without its end; nothing may stand behind it."""
-    with open(path, "rb") as file:
-        data = file.read(_MAX_FILE + 1)
+    data = read_small(path, _MAX_FILE)
     line, _, rest = data.partition(b"\n")
     line = line.removesuffix(b"\r")
     if len(data) > _MAX_FILE or rest.strip():

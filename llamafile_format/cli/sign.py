@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,12 +10,15 @@ from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
 from llamafile_format.reports import printable
+from llamafile_format.source import read_small
 from llamafile_format.vouching import Attestation, SignResult, sign
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import Signer
 
 MAX_PREDICATE = 1 << 20  # bytes; no record holds more
+
+_MAX_CHAIN = 1 << 20  # bytes
 
 
 @click.command("sign")
@@ -119,7 +121,10 @@ def _chain(path: str | None) -> tuple[bytes, ...]:
         return ()
     from llamafile_format.signing.x509.certificates import read_certificates
 
-    return read_certificates(Path(path).read_bytes(), path)
+    data = read_small(path, _MAX_CHAIN)
+    if len(data) > _MAX_CHAIN:
+        raise UsageError(f"{path} is too large for a chain of certificates", hint=f"at most {_MAX_CHAIN} bytes")
+    return read_certificates(data, path)
 
 
 def _attestation(path: str | None, predicate_type: str | None) -> Attestation | None:
@@ -129,8 +134,7 @@ def _attestation(path: str | None, predicate_type: str | None) -> Attestation | 
         raise UsageError("an attestation is a predicate and its type", hint="name both: --attest and --predicate-type")
     from llamafile_format.manifest.canonical_json import decode
 
-    with open(path, "rb") as file:
-        data = file.read(MAX_PREDICATE + 1)
+    data = read_small(path, MAX_PREDICATE)
     if len(data) > MAX_PREDICATE:
         raise UsageError(f"{path} is too large for a record", hint=f"at most {MAX_PREDICATE} bytes")
     value = decode(data, exact=False)

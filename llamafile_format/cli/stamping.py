@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from llamafile_format.errors import SourceError, UsageError
+from llamafile_format.errors import UsageError
 from llamafile_format.reports import printable
+from llamafile_format.source import read_small
 
 if TYPE_CHECKING:
     from llamafile_format.vouching import Request, StampResult, Trusting
@@ -73,11 +74,7 @@ def read_response_file(path: str) -> bytes:
 
 
 def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MAX_FILE + 1)
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    data = read_small(path, _MAX_FILE)
     if len(data) > _MAX_FILE:
         raise UsageError(f"{path} is too large for what it should be", hint=f"at most {_MAX_FILE} bytes")
     return data

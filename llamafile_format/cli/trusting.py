@@ -102,13 +102,7 @@ def _named(paths: Sequence[str]) -> dict[str, tuple[PublicKey, ...]]:
     """The keys of each file by its name."""
     from llamafile_format.signing.keys.key_files import read_public
 
-    named: dict[str, tuple[PublicKey, ...]] = {}
-    for path in paths:
-        try:
-            named[path] = read_public(path)
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    return named
+    return {path: read_public(path) for path in paths}
 
 
 def _authority(path: str) -> Authority:

@@ -88,7 +88,8 @@ def hold(sha256: str, size: int, pieces: Callable[[], Iterable[bytes]], name: st
 
 def _open(path: Path, sha256: str, size: int) -> int | None:
     """A descriptor of ``path``, if it is this user's own file of ``size`` bytes with this digest; else None."""
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    names = ("O_CLOEXEC", "O_NOFOLLOW", "O_BINARY", "O_NONBLOCK")
+    flags = os.O_RDONLY | sum(getattr(os, name, 0) for name in names)
     try:
         descriptor = os.open(path, flags)
     except FileNotFoundError:

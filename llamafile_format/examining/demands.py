@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamafile_format.checks.verdict import Verdict, judge
-from llamafile_format.errors import SourceError
 from llamafile_format.findings import Finding
 from llamafile_format.rules import Layer
 from llamafile_format.signing.records.record import MAX_RECORD, Record, detached_record
+from llamafile_format.source import read_small
 
 if TYPE_CHECKING:
     from llamafile_format.signing.trust.policy import Policy
@@ -69,15 +68,7 @@ class Trust:
 
 def detached_records(paths: Sequence[str | os.PathLike[str]]) -> tuple[Record, ...]:
     """The detached records in the files ``paths``, in that order. SourceError, or FormatError for a wrong name."""
-    return tuple(detached_record(os.fspath(path), _read(Path(path))) for path in paths)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_RECORD + 1)
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    return tuple(detached_record(os.fspath(path), read_small(path, MAX_RECORD)) for path in paths)
 
 
 def unestablished(findings: Iterable[Finding], trust: Trust, *, judged: bool) -> list[Finding]:

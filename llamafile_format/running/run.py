@@ -86,12 +86,23 @@ def prepare(
     Raises FormatError with the rule that is broken, NotAuthentic if nobody vouches whom the policy trusts, UsageError
     if there is no fitting build, SourceError.
     """
-    path, wanted, demand = Path(what), (wanted or Selection()).settled(), demand or Demand()
+    return _prepared(Path(what), arguments, (wanted or Selection()).settled(), demand or Demand())
+
+
+def _prepared(
+    path: Path, arguments: Sequence[str], wanted: Selection, demand: Demand, *, opener: Path | None = None
+) -> Start:
+    """See :func:`prepare`. ``opener`` is the small program that opens ``path``, which opens nothing in its turn."""
     if _is_plain(path):
         return _plain(path, arguments, wanted, demand)
     with verified(path, demand) as (container, doubts):
         if container.manifest is not None and container.manifest.prefix.sibling is not None:
-            return prepare(_sibling(container, path), arguments, wanted, demand)
+            if opener is not None:
+                raise FormatError(
+                    f"{opener.name} was not started: {path.name}, which it opens, opens another file in its turn",
+                    clause="14.4.3",
+                )
+            return _prepared(_sibling(container, path), arguments, wanted, demand, opener=path)
         if demand.policy is not None:
             _refuse_unverified(arguments)
         program = program_for(container, wanted)
@@ -228,7 +239,7 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 
 def _sibling(container: Container, path: Path) -> Path:
-    """The container that the small program at ``path`` was made for. FormatError if another one lies beside it."""
+    """The container that the small program at ``path`` was made for. FormatError if what lies beside it is another."""
     assert container.manifest is not None
     bound = container.manifest.prefix.sibling
     assert bound is not None
@@ -236,6 +247,11 @@ def _sibling(container: Container, path: Path) -> Path:
     if not beside.is_file():
         raise SourceError(f"{path.name} opens {beside.name}, which is not beside it", hint="keep both in one folder")
     with FileSource(beside) as source:
+        own = _source(container).identity
+        if (source.identity.device, source.identity.inode) == (own.device, own.inode):
+            raise FormatError(
+                f"{path} was not started: it says that it opens another file, and is that file", clause="14.4.3"
+            )
         inside = bound.offset + bound.size <= source.size and bound.size <= MAX_MANIFEST
         data = source.read_at(bound.offset, bound.size) if inside else b""
     if hashlib.sha256(data).hexdigest() != bound.sha256:

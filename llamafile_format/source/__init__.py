@@ -3,6 +3,7 @@
 from llamafile_format.source.base import ByteSource, Range, Window, find_last, read_struct
 from llamafile_format.source.chain import Chain
 from llamafile_format.source.local import BytesSource, FileSource, Identity, open_source
+from llamafile_format.source.small import read_small
 
 __all__ = [
     "ByteSource",
@@ -14,5 +15,6 @@ __all__ = [
     "Window",
     "find_last",
     "open_source",
+    "read_small",
     "read_struct",
 ]

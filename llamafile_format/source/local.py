@@ -16,7 +16,7 @@ from llamafile_format.errors import SourceError
 from llamafile_format.source.base import ByteSource, Range
 
 # O_NONBLOCK: a pipe that nobody writes to must not hold us up before we see that it is one.
-_READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_BINARY", "O_NONBLOCK", "O_NOCTTY"))
+READ = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_BINARY", "O_NONBLOCK", "O_NOCTTY"))
 
 
 class BytesSource:
@@ -73,7 +73,7 @@ class FileSource:
         self.name = os.fspath(path)
         self._owned = True
         try:
-            self.fd = os.open(path, _READ)
+            self.fd = os.open(path, READ)
         except OSError as error:
             raise SourceError(f"cannot open {self.name}: {error.strerror}") from error
         self.size = self._regular_size()

@@ -38,7 +38,7 @@ from llamafile_format.signing.records.record import (
     record_file,
     record_path,
 )
-from llamafile_format.source import BytesSource, Chain, Window
+from llamafile_format.source import BytesSource, Chain, Window, read_small
 from llamafile_format.source.pending import real_path, refuse_pending
 from llamafile_format.zip.archive import MAX_DIRECTORY, MAX_ENTRIES
 from llamafile_format.zip.writer import directory_record, end_records, local_header, place
@@ -235,7 +235,7 @@ def records_beside(file: str | os.PathLike[str]) -> tuple[Record, ...]:
         named = parse_record_path(SIGNATURES_FOLDER + name.removeprefix(f"{path.name}."))
         beside = path.with_name(name)
         if named is not None and beside.is_file() and beside.stat().st_size <= MAX_RECORD:
-            found.append(Record(*named, str(beside), 0, 0, beside.read_bytes(), detached=True))
+            found.append(Record(*named, str(beside), 0, 0, read_small(beside, MAX_RECORD), detached=True))
     return tuple(sorted(found, key=lambda record: record.number))
 
 

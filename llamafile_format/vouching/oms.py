@@ -27,6 +27,7 @@ from llamafile_format.signing.records.statement import (
     covered_resources,
     read_statement,
 )
+from llamafile_format.source import read_small
 from llamafile_format.vouching.append import AppendResult, Made, append_records, open_checked
 
 MAX_BUNDLE = 4 * MAX_RECORD  # bytes: as many blanks as anybody writes into JSON
@@ -79,8 +80,7 @@ def import_oms(
 
 def _read(path: Path) -> tuple[RecordKind, bytes]:
     """Kind and canonical bytes of what lies at ``path``."""
-    with open(path, "rb") as file:
-        data = file.read(MAX_BUNDLE + 1)
+    data = read_small(path, MAX_BUNDLE)
     if len(data) > MAX_BUNDLE:
         raise FormatError(f"{path} is too large for a signature", clause="13.2.3")
     match = DETACHED_NAME.match(path.name)

@@ -32,8 +32,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
 
 @pytest.fixture(scope="module", params=["default", "newest"])
-def native(request: pytest.FixtureRequest, new_runtimes: Path) -> Path:
-    pin = find_pin("llama.cpp") if request.param == "default" else pin_of(new_runtimes)
+def native(request: pytest.FixtureRequest) -> Path:
+    newest = request.param == "newest"
+    pin = pin_of(request.getfixturevalue("new_runtimes")) if newest else find_pin("llama.cpp")
     build = pin.build("linux-x86_64", Flavour.NATIVE)
     if build is None or not is_here(pin, build):
         pytest.skip("the native build for linux-x86_64 is not here")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from llamafile_format.engines.store import find_pin
 from llamafile_format.specdata import spec_yaml
 from llamafile_format.weights.projectors import known_to
 from tests.engine_sources import engine_sources
@@ -24,7 +25,9 @@ def mtmd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_registry_has_the_engines_projector_types(mtmd: Path) -> None:
-    assert known_to() == {"llama.cpp@0.3.36"}
+    assert known_to() == {"llama.cpp@0.3.36", "llama.cpp@0.3.36+1"}
+    trees = {find_pin(key).upstream.tree for key in known_to()}
+    assert len(trees) == 1, "the same sources"
     types = set(NAME.findall((mtmd / "clip-impl.h").read_text(encoding="utf-8")))
     assert types == set(spec_yaml("registry/projector-types.yaml")["projector_types"])
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import llamafile_format as lf
 from llamafile_format.checks.prefix import WINDOWS_MAX
 from llamafile_format.manifest.model import Manifest
 from llamafile_format.packing import windows
+from llamafile_format.prefix.bootstrap import POLYGLOT
 from llamafile_format.prefix.launcher import LAUNCHER_SIZE, read_index
 from llamafile_format.running.run import Selection, prepare
 from spec.vectors.generate.contents import ONNX
@@ -371,6 +374,39 @@ def test_the_exe_is_written_anew_with_its_sibling(low: Path) -> None:
     (low / "n.llamafile").replace(low / "m.llamafile")
     with pytest.raises(lf.FormatError, match="not the file"):
         prepare(low / "m.exe", wanted=Selection(target="windows-x86_64"))
+
+
+def opens_what_begins_alike(low: Path, path: Path) -> None:
+    """Make of ``m.llamafile`` a small program ``path`` that binds the first bytes of every launcher, so its own too."""
+    manifest = sound(low / "m.exe").manifest
+    assert manifest is not None
+    assert manifest.prefix.sibling is not None
+    bound = replace(manifest.prefix.sibling, offset=0, size=len(POLYGLOT), sha256=hashlib.sha256(POLYGLOT).hexdigest())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "Sibling", lambda *_: bound)
+        windows._write(low / "m.llamafile", path, force=True)
+    sound(path).close()
+
+
+def test_what_opens_itself_is_not_started(low: Path) -> None:
+    lf.pack([low / "model.gguf"], low / "m.llamafile")
+    opens_what_begins_alike(low, low / "x.llamafile")
+    with pytest.raises(lf.FormatError, match=r"is that file.*14\.4\.3"):
+        prepare(low / "x.llamafile", wanted=Selection(target="windows-x86_64"))
+    (low / "y.exe").hardlink_to(low / "x.llamafile")
+    (low / "y.llamafile").symlink_to("x.llamafile")
+    with pytest.raises(lf.FormatError, match=r"is that file.*14\.4\.3"):
+        prepare(low / "y.exe", wanted=Selection(target="windows-x86_64"))
+
+
+def test_from_one_file_to_a_second_and_no_further(low: Path) -> None:
+    lf.pack([low / "model.gguf"], low / "m.llamafile")
+    opens_what_begins_alike(low, low / "x.exe")
+    (low / "m.llamafile").rename(low / "x.llamafile")
+    assert prepare(low / "x.exe", wanted=Selection(target="windows-x86_64")).embedded
+    shutil.copy(low / "x.exe", low / "x.llamafile")
+    with pytest.raises(lf.FormatError, match=r"in its turn.*14\.4\.3"):
+        prepare(low / "x.exe", wanted=Selection(target="windows-x86_64"))
 
 
 def test_without_windows_or_under_another_name_there_is_no_exe(low: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from llamafile_format.errors import FormatError, SourceError, UsageError
 from llamafile_format.signing.keys.algorithms import Algorithm
 from llamafile_format.signing.keys.key import PrivateKey, PublicKey, pem_text, public_key_of
+from llamafile_format.source import read_small
 
 MAX_FILE = 65_536  # bytes; a file of two keys has some 6,000
 MAX_KEYS = 2
@@ -178,8 +179,7 @@ class _Once:
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
-    with open(path, "rb") as file:
-        data = file.read(MAX_FILE + 1)
+    data = read_small(path, MAX_FILE)
     if len(data) > MAX_FILE:
         raise UsageError(f"{os.fspath(path)} is too long for a file of keys", hint=f"at most {MAX_FILE} bytes")
     return data

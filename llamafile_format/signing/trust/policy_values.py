@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llamafile_format.errors import FormatError, SourceError
+from llamafile_format.source import read_small
 from llamafile_format.strict_fields import Fields
 
 if TYPE_CHECKING:
@@ -100,11 +101,7 @@ def beside(fields: Fields, name: str, value: str, folder: Path) -> bytes:
 
 def read_bounded(path: Path) -> bytes:
     """All of a small file. SourceError if it cannot be read, FormatError if it is too long."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE + 1)
-    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte in it
-        raise SourceError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    data = read_small(path, MAX_FILE)
     if len(data) > MAX_FILE:
         raise FormatError(f"{path} is too long", found=f"more than {MAX_FILE} bytes", clause="16.2.2")
     return data

@@ -335,13 +335,14 @@ _packed("7z", b"7z\xbc\xaf\x27\x1c\0\4" + bytes(24))
 _packed("tar", b"model.gguf".ljust(257, b"\0") + b"ustar\0" + b"00" + bytes(247))
 
 
-def _with_archive(name: str, rule: str, data: bytes) -> None:
-    """The same opening with an archive behind it: chapter 3 judges the prefix, and calls the file no impostor."""
+def _with_archive(name: str, near: str, data: bytes, rules: str = "LF1028", layer: str = "none") -> None:
+    """An opening with an archive behind it: chapter 3 judges the prefix, and calls the file no impostor."""
     vector(
         f"not-an-impostor-{name}",
         comment="The opening of another format in front of a complete archive.",
-        rules="LF1028",
-        near=rule,
+        rules=rules,
+        layer=layer,
+        near=near,
         kind="prefix",
         encoding="zlib",
     )(lambda: forge.padded(data.ljust(64, b"\n")))
@@ -351,8 +352,10 @@ _with_archive("lfs", "LF1001", b"version https://git-lfs.github.com/spec/v1\n")
 _with_archive("xet", "LF1002", b"# xet version 0\n")
 _with_archive("html", "LF1003", b"<!DOCTYPE html>\n")
 _with_archive("json", "LF1004", b'{"error": "none"}\n')
-_with_archive("gguf", "LF1005 LF1011", gguf())
-_with_archive("safetensors", "LF1006", struct.pack("<Q", 16) + b'{"w": 1}')
+_with_archive("gguf", "", gguf(), "LF3340", "content")
+_with_archive("gguf-but-for-a-letter", "LF1005 LF1011 LF3340", b"GGUG" + gguf()[4:])
+_with_archive("safetensors", "", struct.pack("<Q", 16) + b'{"w": 1}', "LF3340", "content")
+_with_archive("safetensors-without-object", "LF1006 LF3340", struct.pack("<Q", 16) + b'["w", 1]')
 _with_archive("gzip", "LF1007", b"\x1f\x8b\x08")
 _with_archive("zeros", "LF1009", bytes(4096))
 

@@ -102,6 +102,9 @@ std::vector<int> open_doors(const std::vector<std::string> & hosts, int port) {
 }
 
 std::vector<std::string> door_arguments() {
+    if (addresses.empty()) {
+        return {};  // nothing is served: the server only tells its options
+    }
     std::string hosts;
     for (const std::string & address : addresses) {
         hosts += (hosts.empty() ? "" : ",") + address;

@@ -1,11 +1,16 @@
 // Forced in front of upstream's server-http.cpp (see CMakeLists.txt): its httplib::Server is one that first refuses
-// requests meant for somebody else. A page on another site can make a browser send requests to this machine; by its
-// Host (a name rebound to 127.0.0.1) or its Origin such a request is told from one of the user's own.
+// requests meant for somebody else, then those that ask for too much, and that gives no connection a thread before its
+// request is whole. A page on another site can make a browser send requests to this machine; by its Host (a name rebound to
+// 127.0.0.1) or its Origin such a request is told from one of the user's own.
 #pragma once
 
+#include "connection.h"
+#include "gate.h"
 #include "listen.h"
+#include "watch.h"
 
 #include <atomic>
+#include <chrono>
 
 #include <cpp-httplib/httplib.h>
 
@@ -15,6 +20,16 @@ namespace lff {
 bool is_foreign(const std::string & host, const std::string & origin, bool any_origin);
 extern bool allow_any_origin;
 
+// Seconds after which a request is given up; 0: never.
+extern int request_seconds;
+
+// {"error": ...}, as upstream words it.
+void refuse(httplib::Response & response, int status, const std::string & message);
+
+// Around upstream's handler: admits the body, calls the handler, puts right what it answers (gate, openai.cpp).
+httplib::Server::Handler around_post(const std::string & path, httplib::Server::Handler handler);
+httplib::Server::Handler around_get(const std::string & path, httplib::Server::Handler handler);
+
 }
 
 namespace httplib {
@@ -23,24 +38,56 @@ class GuardedServer : public Server {
     std::atomic<bool> stopping{ false };
 
 public:
+    GuardedServer() { set_payload_max_length(lff::MAX_BODY); }
+
     // An answer under way would be waited for after the engine has stopped, and never come: to it, its reader has gone.
     void stop() {
         stopping = true;
         Server::stop();
     }
 
+    Server & Get(const std::string & path, Handler handler) {
+        if (path == "/v1/models" || path == "/models") {
+            Server::Get(path + "/(.+)", lff::around_get(path + "/", handler));
+        }
+        return Server::Get(path, lff::around_get(path, std::move(handler)));
+    }
+    Server & Post(const std::string & path, Handler handler) { return Server::Post(path, lff::around_post(path, std::move(handler))); }
+
     Server & set_pre_routing_handler(HandlerWithResponse next) {
         return Server::set_pre_routing_handler([this, next](const Request & request, Response & response) {
-            std::function<bool()> & gone = const_cast<Request &>(request).is_connection_closed;
-            gone = [this, own = gone] { return stopping || own(); };
+            std::function<bool()> & gone  = const_cast<Request &>(request).is_connection_closed;
+            const auto              until = std::chrono::steady_clock::now() + std::chrono::seconds(lff::request_seconds);
+            gone = [this, own = gone, until] {
+                lff::heartbeat();  // who waits for the engine does not stand still
+                return stopping || own() || (lff::request_seconds > 0 && std::chrono::steady_clock::now() > until);
+            };
             if (lff::is_foreign(request.get_header_value("Host"), request.get_header_value("Origin"), lff::allow_any_origin)) {
-                response.status = 403;
-                response.set_content(R"({"error":{"code":403,"message":"this server answers its own machine and pages only","type":"forbidden"}})",
-                                     "application/json; charset=utf-8");
+                lff::refuse(response, 403, "this server answers its own machine and pages only");
                 return HandlerResponse::Handled;
             }
+            lff::allow(lff::work_of(0));
             return next(request, response);
         });
+    }
+
+private:
+    bool process_and_close_socket(socket_t socket) override {
+        lff::connection stream(socket);
+        bool closed = false, upgraded = false;
+        const bool done = serve_guarded([&] {
+            std::string theirs, ours;
+            int         their_port = 0, our_port = 0;
+            stream.get_remote_ip_and_port(theirs, their_port);
+            stream.get_local_ip_and_port(ours, our_port);
+            return process_request(stream, theirs, their_port, ours, our_port, false, closed, nullptr, &upgraded);
+        });
+        if (done && !closed && !upgraded && !stopping) {
+            lff::wait_again(socket, stream.rest());
+        } else {
+            lff::hang_up(socket);
+        }
+        return done;
     }
 };
 

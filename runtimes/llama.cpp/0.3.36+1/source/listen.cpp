@@ -1,5 +1,7 @@
 #include "listen.h"
 
+#include "lobby.h"
+
 #include <atomic>
 #include <cstring>
 
@@ -105,7 +107,11 @@ int lff_bind(lff_socket socket, const struct sockaddr * given, socklen_t size) {
     return result;
 }
 
+lff_socket lff_accept(lff_socket listening) { return lff::next_request(listening); }
+
 namespace lff {
+
+lff_socket accept_one(lff_socket listening) { return accept(listening, nullptr, nullptr); }
 
 int  bound_port() { return port_in_use; }
 bool bound_to_loopback() { return loopback_only; }

@@ -1,5 +1,6 @@
 #include "serve.h"
 
+#include "capacity.h"
 #include "guard.h"
 #include "platform.h"
 #include "session.h"
@@ -21,6 +22,7 @@ int llama_server(int argc, char ** argv);  // upstream's tools/server
 namespace lff {
 
 bool allow_any_origin = false;
+int  request_seconds  = 600;
 
 namespace {
 
@@ -30,6 +32,14 @@ const std::vector<std::string> FETCHING = {
     "--hf-file-v", "-mu", "--model-url", "-mmu", "--mmproj-url", "-dr", "--docker-repo", "--spec-draft-hf", "--ui-mcp-proxy",
     "--webui-mcp-proxy",
 };
+
+constexpr int64_t MAX_TEMPLATE_WORK = 4ll << 30;  // bytes allocated
+
+void take_option(std::vector<std::string> & arguments, const std::string & name) {
+    for (auto at = arguments.begin(); at != arguments.end();) {
+        at = *at == name && at + 1 != arguments.end() ? arguments.erase(at, at + 2) : at + 1;
+    }
+}
 
 std::string name_of(const std::string & host) {
     if (!host.empty() && host[0] == '[') {
@@ -153,7 +163,17 @@ int serve(const contents & found, std::vector<std::string> user) {
     allow_any_origin = given(user, { "--cors-origins" });
     const std::string host = option(user, { "--host" });
 
+    const std::string limit = option(user, { "--request-timeout" });
+    if (!limit.empty()) {
+        request_seconds = atoi(limit.c_str());
+        take_option(user, "--request-timeout");
+    }
+    allow(MAX_TEMPLATE_WORK);  // the model's template is tried out when it is loaded
     std::vector<std::string> arguments = server_arguments(found, user);
+    const std::string        named     = option(arguments, { "-m", "--model" });
+    for (const std::string & argument : capacity_arguments(named, user)) {
+        arguments.push_back(argument);
+    }
     for (const std::string & argument : door_arguments()) {
         arguments.push_back(argument);
     }

@@ -19,8 +19,9 @@ foreach (target server-context llama-server-impl)
     target_include_directories(${target} PRIVATE ${LFF_LLAMA_SOURCE} ${LFF_LLAMA_SOURCE}/vendor)
 endforeach()
 
-# The port is chosen where it is bound, and requests that are not ours are refused before upstream sees them.
-add_library(listen STATIC doors.cpp listen.cpp)
+# The port is chosen where it is bound, connections wait in the lobby, and requests that are not ours or ask for too much are
+# refused before upstream sees them.
+add_library(listen STATIC doors.cpp listen.cpp lobby.cpp)
 if (WIN32)
     target_link_libraries(listen PUBLIC ws2_32)
 endif()
@@ -32,6 +33,18 @@ set_source_files_properties(${server_folder}/server-http.cpp TARGET_DIRECTORY ll
     COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/guard.h")
 set_source_files_properties(${server_folder}/server-common.cpp TARGET_DIRECTORY server-context PROPERTIES
     COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/refuse_download.h")
+
+
+# What templates, schemas and grammars cost is counted (meter.h).
+foreach (target llama-common server-context llama-server-impl)
+    target_compile_options(${target} PRIVATE "SHELL:-include ${CMAKE_CURRENT_SOURCE_DIR}/meter_templates.h")
+endforeach()
+set_source_files_properties(session.cpp PROPERTIES COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/meter_templates.h")
+get_target_property(engine_folder llama SOURCE_DIR)
+set_source_files_properties(${engine_folder}/llama-grammar.cpp TARGET_DIRECTORY llama PROPERTIES
+    COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/meter_grammar.h")
+set_source_files_properties(${engine_folder}/llama-sampler.cpp TARGET_DIRECTORY llama PROPERTIES
+    COMPILE_OPTIONS "-DLFF_GUARD_GRAMMARS;-include;${CMAKE_CURRENT_SOURCE_DIR}/grammar_gate.h")
 
 # What waits for requests and parses them is built for size: it is carried once for each target.
 foreach (target llama-common llama-common-base mtmd server-context llama-server-impl cpp-httplib llama-ui listen)

@@ -1,0 +1,125 @@
+// Around upstream's handlers: see guard.h.
+
+#include "guard.h"
+#undef Server
+
+#include "json.h"
+#include "openai.h"
+
+#include <cstdlib>
+#include <memory>
+
+extern "C" char * stbi_zlib_decode_noheader_malloc(const char * data, int size, int * unpacked);  // upstream's stb_image
+
+namespace lff {
+namespace {
+
+const char * kind_of(int status) {
+    return status == 400 ? "invalid_request_error" : status == 403 ? "forbidden" : status == 404 ? "not_found_error" : status == 504 ? "timeout_error" : "server_error";
+}
+
+// Upstream takes an exception for a fault of the server. These are faults of the request: the gate's, found under way.
+void blame_the_request(httplib::Response & response) {
+    static const std::string marks[] = { "the grammar ", "the template or schema needs more work",
+                                         "The complexity of an attempted match" };
+    for (const std::string & mark : marks) {
+        const size_t at = response.status == 500 ? response.body.find(mark) : std::string::npos;
+        if (at != std::string::npos) {
+            refuse(response, 400, response.body.substr(at, response.body.find('"', at) - at));
+        }
+    }
+}
+
+// The body of an asset as our own archive holds it: gzip, a header of ten bytes without fields (RFC 1952).
+void unpack(httplib::Response & response) {
+    const bool packed = response.get_header_value("Content-Encoding") == "gzip" && response.body.size() > 18 && response.body[3] == 0;
+    if (!packed) {
+        return;
+    }
+    int                              size = 0;
+    const std::unique_ptr<char, decltype(&free)> text(stbi_zlib_decode_noheader_malloc(response.body.data() + 10, (int) response.body.size() - 18, &size), free);
+    if (text != nullptr) {
+        response.headers.erase("Content-Encoding");
+        response.body.assign(text.get(), (size_t) size);
+    }
+}
+
+// Of the list that upstream answers, the one that was asked for.
+void one_model(const std::string & name, httplib::Response & response) {
+    const common_json list = response.status == 200 ? common_json::parse_no_throw(response.body) : common_json::object();
+    if (!list.is_discarded() && list.contains("data")) {
+        for (const common_json & model : list.at("data")) {
+            if (model.contains("id") && model.at("id").get<std::string>() == name) {
+                response.set_content(model.dump_safe(), "application/json; charset=utf-8");
+                return;
+            }
+        }
+        refuse(response, 404, "there is no model " + name);
+    }
+}
+
+bool is_json(const httplib::Request & request) { return !request.is_multipart_form_data(); }
+
+}
+
+void refuse(httplib::Response & response, int status, const std::string & message) {
+    common_json error = common_json::object();
+    error["code"]     = status;
+    error["message"]  = message;
+    error["type"]     = kind_of(status);
+    common_json whole = common_json::object();
+    whole["error"]    = error;
+    response.status   = status;
+    response.set_content(whole.dump_safe(), "application/json; charset=utf-8");
+}
+
+httplib::Server::Handler around_post(const std::string & path, httplib::Server::Handler handler) {
+    return [path, handler](const httplib::Request & request, httplib::Response & response) {
+        const auto begun = std::chrono::steady_clock::now();
+        const uint64_t shape = std::hash<std::string>()(path + "\n" + request.body);
+        if (is_refused(shape)) {
+            return refuse(response, 400, "a request like this one has stopped this server before");
+        }
+        const work under_watch(shape);
+        allow(work_of(request.body.size()));
+        try {
+            exchange_of talk(path);
+            if (is_json(request) && !request.body.empty()) {
+                const_cast<httplib::Request &>(request).body = talk.ask(admit(path, request.body));
+            }
+            handler(request, response);
+            talk.answer(response);
+        } catch (const refused & why) {
+            refuse(response, 400, why.what());
+        } catch (const std::exception & why) {
+            refuse(response, ran_out() ? 400 : 500, why.what());
+        }
+        blame_the_request(response);
+        if (request_seconds > 0 && !response.content_provider_ && std::chrono::steady_clock::now() - begun > std::chrono::seconds(request_seconds)) {
+            refuse(response, 504, "no answer within " + std::to_string(request_seconds) + " seconds; --request-timeout sets them");
+        }
+    };
+}
+
+// Upstream's page is there compressed and not otherwise; who does not say that he reads that gets it unpacked.
+httplib::Server::Handler around_get(const std::string & path, httplib::Server::Handler handler) {
+    return [path, handler](const httplib::Request & request, httplib::Response & response) {
+        allow(work_of(0));
+        auto &     given = const_cast<httplib::Request &>(request);
+        const bool plain = request.get_header_value("Accept-Encoding").find("gzip") == std::string::npos;
+        if (plain) {
+            given.headers.erase("Accept-Encoding");
+            given.set_header("Accept-Encoding", "gzip");
+        }
+        handler(request, response);
+        if (plain) {
+            unpack(response);
+            given.headers.erase("Accept-Encoding");  // or the answer would be compressed on its way
+        }
+        if (path == "/models/" || path == "/v1/models/") {
+            one_model(request.matches[1].str(), response);
+        }
+    };
+}
+
+}

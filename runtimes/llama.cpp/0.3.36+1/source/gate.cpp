@@ -1,0 +1,231 @@
+#include "gate.h"
+
+#include "grammar_gate.h"
+#include "json.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace lff {
+
+measures measured;
+
+namespace {
+
+struct list_limit {
+    const char * name;
+    size_t       items;
+    size_t       each;  // bytes of an item that is a string
+};
+
+// Lists of a request, each with as much as anybody was seen to need, and room.
+constexpr list_limit LISTS[] = {
+    { "messages", 4096, MAX_BODY },    { "input", 4096, MAX_BODY },          { "documents", 4096, MAX_BODY },
+    { "tools", 256, MAX_BODY },        { "stop", 64, 1024 },                 { "samplers", 64, 64 },
+    { "grammar_triggers", 64, 1024 },  { "dry_sequence_breakers", 64, 256 }, { "preserved_tokens", 1024, 256 },
+    { "response_fields", 256, 256 },   { "lora", 256, 256 },                 { "reasoning_budget_end_tags", 64, 256 },
+};
+constexpr size_t MAX_PROMPTS    = 256;
+constexpr size_t MAX_PROPERTIES = 512;  // of an object in a schema: what upstream makes of them grows with their square
+
+// Numbers that cost memory or time as they grow, and gain nothing beyond the context or the vocabulary.
+const char * const UP_TO_CONTEXT[] = { "repeat_last_n", "dry_penalty_last_n", "dry_allowed_length", "n_keep", "n_discard",
+                                       "n_cache_reuse", "n_indent", "reasoning_budget_tokens" };
+const char * const UP_TO_ROOM[]    = { "n_predict", "max_tokens", "max_completion_tokens", "max_output_tokens" };
+const char * const UP_TO_WORDS[]   = { "top_k", "min_keep" };
+const char * const UP_TO_LISTED[]  = { "n_probs", "top_logprobs" };
+constexpr int64_t  MOST_LISTED     = 128;
+
+[[noreturn]] void too_many(const std::string & name, size_t found, size_t most) {
+    throw refused(name + " has " + std::to_string(found) + " items, more than " + std::to_string(most));
+}
+
+// Walks over a JSON text once. Upstream's parser judges the rest; this sees to it that it can be asked.
+struct scanner {
+    const std::string & text;
+    size_t              at    = 0;
+    int                 depth = 0;
+    size_t              values = 0;
+
+    [[noreturn]] void fail(const char * why) const {
+        throw refused(std::string("the request is not JSON: ") + why + " at byte " + std::to_string(at));
+    }
+
+    // One character of more than one byte: shortest form, no surrogates, at most U+10FFFF (RFC 3629).
+    void wide() {
+        const unsigned char first = (unsigned char) text[at];
+        const int           more  = first >= 0xF0 && first <= 0xF4 ? 3 : first >= 0xE0 && first < 0xF0 ? 2 : first >= 0xC2 && first < 0xE0 ? 1 : 0;
+        if (more == 0 || at + (size_t) more >= text.size()) {
+            fail("bytes that are not UTF-8");
+        }
+        const unsigned char second = (unsigned char) text[at + 1];
+        const unsigned char low    = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+        const unsigned char high   = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+        bool                good   = second >= low && second <= high;
+        for (int i = 2; i <= more; i++) {
+            good = good && ((unsigned char) text[at + (size_t) i] & 0xC0) == 0x80;
+        }
+        if (!good) {
+            fail("bytes that are not UTF-8");
+        }
+        at += (size_t) more;
+    }
+
+    void quoted() {
+        for (at++; at < text.size() && text[at] != '"'; at++) {
+            if (text[at] == '\\') {
+                at++;
+            } else if ((unsigned char) text[at] >= 0x80) {
+                wide();
+            } else if ((unsigned char) text[at] < 0x20) {
+                fail("a control character in a string");
+            }
+        }
+        if (at >= text.size()) {
+            fail("a string without its end");
+        }
+    }
+
+    void scan() {
+        for (; at < text.size(); at++) {
+            const char c = text[at];
+            if (c == '"') {
+                quoted();
+            } else if (c == '[' || c == '{') {
+                values++;
+                if (++depth > MAX_DEPTH) {
+                    throw refused("the request nests deeper than " + std::to_string(MAX_DEPTH) + " levels");
+                }
+            } else if (c == ']' || c == '}') {
+                depth--;
+            } else if (c == ',') {
+                values++;
+            } else if ((unsigned char) c >= 0x80) {
+                fail("bytes outside a string");
+            }
+        }
+        if (values > MAX_VALUES) {
+            throw refused("the request has " + std::to_string(values) + " values, more than " + std::to_string(MAX_VALUES));
+        }
+    }
+};
+
+void check_lists(const common_json & request) {
+    for (const list_limit & limit : LISTS) {
+        if (!request.contains(limit.name)) {
+            continue;
+        }
+        const common_json & list = request.at(limit.name);
+        if (list.is_string() && list.get<std::string>().size() > limit.each) {
+            throw refused(std::string(limit.name) + " has more than " + std::to_string(limit.each) + " bytes");
+        }
+        if (!list.is_array()) {
+            continue;
+        }
+        if (list.size() > limit.items) {
+            too_many(limit.name, list.size(), limit.items);
+        }
+        for (const common_json & item : list) {
+            if (item.is_string() && item.get<std::string>().size() > limit.each) {
+                throw refused(std::string("an item of ") + limit.name + " has more than " + std::to_string(limit.each) + " bytes");
+            }
+        }
+    }
+    if (request.contains("prompt") && request.at("prompt").is_array() && request.at("prompt").size() > MAX_PROMPTS) {
+        const common_json & prompts = request.at("prompt");
+        if (!prompts.at((size_t) 0).is_number()) {  // numbers: one prompt, of tokens
+            too_many("prompt", prompts.size(), MAX_PROMPTS);
+        }
+    }
+    if (request.contains("logit_bias") && measured.vocabulary > 0 && request.at("logit_bias").size() > (size_t) measured.vocabulary) {
+        too_many("logit_bias", request.at("logit_bias").size(), (size_t) measured.vocabulary);
+    }
+}
+
+void check_schema(const common_json & value) {
+    if (value.is_object()) {
+        for (const auto & item : value.items()) {
+            if (item.key() == "properties" && item.value().size() > MAX_PROPERTIES) {
+                too_many("properties", item.value().size(), MAX_PROPERTIES);
+            }
+            if (item.key() == "pattern" && item.value().is_string()) {
+                check_pattern(item.value().get<std::string>());
+            } else {
+                check_schema(item.value());
+            }
+        }
+    } else if (value.is_array()) {
+        for (const common_json & item : value) {
+            check_schema(item);
+        }
+    }
+}
+
+void check_grammars(const common_json & request) {
+    if (request.contains("grammar") && request.at("grammar").is_string()) {
+        check_grammar_text(request.at("grammar").get<std::string>());
+    }
+    if (request.contains("grammar_triggers") && request.at("grammar_triggers").is_array()) {
+        for (const common_json & trigger : request.at("grammar_triggers")) {
+            if (trigger.is_object() && trigger.contains("value") && trigger.at("value").is_string()) {
+                check_pattern(trigger.at("value").get<std::string>());
+            }
+        }
+    }
+    for (const char * name : { "json_schema", "response_format", "tools", "text" }) {
+        if (request.contains(name)) {
+            check_schema(request.at(name));
+        }
+    }
+}
+
+template <size_t Count> bool lower(common_json & request, const char * const (&names)[Count], int64_t most) {
+    bool changed = false;
+    for (const char * name : names) {
+        if (most > 0 && request.contains(name) && request.at(name).is_number() && request.at(name).get<double>() > (double) most) {
+            request[name] = most;
+            changed       = true;
+        }
+    }
+    return changed;
+}
+
+void check_tokens(const common_json & tokens) {
+    for (const common_json & token : tokens) {
+        if (token.is_number() && (token.get<double>() < 0 || token.get<double>() >= (double) measured.vocabulary)) {
+            throw refused("there is no token " + token.dump() + ": the vocabulary has " + std::to_string(measured.vocabulary));
+        }
+    }
+}
+
+}
+
+void check_json(const std::string & text) { scanner{ text }.scan(); }
+
+std::string admit(const std::string & path, const std::string & body) {
+    check_json(body);
+    common_json request;
+    try {
+        request = common_json::parse(body);
+    } catch (const common_json_error & error) {
+        throw refused(std::string("the request is not JSON: ") + error.what());
+    }
+    if (!request.is_object()) {
+        return body;
+    }
+    check_lists(request);
+    check_grammars(request);
+    if (path == "/detokenize" && measured.vocabulary > 0 && request.contains("tokens")) {
+        check_tokens(request.at("tokens"));
+    }
+    bool changed = lower(request, UP_TO_CONTEXT, measured.context);
+    changed |= !measured.shifts && lower(request, UP_TO_ROOM, measured.context);
+    changed |= lower(request, UP_TO_WORDS, measured.vocabulary);
+    changed |= lower(request, UP_TO_LISTED, MOST_LISTED);
+    if (request.contains("logprobs") && request.at("logprobs").is_number()) {
+        changed |= lower(request, { "logprobs" }, MOST_LISTED);
+    }
+    return changed ? request.dump() : body;
+}
+
+}

@@ -1,0 +1,239 @@
+"""The gate before the engine: no request ends or blocks the server, nobody is turned away for another's sake."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.boxed import pack_boxed
+from tests.interop.test_two_processes import inner_of
+from tests.runtime_server import Answer, Server, served
+
+pytestmark = [pytest.mark.slow, pytest.mark.interop]
+
+BODY = {"prompt": "a", "n_predict": 1}
+DEEP_SCHEMA = '{"type":"array","items":' * 20000 + '{"type":"string"}' + "}" * 20000
+DOUBLING = "".join(f"a{i} ::= a{i + 1} a{i + 1} | a{i + 1}\n" for i in range(30))
+ANY_OF = {f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 3} for i in range(25)} | {"d25": {"type": "string"}}
+
+REFUSED: dict[str, tuple[str, str]] = {
+    "parentheses": ("/completion", json.dumps(BODY | {"grammar": "root ::= " + "(" * 100000 + '"a"' + ")" * 100000})),
+    "exponential grammar": ("/completion", json.dumps(BODY | {"grammar": f'root ::= a0\n{DOUBLING}a30 ::= "d"?'})),
+    "nested any of": ("/completion", json.dumps(BODY | {"json_schema": {"$defs": ANY_OF, "$ref": "#/$defs/d0"}})),
+    "deep schema": ("/completion", '{"prompt":"a","json_schema":' + DEEP_SCHEMA + "}"),
+    "deep response format": (
+        "/v1/chat/completions",
+        '{"messages":[],"response_format":{"type":"json_schema","json_schema":{"schema":' + DEEP_SCHEMA + "}}}",
+    ),
+    "deep messages": ("/apply-template", '{"messages":' + "[" * 200000 + "]" * 200000 + "}"),
+    "deep template arguments": ("/apply-template", '{"chat_template_kwargs":' + "[" * 200000 + "]" * 200000 + "}"),
+    "deep prompt": ("/tokenize", '{"content":' + "[" * 100000 + '"a"' + "]" * 100000 + "}"),
+    "deep trigger": (
+        "/completion",
+        json.dumps(
+            BODY
+            | {"grammar": 'root ::= "a"', "grammar_lazy": True}
+            | {"grammar_triggers": [{"type": 2, "value": "(" * 50000 + "a" + ")" * 50000}]}
+        ),
+    ),
+    "slow trigger": (
+        "/completion",
+        json.dumps(
+            {"prompt": "Visitor: a", "n_predict": 4, "grammar": 'root ::= "a"', "grammar_lazy": True}
+            | {"grammar_triggers": [{"type": 3, "value": "(a+)+$"}, {"type": 2, "value": "((((.*)*)*)*)*b"}]}
+        ),
+    ),
+    "many properties": (
+        "/completion",
+        json.dumps(BODY | {"json_schema": {"properties": {f"p{i}": {"type": "string"} for i in range(3000)}}}),
+    ),
+    "many stops": ("/completion", json.dumps(BODY | {"stop": ["x" * i for i in range(1, 3000)]})),
+    "many biases": ("/completion", json.dumps(BODY | {"logit_bias": [[i % 512, 1] for i in range(500000)]})),
+    "half a text": ("/v1/chat/completions", "{"),
+    "not UTF-8": ("/v1/chat/completions", '{"messages":[{"role":"user","content":"\udcff"}]}'),
+    "unknown token": ("/detokenize", '{"tokens":[123456789]}'),
+}
+
+
+@pytest.fixture(scope="module")
+def packed(new_runtimes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exhibit, with a context of 512 tokens and the newest engine."""
+    return pack_boxed(new_runtimes, tmp_path_factory.mktemp("gate") / "x.llamafile")
+
+
+@pytest.fixture(scope="module")
+def server(packed: Path) -> Iterator[Server]:
+    """It, served."""
+    with served(packed, "--no-browser") as started:
+        yield started
+
+
+def send(server: Server, path: str, text: str, timeout: float = 60) -> Answer:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=timeout)
+    try:
+        connection.request("POST", path, text.encode("utf-8", "surrogateescape"), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return Answer(answer.status, dict(answer.headers.items()), answer.read())
+    finally:
+        connection.close()
+
+
+def complete(server: Server, **more: Any) -> Answer:
+    return send(server, "/completion", json.dumps(BODY | more))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_it_is_refused_and_the_server_goes_on(server: Server, name: str) -> None:
+    engine = inner_of(server)
+    answer = send(server, *REFUSED[name])
+    assert answer.status == 400, answer.body[:300]
+    assert answer.json()["error"]["message"]
+    assert complete(server).status == 200
+    assert inner_of(server) == engine
+
+
+def test_an_ordinary_grammar_and_schema_are_served(server: Server) -> None:
+    schema = {"type": "object", "properties": {"year": {"type": "integer"}}, "required": ["year"]}
+    answer = complete(server, n_predict=24, json_schema=schema, temperature=0)
+    assert answer.status == 200
+    assert answer.json()["content"].lstrip().startswith("{")
+    grammar = 'root ::= ("clock" | "lamp") [.!]?'
+    assert complete(server, n_predict=8, grammar=grammar, temperature=0).json()["content"].startswith(("clock", "lamp"))
+
+
+def test_numbers_are_brought_within_the_context(server: Server) -> None:
+    before = _memory(inner_of(server))
+    answer = complete(server, repeat_last_n=2147483647, dry_penalty_last_n=2147483647, n_probs=100000, top_k=2147483647)
+    assert answer.status == 200
+    assert answer.json()["generation_settings"]["repeat_last_n"] == 512
+    assert _memory(inner_of(server)) < before + (256 << 10)
+
+
+def _memory(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+@pytest.mark.parametrize("count", [500, 2500])
+def test_idle_connections_keep_nobody_waiting(packed: Path, count: int) -> None:
+    with served(packed, "--no-browser") as server:
+        complete(server)
+        before = _threads(inner_of(server))
+        idle = []
+        for _ in range(count):
+            try:
+                idle.append(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+                idle[-1].send(b"POST /completion HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n")
+            except OSError:
+                break
+        assert len(idle) > 400
+        begun = time.monotonic()
+        assert server.request("GET", "/health").status == 200
+        assert complete(server).status == 200
+        assert time.monotonic() - begun < 20
+        assert _threads(inner_of(server)) <= before + 8
+        for connection in idle:
+            connection.close()
+
+
+def _threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def ask_all(server: Server, prompts: list[str], words: int) -> list[Answer]:
+    answers: dict[int, Answer] = {}
+
+    def one(index: int) -> None:
+        body = {"prompt": prompts[index], "n_predict": words, "temperature": 0, "ignore_eos": True}
+        answers[index] = send(server, "/completion", json.dumps(body), 240)
+
+    threads = [threading.Thread(target=one, args=(index,)) for index in range(len(prompts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [answers[index] for index in range(len(prompts))]
+
+
+def test_two_long_talks_each_have_the_whole_context(server: Server) -> None:
+    answers = ask_all(server, ["clock " * 40, "lamp " * 40], 300)
+    assert [answer.status for answer in answers] == [200, 200]
+    assert all(answer.json()["tokens_predicted"] == 300 for answer in answers)
+
+
+def test_sixty_four_at_once_are_all_answered(server: Server) -> None:
+    answers = ask_all(server, [f"Visitor: Tell me about the clock number {i}.\nLabel:" for i in range(64)], 16)
+    assert {answer.status for answer in answers} == {200}
+
+
+def test_with_one_slot_an_answer_is_the_one_given_alone(packed: Path) -> None:
+    prompts = [f"Visitor: {thing}\nLabel:" for thing in ("a clock", "a lamp", "a map", "a dog")]
+    with served(packed, "--no-browser", "-np", "1", "--no-cache-prompt") as server:
+        alone = [ask_all(server, [prompt], 24)[0].json()["content"] for prompt in prompts]
+        together = [answer.json()["content"] for answer in ask_all(server, prompts, 24)]
+    assert together == alone
+
+
+def test_a_request_past_its_time_is_given_up_alone(packed: Path) -> None:
+    with served(packed, "--no-browser", "--request-timeout", "1", "--context-shift") as server:
+        answer = complete(server, n_predict=1000000, ignore_eos=True)
+        assert answer.status == 504, answer.body
+        assert complete(server).status == 200
+
+
+def test_who_has_gone_is_not_answered(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        body = json.dumps({"prompt": "a", "n_predict": -1, "ignore_eos": True, "stream": True}).encode()
+        head = f"POST /completion HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+        connection.recv(100)
+    for _ in range(200):
+        if not any(slot["is_processing"] for slot in server.request("GET", "/slots").json()):
+            return
+        time.sleep(0.05)
+    raise AssertionError("still computing for nobody")
+
+
+def test_one_signal_is_enough_while_it_answers(packed: Path) -> None:
+    with served(packed, "--no-browser") as server:
+        thread = threading.Thread(target=lambda: _quietly(server), daemon=True)
+        thread.start()
+        for _ in range(200):
+            if any(slot["is_processing"] for slot in server.request("GET", "/slots").json()):
+                break
+            time.sleep(0.02)
+        assert thread.is_alive()
+        server.process.terminate()
+        assert server.process.wait(30) == 0
+
+
+def _quietly(server: Server) -> None:
+    try:
+        complete(server, n_predict=400, ignore_eos=True)
+    except (OSError, http.client.HTTPException):
+        return
+
+
+def test_one_model_is_looked_up_by_its_name(server: Server) -> None:
+    name = server.request("GET", "/v1/models").json()["data"][0]["id"]
+    assert server.request("GET", f"/v1/models/{name}").json()["id"] == name
+    assert server.request("GET", "/v1/models/none").status == 404
+
+
+def test_the_page_needs_no_accept_encoding(server: Server) -> None:
+    page = server.request("GET", "/")
+    assert page.status == 200
+    assert "Content-Encoding" not in page.headers
+    assert b"<html" in page.body
+
+
+def test_how_many_at_once_is_printed(server: Server) -> None:
+    assert "8 at once, each with a context of 512 tokens" in server.output()
