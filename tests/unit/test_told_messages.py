@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 from llamafile_format.bounded_yaml import parse_yaml
-from llamafile_format.errors import SourceError
 from llamafile_format.reports.columns import clip_path, width
-from llamafile_format.source import named, read_named
-from tests.laws.containers import small_container, tiny_gguf
+from tests.laws.containers import small_container
 
 
 @pytest.fixture
@@ -34,62 +30,6 @@ def run(*words: object, code: int) -> subprocess.CompletedProcess[str]:
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
-
-
-def test_a_regular_file_is_read_to_one_byte_beyond_its_bound(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"0123456789")
-    assert read_named(path, 10) == b"0123456789"
-    assert read_named(path, 4) == b"01234"
-
-
-def test_a_pipe_is_read_whenever_its_writer_comes(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    writer = threading.Timer(0.2, pipe.write_bytes, [b"x" * 100_000])
-    writer.start()
-    assert read_named(pipe, 1 << 20) == b"x" * 100_000
-    writer.join()
-
-
-def test_what_holds_no_bytes_is_told_and_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(named, "WAIT", 0.05)
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "loop").symlink_to("loop")
-    for path, word in (
-        (tmp_path / "pipe", "nobody writes"),
-        (tmp_path / "loop", "links"),
-        (tmp_path, "directory"),
-        (Path("/dev/zero"), "regular"),
-        (tmp_path / "absent", "No such file"),
-    ):
-        with pytest.raises(SourceError, match=word):
-            read_named(path, 10)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["verify", "FILE", "--key"],
-        ["verify", "FILE", "--policy"],
-        ["verify", "FILE", "--signature"],
-        ["sign", "FILE", "--key"],
-        ["import-oms", "FILE"],
-        ["timestamp", "attach", "FILE"],
-        ["pack", "MODEL", "--prefix", "none", "-o", "OUT", "--args-file"],
-        ["pack", "MODEL", "--prefix", "none", "-o", "OUT", "--include"],
-        ["pack", "-o", "OUT", "--recipe"],
-    ],
-    ids=" ".join,
-)
-def test_files_beside_the_file_are_code_4_if_they_cannot_be_read(words: list[str], packed: Path) -> None:
-    model = packed.with_name("model.gguf")
-    model.write_bytes(tiny_gguf())
-    real = {"FILE": packed, "MODEL": model, "OUT": packed.with_name("out")}
-    given = [real.get(word, word) for word in words]
-    for wrong in (packed.with_name("absent"), packed.parent, Path("/dev/zero")):
-        done = run(*given, wrong, code=4)
-        assert wrong.name in "".join((done.stdout + done.stderr).split())
 
 
 def test_yaml_that_does_not_parse_is_told_with_its_place() -> None:
