@@ -38,8 +38,9 @@ WORK = click.option("--work", metavar="DIR", default="", help="Work in this fold
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 WHICH = _options(
     click.option("--target", "targets", metavar="T", multiple=True, help="Such as linux-aarch64, or all."),
-    click.option("--flavour", type=click.Choice(["native", "reference", "both"]), default=None),
+    click.option("--flavour", type=click.Choice(["native", "reference", "gpu", "both"]), default=None),
     click.option("--webui", is_flag=True, help="The chat page."),
+    click.option("--shaders", is_flag=True, help="The shaders of graphics processors."),
 )
 HOW = _options(ORIGIN, WORK, click.option("--jobs", type=int, default=0, help="Compilers at once (default: all)."))
 
@@ -150,6 +151,7 @@ def build_command(
     targets: tuple[str, ...],
     flavour: str | None,
     webui: bool,
+    shaders: bool,
     origin: str,
     work: str,
     jobs: int,
@@ -172,7 +174,7 @@ def build_command(
     from llamafile_format.engines.store import find_pin
 
     pin = find_pin(name)
-    wanted = _selected(pin, targets, flavour, webui)
+    wanted = _selected(pin, targets, flavour, webui or shaders)
     with steps() as step:
         shop = _workshop(pin, origin, work, step, jobs)
         for target, kind in wanted:
@@ -189,6 +191,14 @@ def build_command(
             path = _put(page.path, output, page.path.name, several=bool(wanted))
             click.echo(f"{page.sha256}  {page.size} bytes  {path}")
             _say_if_changed(pin, page.as_pinned or record)
+        if shaders:
+            from llamafile_format.engines.recording import record_shaders
+            from llamafile_format.engines.shaders import build_shaders
+
+            made = build_shaders(pin, shop)
+            if record:
+                pin = record_shaders(pin, made)
+            click.echo(f"{made.sha256}  {made.size} bytes  {_put(made.path, output, made.path.name, several=webui)}")
 
 
 @command.command("verify")
@@ -201,6 +211,7 @@ def verify_command(
     targets: tuple[str, ...],
     flavour: str | None,
     webui: bool,
+    shaders: bool,
     origin: str,
     work: str,
     jobs: int,
@@ -222,7 +233,7 @@ def verify_command(
     different = False
     with steps() as step:
         shop = _workshop(pin, origin, work, step, jobs)
-        for target, kind in _selected(pin, targets, flavour, webui):
+        for target, kind in _selected(pin, targets, flavour, webui or shaders):
             pinned = pin.build(target, kind)
             if pinned is None:
                 raise UsageError(f"{pin.key} names no {kind} build for {target}", hint=f"runtimes show {pin.key}")
@@ -233,6 +244,11 @@ def verify_command(
             page = build_page(pin, shop, fresh=not work)
             different |= _compare("chat page", page.sha256, pin.webui.sha256)
             _say_if_changed(pin, page.as_pinned)
+        if shaders and pin.shaders is not None:
+            from llamafile_format.engines.shaders import build_shaders
+
+            made = build_shaders(pin, shop, fresh=not work)
+            different |= _compare("shaders", made.sha256, pin.shaders.sha256)
     return int(different)
 
 
@@ -260,14 +276,14 @@ def vault_command(name: str, folder: Path, origin: str, work: str) -> None:
     click.echo(f"{folder}  {size_text(size)}  to check: cd {folder} && sha256sum -c SHA256SUMS")
 
 
-def _selected(pin: Pin, targets: tuple[str, ...], flavour: str | None, webui: bool) -> list[tuple[str, Flavour]]:
+def _selected(pin: Pin, targets: tuple[str, ...], flavour: str | None, companions: bool) -> list[tuple[str, Flavour]]:
     """The builds that the options name."""
     from llamafile_format.engines.host import host_target
     from llamafile_format.engines.pin import Flavour
 
-    if webui and not targets and flavour is None:
+    if companions and not targets and flavour is None:
         return []
-    flavours = list(Flavour) if flavour == "both" else [Flavour(flavour or "native")]
+    flavours = [Flavour.NATIVE, Flavour.REFERENCE] if flavour == "both" else [Flavour(flavour or "native")]
     if "all" in targets:
         return [(one.name, kind) for kind in flavours for one in pin.targets if kind in one.flavours]
     return [(target, kind) for kind in flavours for target in targets or (host_target() or "this machine",)]

@@ -48,7 +48,7 @@ def build(pin: Pin, target: str, flavour: Flavour, shop: Workshop, *, fresh: boo
         raise UsageError(
             f"programs cannot be built in {shop.folder}: its name is not simple", hint="name another: --work"
         )
-    places, as_pinned = prepare(pin, pin.recipe.uses, shop)
+    places, as_pinned = prepare(pin, (*pin.recipe.uses, *pin.flavours[flavour].uses), shop)
     folder = shop.folder / f"{flavour}-{target}"
     folder.mkdir(exist_ok=True)
     places |= {"target": target, "flavour": str(flavour), "toolchain": str(folder / "toolchain")}
@@ -63,7 +63,7 @@ def _wanted(pin: Pin, name: str, flavour: Flavour) -> Target:
     if target is None or flavour not in target.flavours:
         there = ", ".join(one.name for one in pin.targets if flavour in one.flavours)
         raise UsageError(f"{pin.key} is not built as {flavour} for {name}", hint=f"targets: {there}")
-    return target
+    return target.of(flavour)
 
 
 def _configured(

@@ -19,8 +19,10 @@ from llamafile_format.engines.pin import (
     PageRecipe,
     Pin,
     Recipe,
+    ShaderRecipe,
     Target,
     Upstream,
+    Variant,
 )
 from llamafile_format.errors import FormatError
 from llamafile_format.strict_fields import Fields
@@ -73,10 +75,12 @@ def _pin(fields: Fields, folder: Path) -> Pin:
         own=fields.many("own", _own),
         recipe=fields.one("recipe", _recipe),
         page=fields.optional("page", _page_recipe),
+        shader_recipe=fields.optional("shader_recipe", _shader_recipe),
         flavours={_flavour(fields, name): value for name, value in fields.keyed("flavours", _of_flavour).items()},
         targets=fields.many("targets", _target),
         builds=fields.many("builds", _build),
         webui=fields.optional("webui", _page),
+        shaders=fields.optional("shaders", _page),
         licences=fields.many("licences", _licence),
         type_registry=fields.text("type_registry", pattern=WORD),
         tensor_types=frozenset(fields.numbers("tensor_types")),
@@ -104,6 +108,7 @@ def _input(fields: Fields) -> Input:
         size=fields.number("size"),
         parts=fields.texts("parts"),
         swhid=fields.text("swhid", "", pattern="swh:1:cnt:[0-9a-f]{40}"),
+        urls=fields.texts("urls"),
     )
 
 
@@ -142,8 +147,19 @@ def _page_recipe(fields: Fields) -> PageRecipe:
     )
 
 
+def _shader_recipe(fields: Fields) -> ShaderRecipe:
+    return ShaderRecipe(
+        uses=fields.texts("uses"),
+        source=fields.text("source"),
+        compiler=fields.texts("compiler"),
+        glslc=fields.texts("glslc"),
+        features=fields.texts("features"),
+    )
+
+
 def _of_flavour(fields: Fields) -> FlavourRecipe:
     return FlavourRecipe(
+        uses=fields.texts("uses"),
         processor=fields.text("processor", ""),
         functions=fields.texts("functions"),
         definitions=fields.table("definitions"),
@@ -166,7 +182,16 @@ def _target(fields: Fields) -> Target:
         loader=fields.text("loader", ""),
         minimum=fields.text("minimum", ""),
         tested=fields.text("tested", ""),
+        variants=_variants(fields) if fields.has("variants") else {},
     )
+
+
+def _variants(fields: Fields) -> dict[Flavour, Variant]:
+    return {_flavour(fields, name): value for name, value in fields.keyed("variants", _variant).items()}
+
+
+def _variant(fields: Fields) -> Variant:
+    return Variant(zig=fields.text("zig"), imports=fields.texts("imports"), loader=fields.text("loader", ""))
 
 
 def _build(fields: Fields) -> Build:
