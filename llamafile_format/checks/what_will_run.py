@@ -323,8 +323,8 @@ def engines_of(entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
 def choose_build(builds: Sequence[Build], target: str, *, flavour: str = "", runtime: str = "") -> Build | None:
     """The build in a file that starts on ``target`` (14.3.3): of those asked for, native first, then by offset.
 
-    ``runtime`` is ``ENGINE`` or ``ENGINE@VERSION``. Without wishes it is the one that the launcher starts. One of flavour
-    gpu is none that starts.
+    ``runtime`` is ``ENGINE`` or ``ENGINE@VERSION``. Without wishes it is the one that the launcher starts. One of
+    flavour gpu is none that starts.
     """
     suiting = [
         build
