@@ -150,11 +150,13 @@ class FlavourRecipe:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What is different in the builds of one flavour for a target: see there."""
+    """What is different in the builds of one flavour for a target: each of these takes the place of the target's."""
 
     zig: str
     imports: tuple[str, ...] = ()
     loader: str = ""
+    minimum: str = ""
+    tested: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class Target:
     """A system and processor to build for, and what its programs may need from the system.
 
     ``imports`` are patterns of library names, ``loader`` is the program that loads them, ``minimum`` the oldest
-    release of the system, ``tested`` what the programs have been run on; all but the first may be empty.
+    release of the system, or of glibc, ``tested`` what the programs have been run on; all but the first may be empty.
     """
 
     name: str
@@ -183,7 +185,16 @@ class Target:
     def of(self, flavour: Flavour) -> Target:
         """The target as builds of ``flavour`` see it."""
         other = self.variants.get(flavour)
-        return self if other is None else replace(self, zig=other.zig, imports=other.imports, loader=other.loader)
+        if other is None:
+            return self
+        return replace(
+            self,
+            zig=other.zig,
+            imports=other.imports,
+            loader=other.loader,
+            minimum=other.minimum,
+            tested=other.tested,
+        )
 
 
 @dataclass(frozen=True, slots=True)

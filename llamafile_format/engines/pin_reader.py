@@ -191,7 +191,13 @@ def _variants(fields: Fields) -> dict[Flavour, Variant]:
 
 
 def _variant(fields: Fields) -> Variant:
-    return Variant(zig=fields.text("zig"), imports=fields.texts("imports"), loader=fields.text("loader", ""))
+    return Variant(
+        zig=fields.text("zig"),
+        imports=fields.texts("imports"),
+        loader=fields.text("loader", ""),
+        minimum=fields.text("minimum", ""),
+        tested=fields.text("tested", ""),
+    )
 
 
 def _build(fields: Fields) -> Build:
@@ -252,6 +258,19 @@ def _agree(pin: Pin) -> None:
         target = pin.target(build.target)
         if target is None or build.flavour not in target.flavours:
             raise FormatError(f"builds has {build.flavour}/{build.target}, which targets does not", clause=CLAUSE)
+    for target in pin.targets:
+        for zig in (target.zig, *(variant.zig for variant in target.variants.values())):
+            if not _names(zig, target.name):
+                raise FormatError(f"targets has {target.name} with the compiler's {zig}, another", clause="14.5.9")
+        if lost := sorted(set(target.variants) - set(target.flavours)):
+            raise FormatError(f"targets has {target.name} with a variant {lost[0]}, not a flavour", clause="14.5.9")
     for version in pin.logits_as:
         if version == pin.version or re.fullmatch(WORD, version) is None:
             raise FormatError(f"logits_as has {version!r}, which is no other version", clause="14.5.13")
+
+
+def _names(zig: str, target: str) -> bool:
+    """Is the compiler's triple ``zig``, such as ``x86_64-linux-gnu.2.17``, one for ``target``?"""
+    machine, _, rest = zig.partition("-")
+    system = rest.split("-")[0].split(".")[0]
+    return target in (f"{system}-{machine}", f"{machine}-{system}")

@@ -95,7 +95,7 @@ def _compiled(bench: _Bench, generator: Path, compiler: Path) -> Path:
         stamp.write_text(identity, encoding="utf-8")
     spirv = made / "spv"
     spirv.mkdir(parents=True, exist_ok=True)
-    common = ["--output-dir", spirv, "--target-hpp", made / HEADER]
+    common: list[str | Path] = ["--output-dir", spirv, "--target-hpp", made / HEADER]
     bench.run([generator, *common])
     sources = sorted(bench.source.glob("*.comp"))
     for done, source in enumerate(sources):
