@@ -20,7 +20,9 @@ from llamafile_format.engines.store import read_build
 from llamafile_format.errors import FormatError
 from tests.new_engine import RUNTIMES, pin_of
 
-PACKAGE = Input("glslc", "glslc", "1", "glslc_1_amd64.deb", "0" * 64, 1, urls=("https://one.example/glslc_1_amd64.deb",))
+PACKAGE = Input(
+    "glslc", "glslc", "1", "glslc_1_amd64.deb", "0" * 64, 1, urls=("https://one.example/glslc_1_amd64.deb",)
+)
 
 
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=20))

@@ -4,6 +4,7 @@
 #include "told.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <new>
 #include <stdexcept>
 
@@ -81,6 +82,9 @@ int run_inner(const errand & given, int parent) {
         status = report_fault(error);
     }
     fflush(stdout);
+    if (!given.gpu.off) {
+        _Exit(status);  // drivers take badly to being unloaded while their threads run
+    }
     return status;
 }
 
