@@ -117,8 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def _before_expiring(self) -> bool:
-        """An address that we were sent to, and that works a few times only."""
-        over = self.turn in (4, 5)
+        """An address that we were sent to, and that has run out once."""
+        over = self.turn == 4
         if over:
             self._say(403, b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
         return over

@@ -18,17 +18,19 @@ from llamafile_format.packing.inputs import text_content
 from llamafile_format.packing.readme import readme_text
 from llamafile_format.source import BytesSource
 from tests.laws.containers import tiny_gguf
+from tests.laws.sparse import ROW, gguf_header
 
 
 def remote_container(path: Path, *, aligned: int = 3, filler: int = 1 << 20) -> Path:
-    """``aligned`` aligned members: a tiny model, then documents of ``filler`` bytes; more than both ends that are read."""
+    """``aligned`` models, a tiny one and others of some ``filler`` bytes: more than both ends that are read at once."""
     contents = [
         text_content("META-LLAMAFILE/README.txt", "readme", readme_text("", engine=False)),
         Content("tiny.gguf", "weights", "application/x-gguf", BytesSource(tiny_gguf()), 65536),
     ]
     for index in range(1, aligned):
-        data = random.Random(index).randbytes(filler)
-        contents.append(Content(f"data/{index}.bin", "document", "application/octet-stream", BytesSource(data), 65536))
+        head = gguf_header(filler)
+        data = head + random.Random(index).randbytes(4 * ROW * ((filler - 4096) // (4 * ROW)))
+        contents.append(Content(f"model-{index}.gguf", "weights", "application/x-gguf", BytesSource(data), 65536))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         assemble(descriptor, PrefixContent("none", BytesSource(b"")), contents, Labels(default="tiny.gguf"))

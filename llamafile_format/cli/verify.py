@@ -17,7 +17,7 @@ from llamafile_format.container import Kind
 from llamafile_format.errors import FormatError, SourceError, UsageError
 from llamafile_format.examining import OURS, expand
 from llamafile_format.running import verify
-from llamafile_format.source.address import shown
+from llamafile_format.source.address import is_remote, shown
 
 
 @click.command("verify")
@@ -93,6 +93,8 @@ def command(
     several = len(files) != 1 or Path(files[0]).is_dir()
     if signatures and several:
         raise UsageError("--signature goes with one FILE", hint="a record beside a file speaks of that file only")
+    if trial and any(map(is_remote, files)):
+        raise UsageError("--try starts files of this machine", hint="fetch the file first")
     if quiet and (verbose or form != "text"):
         raise UsageError("--quiet is for text, and the opposite of --verbose")
     reach.judge(files)

@@ -70,7 +70,8 @@ class Answer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._response.close()  # of a body that was read to its end, the connection was given back before
+        self._response.close()  # nothing, if the body was read to its end: then the connection is free again already
+        self._response.release_conn()
 
     @property
     def location(self) -> str:

@@ -30,6 +30,7 @@ class Connections:
 
     def __init__(self, *, ca_file: str, parallel: int, patience: float) -> None:
         self.ended = threading.Event()
+        self._patience = patience
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._pool = _pool(_context(ca_file), parallel, patience, self._note)
 
@@ -53,6 +54,7 @@ class Connections:
                 at.url,
                 headers=headers,
                 redirect=False,
+                pool_timeout=self._patience,
                 retries=False,
                 preload_content=False,
                 decode_content=False,
@@ -64,10 +66,10 @@ class Connections:
             ) from None
         except exceptions.NameResolutionError:
             raise Passing(f"the name {at.origin[1]} cannot be resolved") from None
-        except exceptions.TimeoutError:
-            raise Passing("the server does not answer") from None
         except exceptions.NewConnectionError:
             raise Passing(f"no connection to {at.origin[1]}:{at.origin[2]}") from None
+        except exceptions.TimeoutError:
+            raise Passing("the server does not answer") from None
         except (exceptions.HTTPError, OSError):
             raise Passing("the connection broke off") from None
         return Answer(response)

@@ -104,7 +104,7 @@ def test_a_flipped_bit_is_found_by_digests_only(server: FaultServer) -> None:
     report = verified(server.url("flipped"))
     assert report.complete
     assert report.verdicts[lf.Layer.WELL_FORMED] is lf.Verdict.NO
-    assert "LF4003" in {finding.rule for finding in report.findings}
+    assert "LF4001" in {finding.rule for finding in report.findings}
 
 
 def test_an_exchange_between_two_reads_is_refused(server: FaultServer, sample: Path) -> None:
