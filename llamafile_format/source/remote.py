@@ -84,8 +84,7 @@ class RemoteSource:
         self._patience = patience
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = Lock()
-        self._next = -1
-        self._ahead = 0
+        self._ends = {HEAD // BLOCK: 0}
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="ranges")
         try:
             self.size = self._begin()
@@ -162,18 +161,25 @@ class RemoteSource:
         return data
 
     def _runs(self, missing: Sequence[int], *, sequential: bool) -> list[tuple[int, int]]:
-        """Stretches [low, high) of blocks to ask for: what is missing, a block more for each, and what lies ahead."""
+        """Stretches [low, high) of blocks to ask for: what is missing, a block more for each, and what lies ahead.
+
+        ``_ends`` are the ends of earlier stretches, with the bytes that were fetched ahead: who asks for what lies
+        there reads on.
+        """
         runs: list[tuple[int, int]] = []
         for i in missing:
             if runs and i <= runs[-1][1]:
                 runs[-1] = (runs[-1][0], max(i + 1, runs[-1][1]))
             else:
                 runs.append((i, i + 1 if i + 1 in self._blocks else i + _PAIR))
+        ahead = self._ends.pop(missing[0], None) if sequential else None
+        further = 0 if ahead is None else min(max(2 * ahead, _AHEAD), _FURTHEST)
         low, high = runs[-1]
-        self._ahead = min(max(2 * self._ahead, _AHEAD), _FURTHEST) if sequential and missing[0] == self._next else 0
-        runs[-1] = (low, max(high, low + self._ahead // BLOCK))
+        runs[-1] = (low, max(high, low + further // BLOCK))
+        if len(self._ends) > _KEPT:
+            self._ends.clear()
+        self._ends |= dict.fromkeys((high for _, high in runs), further)
         last = -(-self.size // BLOCK)
-        self._next = min(runs[-1][1], last)
         return [(low, min(high, last)) for low, high in runs]
 
     def _keep(self, start: int, data: bytes, size: int) -> list[tuple[int, bytes]]:
