@@ -94,6 +94,7 @@ def reaching(function: _F) -> _F:
 
     @functools.wraps(function)
     def wrapped(*args: Any, limits: tuple[str, ...], ca_file: str, token_file: str, **others: Any) -> Any:
+        """``function``, with the three options as one."""
         return function(*args, reach=Reach(limits, ca_file, token_file), **others)
 
     for decorate in (

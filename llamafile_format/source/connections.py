@@ -132,9 +132,13 @@ def _pool(
             note(self.sock)
 
     class PlainPool(urllib3.HTTPConnectionPool):
+        """Connections that are noted."""
+
         ConnectionCls: Any = Plain
 
     class SecurePool(urllib3.HTTPSConnectionPool):
+        """Connections that are noted."""
+
         ConnectionCls: Any = Secure
 
     timeout = urllib3.Timeout(connect=min(patience, 10.0), read=patience)
