@@ -54,8 +54,17 @@ def parse_yaml(data: bytes, limit: int) -> tuple[Any, str]:
         return _Builder().build(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))), ""
     except _Refused as refused:
         return None, str(refused)
+    except yaml.MarkedYAMLError as error:
+        said = ", ".join(part for part in (error.context, error.problem) if part)
+        return None, f"{_place(error)}it is not YAML: {said[:200]}"
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
         return None, "it is not YAML: " + " ".join(str(error).split())[:200]
+
+
+def _place(error: Any) -> str:
+    """``line 2, column 1: ``, counted from 1, where the parser gave up; empty if it does not say."""
+    mark = error.problem_mark or error.context_mark
+    return f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
 
 
 @dataclass(slots=True)

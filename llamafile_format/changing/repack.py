@@ -7,6 +7,7 @@ remember what is lost (8.4), then write a new file, or change the old one in pla
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -277,7 +278,7 @@ class _Job:
                 hint="add --prefix ENGINE, or keep the weights inside; or insist with --force",
             )
         if os.path.lexists(self.target) and not self.force:
-            raise UsageError(f"{self.target} exists", hint="add --force to replace it, or choose another name with -o")
+            raise UsageError(f"{self.target} exists", hint="add --force to replace it, or choose another name")
         advance = self._advance(self.plan)
         extra, digests = write_loose(self.target, loose, self.carried.crc32, force=self.force, progress=advance)
         self.plan = split_plan(self.carried, self.plan, loose, digests)
@@ -400,7 +401,7 @@ def sentence(change: Mapping[str, object]) -> str:
     what = str(change.get("what", ""))
     path, old, new = (str(change.get(key, "")) for key in ("path", "from", "to"))
     texts = {
-        "prefix": f"prefix replaced: engine {old[:16]}… became {new[:16]}…",
+        "prefix": f"prefix replaced: {_engine_name(old)} became {_engine_name(new)}",
         "profile": f"profile changed from {old} to {new}",
         "remove": f"removed {path}",
         "rename": f"renamed {old} to {new}",
@@ -411,6 +412,13 @@ def sentence(change: Mapping[str, object]) -> str:
         "split-weights": f"took out {', '.join(_paths(change))}",
     }
     return texts.get(what, f"{what} changed from {old or 'nothing'} to {new or 'nothing'}")
+
+
+_NOTHING = hashlib.sha256().hexdigest()  # the engine of a file that has none
+
+
+def _engine_name(digest: str) -> str:
+    return "none" if digest == _NOTHING else f"engine {digest[:16]}…"
 
 
 def _paths(change: Mapping[str, object]) -> list[str]:

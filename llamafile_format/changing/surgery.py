@@ -60,6 +60,10 @@ class _Held:
     length: int
 
 
+_NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG})
+"""What no other output cures: there is no such file to begin with."""
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[FileSource]:
     """``path`` open for reading and writing under an exclusive lock.
@@ -71,7 +75,8 @@ def locked(path: Path) -> Iterator[FileSource]:
     try:
         fd = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     except OSError as error:
-        raise SourceError(f"cannot change {path}: {error.strerror}", hint="write a new file with -o OUT") from error
+        hint = "" if error.errno in _NO_FILE else "write a new file with -o OUT"
+        raise SourceError(f"cannot change {path}: {error.strerror}", hint=hint) from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,8 @@ import click
 from llamafile_format.changing import recover
 from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
-from llamafile_format.errors import NotALlamafile, UsageError
+from llamafile_format.container import open_container
+from llamafile_format.errors import FormatError, NotALlamafile, SourceError, UsageError
 from llamafile_format.reports import printable
 
 if TYPE_CHECKING:
@@ -67,8 +69,20 @@ def command(
             }
         )
         return
+    if result.outcome == "nothing to do":
+        _tell_damage(file)
     manifest = f"  manifest sha256:{result.manifest_sha256}" if result.manifest_sha256 else ""
     click.echo(f"{printable(str(result.path))}  {result.outcome}  {result.size} bytes{manifest}")
+
+
+def _tell_damage(file: str) -> None:
+    """Say on standard error that a file of which no change is pending is none that can be read all the same."""
+    try:
+        open_container(file).close()
+    except (FormatError, NotALlamafile, SourceError) as error:
+        text = f"note: no change in place was interrupted here, and yet {error}"
+        hint = error.hint or "`llamafile-format recover FILE --salvage -C DIR` saves the members that are complete"
+        sys.stderr.write(f"{printable(text)}\nhint: {printable(hint)}\n")
 
 
 def _salvage(file: str, members: tuple[str, ...], folder: str | None, *, force: bool, as_json: bool) -> None:

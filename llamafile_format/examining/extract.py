@@ -19,7 +19,7 @@ from llamafile_format.container import Container, MemberFacts, Openable, open_co
 from llamafile_format.errors import FormatError, UsageError, meant
 from llamafile_format.limits import DEFLATE_RATIO
 from llamafile_format.manifest.hashing import digest_range
-from llamafile_format.output.publish import output
+from llamafile_format.output.publish import make_folder, output
 from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import clone, refuse_changed, sink_beyond, write_at
 from llamafile_format.progress import Advance, Progress, counted
@@ -58,7 +58,7 @@ def extract(
         _check_names(chosen)
         _check_sizes(container, chosen)
         root = Path(folder)
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         _require_room(container, chosen, root)
         advance = counted(progress, sum(member.size for member in chosen))
         return [_write(container, member, root, force, advance) for member in chosen]

@@ -20,7 +20,7 @@ from pathlib import Path
 from llamafile_format.errors import FormatError, SourceError, UsageError
 from llamafile_format.examining.extract import safe_target
 from llamafile_format.manifest.model import MANIFEST_PATH
-from llamafile_format.output.publish import output
+from llamafile_format.output.publish import make_folder, output
 from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import write_at
 from llamafile_format.progress import Progress
@@ -111,7 +111,7 @@ def salvage(
         if folder is None:
             return found
         root = Path(folder)
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         complete = [item for item in found if item.state is State.COMPLETE]
         require_room(root, [], sum(item.size for item in complete))
         return [_save(source, item, root, force) if item.state is State.COMPLETE else item for item in found]

@@ -18,6 +18,16 @@ from llamafile_format.output.room import free_in
 from llamafile_format.source.pending import refuse_pending
 
 
+def make_folder(folder: Path) -> None:
+    """Make ``folder``, and those that it lies in, unless they are there. UsageError if something else has its name."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"{folder} is not a folder, or lies in none", hint="name a folder to write into") from error
+    except OSError as error:
+        raise SourceError(f"cannot make {folder}: {error.strerror}") from error
+
+
 @contextlib.contextmanager
 def output(path: Path, *, force: bool = False, mode: int = 0o644) -> Iterator[int]:
     """Yield a descriptor to write to; at the end of a clean block the file appears as ``path``, all at once.
@@ -30,7 +40,7 @@ def output(path: Path, *, force: bool = False, mode: int = 0o644) -> Iterator[in
     if path.is_dir():
         raise UsageError(f"{path} is a directory", hint="name a file to write")
     if not force and os.path.lexists(path):
-        raise UsageError(f"{path} exists", hint="add --force to replace it, or choose another name with -o")
+        raise UsageError(f"{path} exists", hint="add --force to replace it, or choose another name")
     folder = path.parent
     announce(folder)
     temporary = partial_path(path)

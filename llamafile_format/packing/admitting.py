@@ -14,12 +14,14 @@ from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.packing.assemble import Content
-from llamafile_format.prefix.impostors import recognise_instead
+from llamafile_format.prefix.impostors import has_end_record, recognise, recognise_instead
 from llamafile_format.rules import Severity, rule
 from llamafile_format.weights.gguf import read_gguf
 
 NEVER = frozenset({"LF5001", "LF5085", "LF3034", "LF3036"})
 """Rules that not even ``--force`` overrides for a file that is named: it is not what it is packed as."""
+
+_NAMED = 3  # files that a message names, where none of them is a model
 
 
 def admit(contents: Sequence[Content], *, force: bool = False) -> None:
@@ -70,6 +72,26 @@ def require_model(contents: Sequence[Content], *, engine: bool, engine_only: boo
         if content.role == "asset" and (impostor := recognise_instead(content.source)) is not None:
             raise FormatError(f"{content.path}: {impostor.message}", clause=impostor.rule, hint=impostor.hint)
     if engine and contents and not engine_only:
+        _refuse_containers(contents)
+        named = ", ".join(content.path for content in contents[:_NAMED])
+        more = f" and {len(contents) - _NAMED} more" if len(contents) > _NAMED else ""
         raise UsageError(
-            "there is an engine and no model", hint="name a GGUF file, or say that it is meant: --engine-only"
+            f"there is an engine and no model: {named}{more}",
+            hint="name a GGUF file, or say that it is meant: --engine-only",
         )
+
+
+def _refuse_containers(contents: Sequence[Content]) -> None:
+    """Refuse a llamafile, whole or cut off, that was named in the place of a model."""
+    for content in contents:
+        if content.role != "asset":
+            continue
+        cut = recognise(content.source)
+        if cut is not None and cut.rule == "LF1010":
+            raise FormatError(f"{content.path}: {cut.message}", clause=cut.rule, hint=cut.hint)
+        if cut is None and has_end_record(content.source):
+            raise UsageError(
+                f"{content.path} is an archive with an end of its own, and no model",
+                hint="a llamafile is changed with `llamafile-format repack`; "
+                "its model comes out with `llamafile-format extract`",
+            )

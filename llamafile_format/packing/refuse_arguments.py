@@ -44,7 +44,8 @@ def refuse_arguments(contents: Sequence[Content], dialect: Dialect, *, written: 
     )
     bad = [each for each in found if rule(each.rule).severity is Severity.ERROR or each.rule in OBJECTIONS]
     if bad:
-        raise FormatError(_told(bad), clause=bad[0].rule, hint=_hint(written=written))
+        told = _told(bad)
+        raise FormatError(told, clause=bad[0].rule, hint=_hint(written=written, misspelt="did you mean" in told))
 
 
 def _told(bad: Sequence[Finding]) -> str:
@@ -53,7 +54,9 @@ def _told(bad: Sequence[Finding]) -> str:
     return "the arguments cannot be written: " + "; ".join(dict.fromkeys(lines)) + more
 
 
-def _hint(*, written: bool) -> str:
+def _hint(*, written: bool, misspelt: bool) -> str:
+    if written and misspelt:
+        return "write the option that was meant, or leave it out: whoever starts the file gives it on the command line"
     if written:
         return "leave it out: whoever starts the file gives it on the command line"
     return "`repack --drop-args NAME` takes it out and leaves the rest as it is"

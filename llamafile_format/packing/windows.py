@@ -79,7 +79,7 @@ class Companion:
                 hint=f"name it NAME{SUFFIX}; a small NAME.exe is then written beside it",
             )
         if self.wanted and self.target.suffix == SUFFIX and self.path.exists() and not force:
-            raise UsageError(f"{self.path} exists", hint="add --force to replace it, or choose another name with -o")
+            raise UsageError(f"{self.path} exists", hint="add --force to replace it, or choose another name")
 
     def write(self, size: int, *, force: bool) -> Written:
         """Write it if a file of ``size`` bytes needs it; what to tell the user, and which file there is now."""

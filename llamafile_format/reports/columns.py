@@ -48,6 +48,19 @@ def clip_middle(text: str, cells: int) -> str:
     return text[:head] + ELLIPSIS + text[len(text) - (cells - 1 - head) :]
 
 
+def clip_path(path: str, cells: int) -> str:
+    """``path`` cut at its front to whole folders, for members that their last parts tell apart."""
+    if width(path) <= cells and len(path) <= 4 * cells:
+        return path
+    kept = ""
+    for part in reversed(path.split("/")):
+        longer = f"/{part}{kept}"
+        if width(longer) > cells - 1:
+            break
+        kept = longer
+    return f"{ELLIPSIS}{kept}" if kept.strip("/") else clip_middle(path, cells)
+
+
 def pad(text: str, cells: int, *, right: bool = False) -> str:
     """``text`` cut and filled with spaces to exactly ``cells`` cells; ``right`` puts the spaces in front."""
     text = clip(text, cells)

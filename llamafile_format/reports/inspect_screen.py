@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from llamafile_format.examining import Inspection, MemberView, ModelView
 from llamafile_format.reports import inspect_words as words
-from llamafile_format.reports.columns import clip, clip_middle, pad, width, wrap
+from llamafile_format.reports.columns import clip, clip_middle, clip_path, pad, width, wrap
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.numbers import alignment_text, grouped, percent, plural, size_text
 from llamafile_format.rules import Severity, rule
@@ -138,7 +138,8 @@ def _checked(inspection: Inspection) -> Iterator[Line]:
     if len(grave) > FINDINGS_SHOWN:
         yield from _row("", [(f"and {len(grave) - FINDINGS_SHOWN} more: llamafile-format verify", "dim")])
     elif left := words.not_read(report.findings):
-        yield from _row("", [(f"not looked at (see verify): {', '.join(left)}", "dim")])
+        text = f"not looked at (see verify): {', '.join(left)}"
+        yield from _block("", text.split(" "), lines=2, style="dim", joint=" ")
 
 
 def _prefix(inspection: Inspection) -> Iterator[Line]:
@@ -164,7 +165,7 @@ def _contents(inspection: Inspection, most: int) -> Iterator[Line]:
     for member in shown:
         size = size_text(member.size) if member.offset >= 0 else "no data"
         where = f"{size:>10}{grouped(member.offset):>{offsets + 1}}{alignment_text(member.boundary):>8} "
-        path = clip_middle(printable(member.path), room)
+        path = clip_path(printable(member.path), room)
         style = "strong" if member.role in _MODEL_ROLES else ""
         label = ("  " + clip(words.ROLE_WORDS.get(member.role, printable(member.role)), LABEL - 3)).ljust(LABEL)
         known = (member.sha256 or "-") if digest == "sha256" else member.crc32

@@ -116,7 +116,8 @@ def systems(prefix: PrefixView) -> list[str]:
     order = [name for name in _SYSTEMS if name in machines] + [name for name in machines if name not in _SYSTEMS]
     alike: dict[str, list[str]] = {}
     for system in order:
-        alike.setdefault(" and ".join(sorted(machines[system], reverse=True)), []).append(system)
+        *most, last = sorted(machines[system], reverse=True)
+        alike.setdefault(f"{', '.join(most)} and {last}" if most else last, []).append(system)
     return [printable(f"{', '.join(names)} on {processors}") for processors, names in alike.items()]
 
 

@@ -27,8 +27,8 @@ def report_text(report: Report, *, color: bool = False) -> str:
         lines.append(f"  {layer.value:<12} {answer}{_reason(report, layer, verdict)}")
     if report.revision:
         lines.append(f"  {'revision':<12} {printable(report.revision)}")
-    if report.error:
-        lines.append(f"  {paint('incomplete', '31', color)}   {printable(report.error)}")
+    if report.error and not _finding_says(report):
+        lines += _incomplete(report.error, color)
     lines += signature_lines(report)
     for finding in sorted(_told(report), key=lambda finding: _grave(report, finding)):
         lines += finding_lines(finding, color, report)
@@ -36,6 +36,20 @@ def report_text(report: Report, *, color: bool = False) -> str:
         lines += trial_lines(report.trial)
     lines.append(f"  {_summary(report)}")
     return "\n".join(lines)
+
+
+def _finding_says(report: Report) -> bool:
+    """True if a finding below is in the words of what went wrong, and adds what to do."""
+    return any(rule(finding.rule).render(finding) == report.error for finding in report.findings)
+
+
+def _incomplete(error: str, color: bool) -> list[str]:
+    word = "incomplete"
+    body = textwrap.wrap(
+        f"{word}   {printable(error)}", 78, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+    )
+    body[0] = body[0].replace(word, paint(word, "31", color), 1)
+    return body
 
 
 def trial_lines(trial: Trial) -> list[str]:

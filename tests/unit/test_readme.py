@@ -70,6 +70,7 @@ def _home(folder: Path) -> Path:
 def _type(script: str, folder: Path) -> None:
     """Type ``script`` in a clone below ``folder``, with the command on the path and a home of its own."""
     bin_ = Path(sys.executable).parent
+    (folder / "llamafile").symlink_to(sys.prefix)  # the environment that README makes
     env = {
         **os.environ,
         "PATH": f"{bin_}:{os.environ['PATH']}",

@@ -71,7 +71,11 @@ def accept_response(answer: bytes, keep: Collection[bytes] | None = None) -> Acc
             allowed="a TimeStampResp (RFC 3161)",
             hint="the address is wrong, or the authority wants the request as application/timestamp-query",
         )
-    outer = der.parse(answer, "the answer")
+    try:
+        outer = der.parse(answer, "the answer")
+    except FormatError as error:
+        error.hint = error.hint or "name what the authority sent, a .tsr file as it came; or ask it again"
+        raise
     fields = Fields(outer, "the answer")
     if outer.children[:1] and outer.children[0].tag == der.OID:
         token = outer  # as `openssl ts -reply -token_out` and other tools keep it
