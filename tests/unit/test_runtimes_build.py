@@ -129,7 +129,7 @@ def test_our_sources_are_copied_and_compared(pin: Pin, tmp_path: Path) -> None:
     "text", ["#!/bin/sh\n", PROGRAM.replace(">", "\x01", 1)], ids=["a script", "another processor"]
 )
 def test_a_program_that_is_not_what_the_pin_says_is_no_build(tmp_path: Path, text: str) -> None:
-    with pytest.raises(BuildFailed, match="not what its pin says: (this is no program|it is for 1, not x86_64)"):
+    with pytest.raises(BuildFailed, match=r"not what its pin says: (this is no program|it is for 1, not x86_64)"):
         build(make_pin(tmp_path, text), TARGET, Flavour.NATIVE, shop(tmp_path))
 
 
