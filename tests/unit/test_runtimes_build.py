@@ -205,7 +205,7 @@ def test_build_record_verify(pin: Pin, tmp_path: Path, monkeypatch: pytest.Monke
     store._pins_in.cache_clear()
     code, text = call(recorded, monkeypatch, "verify", "engine", "--flavour", "both")
     assert (code, text.count("equal")) == (0, 2)
-    (pin.folder.parent / "source/text").write_text("changed\n")
+    (pin.folder.parent / "source/text").write_text(f"{PROGRAM}changed\n", "utf-8")
     code, text = call(recorded, monkeypatch, "verify", "engine@1.0")
     assert code == 1
     assert recorded.builds[0].sha256 in text
