@@ -38,7 +38,7 @@ WORK = click.option("--work", metavar="DIR", default="", help="Work in this fold
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 WHICH = _options(
     click.option("--target", "targets", metavar="T", multiple=True, help="Such as linux-aarch64, or all."),
-    click.option("--flavour", type=click.Choice(["native", "reference", "gpu", "both"]), default=None),
+    click.option("--flavour", type=click.Choice(["native", "reference", "gpu", "both", "all"]), default=None),
     click.option("--webui", is_flag=True, help="The chat page."),
     click.option("--shaders", is_flag=True, help="The shaders of graphics processors."),
 )
@@ -177,6 +177,15 @@ def build_command(
     wanted = _selected(pin, targets, flavour, webui or shaders)
     with steps() as step:
         shop = _workshop(pin, origin, work, step, jobs)
+        if shaders:  # before the builds that name their digest
+            from llamafile_format.engines.recording import record_shaders
+            from llamafile_format.engines.shaders import build_shaders
+
+            made = build_shaders(pin, shop)
+            if record:
+                pin = record_shaders(pin, made)
+            path = _put(made.path, output, made.path.name, several=webui or bool(wanted))
+            click.echo(f"{made.sha256}  {made.size} bytes  {path}")
         for target, kind in wanted:
             built = build(pin, target, kind, shop)
             path = _put(built.path, output, f"{kind}-{target}", several=len(wanted) > 1)
@@ -191,14 +200,6 @@ def build_command(
             path = _put(page.path, output, page.path.name, several=bool(wanted))
             click.echo(f"{page.sha256}  {page.size} bytes  {path}")
             _say_if_changed(pin, page.as_pinned or record)
-        if shaders:
-            from llamafile_format.engines.recording import record_shaders
-            from llamafile_format.engines.shaders import build_shaders
-
-            made = build_shaders(pin, shop)
-            if record:
-                pin = record_shaders(pin, made)
-            click.echo(f"{made.sha256}  {made.size} bytes  {_put(made.path, output, made.path.name, several=webui)}")
 
 
 @command.command("verify")
@@ -279,14 +280,21 @@ def vault_command(name: str, folder: Path, origin: str, work: str) -> None:
 def _selected(pin: Pin, targets: tuple[str, ...], flavour: str | None, companions: bool) -> list[tuple[str, Flavour]]:
     """The builds that the options name."""
     from llamafile_format.engines.host import host_target
-    from llamafile_format.engines.pin import Flavour
 
     if companions and not targets and flavour is None:
         return []
-    flavours = [Flavour.NATIVE, Flavour.REFERENCE] if flavour == "both" else [Flavour(flavour or "native")]
+    flavours = _flavours(flavour or "native")
     if "all" in targets:
         return [(one.name, kind) for kind in flavours for one in pin.targets if kind in one.flavours]
     return [(target, kind) for kind in flavours for target in targets or (host_target() or "this machine",)]
+
+
+def _flavours(word: str) -> list[Flavour]:
+    """The flavours that ``--flavour`` means."""
+    from llamafile_format.engines.pin import Flavour
+
+    several = {"both": [Flavour.NATIVE, Flavour.REFERENCE], "all": list(Flavour)}
+    return several.get(word) or [Flavour(word)]
 
 
 def _workshop(pin: Pin, origin: str, work: str, step: Step, jobs: int = 0) -> Workshop:
@@ -326,25 +334,21 @@ def _say_if_changed(pin: Pin, as_pinned: bool) -> None:
 
 
 def _verify_static(pin: Pin, targets: tuple[str, ...], flavour: str | None) -> int:
-    from llamafile_format.engines.needs import objections
+    from llamafile_format.engines.needs import against
     from llamafile_format.engines.store import is_here, read_build
     from llamafile_format.errors import FormatError
 
     failed = False
     for build in pin.builds:
-        if (targets and "all" not in targets and build.target not in targets) or flavour not in (
-            None,
-            "both",
-            build.flavour,
-        ):
+        elsewhere = targets and "all" not in targets and build.target not in targets
+        if elsewhere or build.flavour not in _flavours(flavour or "all"):
             continue
         label = f"{build.flavour} {build.target}"
-        target = pin.target(build.target)
-        if not is_here(pin, build) or target is None:
+        if not is_here(pin, build):
             click.echo(f"{label:<26} not here")
             continue
         try:
-            wrong = objections(target, read_build(pin, build), pin.flavours[build.flavour].functions)
+            wrong = against(pin, build.target, build.flavour, read_build(pin, build))
         except FormatError as error:
             wrong = [str(error)]
         click.echo(f"{label:<26} {'; '.join(wrong) or 'fine'}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from llamafile_format.engines.peek import Peek
-from llamafile_format.engines.pin import Target
+from llamafile_format.engines.pin import Flavour, FlavourRecipe, Pin, Target
 from llamafile_format.errors import FormatError
 from llamafile_format.source import ByteSource, BytesSource
 
@@ -87,6 +87,18 @@ def objections(target: Target, program: bytes | ByteSource, own: Collection[str]
         wrong.append(f"it needs version {found.minimum or 'any'}, not {target.minimum or 'any'}")
     wrong += [f"it takes {name} from the system" for name in sorted(found.functions.intersection(own))]
     return wrong
+
+
+def against(pin: Pin, target: str, flavour: Flavour, program: bytes | ByteSource) -> list[str]:
+    """What speaks against ``program`` as the build of ``pin`` for ``target`` in ``flavour`` (14.5.9).
+
+    Whoever makes a build, checks one that is here, or verifies a file that carries one asks this.
+    """
+    wanted = pin.target(target)
+    if wanted is None or flavour not in wanted.flavours:
+        return [f"the pin has no {flavour} builds for {target}"]
+    own = pin.flavours.get(flavour, FlavourRecipe()).functions
+    return objections(wanted.of(flavour), program, own)
 
 
 def _elf(data: Peek) -> Needs:
