@@ -50,14 +50,17 @@ def test_the_pinned_shaders_lie_where_their_table_says() -> None:
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         table = archive.extractfile("table/shaders.inc")
         tables = archive.extractfile("table/tables.inc")
-        assert table is not None and tables is not None
+        assert table is not None
+        assert tables is not None
         rows = re.findall(r"SHADER\((\w+), (\d+), (\d+)\)\n", table.read().decode())
         there = {member.name: (member.offset_data, member.size) for member in archive if member.name.startswith("spv/")}
-        named = {word for word in re.findall(rb"[,{] *(\w+)_data", tables.read())}
+        named = set(re.findall(rb"[,{] *(\w+)_data", tables.read()))
     assert {f"spv/{name}.spv": (int(offset), int(size)) for name, offset, size in rows} == there
-    assert len(rows) == 1515 and named <= {name.encode() for name, _, _ in rows}
+    assert len(rows) == 1515
+    assert named <= {name.encode() for name, _, _ in rows}
     for name, offset, size in rows:
-        assert data[int(offset) : int(offset) + 4] == b"\x03\x02\x23\x07" and int(size) % 4 == 0, name  # SPIR-V
+        assert data[int(offset) : int(offset) + 4] == b"\x03\x02\x23\x07", name  # SPIR-V
+        assert int(size) % 4 == 0, name
 
 
 def test_features_are_the_same_for_shaders_and_for_builds() -> None:
@@ -90,10 +93,13 @@ def test_addresses_of_an_input_go_before_indexes() -> None:
 def test_a_variant_replaces_triple_imports_and_loader() -> None:
     target = pin_of(RUNTIMES).target("linux-x86_64")
     assert target is not None
-    assert target.of(Flavour.NATIVE) is target and target.zig == "x86_64-linux-musl" and not target.imports
+    assert target.of(Flavour.NATIVE) is target
+    assert target.zig == "x86_64-linux-musl"
+    assert not target.imports
     gpu = target.of(Flavour.GPU)
     assert (gpu.zig, gpu.loader) == ("x86_64-linux-gnu.2.17", "/lib64/ld-linux-x86-64.so.2")
-    assert "libvulkan.so.1" not in gpu.imports and "libc.so.6" in gpu.imports
+    assert "libvulkan.so.1" not in gpu.imports
+    assert "libc.so.6" in gpu.imports
 
 
 def _deb(path: Path, files: dict[str, bytes]) -> Path:
