@@ -162,7 +162,7 @@ def _sizes(container: Container, manifest: Manifest, policy: Policy) -> Iterator
         args = {"what": "the list of members", "found": f"{len(manifest.members)} entries", "limit": sizes.members}
         yield Finding("LF8410", Where(field="members"), args)
     for member in manifest.members:
-        if sizes.member and member.size > sizes.member:
+        if sizes.member and member.size > sizes.member and member.role not in _STRUCTURE:
             where = Where(offset=member.offset, length=member.size, member=member.path)
             yield Finding(
                 "LF8410", where, {"what": member.path, "found": f"{member.size} bytes", "limit": sizes.member}

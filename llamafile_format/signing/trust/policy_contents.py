@@ -78,7 +78,7 @@ def read_severities(fields: Fields, version: int) -> tuple[dict[str, Severity], 
         wanted = Severity(word(fields, f"rules.{name}", value, [severity.value for severity in Severity]))
         if row.undetermined:
             raise fields.wrong(f"rules.{name}", value, "no change: it tells what was not looked at (16.8.2)")
-        if _GRAVE.index(wanted) < _GRAVE.index(row.severity) and not _may_be_lowered(row):
+        if _GRAVE.index(wanted) < _GRAVE.index(row.severity) and not may_be_lowered(row):
             raise fields.wrong(f"rules.{name}", value, f"{row.severity.value}: it is never lowered (16.8.3)")
         found[name] = wanted
     return found, reasons
@@ -94,7 +94,7 @@ def read_exception(fields: Fields) -> Excepted:
         raise fields.wrong("rules", [], "at least one rule")
     for index, name in enumerate(rules):
         row = _row(fields, f"rules[{index}]", name, name)
-        if row.undetermined or not (row.id in _CONTENTS or _may_be_lowered(row)):
+        if row.undetermined or not (row.id in _CONTENTS or may_be_lowered(row)):
             raise fields.wrong(f"rules[{index}]", name, "a rule of layer valid, or of 16.7")
     return Excepted(manifest, frozenset(rules), reason, until)
 
@@ -106,5 +106,6 @@ def _row(fields: Fields, where: str, name: str, found: Any) -> Rule:
     return rows[name]
 
 
-def _may_be_lowered(row: Rule) -> bool:
+def may_be_lowered(row: Rule) -> bool:
+    """Whether a policy may let a rule weigh less than the table says (16.8.3)."""
     return not row.id.startswith("LF8") and (row.layer is Layer.VALID or row.id.startswith("LF7"))
