@@ -80,6 +80,19 @@ def webui(pin: Pin) -> Path:
     return _cached(pin, pin.webui, "webui.tar")
 
 
+def shaders(pin: Pin) -> Path:
+    """The shaders as they are kept and carried: one compressed frame, checked. FormatError if it is damaged."""
+    from llamafile_format.engines.packed import frame_differs
+    from llamafile_format.errors import FormatError
+
+    if pin.shaders is None:
+        raise UsageError(f"{pin.key} has no shaders")
+    path = _file(pin, pin.shaders)
+    if reason := frame_differs(path.read_bytes(), pin.shaders.sha256, pin.shaders.size):
+        raise FormatError(f"{path} is damaged: {reason}")
+    return path
+
+
 def licences(pin: Pin) -> bytes:
     """The licences of everything in the builds of ``pin``: one text, for a member of role ``licence``."""
     parts = [f"Licences of what is in the programs of {pin.key}\n"]
