@@ -60,10 +60,11 @@ def test_own_sources_compile(name: str, llama: Path, tmp_path: Path) -> None:
         f"-DLFF_HAS_SERVER={int(served)}",
         *(part for folder in (SOURCE, tmp_path, *(llama / each for each in folders)) for part in ("-I", str(folder))),
     ]
+    compiler = str(zig())
     environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(work_folder("build", "all-targets"))}
 
     def compiled(source: Path) -> str:
-        command = [str(zig()), "c++", *options, "-c", str(source), "-o", str(tmp_path / f"{source.stem}.o")]
+        command = [compiler, "c++", *options, "-c", str(source), "-o", str(tmp_path / f"{source.stem}.o")]
         ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, env=environment)
         return "" if ran.returncode == 0 else f"{source.name}:\n{ran.stderr}"
 
