@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -205,3 +206,33 @@ def test_a_processor_of_another_family_runs_its_level(
     there = traced([tool(emulator), "-cpu", processor, str(unpacked(pin, build))], model)
     assert there[0]["cpu"] == level
     assert words(there) == words(traced([str(native)], model))
+
+
+# What only one level of a family has, as llvm-objdump writes it: ``{vex}`` are the instructions of AVX-VNNI.
+HELD = {
+    "linux-x86_64": [r"\{vex\}\s+vpdpbusd", r"vpdpbusd\s.*%zmm", r"vdpbf16ps", r"tdpbssd"],
+    "linux-aarch64": [r"\bsdot\b", r"\bfmla\s.*\.8h", r"\bsmmla\b"],
+    "linux-riscv64": [r"\bvsetvli\b", r"\bvwmul"],
+}
+
+
+@pytest.mark.parametrize("target", HELD)
+def test_the_program_holds_the_instructions_of_its_levels(tool: ToolFinder, new_runtimes: Path, target: str) -> None:
+    """Levels that no machine at hand can run are there all the same."""
+    pin = pin_of(new_runtimes)
+    build = pin.build(target, Flavour.NATIVE)
+    if build is None or not is_here(pin, build):
+        pytest.skip(f"the native build of {pin.key} for {target} is not here")
+    every = (
+        "--mattr=+v8.6a,+fullfp16,+i8mm,+dotprod" if "aarch64" in target else "--mattr=+v" if "riscv" in target else ""
+    )
+    command = [tool("llvm-objdump"), "-d", "--no-show-raw-insn", *filter(None, [every]), str(unpacked(pin, build))]
+    missing = {text: re.compile(text) for text in HELD[target]}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listing:
+        assert listing.stdout
+        for line in listing.stdout:
+            missing = {text: seen for text, seen in missing.items() if not seen.search(line)}
+            if not missing:
+                listing.kill()
+                break
+    assert not missing
