@@ -1,4 +1,4 @@
-"""A packed model of 100 million parameters, against upstream's own server on the same GGUF.
+"""What the launcher and the container cost: a packed model of 100 million parameters, against upstream's own server.
 
 Name that server in ``LFF_BENCH_LLAMA_SERVER``; ``tests/benchmarks/upstream_server.py`` builds one from our pin.
 ``LFF_BENCH_THREADS`` is how many threads both get (default: one for each processor, at most four).
@@ -26,18 +26,18 @@ from tests.benchmarks.random_model import write
 ROUNDS, ANSWERS, STARTS, TOKENS = 6, 3, 15, 160
 PROMPT = "Visitor: a brass astrolabe, two clocks and a home computer of an unknown make.\nLabel:"
 THREADS = os.environ.get("LFF_BENCH_THREADS", str(min(4, os.cpu_count() or 1)))
-OPTIONS = ["-c", "1024", "-np", "1", "-t", THREADS, "--host", "127.0.0.1"]
+OPTIONS = ["-c", "1024", "-np", "1", "-t", THREADS]
 
 
 class Started:
     """A server process, up to its end."""
 
-    def __init__(self, command: Sequence[str | Path]) -> None:
+    def __init__(self, command: Sequence[str | Path], options: Sequence[str] = OPTIONS) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         begin = time.perf_counter()
         self.process = subprocess.Popen(
-            [*map(str, command), *OPTIONS, "--port", str(self.port)],
+            [*map(str, command), *options, "--host", "127.0.0.1", "--port", str(self.port)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.upstream_server --work DIR [--from VAULT] -o llama-server
 
-It is the rival of ``bench_runtime``: the same source, compiler and C library as our runtime, upstream's own build files
-and optimisation, every instruction that this processor has, and no container. Minutes the first time; needs the inputs
-of ``llamafile-format runtimes build`` from a package index or a vault.
+It is a rival of ``bench_runtime`` and ``bench_rivals``: the same source, compiler and C library as our runtime,
+upstream's own build files, kernels and optimisation, every instruction that this processor has, and no container;
+without OpenMP, which this compiler lacks. A server that another compiler made can be named to both just as well.
+Minutes the first time; needs the inputs of ``llamafile-format runtimes build`` from a package index or a vault.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from llamafile_format.engines.work import Workshop
 
 TARGET = "linux-x86_64"
 OFF = (
-    "BUILD_SHARED_LIBS GGML_NATIVE GGML_OPENMP GGML_CCACHE GGML_LLAMAFILE LLAMA_BUILD_UI LLAMA_USE_PREBUILT_UI"
+    "BUILD_SHARED_LIBS GGML_NATIVE GGML_OPENMP GGML_CCACHE LLAMA_BUILD_UI LLAMA_USE_PREBUILT_UI"
     " LLAMA_OPENSSL LLAMA_BUILD_TESTS LLAMA_BUILD_EXAMPLES LLAMA_BUILD_APP MTMD_VIDEO"
 )
 

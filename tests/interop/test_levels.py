@@ -1,17 +1,18 @@
-"""Native x86-64 builds run on old processors too, and take the kernels that each of them can run (spec/1.0, 14.6.6)."""
+"""Native builds run on old processors too, and take the kernels that each of them can run (spec/1.0, 14.6.6)."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from llamafile_format.engines.pin import Flavour
 from llamafile_format.engines.store import find_pin, is_here, unpacked
+from tests.conftest import ToolFinder
 from tests.new_engine import pin_of, zig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +66,7 @@ def words(events: list[dict[str, object]]) -> list[object]:
 
 @pytest.mark.parametrize(("processor", "level", "model"), RUNS)
 def test_an_old_processor_runs_its_level(
-    tool: Callable[[str], str], native: Path, processor: str, level: str, model: str
+    tool: ToolFinder, native: Path, processor: str, level: str, model: str
 ) -> None:
     """An instruction that the processor does not have would end the emulated program with SIGILL."""
     emulator = tool("qemu-x86_64-static")
@@ -111,18 +112,127 @@ WORDS = {
     "xc": "extended1_c",
     "x0": "xcr0",
 }
+# AT_HWCAP and AT_HWCAP2 of Linux on ARM: half precision for scalars and vectors, dot products; 8-bit matrices; SVE.
+HALF, DOT, I8MM, SVE = 1 << 9 | 1 << 10, 1 << 20, 1 << 13, 1 << 22
+ARMS = {
+    "Cortex-A53": ({"hwcap": 0xFF}, "v8"),
+    "half precision without dot products (Cortex-A55 before r1)": ({"hwcap": 0xFF | HALF}, "v8"),
+    "dot products without half precision": ({"hwcap": 0xFF | DOT}, "v8"),
+    "half precision for scalars alone": ({"hwcap": 0xFF | DOT | 1 << 9}, "v8"),
+    "Cortex-A76": ({"hwcap": 0xFF | HALF | DOT}, "v8.2"),
+    "Neoverse V1": ({"hwcap": 0xFF | HALF | DOT | SVE, "hwcap2": I8MM}, "v8.6"),
+    "8-bit matrices without what they stand on": ({"hwcap": 0xFF | HALF, "hwcap2": I8MM}, "v8"),
+}
+# What Linux says of a hart: riscv_hwprobe (IMA, C, V), and AT_HWCAP with one bit for each letter.
+PROBE_FD, PROBE_V = 0x3, 0x4
+IMAFDC = sum(1 << ord(letter) - ord("A") for letter in "IMAFDC")
+LETTER_V = 1 << ord("V") - ord("A")
+HARTS = {
+    "no vectors": ({"probed": 1, "extensions": PROBE_FD, "hwcap": IMAFDC}, "rv64gc"),
+    "vectors": ({"probed": 1, "extensions": PROBE_FD | PROBE_V, "hwcap": IMAFDC | LETTER_V}, "rv64gcv"),
+    "vectors that the system does not lend": (
+        {"probed": 1, "extensions": PROBE_FD, "hwcap": IMAFDC | LETTER_V},
+        "rv64gc",
+    ),
+    "no probe, no vectors": ({"hwcap": IMAFDC, "vectors_1_0": 1}, "rv64gc"),
+    "no probe, vectors 1.0": ({"hwcap": IMAFDC | LETTER_V, "vectors_1_0": 1}, "rv64gcv"),
+    "no probe, vectors 0.7.1": ({"hwcap": IMAFDC | LETTER_V}, "rv64gc"),
+}
+ASKED = [
+    *(
+        ("x86_words", {WORDS[name]: value for name, value in says.items()}, level)
+        for says, level in PROCESSORS.values()
+    ),
+    *(("arm_words", says, level) for says, level in ARMS.values()),
+    *(("riscv_words", says, level) for says, level in HARTS.values()),
+]
+PROGRAM = """
+#include "cpu_select.h"
+#include <cstdio>
+template <typename words> void ask(const words & cpu) {
+    const char * best = "";
+    for (int i = 0; i < (int) (sizeof words::NAMES / sizeof words::NAMES[0]); i++) {
+        if (cpu.has((typename words::level) i)) {
+            best = words::NAMES[i];
+        }
+    }
+    puts(best);
+}
+int main() {
+"""
 
 
 def test_each_processor_gets_the_level_that_it_has(tmp_path: Path, new_runtimes: Path) -> None:
     """The choice itself, asked about processors that are not here."""
     lines = []
-    for says, _ in PROCESSORS.values():
-        fields = "".join(f"cpu.{WORDS[name]} = {value}u;" for name, value in says.items())
-        lines.append(f"{{ lff::cpuid_words cpu; {fields} puts(lff::LEVEL_NAMES[(int) lff::best_level(cpu)]); }}")
+    for words_of, says, _ in ASKED:
+        fields = "".join(f"cpu.{name} = {value}u;" for name, value in says.items())
+        lines.append(f"{{ lff::{words_of} cpu; {fields} ask(cpu); }}")
     source = tmp_path / "ask.cpp"
-    source.write_text('#include "cpu_select.h"\n#include <cstdio>\nint main() {\n' + "\n".join(lines) + "\n}\n")
+    source.write_text(PROGRAM + "\n".join(lines) + "\n}\n")
     folder = pin_of(new_runtimes).folder / "source"
     command = [zig(), "c++", "-target", "x86_64-linux-musl", "-std=c++17", "-I", folder, source, "-o", tmp_path / "ask"]
     subprocess.run(command, check=True, env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(tmp_path / "cache")})
     answers = subprocess.run([tmp_path / "ask"], capture_output=True, text=True, check=True).stdout.split()
-    assert dict(zip(PROCESSORS, answers, strict=True)) == {name: level for name, (_, level) in PROCESSORS.items()}
+    assert answers == [level for _, _, level in ASKED]
+
+
+FOREIGN = [
+    ("linux-aarch64", "qemu-aarch64-static", "cortex-a53", "v8"),
+    ("linux-aarch64", "qemu-aarch64-static", "cortex-a76", "v8.2"),
+    ("linux-aarch64", "qemu-aarch64-static", "max", "v8.6"),
+    ("linux-riscv64", "qemu-riscv64-static", "rv64", "rv64gc"),
+    ("linux-riscv64", "qemu-riscv64-static", "rv64,v=true,vext_spec=v1.0", "rv64gcv"),
+]
+
+
+@pytest.mark.parametrize("model", ["f32", "f16", "q8_0"])
+@pytest.mark.parametrize(("target", "emulator", "processor", "level"), FOREIGN)
+def test_a_processor_of_another_family_runs_its_level(
+    tool: ToolFinder,
+    native: Path,
+    new_runtimes: Path,
+    target: str,
+    emulator: str,
+    processor: str,
+    level: str,
+    model: str,
+) -> None:
+    """Every level says what this machine says, and has no instruction that its processor lacks."""
+    pin = pin_of(new_runtimes)
+    build = pin.build(target, Flavour.NATIVE)
+    if build is None or not is_here(pin, build):
+        pytest.skip(f"the native build of {pin.key} for {target} is not here")
+    there = traced([tool(emulator), "-cpu", processor, str(unpacked(pin, build))], model)
+    assert there[0]["cpu"] == level
+    assert words(there) == words(traced([str(native)], model))
+
+
+# What only one level of a family has, as llvm-objdump writes it: ``{vex}`` are the instructions of AVX-VNNI.
+HELD = {
+    "linux-x86_64": [r"\{vex\}\s+vpdpbusd", r"vpdpbusd\s.*%zmm", r"vdpbf16ps", r"tdpbssd"],
+    "linux-aarch64": [r"\bsdot\b", r"\bfmla\s.*\.8h", r"\bsmmla\b"],
+    "linux-riscv64": [r"\bvsetvli\b", r"\bvwmul"],
+}
+
+
+@pytest.mark.parametrize("target", HELD)
+def test_the_program_holds_the_instructions_of_its_levels(tool: ToolFinder, new_runtimes: Path, target: str) -> None:
+    """Levels that no machine at hand can run are there all the same."""
+    pin = pin_of(new_runtimes)
+    build = pin.build(target, Flavour.NATIVE)
+    if build is None or not is_here(pin, build):
+        pytest.skip(f"the native build of {pin.key} for {target} is not here")
+    every = (
+        "--mattr=+v8.6a,+fullfp16,+i8mm,+dotprod" if "aarch64" in target else "--mattr=+v" if "riscv" in target else ""
+    )
+    command = [tool("llvm-objdump"), "-d", "--no-show-raw-insn", *filter(None, [every]), str(unpacked(pin, build))]
+    missing = {text: re.compile(text) for text in HELD[target]}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listing:
+        assert listing.stdout
+        for line in listing.stdout:
+            missing = {text: seen for text, seen in missing.items() if not seen.search(line)}
+            if not missing:
+                listing.kill()
+                break
+    assert not missing

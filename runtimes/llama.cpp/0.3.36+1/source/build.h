@@ -8,7 +8,7 @@ constexpr const char * TARGET         = LFF_TARGET;
 constexpr const char * FLAVOUR        = LFF_FLAVOUR;
 constexpr bool         HAS_SERVER     = LFF_HAS_SERVER;
 
-// The instructions in use: generic, v1, v3, v4, or the processor's family.
+// The instructions in use: a level of cpu_select.h, or generic.
 const char * cpu_level();
 
 }

@@ -1,4 +1,4 @@
-// Which instructions this build uses. In native x86-64 builds levels.cpp answers instead.
+// Which instructions this build uses. In native builds levels.cpp answers instead.
 #include "build.h"
 
 namespace lff {
