@@ -189,27 +189,33 @@ def test_a_request_past_its_time_is_given_up_alone(packed: Path) -> None:
         assert complete(server).status == 200
 
 
-def test_who_has_gone_is_not_answered(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        body = json.dumps({"prompt": "a", "n_predict": -1, "ignore_eos": True, "stream": True}).encode()
-        head = f"POST /completion HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
-        connection.sendall(head.encode() + body)
-        connection.recv(100)
-    for _ in range(200):
-        if not any(slot["is_processing"] for slot in server.request("GET", "/slots").json()):
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_has_gone_is_not_answered(packed: Path, stream: bool) -> None:
+    with served(packed, "--no-browser", "--context-shift") as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            body = json.dumps({"prompt": "a", "n_predict": -1, "ignore_eos": True, "stream": stream}).encode()
+            head = f"POST /completion HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            _wait_until(server, busy=True)
+        begun = time.monotonic()
+        _wait_until(server, busy=False)
+        assert time.monotonic() - begun < 1
+
+
+def _wait_until(server: Server, busy: bool) -> None:
+    """An answer that would never end is under way, or none is."""
+    for _ in range(500):
+        if busy == any(slot["is_processing"] for slot in server.request("GET", "/slots").json()):
             return
-        time.sleep(0.05)
-    raise AssertionError("still computing for nobody")
+        time.sleep(0.02)
+    raise AssertionError("still computing for nobody" if not busy else "nothing is computed")
 
 
 def test_one_signal_is_enough_while_it_answers(packed: Path) -> None:
     with served(packed, "--no-browser") as server:
         thread = threading.Thread(target=lambda: _quietly(server), daemon=True)
         thread.start()
-        for _ in range(200):
-            if any(slot["is_processing"] for slot in server.request("GET", "/slots").json()):
-                break
-            time.sleep(0.02)
+        _wait_until(server, busy=True)
         assert thread.is_alive()
         server.process.terminate()
         assert server.process.wait(30) == 0

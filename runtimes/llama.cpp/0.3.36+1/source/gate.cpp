@@ -1,7 +1,6 @@
 #include "gate.h"
 
 #include "grammar_gate.h"
-#include "json.h"
 
 #include <algorithm>
 #include <vector>
@@ -33,7 +32,7 @@ const char * const UP_TO_CONTEXT[] = { "repeat_last_n", "dry_penalty_last_n", "d
                                        "n_cache_reuse", "n_indent", "reasoning_budget_tokens" };
 const char * const UP_TO_ROOM[]    = { "n_predict", "max_tokens", "max_completion_tokens", "max_output_tokens" };
 const char * const UP_TO_WORDS[]   = { "top_k", "min_keep" };
-const char * const UP_TO_LISTED[]  = { "n_probs", "top_logprobs" };
+const char * const UP_TO_LISTED[]  = { "n_probs", "top_logprobs", "logprobs" };
 constexpr int64_t  MOST_LISTED     = 128;
 
 [[noreturn]] void too_many(const std::string & name, size_t found, size_t most) {
@@ -202,30 +201,28 @@ void check_tokens(const common_json & tokens) {
 
 void check_json(const std::string & text) { scanner{ text }.scan(); }
 
-std::string admit(const std::string & path, const std::string & body) {
+letter admit(const std::string & path, const std::string & body) {
     check_json(body);
-    common_json request;
+    letter        read;
+    common_json & request = read.json;
     try {
         request = common_json::parse(body);
     } catch (const common_json_error & error) {
         throw refused(std::string("the request is not JSON: ") + error.what());
     }
     if (!request.is_object()) {
-        return body;
+        return read;
     }
     check_lists(request);
     check_grammars(request);
     if (path == "/detokenize" && measured.vocabulary > 0 && request.contains("tokens")) {
         check_tokens(request.at("tokens"));
     }
-    bool changed = lower(request, UP_TO_CONTEXT, measured.context);
-    changed |= !measured.shifts && lower(request, UP_TO_ROOM, measured.context);
-    changed |= lower(request, UP_TO_WORDS, measured.vocabulary);
-    changed |= lower(request, UP_TO_LISTED, MOST_LISTED);
-    if (request.contains("logprobs") && request.at("logprobs").is_number()) {
-        changed |= lower(request, { "logprobs" }, MOST_LISTED);
-    }
-    return changed ? request.dump() : body;
+    read.changed = lower(request, UP_TO_CONTEXT, measured.context);
+    read.changed |= !measured.shifts && lower(request, UP_TO_ROOM, measured.context);
+    read.changed |= lower(request, UP_TO_WORDS, measured.vocabulary);
+    read.changed |= lower(request, UP_TO_LISTED, MOST_LISTED);
+    return read;
 }
 
 }

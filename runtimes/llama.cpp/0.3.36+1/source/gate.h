@@ -2,6 +2,7 @@
 // nothing reaches them that has not been through here.
 #pragma once
 
+#include "json.h"
 #include "meter.h"
 
 #include <cstddef>
@@ -28,9 +29,15 @@ extern measures measured;
 // Throws `refused` unless `text` is one JSON value in UTF-8 whose depth and number of values are within the limits.
 void check_json(const std::string & text);
 
-// A body for upstream: the given one, or one whose numbers are brought within what the model and its context can use.
-// Throws `refused` where the request asks for what cannot be.
-std::string admit(const std::string & path, const std::string & body);
+// A request that was read, and whether it is no longer what was sent.
+struct letter {
+    common_json json;
+    bool        changed = false;
+};
+
+// Reads a request, and brings its numbers within what the model and its context can use. Throws `refused` where it asks for
+// what cannot be.
+letter admit(const std::string & path, const std::string & body);
 
 // How much a request of so many bytes may allocate.
 inline int64_t work_of(size_t body) { return MAX_WORK + WORK_PER_BYTE * (int64_t) body; }
