@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
 import http.client
 import json
+import re
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +244,55 @@ def test_the_page_needs_no_accept_encoding(server: Server) -> None:
     assert page.status == 200
     assert "Content-Encoding" not in page.headers
     assert b"<html" in page.body
+    packed = server.request("GET", "/", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == page.body
+
+
+def test_curl_gets_the_page(server: Server, tool: Callable[[str], Path]) -> None:
+    done = subprocess.run([tool("curl"), "-sS", "--fail", server.address], capture_output=True, timeout=60, check=True)
+    assert b"</html>" in done.stdout
+
+
+def test_the_page_says_what_it_may_do(server: Server) -> None:
+    page = server.request("GET", "/")
+    policy = dict(part.strip().split(" ", 1) for part in page.headers["Content-Security-Policy"].split(";"))
+    scripts = re.findall(rb"<script>(.*?)</script>", page.body, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in scripts]
+    assert policy["script-src"].split() == ["'self'", *(f"'sha256-{digest}'" for digest in digests)]
+    assert len(scripts) == 1
+    assert policy["default-src"] == "'self'"
+    assert policy["object-src"] == policy["frame-ancestors"] == "'none'"
+    assert server.request("GET", "/index.html").headers["Content-Security-Policy"]
+
+
+def host(server: Server, name: str, origin: str = "") -> int:
+    return server.request("GET", "/v1/models", headers={"Host": name} | ({"Origin": origin} if origin else {})).status
+
+
+def test_for_all_the_network_it_answers_to_no_name_but_its_own(packed: Path) -> None:
+    with served(packed, "--no-browser", "--host", "0.0.0.0") as server:
+        port = server.port
+        assert (
+            host(server, f"127.0.0.1:{port}")
+            == host(server, f"192.0.2.7:{port}")
+            == host(server, "[2001:db8::7]")
+            == 200
+        )
+        assert host(server, f"localhost:{port}") == host(server, "LOCALHOST") == 200
+        assert host(server, "rebound.example") == host(server, "127.0.0.1.example") == host(server, "") == 403
+        refused = server.request("GET", "/v1/models", headers={"Host": "rebound.example"})
+        assert "--allow-host" in refused.json()["error"]["message"]
+
+
+def test_the_user_may_allow_names(packed: Path) -> None:
+    with served(packed, "--no-browser", "--allow-host", "models.example,Other.example") as server:
+        assert host(server, f"models.example:{server.port}") == host(server, "other.EXAMPLE") == 200
+        assert host(server, "models.example", "https://models.example") == 200
+        assert host(server, "models.example", "https://rebound.example") == 403
+        assert host(server, "127.0.0.1", "https://127.0.0.1") == host(server, "more.models.example") == 403
+    with served(packed, "--no-browser", "--allow-host", "*") as server:
+        assert host(server, "rebound.example") == 200
 
 
 def test_how_many_at_once_is_printed(server: Server) -> None:

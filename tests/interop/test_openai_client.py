@@ -1,4 +1,4 @@
-"""OpenAI's own Python client talks to a packed file as it would to theirs: with today's builds, and with the newest engine's."""
+"""OpenAI's own Python client talks to a packed file as it would to theirs, with today's engine and with the newest."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,11 +25,11 @@ CITY = {
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
 TOOL_TEMPLATE = (
     "{%- if tools %}Tools: {{ tools | tojson }}\n{% endif %}"
-    "{%- for m in messages %}{{ m.role }}: {{ m.content }}"
+    "{%- for m in messages %}{{ 'Label' if m.role == 'assistant' else 'Visitor' }}: {{ m.content }}"
     "{%- for call in m.tool_calls or [] %}<tool_call>"
     '{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}'
     "</tool_call>{% endfor %}\n{% endfor %}"
-    "{%- if add_generation_prompt %}assistant: {% endif %}"
+    "{%- if add_generation_prompt %}Label:{% endif %}"
 )
 
 
@@ -174,18 +175,19 @@ def test_a_template_with_calls_serves_the_one_that_was_chosen(new_runtimes: Path
     (tmp_path / "calls.jinja").write_text(TOOL_TEMPLATE, "utf-8")
     packed = pack_new(new_runtimes, tmp_path / "calls.llamafile", name="exhibit")
     other = {"type": "function", "function": {"name": "other", "parameters": {"type": "object", "properties": {}}}}
+    named = {"type": "function", "function": {"name": "city"}}
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [named]}}
     with (
         served(packed, "--no-browser", "--chat-template-file", str(tmp_path / "calls.jinja")) as server,
         openai.OpenAI(base_url=server.address + "v1", api_key="none", max_retries=0, timeout=60) as client,
     ):
-        # Drawn rather than greedy: the exhibit has never seen a call, and would not come to its end.
-        answer = chat(
-            client, tools=[other, CITY], tool_choice={"type": "function", "function": {"name": "city"}},
-            max_tokens=200, temperature=1, seed=3,
-        )  # fmt: skip
-        calls = answer.choices[0].message.tool_calls
-        assert calls, answer
-        assert {call.function.name for call in calls} == {"city"}
+        for choice in (named, allowed):
+            asked = {"messages": QUESTION, "tools": [other, CITY], "tool_choice": choice}
+            prompt = server.request("POST", "/apply-template", asked).json()["prompt"]
+            assert '"city"' in prompt
+            assert '"other"' not in prompt
+            assert chat(client, tools=[other, CITY], tool_choice=choice).choices
+        assert chat(client, tools=[other, CITY], tool_choice="required").choices
 
 
 def test_a_picture_without_a_projector_is_refused(client: openai.OpenAI) -> None:
@@ -233,14 +235,17 @@ DEFINED = {"a": {"type": "integer", "multipleOf": 3}, "b": {"type": "string"}}
 
 def strictly(schema: Any, strict: bool = True) -> dict[str, Any]:
     whole = {"type": "object", "properties": {"x": schema}, "required": ["x"], "additionalProperties": False}
-    if "$defs" in str(schema):
-        whole["$defs"] = DEFINED
+    used = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+    if used in DEFINED:
+        whole["$defs"] = {used: DEFINED[used]}
     return {"type": "json_schema", "json_schema": {"name": "x", "strict": strict, "schema": whole}}
 
 
 @pytest.mark.parametrize("name", KEPT)
 def test_strict_is_served_where_the_grammar_keeps_to_it(client: openai.OpenAI, name: str) -> None:
-    assert chat(client, response_format=strictly(KEPT[name])).choices[0].message.content.startswith("{")
+    answer = chat(client, response_format=strictly(KEPT[name]), max_tokens=120).choices[0]
+    assert answer.finish_reason == "stop"
+    assert list(json.loads(answer.message.content)) == ["x"]
 
 
 @pytest.mark.parametrize("name", NOT_KEPT)

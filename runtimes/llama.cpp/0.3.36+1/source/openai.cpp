@@ -8,6 +8,8 @@
 
 namespace lff {
 
+std::string instructions;
+
 usage & own_usage() {
     static thread_local usage own;
     return own;
@@ -77,6 +79,38 @@ void choose_tools(letter & request) {
         json["tool_choice"] = any;
     } else {
         json["tool_choice"] = mode;
+    }
+    request.changed = true;
+}
+
+bool is_instructed(const common_json & messages) {
+    for (const common_json & message : messages) {
+        const std::string role = text_of(message, "role");
+        if (role == "system" || role == "developer") {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Gives a request that has no system prompt the one of this file or its user, where its interface has it.
+void instruct(const std::string & path, letter & request) {
+    common_json &     json  = request.json;
+    const bool        talk  = json.contains("messages") && json.at("messages").is_array();
+    const std::string field = path.find("/responses") != std::string::npos ? "instructions" : path.find("/v1/messages") == 0 ? "system" : "";
+    if (instructions.empty() || (!talk && field != "instructions") || (!field.empty() && is_set(json, field)) ||
+        (talk && is_instructed(json.at("messages"))) || (json.contains("input") && json.at("input").is_array() && is_instructed(json.at("input")))) {
+        return;
+    }
+    if (!field.empty()) {
+        json[field] = instructions;
+    } else {
+        common_json message  = common_json::object();
+        message["role"]      = "system";
+        message["content"]   = instructions;
+        common_json messages = common_json::array({ message });
+        messages.insert(json.at("messages"));
+        json["messages"] = messages;
     }
     request.changed = true;
 }
@@ -243,6 +277,7 @@ void exchange_of::ask(letter & request) {
     } else {
         check_promises(request.json);
         choose_tools(request);
+        instruct(path, request);
     }
 }
 

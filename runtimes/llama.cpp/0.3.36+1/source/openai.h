@@ -11,6 +11,9 @@
 
 namespace lff {
 
+// The system prompt of requests that bring none (spec/1.0, 14.6.19); empty: none. Set before the server starts.
+extern std::string instructions;
+
 // One request and its answer. What a client asks for and upstream does not know is taken out of the one and put into the other.
 class exchange_of {
 public:

@@ -2,6 +2,7 @@
 
 #include "capacity.h"
 #include "guard.h"
+#include "openai.h"
 #include "platform.h"
 #include "session.h"
 #undef Server
@@ -33,12 +34,6 @@ const std::vector<std::string> FETCHING = {
 };
 
 constexpr int64_t MAX_TEMPLATE_WORK = 4ll << 30;  // bytes allocated
-
-void take_option(std::vector<std::string> & arguments, const std::string & name) {
-    for (auto at = arguments.begin(); at != arguments.end();) {
-        at = *at == name && at + 1 != arguments.end() ? arguments.erase(at, at + 2) : at + 1;
-    }
-}
 
 void add(std::vector<std::string> & to, const std::vector<std::string> & user, const std::vector<std::string> & names, const std::string & value) {
     if (!value.empty() && !given(user, names)) {
@@ -142,12 +137,14 @@ int serve(const contents & found, std::vector<std::string> user) {
     }
     const std::string host = option(user, { "--host" });
     own_hosts = { host, option(user, { "--allow-host" }), given(user, { "--cors-origins" }) };
-    take_option(user, "--allow-host");
+    instructions = option(user, { "--system-prompt" });
 
     const std::string limit = option(user, { "--request-timeout" });
     if (!limit.empty()) {
         request_seconds = atoi(limit.c_str());
-        take_option(user, "--request-timeout");
+    }
+    for (const char * own : { "--allow-host", "--system-prompt", "--request-timeout" }) {
+        take(user, own);  // upstream does not know it
     }
     allow(MAX_TEMPLATE_WORK);  // the model's template is tried out when it is loaded
     std::vector<std::string> arguments = server_arguments(found, user);

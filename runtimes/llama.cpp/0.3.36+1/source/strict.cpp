@@ -220,13 +220,16 @@ private:
         }
     }
 
-    // Of a pattern that it has no grammar for, upstream makes that of any string.
+    // Of patterns that it has no grammar for, such as one without ^ and $, upstream makes that of any string.
     static bool has_grammar(const std::string & pattern) {
-        common_json any       = common_json::object();
-        any["type"]           = "string";
-        common_json patterned = any;
-        patterned["pattern"]  = pattern;
-        return pattern.empty() || json_schema_to_grammar(patterned, true) != json_schema_to_grammar(any, true);
+        return pattern.empty() || grammar_of(pattern) != grammar_of("any");
+    }
+
+    static std::string grammar_of(const std::string & pattern) {
+        common_json schema = common_json::object();
+        schema["type"]     = "string";
+        schema["pattern"]  = pattern;
+        return json_schema_to_grammar(schema, true);
     }
 };
 
