@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.boxed import pack_new
-from tests.runtime_server import Server, served
+from tests.gguf_workbench import take_apart
+from tests.runtime_server import EXHIBIT, Server, served
 
 openai = pytest.importorskip("openai")
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
@@ -264,3 +265,62 @@ def test_strict_of_functions_too_and_only_strict(client: openai.OpenAI) -> None:
     loose = {"type": "function", "function": {"name": "f", "parameters": parameters}}
     assert chat(client, tools=[loose]).choices
     assert chat(client, response_format=strictly(NOT_KEPT["a look ahead"][0], strict=False)).choices
+
+
+# What a file may say
+
+
+def test_a_file_gives_its_system_prompt(new_runtimes: Path, tmp_path: Path) -> None:
+    (tmp_path / "roles.jinja").write_text("{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}", "utf-8")
+    args = ("--system-prompt", "You label clocks.", "--temp", "0", "-c", "512", "...")
+    packed = pack_new(new_runtimes, tmp_path / "prompted.llamafile", args=args, name="exhibit")
+    with served(packed, "--no-browser", "--chat-template-file", str(tmp_path / "roles.jinja")) as server:
+
+        def prompt(*messages: dict[str, str]) -> str:
+            answer = server.request("POST", "/apply-template", {"messages": messages}).json()["prompt"]
+            assert isinstance(answer, str)
+            return answer
+
+        user = {"role": "user", "content": "Hello"}
+        assert prompt(user) == "[system] You label clocks. [user] Hello "
+        assert prompt({"role": "system", "content": "Be brief."}, user) == "[system] Be brief. [user] Hello "
+        assert prompt({"role": "developer", "content": ""}, user).count("[system]") <= 1
+        with openai.OpenAI(base_url=server.address + "v1", api_key="none", max_retries=0, timeout=60) as client:
+            plain = client.responses.create(model="exhibit", input="Hello", max_output_tokens=2)
+            told = client.responses.create(model="exhibit", input="Hello", max_output_tokens=2, instructions="You")
+            assert plain.usage is not None
+            assert told.usage is not None
+            assert plain.usage.input_tokens > told.usage.input_tokens
+            assert (
+                chat(client).usage.prompt_tokens
+                > chat(client, messages=[{"role": "system", "content": ""}, *QUESTION]).usage.prompt_tokens
+            )
+    with served(
+        packed, "--no-browser", "--system_prompt", "Mine.", "--chat-template-file", str(tmp_path / "roles.jinja")
+    ) as server:
+        answer = server.request("POST", "/apply-template", {"messages": [{"role": "user", "content": "Hello"}]}).json()
+        assert answer["prompt"] == "[system] Mine. [user] Hello "
+
+
+def test_a_file_gives_the_settings_that_requests_do_not_name(new_runtimes: Path, tmp_path: Path) -> None:
+    args = ("--temp", "0.25", "--top-k", "7", "--repeat-penalty", "1.5", "-c", "512", "...")
+    packed = pack_new(new_runtimes, tmp_path / "settings.llamafile", args=args, name="exhibit")
+    with served(packed, "--no-browser") as server:
+        body = {"prompt": "a", "n_predict": 1, "top_k": 3}
+        used = server.request("POST", "/completion", body).json()["generation_settings"]
+        assert (used["temperature"], used["top_k"], used["repeat_penalty"]) == (0.25, 3, 1.5)
+
+
+def test_a_model_that_pools_serves_embeddings_unasked(new_runtimes: Path, tmp_path: Path) -> None:
+    pooled = take_apart(EXHIBIT.read_bytes()).with_entry("llama.pooling_type", 4, 1)  # UINT32, mean
+    (tmp_path / "pooled.gguf").write_bytes(pooled.build())
+    packed = pack_new(new_runtimes, tmp_path / "pooled.llamafile", tmp_path / "pooled.gguf", name="exhibit")
+    with (
+        served(packed, "--no-browser") as server,
+        openai.OpenAI(base_url=server.address + "v1", api_key="none", max_retries=0, timeout=60) as client,
+    ):
+        answer = client.embeddings.create(model="exhibit", input=["the brass clock", "the brass clock", "a computer"])
+        first, again, other = (item.embedding for item in answer.data)
+        assert len(first) == 128
+        assert first == again != other
+        assert chat(client).choices
