@@ -62,6 +62,8 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "many stops": ("/completion", json.dumps(BODY | {"stop": ["x" * i for i in range(1, 3000)]})),
     "many biases": ("/completion", json.dumps(BODY | {"logit_bias": [[i % 512, 1] for i in range(500000)]})),
+    "long biases": ("/completion", json.dumps(BODY | {"logit_bias": [["abc " * 5000, 1]] * 50})),
+    "more text than anybody waits for": ("/tokenize", json.dumps({"content": "ab " * 4_000_000})),
     "half a text": ("/v1/chat/completions", "{"),
     "not UTF-8": ("/v1/chat/completions", '{"messages":[{"role":"user","content":"\udcff"}]}'),
     "unknown token": ("/detokenize", '{"tokens":[123456789]}'),
@@ -105,6 +107,31 @@ def test_it_is_refused_and_the_server_goes_on(server: Server, name: str) -> None
     assert inner_of(server) == engine
 
 
+def test_triggers_that_are_looked_for_ever_longer_end_their_own_answer(server: Server) -> None:
+    begun = time.monotonic()
+    slow = {"grammar": 'root ::= "a"', "grammar_lazy": True, "grammar_triggers": [{"type": 2, "value": "(.|\n)*ZZZ"}]}
+    answer = complete(server, prompt="Visitor: a", n_predict=400, temperature=2, ignore_eos=True, **slow)
+    assert answer.status == 400
+    assert "triggers" in answer.json()["error"]["message"]
+    assert time.monotonic() - begun < 20
+    word = {"grammar": 'root ::= "<c>"', "grammar_lazy": True, "grammar_triggers": [{"type": 2, "value": "<c>"}]}
+    assert complete(server, prompt="Visitor: a", n_predict=400, ignore_eos=True, **word).status == 200
+
+
+def test_a_template_that_counts_to_two_thousand_million_is_stopped(packed: Path, tmp_path: Path) -> None:
+    template = "{% for i in range(n) %}{% endfor %}{% for m in messages %}Visitor: {{ m.content }}{% endfor %}Label:"
+    (tmp_path / "range.jinja").write_text("{% set n = n | default(1) %}" + template, "utf-8")
+    with served(packed, "--no-browser", "--chat-template-file", str(tmp_path / "range.jinja")) as server:
+        engine = inner_of(server)
+        messages = [{"role": "user", "content": "Hi"}]
+        for path in ("/apply-template", "/v1/chat/completions"):
+            body: dict[str, Any] = {"messages": messages, "max_tokens": 2, "chat_template_kwargs": {"n": 2_000_000_000}}
+            answer = send(server, path, json.dumps(body), 120)
+            assert answer.status == 400, answer.body[:300]
+            assert send(server, path, json.dumps(body | {"chat_template_kwargs": {"n": 3}})).status == 200
+        assert inner_of(server) == engine
+
+
 def test_an_ordinary_grammar_and_schema_are_served(server: Server) -> None:
     schema = {"type": "object", "properties": {"year": {"type": "integer"}}, "required": ["year"]}
     answer = complete(server, n_predict=24, json_schema=schema, temperature=0)
@@ -145,6 +172,19 @@ def test_idle_connections_keep_nobody_waiting(packed: Path, count: int) -> None:
         assert complete(server).status == 200
         assert time.monotonic() - begun < 20
         assert _threads(inner_of(server)) <= before + 8
+        for connection in idle:
+            connection.close()
+
+
+def test_idle_connections_need_next_to_no_memory(packed: Path) -> None:
+    limited = ["sh", "-c", 'ulimit -v 1500000; exec "$@"', "sh"]
+    with served(packed, "--no-browser", "-np", "1", wrapper=limited) as server:
+        engine = inner_of(server)
+        idle = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(500)]
+        for connection in idle:
+            connection.send(b"POST /completion HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n")
+        assert complete(server).status == 200
+        assert inner_of(server) == engine
         for connection in idle:
             connection.close()
 
@@ -216,9 +256,10 @@ def _wait_until(server: Server, busy: bool) -> None:
     raise AssertionError("still computing for nobody" if not busy else "nothing is computed")
 
 
-def test_one_signal_is_enough_while_it_answers(packed: Path) -> None:
-    with served(packed, "--no-browser") as server:
-        thread = threading.Thread(target=lambda: _quietly(server), daemon=True)
+@pytest.mark.parametrize("grammar", ["", 'root ::= ([a-z ] | [a-z A-Z] | [a-z.] [a-z ])* "!"'])
+def test_one_signal_is_enough_while_it_answers(packed: Path, grammar: str) -> None:
+    with served(packed, "--no-browser", "--context-shift") as server:
+        thread = threading.Thread(target=lambda: _quietly(server, grammar), daemon=True)
         thread.start()
         _wait_until(server, busy=True)
         assert thread.is_alive()
@@ -226,9 +267,9 @@ def test_one_signal_is_enough_while_it_answers(packed: Path) -> None:
         assert server.process.wait(30) == 0
 
 
-def _quietly(server: Server) -> None:
+def _quietly(server: Server, grammar: str) -> None:
     try:
-        complete(server, n_predict=400, ignore_eos=True)
+        complete(server, n_predict=100000, ignore_eos=True, grammar=grammar)
     except (OSError, http.client.HTTPException):
         return
 

@@ -25,6 +25,7 @@ constexpr list_limit LISTS[] = {
     { "response_fields", 256, 256 },   { "lora", 256, 256 },                 { "reasoning_budget_end_tags", 64, 256 },
 };
 constexpr size_t MAX_PROMPTS    = 256;
+constexpr size_t MAX_BIASED     = 256;  // bytes of a text in logit_bias
 constexpr size_t MAX_PROPERTIES = 512;  // of an object in a schema: what upstream makes of them grows with their square
 
 // Numbers that cost memory or time as they grow, and gain nothing beyond the context or the vocabulary.
@@ -109,6 +110,37 @@ struct scanner {
     }
 };
 
+// {"text": bias} or [["text", bias]]: each text is made tokens of, again for each answer.
+void check_biases(const common_json & biases) {
+    for (const auto & item : biases.items()) {
+        const common_json & pair = item.value();
+        const bool          text = pair.is_array() && !pair.empty() && pair.at((size_t) 0).is_string();
+        if ((biases.is_object() ? item.key() : text ? pair.at((size_t) 0).get<std::string>() : "").size() > MAX_BIASED) {
+            throw refused("a text in logit_bias has more than " + std::to_string(MAX_BIASED) + " bytes");
+        }
+    }
+}
+
+// Bytes of all strings that a request gives to be made tokens of: nobody can stop that, or see how far it is. Pictures stand elsewhere.
+size_t text_in(const common_json & value, bool counts) {
+    size_t sum = 0;
+    if (value.is_string()) {
+        return counts ? value.get<std::string>().size() : 0;
+    }
+    if (value.is_array()) {
+        for (const common_json & item : value) {
+            sum += text_in(item, counts);
+        }
+    } else if (value.is_object()) {
+        static const char * const texts[] = { "prompt", "prompt_string", "content", "text", "input", "query", "documents",
+                                              "input_prefix", "input_suffix", "instructions", "system", "arguments" };
+        for (const auto & item : value.items()) {
+            sum += text_in(item.value(), std::find(std::begin(texts), std::end(texts), item.key()) != std::end(texts));
+        }
+    }
+    return sum;
+}
+
 void check_lists(const common_json & request) {
     for (const list_limit & limit : LISTS) {
         if (!request.contains(limit.name)) {
@@ -135,6 +167,9 @@ void check_lists(const common_json & request) {
         if (!prompts.at((size_t) 0).is_number()) {  // numbers: one prompt, of tokens
             too_many("prompt", prompts.size(), MAX_PROMPTS);
         }
+    }
+    if (request.contains("logit_bias")) {
+        check_biases(request.at("logit_bias"));
     }
     if (request.contains("logit_bias") && measured.vocabulary > 0 && request.at("logit_bias").size() > (size_t) measured.vocabulary) {
         too_many("logit_bias", request.at("logit_bias").size(), (size_t) measured.vocabulary);
@@ -212,6 +247,9 @@ letter admit(const std::string & path, const std::string & body) {
     }
     if (!request.is_object()) {
         return read;
+    }
+    if (text_in(request, false) > MAX_TEXT) {
+        throw refused("the request has more than " + std::to_string(MAX_TEXT) + " bytes of text");
     }
     check_lists(request);
     check_grammars(request);

@@ -43,6 +43,7 @@ void check() {
     }
 }
 
-bool ran_out() { return stopped; }
+bool    ran_out() { return stopped; }
+int64_t left_over() { return left; }
 
 }
