@@ -2,6 +2,7 @@
 #define LFF_GRAMMAR_GATE
 #include "grammar_gate.h"
 
+#include "spent.h"
 #include "watch.h"
 
 #include <functional>

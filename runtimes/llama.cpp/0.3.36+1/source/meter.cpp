@@ -1,5 +1,7 @@
 #include "meter.h"
 
+#include "spent.h"
+
 #include <cstdlib>
 #include <new>
 

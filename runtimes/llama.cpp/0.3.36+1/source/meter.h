@@ -21,7 +21,5 @@ void allow(int64_t bytes);
 void check();
 // Whether check() has thrown since allow().
 bool ran_out();
-// What is left of it. The difference of two is what this thread allocated between.
-int64_t left_over();
 
 }
