@@ -29,7 +29,7 @@ def place(version: str = VERSION) -> Path:
 
 
 def text(version: str = VERSION) -> str:
-    """The file: this version's table, what it and earlier ones have in common, the classic dialects', and what all have."""
+    """The file: this version's table, what it and earlier ones share, the classic dialects', and what all have."""
     listed = [tuple(map(str, row)) for row in spec_yaml(REGISTRY)["tables"]]
     native = [row for row in listed if row[0] == Dialect.NATIVE.value and row[1] == ENGINE]
     known = sorted((row[2] for row in native if version_key(row[2]) <= version_key(version)), key=version_key)
