@@ -29,16 +29,17 @@ def place(version: str = VERSION) -> Path:
 
 
 def text(version: str = VERSION) -> str:
-    """The file: the table of this version, those of the classic dialects, and what all of them have in common."""
+    """The file: this version's table, what it and earlier ones share, the classic dialects', and what all have."""
     listed = [tuple(map(str, row)) for row in spec_yaml(REGISTRY)["tables"]]
     native = [row for row in listed if row[0] == Dialect.NATIVE.value and row[1] == ENGINE]
     known = sorted((row[2] for row in native if version_key(row[2]) <= version_key(version)), key=version_key)
-    if len({row[3] for row in native if row[2] in known}) != 1:
-        raise SystemExit(f"the versions up to {version} have different tables: say in allowed.cpp what that means")
+    if len({row[3] for row in native if row[2] in known[:-1]}) > 1:
+        raise SystemExit(f"the versions before {version} have different tables: say in allowed.cpp what that means")
     lines = [
         f"// The options that `.args` may hold, for {ENGINE} {version}: written by runtimes/allowed_options.py from",
         "// spec/registry/arguments.yaml. ROW(names, values, allowed, kind or reason, low, high)",
-        *(f"ENGINE({_c(ENGINE)}, {_c(each)})" for each in known),
+        *(f"ENGINE({_c(ENGINE)}, {_c(each)})" for each in reversed(known)),
+        *_table("known", choose_table(Dialect.NATIVE, [(ENGINE, each) for each in known]).table),
     ]
     for dialect in Dialect:
         engines = [(ENGINE, version)] if dialect is Dialect.NATIVE else []

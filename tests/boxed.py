@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,14 +18,23 @@ from tests.runtime_server import EXHIBIT, run
 SOURCE = Path(__file__).resolve().parents[1] / "runtimes" / KEY.replace("@", "/") / "source"
 
 
+def pack_new(
+    runtimes: Path,
+    out: Path,
+    model: Path = EXHIBIT,
+    args: Sequence[str] = ("--temp", "0", "-c", "512", "..."),
+    **more: Any,
+) -> Path:
+    """``model``, the exhibit unless another is given, with the engine in ``runtimes``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LFF_RUNTIMES", str(runtimes))
+        chosen: dict[str, Any] = {"runtime": f"{KEY}:{TARGET}", "flavour": "native", "args": list(args)}
+        return llamafile_format.pack([model], out, **(chosen | more)).path
+
+
 def pack_boxed(runtimes: Path, out: Path) -> Path:
     """The exhibit with the engine in ``runtimes``; skips where this kernel cannot close all of the sandbox."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("LFF_RUNTIMES", str(runtimes))
-    llamafile_format.pack(
-        [EXHIBIT], out, runtime=f"{KEY}:{TARGET}", flavour="native", args=["--temp", "0", "-c", "512", "..."]
-    )
-    patch.undo()
+    pack_new(runtimes, out)
     if "sandbox: files (Landlock" not in run(out, "--version").stdout:
         pytest.skip("this kernel has no Landlock")
     return out

@@ -106,8 +106,8 @@ def _common(names: tuple[str, ...]) -> Table:
 
 
 @cache
-def _table(name: str) -> Table:
-    return _of_rows(_row(row) for row in spec_yaml(REGISTRY)[name])
+def _table(names: str) -> Table:
+    return _of_rows(_row(row) for name in names.split() for row in spec_yaml(REGISTRY)[name])
 
 
 def _row(row: Sequence[Any]) -> Row:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.boxed import pack_new
 from tests.interop.webdriver import ENTER, Browser, browser
 from tests.runtime_server import Server, pack, served
 
@@ -22,10 +23,15 @@ QUESTION = "Tell me about the clock."
 SIZE = (1100, 800)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The exhibit, started."""
-    with served(pack(tmp_path_factory.mktemp("page") / "exhibit.llamafile")) as started:
+@pytest.fixture(scope="module", params=["today", "newest"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The exhibit, started: with the engine of today's files, and with the newest one."""
+    out = tmp_path_factory.mktemp("page") / "exhibit.llamafile"
+    if request.param == "today":
+        pack(out)
+    else:
+        pack_new(request.getfixturevalue("new_runtimes"), out, name="exhibit")
+    with served(out) as started:
         yield started
 
 
@@ -90,3 +96,49 @@ def test_another_page_cannot_use_it(window: Browser, server: Server, tmp_path: P
     statuses = [line for line in window.complaints() if "403" in line]
     assert statuses, "the server let a foreign page in"
     assert server.output() == before
+
+
+# What the newest engine's page may not do
+
+ATTACK = "<img src=x onerror=window.ran=1><script>window.ran=2</script>"
+
+
+@pytest.fixture(scope="module")
+def attacked(
+    new_runtimes: Path, tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
+    """The page after an answer that attacks it: a grammar lets the model say nothing else."""
+    packed = pack_new(new_runtimes, tmp_path_factory.mktemp("attacked") / "exhibit.llamafile", name="exhibit")
+    grammar = f'root ::= "{ATTACK} end"'
+    with (
+        served(packed, "--grammar", grammar) as server,
+        browser(tool, tmp_path_factory.mktemp("profile"), size=SIZE) as opened,
+    ):
+        opened.open(server.address)
+        opened.wait("document.querySelector('textarea')")
+        opened.type("textarea", QUESTION + ENTER)
+        opened.wait("/end[^]*tokens/.test(document.body.innerText)")
+        yield opened
+
+
+def test_no_script_of_an_answer_runs(attacked: Browser) -> None:
+    assert attacked.script("return window.ran || 0") == 0
+
+
+def test_nor_would_one_that_got_into_the_page(attacked: Browser) -> None:
+    attacked.script(
+        f"""document.body.insertAdjacentHTML("beforeend", "{ATTACK}");
+            const made = document.createElement("script"); made.textContent = "window.ran = 3";
+            document.body.append(made);
+            const link = document.createElement("a"); link.href = "javascript:window.ran=4"; document.body.append(link);
+            link.click();"""
+    )
+    attacked.wait("[...document.images].some(image => image.src.endsWith('/x') && image.complete)")
+    assert attacked.script("return window.ran || 0") == 0
+
+
+def test_nothing_is_sent_elsewhere(attacked: Browser) -> None:
+    tried = """return fetch("http://127.0.0.1:9/").then(() => "sent", error => error.name)"""
+    attacked.complaints()
+    assert attacked.script(tried) == "TypeError"
+    assert any("Content Security Policy" in line for line in attacked.complaints())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
 import http.client
 import json
+import re
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +62,8 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "many stops": ("/completion", json.dumps(BODY | {"stop": ["x" * i for i in range(1, 3000)]})),
     "many biases": ("/completion", json.dumps(BODY | {"logit_bias": [[i % 512, 1] for i in range(500000)]})),
+    "long biases": ("/completion", json.dumps(BODY | {"logit_bias": [["abc " * 5000, 1]] * 50})),
+    "more text than anybody waits for": ("/tokenize", json.dumps({"content": "ab " * 4_000_000})),
     "half a text": ("/v1/chat/completions", "{"),
     "not UTF-8": ("/v1/chat/completions", '{"messages":[{"role":"user","content":"\udcff"}]}'),
     "unknown token": ("/detokenize", '{"tokens":[123456789]}'),
@@ -100,6 +107,31 @@ def test_it_is_refused_and_the_server_goes_on(server: Server, name: str) -> None
     assert inner_of(server) == engine
 
 
+def test_triggers_that_are_looked_for_ever_longer_end_their_own_answer(server: Server) -> None:
+    begun = time.monotonic()
+    slow = {"grammar": 'root ::= "a"', "grammar_lazy": True, "grammar_triggers": [{"type": 2, "value": "(.|\n)*ZZZ"}]}
+    answer = complete(server, prompt="Visitor: a", n_predict=400, temperature=2, ignore_eos=True, **slow)
+    assert answer.status == 400
+    assert "triggers" in answer.json()["error"]["message"]
+    assert time.monotonic() - begun < 20
+    word = {"grammar": 'root ::= "<c>"', "grammar_lazy": True, "grammar_triggers": [{"type": 2, "value": "<c>"}]}
+    assert complete(server, prompt="Visitor: a", n_predict=400, ignore_eos=True, **word).status == 200
+
+
+def test_a_template_that_counts_to_two_thousand_million_is_stopped(packed: Path, tmp_path: Path) -> None:
+    template = "{% for i in range(n) %}{% endfor %}{% for m in messages %}Visitor: {{ m.content }}{% endfor %}Label:"
+    (tmp_path / "range.jinja").write_text("{% set n = n | default(1) %}" + template, "utf-8")
+    with served(packed, "--no-browser", "--chat-template-file", str(tmp_path / "range.jinja")) as server:
+        engine = inner_of(server)
+        messages = [{"role": "user", "content": "Hi"}]
+        for path in ("/apply-template", "/v1/chat/completions"):
+            body: dict[str, Any] = {"messages": messages, "max_tokens": 2, "chat_template_kwargs": {"n": 2_000_000_000}}
+            answer = send(server, path, json.dumps(body), 120)
+            assert answer.status == 400, answer.body[:300]
+            assert send(server, path, json.dumps(body | {"chat_template_kwargs": {"n": 3}})).status == 200
+        assert inner_of(server) == engine
+
+
 def test_an_ordinary_grammar_and_schema_are_served(server: Server) -> None:
     schema = {"type": "object", "properties": {"year": {"type": "integer"}}, "required": ["year"]}
     answer = complete(server, n_predict=24, json_schema=schema, temperature=0)
@@ -140,6 +172,19 @@ def test_idle_connections_keep_nobody_waiting(packed: Path, count: int) -> None:
         assert complete(server).status == 200
         assert time.monotonic() - begun < 20
         assert _threads(inner_of(server)) <= before + 8
+        for connection in idle:
+            connection.close()
+
+
+def test_idle_connections_need_next_to_no_memory(packed: Path) -> None:
+    limited = ["sh", "-c", 'ulimit -v 1500000; exec "$@"', "sh"]
+    with served(packed, "--no-browser", "-np", "1", wrapper=limited) as server:
+        engine = inner_of(server)
+        idle = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(500)]
+        for connection in idle:
+            connection.send(b"POST /completion HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n")
+        assert complete(server).status == 200
+        assert inner_of(server) == engine
         for connection in idle:
             connection.close()
 
@@ -189,35 +234,42 @@ def test_a_request_past_its_time_is_given_up_alone(packed: Path) -> None:
         assert complete(server).status == 200
 
 
-def test_who_has_gone_is_not_answered(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        body = json.dumps({"prompt": "a", "n_predict": -1, "ignore_eos": True, "stream": True}).encode()
-        head = f"POST /completion HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
-        connection.sendall(head.encode() + body)
-        connection.recv(100)
-    for _ in range(200):
-        if not any(slot["is_processing"] for slot in server.request("GET", "/slots").json()):
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_has_gone_is_not_answered(packed: Path, stream: bool) -> None:
+    with served(packed, "--no-browser", "--context-shift") as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            body = json.dumps({"prompt": "a", "n_predict": -1, "ignore_eos": True, "stream": stream}).encode()
+            head = f"POST /completion HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            _wait_until(server, busy=True)
+        begun = time.monotonic()
+        _wait_until(server, busy=False)  # asks often: others are answered meanwhile
+        assert time.monotonic() - begun < 1
+
+
+def _wait_until(server: Server, busy: bool) -> None:
+    """An answer that would never end is under way, or none is."""
+    for _ in range(500):
+        if busy == any(slot["is_processing"] for slot in server.request("GET", "/slots").json()):
             return
-        time.sleep(0.05)
-    raise AssertionError("still computing for nobody")
+        time.sleep(0.02)
+    raise AssertionError("still computing for nobody" if not busy else "nothing is computed")
 
 
-def test_one_signal_is_enough_while_it_answers(packed: Path) -> None:
-    with served(packed, "--no-browser") as server:
-        thread = threading.Thread(target=lambda: _quietly(server), daemon=True)
+@pytest.mark.parametrize("grammar", ["", 'root ::= ([a-z ] | [a-z A-Z] | [a-z.] [a-z ])* "!"'])
+def test_one_signal_is_enough_while_it_answers(packed: Path, grammar: str) -> None:
+    with served(packed, "--no-browser", "--context-shift") as server:
+        thread = threading.Thread(target=lambda: _quietly(server, grammar), daemon=True)
         thread.start()
-        for _ in range(200):
-            if any(slot["is_processing"] for slot in server.request("GET", "/slots").json()):
-                break
-            time.sleep(0.02)
+        _wait_until(server, busy=True)
         assert thread.is_alive()
         server.process.terminate()
         assert server.process.wait(30) == 0
 
 
-def _quietly(server: Server) -> None:
+def _quietly(server: Server, grammar: str) -> None:
     try:
-        complete(server, n_predict=400, ignore_eos=True)
+        complete(server, n_predict=100000, ignore_eos=True, grammar=grammar)
     except (OSError, http.client.HTTPException):
         return
 
@@ -233,6 +285,55 @@ def test_the_page_needs_no_accept_encoding(server: Server) -> None:
     assert page.status == 200
     assert "Content-Encoding" not in page.headers
     assert b"<html" in page.body
+    packed = server.request("GET", "/", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == page.body
+
+
+def test_curl_gets_the_page(server: Server, tool: Callable[[str], Path]) -> None:
+    done = subprocess.run([tool("curl"), "-sS", "--fail", server.address], capture_output=True, timeout=60, check=True)
+    assert b"</html>" in done.stdout
+
+
+def test_the_page_says_what_it_may_do(server: Server) -> None:
+    page = server.request("GET", "/")
+    policy = dict(part.strip().split(" ", 1) for part in page.headers["Content-Security-Policy"].split(";"))
+    scripts = re.findall(rb"<script>(.*?)</script>", page.body, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in scripts]
+    assert policy["script-src"].split() == ["'self'", *(f"'sha256-{digest}'" for digest in digests)]
+    assert len(scripts) == 1
+    assert policy["default-src"] == "'self'"
+    assert policy["object-src"] == policy["frame-ancestors"] == "'none'"
+    assert server.request("GET", "/index.html").headers["Content-Security-Policy"]
+
+
+def host(server: Server, name: str, origin: str = "") -> int:
+    return server.request("GET", "/v1/models", headers={"Host": name} | ({"Origin": origin} if origin else {})).status
+
+
+def test_for_all_the_network_it_answers_to_no_name_but_its_own(packed: Path) -> None:
+    with served(packed, "--no-browser", "--host", "0.0.0.0") as server:
+        port = server.port
+        assert (
+            host(server, f"127.0.0.1:{port}")
+            == host(server, f"192.0.2.7:{port}")
+            == host(server, "[2001:db8::7]")
+            == 200
+        )
+        assert host(server, f"localhost:{port}") == host(server, "LOCALHOST") == 200
+        assert host(server, "rebound.example") == host(server, "127.0.0.1.example") == host(server, "") == 403
+        refused = server.request("GET", "/v1/models", headers={"Host": "rebound.example"})
+        assert "--allow-host" in refused.json()["error"]["message"]
+
+
+def test_the_user_may_allow_names(packed: Path) -> None:
+    with served(packed, "--no-browser", "--allow-host", "models.example,Other.example") as server:
+        assert host(server, f"models.example:{server.port}") == host(server, "other.EXAMPLE") == 200
+        assert host(server, "models.example", "https://models.example") == 200
+        assert host(server, "models.example", "https://rebound.example") == 403
+        assert host(server, "127.0.0.1", "https://127.0.0.1") == host(server, "more.models.example") == 403
+    with served(packed, "--no-browser", "--allow-host", "*") as server:
+        assert host(server, "rebound.example") == 200
 
 
 def test_how_many_at_once_is_printed(server: Server) -> None:

@@ -23,7 +23,7 @@ constexpr size_t MAX_WORDS  = 32;
 #undef ROW
 #undef END
 
-// The engines that the native table is for.
+// The engines that have a table, this one first.
 #define ENGINE(name, version) { name, version },
 #define TABLE(name)
 #define ROW(names, values, allowed, kind, low, high)
@@ -231,22 +231,28 @@ const option_row * option_table::find(const std::string & argument) const {
     return found != by_name.end() && found->first == name ? found->second : nullptr;
 }
 
-const option_table & table_for(dialect d, const std::vector<std::pair<std::string, std::string>> & engines) {
-    static const option_table native(std::begin(native_rows), std::end(native_rows)), common(std::begin(common_rows), std::end(common_rows)),
-        lines(std::begin(lines_rows), std::end(lines_rows)), quoted(std::begin(quoted_rows), std::end(quoted_rows)),
-        zip_quoted(std::begin(zip_quoted_rows), std::end(zip_quoted_rows));
-    if (d == dialect::native) {
-        const bool all_known = std::all_of(engines.begin(), engines.end(), [](const auto & engine) {
-            return std::any_of(std::begin(KNOWN), std::end(KNOWN), [&](const auto & known) {
-                return known.first == engine.first && known.second == engine.second;
-            });
-        });
-        return all_known ? native : common;
-    }
-    return d == dialect::lines ? lines : d == dialect::quoted ? quoted : zip_quoted;
+const option_table & own_table() {
+    static const option_table native(std::begin(native_rows), std::end(native_rows));
+    return native;
 }
 
-const option_table & own_table() { return table_for(dialect::native, {}); }
+const option_table & table_for(dialect d, const std::vector<std::pair<std::string, std::string>> & engines) {
+    static const option_table known(std::begin(known_rows), std::end(known_rows)), common(std::begin(common_rows), std::end(common_rows)),
+        lines(std::begin(lines_rows), std::end(lines_rows)), quoted(std::begin(quoted_rows), std::end(quoted_rows)),
+        zip_quoted(std::begin(zip_quoted_rows), std::end(zip_quoted_rows));
+    if (d != dialect::native) {
+        return d == dialect::lines ? lines : d == dialect::quoted ? quoted : zip_quoted;
+    }
+    bool own = !engines.empty(), all_known = true;
+    for (const auto & engine : engines) {
+        const auto at = std::find_if(std::begin(KNOWN), std::end(KNOWN), [&](const auto & each) {
+            return each.first == engine.first && each.second == engine.second;
+        });
+        own       = own && at == std::begin(KNOWN);
+        all_known = all_known && at != std::end(KNOWN);
+    }
+    return own ? own_table() : all_known ? known : common;
+}
 
 std::vector<option_read> read_options(const parsed_arguments & arguments, const option_table & table) {
     std::vector<option_read> found;

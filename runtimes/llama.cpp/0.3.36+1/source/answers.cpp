@@ -4,13 +4,8 @@
 #undef Server
 
 #include "gpu.h"
-#include "json.h"
 #include "openai.h"
-
-#include <cstdlib>
-#include <memory>
-
-extern "C" char * stbi_zlib_decode_noheader_malloc(const char * data, int size, int * unpacked);  // upstream's stb_image
+#include "policy.h"
 
 namespace lff {
 namespace {
@@ -19,29 +14,35 @@ const char * kind_of(int status) {
     return status == 400 ? "invalid_request_error" : status == 403 ? "forbidden" : status == 404 ? "not_found_error" : status == 504 ? "timeout_error" : "server_error";
 }
 
-// Upstream takes an exception for a fault of the server. These are faults of the request: the gate's, found under way.
+// Upstream takes an exception for a fault of the server. These are faults of the request: the gate's, found under way, and
+// those that upstream finds in what it was sent. So is what this server was not started for (501).
 void blame_the_request(httplib::Response & response) {
-    static const std::string marks[] = { "the grammar ", "the template or schema needs more work",
-                                         "The complexity of an attempted match" };
-    for (const std::string & mark : marks) {
-        const size_t at = response.status == 500 ? response.body.find(mark) : std::string::npos;
-        if (at != std::string::npos) {
-            refuse(response, 400, response.body.substr(at, response.body.find('"', at) - at));
-        }
+    static const char * const marks[] = {
+        "the grammar ", "the template or schema needs more work", "The complexity of an attempted match", "[json.exception.",
+        "input is not supported", "Invalid base64 value", "Failed to load image or audio file", "number of bitmaps", "\"prompt\" ",
+        "Unsupported param: ", "Cannot use both json_schema and grammar", "Cannot specify grammar with tools", "param requires --jinja",
+    };
+    if (response.status != 500 && response.status != 501) {
+        return;
+    }
+    const common_json said  = common_json::parse_no_throw(response.body);
+    const bool        known = said.is_object() && said.contains("error") && said.at("error").is_object() && said.at("error").contains("message");
+    const std::string why   = known && said.at("error").at("message").is_string() ? said.at("error").at("message").get<std::string>() : "";
+    bool              theirs = !why.empty() && response.status == 501;
+    for (const char * mark : marks) {
+        theirs = theirs || why.find(mark) != std::string::npos;
+    }
+    if (theirs) {
+        refuse(response, 400, why);
     }
 }
 
-// The body of an asset as our own archive holds it: gzip, a header of ten bytes without fields (RFC 1952).
+// Upstream's page is there compressed and not otherwise.
 void unpack(httplib::Response & response) {
-    const bool packed = response.get_header_value("Content-Encoding") == "gzip" && response.body.size() > 18 && response.body[3] == 0;
-    if (!packed) {
-        return;
-    }
-    int                              size = 0;
-    const std::unique_ptr<char, decltype(&free)> text(stbi_zlib_decode_noheader_malloc(response.body.data() + 10, (int) response.body.size() - 18, &size), free);
-    if (text != nullptr) {
+    const std::string text = response.get_header_value("Content-Encoding") == "gzip" ? unpacked(response.body) : "";
+    if (!text.empty()) {
         response.headers.erase("Content-Encoding");
-        response.body.assign(text.get(), (size_t) size);
+        response.body = text;
     }
 }
 
@@ -95,7 +96,11 @@ httplib::Server::Handler around_post(const std::string & path, httplib::Server::
         try {
             exchange_of talk(path);
             if (is_json(request) && !request.body.empty()) {
-                const_cast<httplib::Request &>(request).body = talk.ask(admit(path, request.body));
+                letter read = admit(path, request.body);
+                talk.ask(read);
+                if (read.changed) {
+                    const_cast<httplib::Request &>(request).body = read.json.dump();
+                }
             }
             handler(request, response);
             talk.answer(response);
@@ -111,7 +116,7 @@ httplib::Server::Handler around_post(const std::string & path, httplib::Server::
     };
 }
 
-// Upstream's page is there compressed and not otherwise; who does not say that he reads that gets it unpacked.
+// Who does not say that he reads what is compressed gets it unpacked.
 httplib::Server::Handler around_get(const std::string & path, httplib::Server::Handler handler) {
     return [path, handler](const httplib::Request & request, httplib::Response & response) {
         allow(work_of(0));
@@ -122,6 +127,8 @@ httplib::Server::Handler around_get(const std::string & path, httplib::Server::H
             given.set_header("Accept-Encoding", "gzip");
         }
         handler(request, response);
+        response.set_header("Content-Security-Policy", page_policy());
+        response.set_header("X-Content-Type-Options", "nosniff");
         if (plain) {
             unpack(response);
             given.headers.erase("Accept-Encoding");  // or the answer would be compressed on its way

@@ -73,11 +73,15 @@ int complete(const settings & model, const std::vector<std::string> & arguments)
     session talk(model);
     std::vector<llama_token> tokens;
     if (given(arguments, { "--chat" })) {
-        common_json message = common_json::object();
-        message["role"]     = "user";
-        message["content"]  = prompt;
         common_json messages = common_json::array();
-        messages.push_back(message);
+        for (const auto & [role, text] : { std::pair("system", option(arguments, { "--system-prompt" })), std::pair("user", prompt) }) {
+            if (!text.empty()) {
+                common_json message = common_json::object();
+                message["role"]     = role;
+                message["content"]  = text;
+                messages.push_back(message);
+            }
+        }
         tokens = talk.tokenize(talk.render(messages, (int64_t) std::time(nullptr)), true, true);
     } else {
         tokens = talk.tokenize(prompt, true, false);

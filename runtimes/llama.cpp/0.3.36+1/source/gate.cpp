@@ -1,7 +1,6 @@
 #include "gate.h"
 
 #include "grammar_gate.h"
-#include "json.h"
 
 #include <algorithm>
 #include <vector>
@@ -26,6 +25,7 @@ constexpr list_limit LISTS[] = {
     { "response_fields", 256, 256 },   { "lora", 256, 256 },                 { "reasoning_budget_end_tags", 64, 256 },
 };
 constexpr size_t MAX_PROMPTS    = 256;
+constexpr size_t MAX_BIASED     = 256;  // bytes of a text in logit_bias
 constexpr size_t MAX_PROPERTIES = 512;  // of an object in a schema: what upstream makes of them grows with their square
 
 // Numbers that cost memory or time as they grow, and gain nothing beyond the context or the vocabulary.
@@ -33,7 +33,7 @@ const char * const UP_TO_CONTEXT[] = { "repeat_last_n", "dry_penalty_last_n", "d
                                        "n_cache_reuse", "n_indent", "reasoning_budget_tokens" };
 const char * const UP_TO_ROOM[]    = { "n_predict", "max_tokens", "max_completion_tokens", "max_output_tokens" };
 const char * const UP_TO_WORDS[]   = { "top_k", "min_keep" };
-const char * const UP_TO_LISTED[]  = { "n_probs", "top_logprobs" };
+const char * const UP_TO_LISTED[]  = { "n_probs", "top_logprobs", "logprobs" };
 constexpr int64_t  MOST_LISTED     = 128;
 
 [[noreturn]] void too_many(const std::string & name, size_t found, size_t most) {
@@ -110,6 +110,37 @@ struct scanner {
     }
 };
 
+// {"text": bias} or [["text", bias]]: each text is made tokens of, again for each answer.
+void check_biases(const common_json & biases) {
+    for (const auto & item : biases.items()) {
+        const common_json & pair = item.value();
+        const bool          text = pair.is_array() && !pair.empty() && pair.at((size_t) 0).is_string();
+        if ((biases.is_object() ? item.key() : text ? pair.at((size_t) 0).get<std::string>() : "").size() > MAX_BIASED) {
+            throw refused("a text in logit_bias has more than " + std::to_string(MAX_BIASED) + " bytes");
+        }
+    }
+}
+
+// Bytes of all strings that a request gives to be made tokens of: nobody can stop that, or see how far it is. Pictures stand elsewhere.
+size_t text_in(const common_json & value, bool counts) {
+    size_t sum = 0;
+    if (value.is_string()) {
+        return counts ? value.get<std::string>().size() : 0;
+    }
+    if (value.is_array()) {
+        for (const common_json & item : value) {
+            sum += text_in(item, counts);
+        }
+    } else if (value.is_object()) {
+        static const char * const texts[] = { "prompt", "prompt_string", "content", "text", "input", "query", "documents",
+                                              "input_prefix", "input_suffix", "instructions", "system", "arguments" };
+        for (const auto & item : value.items()) {
+            sum += text_in(item.value(), std::find(std::begin(texts), std::end(texts), item.key()) != std::end(texts));
+        }
+    }
+    return sum;
+}
+
 void check_lists(const common_json & request) {
     for (const list_limit & limit : LISTS) {
         if (!request.contains(limit.name)) {
@@ -136,6 +167,9 @@ void check_lists(const common_json & request) {
         if (!prompts.at((size_t) 0).is_number()) {  // numbers: one prompt, of tokens
             too_many("prompt", prompts.size(), MAX_PROMPTS);
         }
+    }
+    if (request.contains("logit_bias")) {
+        check_biases(request.at("logit_bias"));
     }
     if (request.contains("logit_bias") && measured.vocabulary > 0 && request.at("logit_bias").size() > (size_t) measured.vocabulary) {
         too_many("logit_bias", request.at("logit_bias").size(), (size_t) measured.vocabulary);
@@ -202,30 +236,31 @@ void check_tokens(const common_json & tokens) {
 
 void check_json(const std::string & text) { scanner{ text }.scan(); }
 
-std::string admit(const std::string & path, const std::string & body) {
+letter admit(const std::string & path, const std::string & body) {
     check_json(body);
-    common_json request;
+    letter        read;
+    common_json & request = read.json;
     try {
         request = common_json::parse(body);
     } catch (const common_json_error & error) {
         throw refused(std::string("the request is not JSON: ") + error.what());
     }
     if (!request.is_object()) {
-        return body;
+        return read;
+    }
+    if (text_in(request, false) > MAX_TEXT) {
+        throw refused("the request has more than " + std::to_string(MAX_TEXT) + " bytes of text");
     }
     check_lists(request);
     check_grammars(request);
     if (path == "/detokenize" && measured.vocabulary > 0 && request.contains("tokens")) {
         check_tokens(request.at("tokens"));
     }
-    bool changed = lower(request, UP_TO_CONTEXT, measured.context);
-    changed |= !measured.shifts && lower(request, UP_TO_ROOM, measured.context);
-    changed |= lower(request, UP_TO_WORDS, measured.vocabulary);
-    changed |= lower(request, UP_TO_LISTED, MOST_LISTED);
-    if (request.contains("logprobs") && request.at("logprobs").is_number()) {
-        changed |= lower(request, { "logprobs" }, MOST_LISTED);
-    }
-    return changed ? request.dump() : body;
+    read.changed = lower(request, UP_TO_CONTEXT, measured.context);
+    read.changed |= !measured.shifts && lower(request, UP_TO_ROOM, measured.context);
+    read.changed |= lower(request, UP_TO_WORDS, measured.vocabulary);
+    read.changed |= lower(request, UP_TO_LISTED, MOST_LISTED);
+    return read;
 }
 
 }

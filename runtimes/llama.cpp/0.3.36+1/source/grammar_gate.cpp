@@ -2,6 +2,7 @@
 #define LFF_GRAMMAR_GATE
 #include "grammar_gate.h"
 
+#include "spent.h"
 #include "watch.h"
 
 #include <functional>
@@ -175,7 +176,13 @@ void lff_grammar_apply(const llama_grammar & grammar, llama_token_data_array * c
 
 void lff_grammar_accept(llama_grammar & grammar, llama_token token) {
     lff::expansions = 0;
+    const bool    looking = grammar.awaiting_trigger;  // its patterns are searched for in all that was said, at every token
+    const int64_t before  = lff::left_over();
     llama_grammar_accept_impl(grammar, token);
+    const size_t searched = grammar.trigger_buffer.size() * (grammar.trigger_patterns.size() + 1);
+    if (looking && before - lff::left_over() > (int64_t) (lff::MAX_TRIGGER_WORK + lff::WORK_PER_SEARCHED * searched)) {
+        throw lff::refused("the grammar has triggers that take too long to look for");
+    }
     if (grammar.stacks.size() > lff::MAX_STACKS) {
         throw lff::refused("the grammar is too complex: after " + std::to_string(lff::MAX_STACKS) + " ways to go on the answer ends");
     }

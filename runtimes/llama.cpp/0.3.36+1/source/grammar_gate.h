@@ -19,6 +19,8 @@ constexpr size_t MAX_EXPANSION       = 10000;     // ways to go on, from one pos
 constexpr size_t MAX_EXPANSIONS      = 2000000;   // steps, for one token
 constexpr size_t MAX_PATTERN         = 1024;      // bytes of a regular expression
 constexpr int    MAX_PATTERN_DEPTH   = 16;        // of its parentheses
+constexpr size_t MAX_TRIGGER_WORK    = 4u << 20;  // bytes allocated while one token's triggers are looked for, and for each
+constexpr size_t WORK_PER_SEARCHED   = 1u << 10;  // byte that each pattern is looked for in
 
 // Throws unless the text is one that upstream's recursive parser can take.
 void check_grammar_text(const std::string & text);

@@ -1,11 +1,11 @@
 // Forced in front of upstream's server-http.cpp (see CMakeLists.txt): its httplib::Server is one that first refuses
-// requests meant for somebody else, then those that ask for too much, and that gives no connection a thread before its
-// request is whole. A page on another site can make a browser send requests to this machine; by its Host (a name rebound to
-// 127.0.0.1) or its Origin such a request is told from one of the user's own.
+// requests meant for somebody else (hosts.h), then those that ask for too much, and that gives no connection a thread before
+// its request is whole.
 #pragma once
 
 #include "connection.h"
 #include "gate.h"
+#include "hosts.h"
 #include "listen.h"
 #include "watch.h"
 
@@ -15,10 +15,6 @@
 #include <cpp-httplib/httplib.h>
 
 namespace lff {
-
-// `host` is the Host header, `origin` the Origin header (empty if absent); `any_origin` if the user allowed others.
-bool is_foreign(const std::string & host, const std::string & origin, bool any_origin);
-extern bool allow_any_origin;
 
 // Seconds after which a request is given up; 0: never.
 extern int request_seconds;
@@ -62,8 +58,9 @@ public:
                 lff::heartbeat();  // who waits for the engine does not stand still
                 return stopping || own() || (lff::request_seconds > 0 && std::chrono::steady_clock::now() > until);
             };
-            if (lff::is_foreign(request.get_header_value("Host"), request.get_header_value("Origin"), lff::allow_any_origin)) {
-                lff::refuse(response, 403, "this server answers its own machine and pages only");
+            const std::string why = lff::foreign(request.get_header_value("Host"), request.get_header_value("Origin"));
+            if (!why.empty()) {
+                lff::refuse(response, 403, why);
                 return HandlerResponse::Handled;
             }
             lff::allow(lff::work_of(0));

@@ -46,6 +46,8 @@ constexpr const char * SERVER_HELP =
     "  --no-browser      do not open a browser\n"
     "  --port N          instead of the first free one from 8080\n"
     "  --host ADDRESS    instead of 127.0.0.1\n"
+    "  --allow-host NAME a name that it answers to besides (several: with commas)\n"
+    "  --system-prompt TEXT  of requests that bring none; --request-timeout N (seconds, 600)\n"
     "  --server-help     all options of the engine's server\n"
     "\n"
     "Environment: LFF_CACHE (where programs are unpacked), LFF_VERIFY=1 (check them at every start), LFF_FLAVOUR,\n"

@@ -1,5 +1,7 @@
 #include "meter.h"
 
+#include "spent.h"
+
 #include <cstdlib>
 #include <new>
 
@@ -43,6 +45,7 @@ void check() {
     }
 }
 
-bool ran_out() { return stopped; }
+bool    ran_out() { return stopped; }
+int64_t left_over() { return left; }
 
 }

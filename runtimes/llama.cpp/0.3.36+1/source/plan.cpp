@@ -333,9 +333,10 @@ bool take(std::vector<std::string> & arguments, const std::string & name) {
     std::vector<std::string> left;
     bool                     had = false;
     for (const option_read & each : read(arguments)) {
-        const bool it = is_named(each, { name }) && each.form == option_form::plain;
-        had           = had || it;
-        left.insert(left.end(), arguments.begin() + (std::ptrdiff_t) (each.first + it), arguments.begin() + (std::ptrdiff_t) each.end);
+        const bool   it    = is_named(each, { name }) && each.form == option_form::plain;
+        const size_t first = !it ? each.first : each.row != nullptr ? each.end : each.first + 1;  // what is on no list has no values
+        had                = had || it;
+        left.insert(left.end(), arguments.begin() + (std::ptrdiff_t) first, arguments.begin() + (std::ptrdiff_t) each.end);
     }
     arguments = left;
     return had;

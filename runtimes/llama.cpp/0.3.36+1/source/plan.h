@@ -53,7 +53,7 @@ std::vector<std::string> unnamed_models(const contents & found, const std::vecto
 // option's name as somebody's value is none.
 std::string option(const std::vector<std::string> & arguments, const std::vector<std::string> & names);
 bool        given(const std::vector<std::string> & arguments, const std::vector<std::string> & names);
-// Removes a switch without value; true if it was there.
+// Removes an option, and its value if it has one; true if it was there.
 bool take(std::vector<std::string> & arguments, const std::string & name);
 
 }

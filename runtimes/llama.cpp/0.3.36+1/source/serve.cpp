@@ -2,6 +2,7 @@
 
 #include "capacity.h"
 #include "guard.h"
+#include "openai.h"
 #include "platform.h"
 #include "session.h"
 #undef Server
@@ -21,8 +22,7 @@ int llama_server(int argc, char ** argv);  // upstream's tools/server
 
 namespace lff {
 
-bool allow_any_origin = false;
-int  request_seconds  = 600;
+int request_seconds = 600;
 
 namespace {
 
@@ -34,24 +34,6 @@ const std::vector<std::string> FETCHING = {
 };
 
 constexpr int64_t MAX_TEMPLATE_WORK = 4ll << 30;  // bytes allocated
-
-void take_option(std::vector<std::string> & arguments, const std::string & name) {
-    for (auto at = arguments.begin(); at != arguments.end();) {
-        at = *at == name && at + 1 != arguments.end() ? arguments.erase(at, at + 2) : at + 1;
-    }
-}
-
-std::string name_of(const std::string & host) {
-    if (!host.empty() && host[0] == '[') {
-        const size_t after = host.find(']') + 1;
-        return after == host.size() || host[after] == ':' ? host.substr(0, after) : host;
-    }
-    return host.substr(0, host.find(':'));
-}
-
-bool is_this_machine(const std::string & name) {
-    return name == "localhost" || name == "127.0.0.1" || name == "[::1]";
-}
 
 void add(std::vector<std::string> & to, const std::vector<std::string> & user, const std::vector<std::string> & names, const std::string & value) {
     if (!value.empty() && !given(user, names)) {
@@ -127,13 +109,6 @@ void leave_interrupts_to_a_thread_of_their_own() {
 
 }
 
-bool is_foreign(const std::string & host, const std::string & origin, bool any_origin) {
-    if (bound_to_loopback() && !is_this_machine(name_of(host))) {
-        return true;
-    }
-    return !origin.empty() && !any_origin && origin != "http://" + host;
-}
-
 bool wants_browser(const std::vector<std::string> & arguments) {
     return !given(arguments, { "--no-browser" }) && has_desktop();
 }
@@ -160,13 +135,16 @@ int serve(const contents & found, std::vector<std::string> user) {
     if (take(user, "--server-help")) {
         user.push_back("--help");
     }
-    allow_any_origin = given(user, { "--cors-origins" });
     const std::string host = option(user, { "--host" });
+    own_hosts = { host, option(user, { "--allow-host" }), given(user, { "--cors-origins" }) };
+    instructions = option(user, { "--system-prompt" });
 
     const std::string limit = option(user, { "--request-timeout" });
     if (!limit.empty()) {
         request_seconds = atoi(limit.c_str());
-        take_option(user, "--request-timeout");
+    }
+    for (const char * own : { "--allow-host", "--system-prompt", "--request-timeout" }) {
+        take(user, own);  // upstream does not know it
     }
     allow(MAX_TEMPLATE_WORK);  // the model's template is tried out when it is loaded
     std::vector<std::string> arguments = server_arguments(found, user);

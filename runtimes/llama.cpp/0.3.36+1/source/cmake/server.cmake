@@ -32,8 +32,11 @@ get_target_property(server_folder llama-server-impl SOURCE_DIR)
 set_source_files_properties(${server_folder}/server-http.cpp TARGET_DIRECTORY llama-server-impl PROPERTIES
     COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/guard.h")
 set_source_files_properties(${server_folder}/server-common.cpp TARGET_DIRECTORY server-context PROPERTIES
-    COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/refuse_download.h")
-
+    COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/refuse_download.h;-include;${CMAKE_CURRENT_SOURCE_DIR}/tool_calls.h")
+set_source_files_properties(${server_folder}/server-context.cpp TARGET_DIRECTORY server-context PROPERTIES
+    COMPILE_OPTIONS "-DLFF_COUNT_ANSWERS;-include;${CMAKE_CURRENT_SOURCE_DIR}/usage.h")
+set_source_files_properties(${server_folder}/server-queue.cpp TARGET_DIRECTORY server-context PROPERTIES
+    COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/polling.h")
 
 # What templates, schemas and grammars cost is counted (meter.h).
 foreach (target llama-common server-context llama-server-impl)
