@@ -42,6 +42,7 @@ constexpr const char * SERVER_HELP =
     "  --no-browser      do not open a browser\n"
     "  --port N          instead of the first free one from 8080\n"
     "  --host ADDRESS    instead of 127.0.0.1\n"
+    "  --request-timeout N  seconds after which a request is given up, 600; 0: never\n"
     "  --server-help     all options of the engine's server\n"
     "\n"
     "Environment: LFF_CACHE (where programs are unpacked), LFF_VERIFY=1 (check them at every start), LFF_FLAVOUR,\n"

@@ -137,7 +137,7 @@ private:
         } else if (last_signal != 0 || asked_to_end != 0 || !(serves() || is_crash(WTERMSIG(how)))) {
             end_as(last_signal != 0 ? last_signal : asked_to_end != 0 ? asked_to_end : WTERMSIG(how));
         } else {
-            report_failure(stuck ? "the engine made no progress and was ended" : told_of(WTERMSIG(how)));
+            report_failure(stuck ? "the engine made no progress for " + std::to_string((int) (patience() + 0.5)) + " s and was ended" : told_of(WTERMSIG(how)));
             if (!serves() || WTERMSIG(how) == SIGBUS || (answers == 0 && ++failures >= (once_answered ? HOPELESS : 1))) {
                 ended  = true;
                 status = 1;

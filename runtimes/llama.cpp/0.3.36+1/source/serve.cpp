@@ -1,7 +1,9 @@
 #include "serve.h"
 
 #include "capacity.h"
+#include "crash.h"
 #include "guard.h"
+#include "loading.h"
 #include "platform.h"
 #include "session.h"
 #undef Server
@@ -32,6 +34,8 @@ const std::vector<std::string> FETCHING = {
     "--hf-file-v", "-mu", "--model-url", "-mmu", "--mmproj-url", "-dr", "--docker-repo", "--spec-draft-hf", "--ui-mcp-proxy",
     "--webui-mcp-proxy",
 };
+
+constexpr std::chrono::seconds PARTING(3);  // for the engine's loop to end by itself; it has nothing to lose
 
 constexpr int64_t MAX_TEMPLATE_WORK = 4ll << 30;  // bytes allocated
 
@@ -121,6 +125,8 @@ void leave_interrupts_to_a_thread_of_their_own() {
             _exit(0);  // nothing has begun
         }
         installed.sa_handler(SIGTERM);
+        std::this_thread::sleep_for(PARTING);  // what is computed now is computed to its end
+        _exit(0);
     }).detach();
 #endif
 }
@@ -189,7 +195,11 @@ int serve(const contents & found, std::vector<std::string> user) {
         announcer = std::thread(announce, host.empty() ? "127.0.0.1" : host, browser, std::cref(stopped));
     }
     leave_interrupts_to_a_thread_of_their_own();
+    hold_errors();
     const int result = llama_server((int) arguments.size(), pointers.data());
+    if (result != 0 && !first_error().empty()) {
+        report_failure("the server cannot start: " + first_error());
+    }
     stopped = true;
     if (announcer.joinable()) {
         announcer.join();
