@@ -26,7 +26,7 @@ constexpr const char * HELP =
     "\n"
     "Every mode\n"
     "  -m MODEL          another model: a path, or /zip/NAME for one in this file\n"
-    "  --lora ADAPTER    an adapter, likewise\n"
+    "  --lora ADAPTER    an adapter, likewise; --no-lora: none, whatever the file names\n"
     "  -t N              threads\n"
     "  -c N              context size in tokens\n"
     "  --no-sandbox      do not close the sandbox around the engine\n"
@@ -120,6 +120,7 @@ int run(std::vector<std::string> user) {
     if (lff::container().file != nullptr) {
         given.granted.descriptors.push_back((int) lff::container().file->descriptor());
     }
+    found.adapters = !lff::take(user, "--no-lora");
     if (lff::given(user, { "--inspect" })) {
         given.work = [] { return lff::inspect(lff::container()); };
     } else if (lff::given(user, { "--what-will-run" })) {

@@ -2,6 +2,7 @@
 
 #include "capacity.h"
 #include "crash.h"
+#include "fits.h"
 #include "guard.h"
 #include "loading.h"
 #include "platform.h"
@@ -174,6 +175,8 @@ int serve(const contents & found, std::vector<std::string> user) {
         request_seconds = atoi(limit.c_str());
         take_option(user, "--request-timeout");
     }
+    const chosen_models chosen = choose_models(found, user);
+    check_adapters(chosen.model, chosen.adapters);
     allow(MAX_TEMPLATE_WORK);  // the model's template is tried out when it is loaded
     std::vector<std::string> arguments = server_arguments(found, user);
     const std::string        named     = option(arguments, { "-m", "--model" });
@@ -198,7 +201,7 @@ int serve(const contents & found, std::vector<std::string> user) {
     hold_errors();
     const int result = llama_server((int) arguments.size(), pointers.data());
     if (result != 0 && !first_error().empty()) {
-        report_failure("the server cannot start: " + first_error());
+        report_failure("the server cannot start: " + with_way_out(first_error()));
     }
     stopped = true;
     if (announcer.joinable()) {

@@ -1,5 +1,8 @@
 #include "session.h"
 
+#include "fits.h"
+#include "machine.h"
+
 #include "jinja/lexer.h"
 #include "jinja/parser.h"
 #include "jinja/runtime.h"
@@ -7,7 +10,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <thread>
 
 namespace lff {
 namespace {
@@ -30,14 +32,10 @@ void report_errors_only(enum ggml_log_level level, const char * text, void *) {
 
 failure failed(const std::string & what) { return failure(what + (first_error.empty() ? "" : ": " + first_error)); }
 
-int cores() {
-    const unsigned count = std::thread::hardware_concurrency();
-    return count == 0 ? 1 : (int) count;
-}
-
 }
 
 session::session(const settings & wanted) {
+    check_adapters(wanted.model, wanted.adapters);
     llama_log_set(keep_first_error, nullptr);
     llama_backend_init();
 
@@ -50,7 +48,7 @@ session::session(const settings & wanted) {
     }
     vocabulary = llama_model_get_vocab(model);
 
-    threads = wanted.threads > 0 ? wanted.threads : cores();
+    threads = wanted.threads > 0 ? wanted.threads : threads_for((int64_t) llama_model_size(model));
     batch   = wanted.batch;
     const uint32_t trained = (uint32_t) llama_model_n_ctx_train(model);
     llama_context_params shape = llama_context_default_params();
