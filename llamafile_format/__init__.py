@@ -37,6 +37,7 @@ __all__ = [
     "Layer",
     "Level",
     "LimitExceeded",
+    "Limits",
     "LlamafileError",
     "MemberFacts",
     "NotALlamafile",
@@ -45,6 +46,7 @@ __all__ = [
     "Policy",
     "RecordResult",
     "RecoverResult",
+    "RemoteSource",
     "RepackResult",
     "Replay",
     "Report",
@@ -66,6 +68,7 @@ __all__ = [
     "inspect",
     "key_policy",
     "open",
+    "open_remote",
     "pack",
     "read_policy",
     "read_public",
@@ -101,6 +104,9 @@ if TYPE_CHECKING:
     from llamafile_format.signing.trust.policy import Policy, key_policy
     from llamafile_format.signing.trust.policy_reader import read_policy
     from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
+    from llamafile_format.source.opening import open_remote
+    from llamafile_format.source.remote import RemoteSource
+    from llamafile_format.source.traffic import Limits
     from llamafile_format.vouching import (
         AppendResult,
         Attestation,
@@ -185,6 +191,9 @@ open_door(
             "FileSource",
             "Window",
         ),
+        "source.opening": ("open_remote",),
+        "source.remote": ("RemoteSource",),
+        "source.traffic": ("Limits",),
         "vouching": (
             "AppendResult",
             "Attestation",

@@ -39,6 +39,7 @@ FILES = (
         "Default key or policy, and cache.",
     ),
     ("$LFF_CACHE, $XDG_CACHE_HOME, ~/.cache", "Place of the private cache; see llamafile-format-cache(1)."),
+    ("$LFF_TOKEN, $LFF_TOKEN_HOST", "A token for remote files, and the only host, or host:port, that it is sent to."),
     ("FILE.journal", "An unfinished change of FILE; see llamafile-format-recover(1)."),
 )
 

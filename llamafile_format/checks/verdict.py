@@ -58,7 +58,7 @@ class Report:
     ``complete`` is False when reading failed on the way: then nothing here is a *yes*. ``signatures`` has one fact for
     each signature record, ``policy`` the name of the policy that judged, with the SHA-256 of its bytes if it was read
     from a file; ``severities`` are the rules that the policy raised or lowered. ``trial`` is there if the file was
-    started.
+    started. ``revision`` is the state of a remote object that was read, in its server's words.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Report:
     policy_sha256: str = ""
     severities: Mapping[str, Severity] = field(default_factory=dict)
     trial: Trial | None = None
+    revision: str = ""
 
     def severity(self, rule_id: str) -> Severity:
         """How a rule counts in this report: as the table says, unless the policy raised or lowered it."""

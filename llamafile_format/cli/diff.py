@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.reaching import Reach, reaching
 from llamafile_format.examining import diff
 from llamafile_format.reports import printable
 
@@ -13,13 +14,16 @@ from llamafile_format.reports import printable
 @click.argument("a", metavar="A", type=PATH)
 @click.argument("b", metavar="B", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def command(a: str, b: str, as_json: bool) -> None:
+@reaching
+def command(a: str, b: str, as_json: bool, reach: Reach) -> None:
     """Show in what two files differ: prefix, members (by 4 MiB chunk), metadata, order.
 
     Recorded digests are compared, so size does not matter; verify says whether a file matches its own digests. Exit
     code 1 if there is a difference.
     """
-    differences = diff(a, b)
+    reach.judge([a, b])
+    with reach.opened(a, whole=True) as first, reach.opened(b, whole=True) as second:
+        differences = diff(first, second)
     if as_json:
         import json
 

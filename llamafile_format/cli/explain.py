@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.reaching import Reach, reaching
 from llamafile_format.cli.terminal import colours
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 @click.argument("file", metavar="FILE", type=PATH)
 @click.option("--clauses", is_flag=True, help="Then print the parts of the specification that the steps rest on.")
 @click.option("--json", "as_json", is_flag=True, help="The same, as one JSON object.")
-def command(file: str, clauses: bool, as_json: bool) -> None:
+@reaching
+def command(file: str, clauses: bool, as_json: bool, reach: Reach) -> None:
     """Print how to check FILE by hand: commands ready to paste, for sh, unzip and openssl.
 
     One step for each signature, time stamp and digest in the file, with what it proves and what it does not. Nothing
@@ -31,7 +33,9 @@ def command(file: str, clauses: bool, as_json: bool) -> None:
 
     if clauses and as_json:
         raise UsageError("--clauses is for reading, and --json is not")
-    facts = explain(file)
+    reach.judge([file])
+    with reach.opened(file, whole=False) as what:
+        facts = explain(what)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     text = explain_json(facts) if as_json else explain_text(facts, color=colours())

@@ -7,7 +7,9 @@ import sys
 import click
 
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.reaching import Reach, reaching
 from llamafile_format.cli.terminal import progress
+from llamafile_format.container import Openable
 from llamafile_format.errors import UsageError
 from llamafile_format.examining import extract, stream_member
 from llamafile_format.reports import printable
@@ -22,7 +24,10 @@ _SCREEN = 1 << 20  # bytes of text that a terminal is shown
 @click.option("--stdout", "to_stdout", is_flag=True, help="Write one MEMBER to standard output.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
-def command(file: str, members: tuple[str, ...], folder: str, to_stdout: bool, force: bool, as_json: bool) -> None:
+@reaching
+def command(
+    file: str, members: tuple[str, ...], folder: str, to_stdout: bool, force: bool, as_json: bool, reach: Reach
+) -> None:
     """Take members out, checked while they are written.
 
     Without MEMBER, all of them except the engine's own assets and the format's own lists. Names that leave DIR or that
@@ -33,11 +38,15 @@ def command(file: str, members: tuple[str, ...], folder: str, to_stdout: bool, f
     llamafile-format extract model.llamafile -C folder
     llamafile-format extract model.llamafile --stdout LICENSE.txt
     """
+    reach.judge([file])
     if to_stdout:
-        _to_stdout(file, members, wrong=force or as_json)
+        if len(members) != 1 or force or as_json:
+            raise UsageError("--stdout takes one MEMBER, and no other option")
+        with reach.opened(file, whole=True) as what:
+            _to_stdout(what, members[0])
         return
-    with progress("extracting") as callback:
-        written = extract(file, folder, members, force=force, progress=callback)
+    with reach.opened(file, whole=True) as what, progress("extracting") as callback:
+        written = extract(what, folder, members, force=force, progress=callback)
     if as_json:
         import json
 
@@ -57,11 +66,9 @@ def command(file: str, members: tuple[str, ...], folder: str, to_stdout: bool, f
         click.echo(f"{item.sha256}  {printable(str(item.path))}")
 
 
-def _to_stdout(file: str, members: tuple[str, ...], *, wrong: bool) -> None:
-    if len(members) != 1 or wrong:
-        raise UsageError("--stdout takes one MEMBER, and no other option")
+def _to_stdout(what: Openable, member: str) -> None:
     if not sys.stdout.isatty():
-        stream_member(file, members[0], sys.stdout.buffer.write)
+        stream_member(what, member, sys.stdout.buffer.write)
         sys.stdout.buffer.flush()
         return
     kept = bytearray()  # a terminal is shown text, and nothing in it may steer it
@@ -70,8 +77,8 @@ def _to_stdout(file: str, members: tuple[str, ...], *, wrong: bool) -> None:
         """Keep ``block``; UsageError once it is clear that this is no text, or too much of it."""
         kept.extend(block)
         if b"\0" in block or len(kept) > _SCREEN:
-            raise UsageError(f"{members[0]} is not for a terminal", hint="send it to a file or another program: > FILE")
+            raise UsageError(f"{member} is not for a terminal", hint="send it to a file or another program: > FILE")
 
-    stream_member(file, members[0], keep)
+    stream_member(what, member, keep)
     for line in kept.decode("utf-8", "backslashreplace").splitlines():
         click.echo(printable(line))

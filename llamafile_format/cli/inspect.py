@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.reaching import Reach, reaching
 from llamafile_format.errors import FormatError, LlamafileError, UsageError
-from llamafile_format.source.pending import refuse_pending
 
 if TYPE_CHECKING:
+    from llamafile_format.container import Openable
     from llamafile_format.examining import Inspection
 
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     "--html", metavar="OUT", type=click.Path(path_type=Path), help="Write a catalogue page, one file, no scripts."
 )
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@reaching
 def command(
     files: tuple[str, ...],
     as_json: bool,
@@ -43,6 +45,7 @@ def command(
     raw_manifest: bool,
     html: Path | None,
     force: bool,
+    reach: Reach,
 ) -> None:
     """Show everything worth knowing about a file, at once, without running a byte of it.
 
@@ -59,10 +62,11 @@ def command(
         raise UsageError("--force is for --html", hint="add --html OUT")
     if len(files) > 1 and (html is not None or raw_manifest):
         raise UsageError("--html and --raw-manifest are for one FILE")
-    wanted = _Wanted(field, entries, tensors, kv, byte_map, html)
+    reach.judge(files)
+    wanted = _Wanted(field, entries, tensors, kv, byte_map, html, reach)
     if raw_manifest:
-        refuse_pending(files[0])
-        _raw_manifest(files[0])
+        with reach.opened(files[0], whole=False) as what:
+            _raw_manifest(what)
     elif len(files) == 1:
         inspection = wanted.inspect(files[0])
         if as_json:
@@ -112,6 +116,7 @@ class _Wanted:
     kv: bool
     byte_map: bool
     html: Path | None
+    reach: Reach
 
     @property
     def lists(self) -> bool:
@@ -120,10 +125,12 @@ class _Wanted:
 
     def inspect(self, name: str) -> Inspection:
         """Read the file ``name`` as far as needed."""
-        refuse_pending(name)
+        from llamafile_format.examining import inspect
+
         path = self.field or ""
         tensors = self.tensors or self.html is not None or ".tensors" in path
-        return _inspect(name, tensors, self.kv or ".kv" in path)
+        with self.reach.opened(name, whole=False) as what:
+            return inspect(what, tensors=tensors, kv=self.kv or ".kv" in path)
 
     def show(self, inspection: Inspection) -> None:
         """Print field, lists or screen; nothing if a page is written instead."""
@@ -135,18 +142,14 @@ class _Wanted:
             _screen(inspection)
 
 
-def _inspect(file: str, tensors: bool, kv: bool) -> Inspection:
-    from llamafile_format.examining import inspect
-
-    return inspect(file, tensors=tensors, kv=kv)
-
-
-def _raw_manifest(file: str) -> None:
+def _raw_manifest(what: Openable) -> None:
     from llamafile_format.container import open_container
 
-    with open_container(file) as container:
+    with open_container(what) as container:
         if not container.manifest_bytes:
-            raise FormatError(f"{file} has no manifest", hint="a legacy llamafile gets one by `repack --to 1.0`")
+            raise FormatError(
+                f"{container.name} has no manifest", hint="a legacy llamafile gets one by `repack --to 1.0`"
+            )
         sys.stdout.buffer.write(container.manifest_bytes)
         sys.stdout.buffer.flush()
 

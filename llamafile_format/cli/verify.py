@@ -10,12 +10,14 @@ import click
 
 from llamafile_format.checks.verdict import Level, Report
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.reaching import Reach, reaching
 from llamafile_format.cli.terminal import colours, progress
 from llamafile_format.cli.trusting import chosen_policy, moment_of, trusting
 from llamafile_format.container import Kind
 from llamafile_format.errors import FormatError, SourceError, UsageError
 from llamafile_format.examining import OURS, expand
 from llamafile_format.running import verify
+from llamafile_format.source.address import is_remote, shown
 
 
 @click.command("verify")
@@ -43,6 +45,7 @@ from llamafile_format.running import verify
 @click.option("--as-of", metavar="DATE", default=None, help="Judge as of this day or moment (UTC) instead of now.")
 @click.option("--try", "trial", is_flag=True, help="Then start a file that passed once on this host, for one token.")
 @click.option("--signature", "signatures", multiple=True, metavar="RECORD", help="A signature record beside FILE.")
+@reaching
 def command(
     files: tuple[str, ...],
     level: str,
@@ -60,6 +63,7 @@ def command(
     as_of: str | None,
     trial: bool,
     signatures: tuple[str, ...],
+    reach: Reach,
 ) -> None:
     """Check that files are intact and what they claim to be.
 
@@ -89,8 +93,11 @@ def command(
     several = len(files) != 1 or Path(files[0]).is_dir()
     if signatures and several:
         raise UsageError("--signature goes with one FILE", hint="a record beside a file speaks of that file only")
+    if trial and any(map(is_remote, files)):
+        raise UsageError("--try starts files of this machine", hint="fetch the file first")
     if quiet and (verbose or form != "text"):
         raise UsageError("--quiet is for text, and the opposite of --verbose")
+    reach.judge(files)
     trust = chosen_policy(
         policy, keys, trusted_root=trusted_root, identity=identity, issuer=issuer, authorities=authorities
     )
@@ -99,9 +106,9 @@ def command(
     def look(name: str) -> Report:
         """The report about one file; one that cannot be read has an incomplete report."""
         try:
-            with progress("verifying") as callback:
+            with reach.opened(name, whole=level != Level.QUICK.value) as what, progress("verifying") as callback:
                 return verify(
-                    name,
+                    what,
                     level=level,
                     policy=trust,
                     as_of=at,
@@ -112,7 +119,7 @@ def command(
                     progress=callback,
                 )
         except SourceError as error:
-            return _unreadable(name, Level(level), error)
+            return _unreadable(shown(name), Level(level), error)
         except FormatError as error:  # of a record named with --signature; a fault of FILE is a finding
             raise UsageError(str(error), hint=error.hint) from error
 

@@ -25,6 +25,7 @@ from llamafile_format.rules import Layer, Severity, rule
 from llamafile_format.signing.trust.policy import Starting
 from llamafile_format.source import FileSource, open_source
 from llamafile_format.source.pending import refuse_pending
+from llamafile_format.source.remote import RemoteSource
 from llamafile_format.zip.writer import MARK
 
 if TYPE_CHECKING:
@@ -369,6 +370,7 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
         policy=policy.name if policy else "",
         policy_sha256=policy.sha256 if policy else "",
         severities=severities,
+        revision=container.origin.revision if container and isinstance(container.origin, RemoteSource) else "",
     )
 
 

@@ -15,6 +15,7 @@ from llamafile_format.reports.escape import printable
 from llamafile_format.reports.explain_records import publisher_steps, record_steps
 from llamafile_format.reports.explain_step import Step
 from llamafile_format.reports.numbers import plural
+from llamafile_format.source.address import is_remote
 
 _FIRST_SLOT = SLOTS_OFFSET + HEADER_SIZE  # clause 14.2.7: the first 64 bytes of a launcher that was not converted
 
@@ -40,13 +41,16 @@ def steps(facts: Facts) -> Iterator[Step]:
 
 
 def _start(facts: Facts) -> Step:
-    name = facts.name if facts.name.startswith("/") else f"./{facts.name}"
+    fetch = is_remote(facts.name)
+    path = facts.name.rpartition("/")[2] if fetch else facts.name
+    name = path if path.startswith("/") else f"./{path}"
     quoted = shlex.quote(printable(name.removeprefix("./")))
     where = quoted if name.startswith("/") else f"$PWD/{quoted}"
     signatures = bool(facts.publishers) or any(record.signed for record in facts.records)
     return Step(
         "Begin",
-        "Type sh first, if your shell is another. Small files are written to a new folder, by-hand."
+        (f"Fetch {printable(facts.name)} into this folder. " if fetch else "")
+        + "Type sh first, if your shell is another. Small files are written to a new folder, by-hand."
         + (" The function takes a signature apart: files signed, sig, and the statement in it." if signatures else ""),
         (f"F={where}", "mkdir by-hand && cd by-hand", 'unzip -l "$F"', *(_TAKE if signatures else ())),
         (plural(facts.members, "member"),),

@@ -24,7 +24,12 @@ def report_value(report: Report) -> dict[str, Any]:
         "$schema": SCHEMA,
         "tool": {"name": "llamafile-format", "version": __version__},
         "ruleset_sha256": ruleset_digest(),
-        "file": {"name": report.name, "size": report.size, "kind": report.kind.value},
+        "file": {
+            "name": report.name,
+            "size": report.size,
+            "kind": report.kind.value,
+            "revision": report.revision,
+        },
         "level": report.level.value,
         "complete": report.complete,
         "error": report.error,

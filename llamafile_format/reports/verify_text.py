@@ -25,6 +25,8 @@ def report_text(report: Report, *, color: bool = False) -> str:
     for layer, verdict in report.verdicts.items():
         answer = paint(verdict.value, _COLORS[verdict.value], color)
         lines.append(f"  {layer.value:<12} {answer}{_reason(report, layer, verdict)}")
+    if report.revision:
+        lines.append(f"  {'revision':<12} {printable(report.revision)}")
     if report.error and not _finding_says(report):
         lines += _incomplete(report.error, color)
     lines += signature_lines(report)

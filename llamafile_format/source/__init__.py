@@ -1,4 +1,4 @@
-"""Random access to bytes: local file, window, bytes. What remote sources will implement is :class:`ByteSource`."""
+"""Random access to bytes: local files, bytes in memory, objects on other machines, and views over them."""
 
 from llamafile_format.source.base import ByteSource, Range, Window, find_last, read_struct
 from llamafile_format.source.chain import Chain

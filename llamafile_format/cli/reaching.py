@@ -1,0 +1,114 @@
+"""The options of commands that read FILE, which may be on another machine (spec/1.0, 10.12)."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from llamafile_format.errors import SourceError, UsageError
+from llamafile_format.source.address import Address, is_remote, read_address
+from llamafile_format.source.pending import refuse_pending
+from llamafile_format.source.small import read_small
+from llamafile_format.source.traffic import LOOK, WHOLE, read_limits
+
+if TYPE_CHECKING:
+    from llamafile_format.source import ByteSource
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_TOKEN = re.compile(rb"[!-~]{1,4096}")
+_TOKEN_VARIABLE, _HOST_VARIABLE = "LFF_TOKEN", "LFF_TOKEN_HOST"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How files are reached that have an address instead of a path."""
+
+    limits: tuple[str, ...]
+    ca_file: str
+    token_file: str
+
+    def judge(self, names: Iterable[str]) -> None:
+        """UsageError, before anything is asked for, if an address is none or the token could go astray."""
+        read_limits(self.limits, WHOLE)
+        addresses = [read_address(name) for name in names if is_remote(name)]
+        if self.token_file and len({address.origin for address in addresses}) > 1:
+            raise UsageError("--token-file is for one host", hint="call the command once for each host")
+        for address in addresses:
+            self._token(address)
+
+    @contextmanager
+    def opened(self, name: str, *, whole: bool) -> Iterator[str | ByteSource]:
+        """``name`` itself if it is a path without a pending change, else a source; ``whole``: all of it may be read."""
+        if not is_remote(name):
+            refuse_pending(name)
+            yield name
+            return
+        from llamafile_format.source.opening import open_remote
+
+        limits = read_limits(self.limits, WHOLE if whole else LOOK)
+        token = self._token(read_address(name))
+        with open_remote(name, limits=limits, ca_file=self.ca_file, token=token) as source:
+            yield source
+
+    def _token(self, address: Address) -> str:
+        """The token for the host of ``address``, or an empty text. UsageError if others could read it on its way."""
+        token = _from_file(self.token_file) if self.token_file else _from_environment(address)
+        if token and not address.private:
+            raise UsageError(f"{address.name}: a token is not sent over http", hint="ask by https")
+        return token
+
+
+def _from_file(path: str) -> str:
+    try:
+        return _token(read_small(path, 4098), f"--token-file {path}")
+    except SourceError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+
+
+def _from_environment(address: Address) -> str:
+    token, host = os.environ.get(_TOKEN_VARIABLE, ""), os.environ.get(_HOST_VARIABLE, "")
+    if token and not host:
+        raise UsageError(
+            f"{_TOKEN_VARIABLE} is set and {_HOST_VARIABLE} is not", hint="say which host the token is for"
+        )
+    _, name, port = address.origin
+    return _token(token.encode(), _TOKEN_VARIABLE) if token and host.lower() in (name, f"{name}:{port}") else ""
+
+
+def _token(data: bytes, where: str) -> str:
+    if not _TOKEN.fullmatch(data.strip()):
+        raise UsageError(f"{where} holds no token", hint="a token is one line of ASCII without blanks")
+    return data.strip().decode("ascii")
+
+
+def reaching(function: _F) -> _F:
+    """``--ca-file``, ``--token-file`` and ``--limit``; the function gets them as ``reach``."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, limits: tuple[str, ...], ca_file: str, token_file: str, **others: Any) -> Any:
+        """``function``, with the three options as one."""
+        return function(*args, reach=Reach(limits, ca_file, token_file), **others)
+
+    for decorate in (
+        click.option(
+            "--limit",
+            "limits",
+            multiple=True,
+            metavar="NAME=N",
+            help="Of a FILE that is an address: read at most so many requests, rounds, bytes or seconds.",
+        ),
+        click.option("--token-file", metavar="FILE", default="", help="Send this token to the host of FILE."),
+        click.option(
+            "--ca-file", metavar="FILE", default="", help="Trust these certificates of hosts, instead of the system's."
+        ),
+    ):
+        wrapped = decorate(wrapped)
+    return wrapped  # type: ignore[return-value]

@@ -1,0 +1,97 @@
+"""Addresses of objects on other machines: what is asked for, and what may be shown of it (spec/1.0, 10.12.2).
+
+An address can hold secrets in its query, as signed addresses do. So it has two forms, and only the shown one ever
+reaches a name, a message, a report or a log. User and password in an address are refused: everybody on the machine sees
+a command line.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+from llamafile_format.errors import UsageError
+
+SCHEMES = {"https": 443, "http": 80}
+"""Schemes that are read, with their ports."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_LONGEST = 8192
+_ODD = re.compile(r"[^!-~]")
+"""What stands for itself in no address: spaces, control characters, everything beyond ASCII."""
+
+Origin = tuple[str, str, int]
+"""Scheme, host and port: whom a credential is for."""
+
+
+def is_remote(name: str) -> bool:
+    """True if ``name`` is an address and no path: a scheme and ``://``."""
+    return _SCHEME.match(name) is not None
+
+
+def shown(name: str) -> str:
+    """``name`` without what may be secret in it: user, password, query and fragment. A path is returned as it is."""
+    if not (found := _SCHEME.match(name)):
+        return name
+    rest = re.split(r"[?#]", name[found.end() :], maxsplit=1)[0]
+    host, slash, path = rest.partition("/")
+    return f"{found[0]}{host.rpartition('@')[2]}{slash}{path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an object is. ``url`` is what is asked for, ``name`` what may be shown of it."""
+
+    url: str
+    name: str
+    origin: Origin
+
+    @property
+    def private(self) -> bool:
+        """True if what is sent there can be read by nobody on the way: TLS, or this very machine."""
+        scheme, host, _ = self.origin
+        if scheme == "https" or host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+    def __repr__(self) -> str:
+        return f"Address({self.name!r})"  # the other form must not get into a traceback
+
+
+def read_address(text: str) -> Address:
+    """The address that ``text`` is. UsageError, which shows no secret, if it is none that can be read."""
+    name = shown(text)
+    scheme = name.partition("://")[0].lower()
+    if scheme not in SCHEMES:
+        raise UsageError(f"cannot read {name}: no scheme that is read", hint=f"read are {' and '.join(SCHEMES)}")
+    if len(text) > _LONGEST or _ODD.search(text):
+        raise UsageError(
+            f"cannot read {name[:200]}: no address has spaces, no letters beyond ASCII, {_LONGEST} characters at most",
+            hint="write them as %20 and the like, and the host as xn--",
+        )
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"cannot read {name}: host or port is none") from error
+    if parts.username is not None or parts.password is not None:
+        raise UsageError(
+            f"cannot read {name}: it has a user or a password in it, which everybody here could see",
+            hint="name a file with a token: --token-file FILE",
+        )
+    if not host or port == 0:
+        raise UsageError(f"cannot read {name}: it names no host")
+    return Address(parts._replace(fragment="").geturl(), name, (scheme, host, port or SCHEMES[scheme]))
+
+
+def redirected(at: Address, location: str) -> Address:
+    """Where ``at`` sends us by ``location``. UsageError if that is none, or leaves TLS."""
+    to = read_address(urljoin(at.url, location))
+    if at.origin[0] == "https" and to.origin[0] != "https":
+        raise UsageError(f"{at.name} redirects from https to {to.name}")
+    return to

@@ -1,0 +1,153 @@
+"""One answer of a server to a request for a range, and what it must be to count (spec/1.0, 10.12.3).
+
+Servers, and what stands between them and us, lie in every way that there is: a range is answered with the whole, with
+another range, with gzip, with a page that says no, or with bytes of the file that has taken the place of the one we
+began with. So nothing is taken from an answer that was not compared with the question.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from llamafile_format.errors import SourceError
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
+_NOTHING = re.compile(r"bytes \*/0{1,18}")
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+_PIECE = 1 << 18
+_SLOWEST = 1 << 14
+"""Bytes a second: a body that is slower is given up and resumed."""
+
+_PAGE = 1 << 13
+"""Bytes that are read of a page that says no."""
+
+_SAID = re.compile(r"<(Code|Message)>([^<]{1,200})</\1>")
+"""What stores say in XML. Only that is shown: the rest of the page can hold the address and its signature."""
+
+
+class Passing(Exception):
+    """What may be gone at the next try; ``pause`` is how many seconds the server asks us to wait."""
+
+    def __init__(self, why: str, pause: float = 0.0) -> None:
+        super().__init__(why)
+        self.pause = pause
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which state of an object of ``size`` bytes an answer comes from; ``tag`` is what the server says, or empty."""
+
+    size: int
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The bytes [start, end) of ``version``, which the body of an answer is said to be."""
+
+    start: int
+    end: int
+    version: Version
+
+
+class Answer:
+    """A response, with its body unread. Leaving the ``with`` gives the connection back, or ends it."""
+
+    def __init__(self, response: BaseHTTPResponse) -> None:
+        self._response = response
+        self.status = response.status
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._response.close()  # nothing, if the body was read to its end: then the connection is free again already
+        self._response.release_conn()
+
+    @property
+    def location(self) -> str:
+        """Where a redirect leads."""
+        return str(self._response.headers.get("Location", ""))
+
+    @property
+    def is_of_nothing(self) -> bool:
+        """True if this says that the object is empty, for which there are two ways."""
+        headers = self._response.headers
+        if self.status == 416:
+            return _NOTHING.fullmatch(headers.get("Content-Range", "")) is not None
+        return self.status == 200 and headers.get("Content-Length") == "0"
+
+    def part(self) -> Part:
+        """Which bytes the body is. Passing if the server has none now, SourceError if the answer does not count."""
+        headers = self._response.headers
+        if self.status in _PASSING:
+            raise Passing(self.refusal(), self._retry_after())
+        if self.status == 200:
+            raise SourceError("the server does not serve ranges of bytes: it sends the whole for a part")
+        if self.status != 206:
+            raise SourceError(f"the server says {self.refusal()}")
+        if headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+            raise SourceError("the server sends an encoded body where the bytes themselves were asked for")
+        found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+        if found is None:
+            raise SourceError("the server sends a part and does not say which, and of how many bytes")
+        start, end, size = int(found[1]), int(found[2]) + 1, int(found[3])
+        if not start < end <= size:
+            raise SourceError(f"the server sends bytes {start} to {end - 1} of {size}, which is no part")
+        length = headers.get("Content-Length", "").strip()
+        if length and length != str(end - start):
+            raise SourceError(f"the server sends {end - start} bytes by one header, {length[:20]} by another")
+        return Part(start, end, Version(size, self._tag()))
+
+    def receive(self, buffer: memoryview, patience: float) -> int:
+        """Read the body into ``buffer``, as far as it goes; SourceError if there is more of it.
+
+        A body that breaks off, or drips, ends early and is for the caller to go on with.
+        """
+        from urllib3.exceptions import HTTPError
+
+        done, began = 0, time.monotonic()
+        try:
+            while done < len(buffer):
+                piece = self._response.read1(min(_PIECE, len(buffer) - done), decode_content=False)
+                if not piece:
+                    return done
+                buffer[done : done + len(piece)] = piece
+                done += len(piece)
+                if time.monotonic() - began > patience + done / _SLOWEST:
+                    return done
+            if not self._response.headers.get("Content-Length") and self._response.read1(1, decode_content=False):
+                raise SourceError("the server sends more bytes than it says")
+        except (HTTPError, OSError) as error:
+            if isinstance(error, SourceError):
+                raise
+        return done
+
+    def refusal(self) -> str:
+        """The status, and what a store says about it."""
+        from urllib3.exceptions import HTTPError
+
+        try:
+            page = self._response.read1(_PAGE, decode_content=False).decode("utf-8", "replace")
+        except (HTTPError, OSError):
+            page = ""
+        return ": ".join([str(self.status), *dict.fromkeys(found[2].strip() for found in _SAID.finditer(page))])
+
+    def _tag(self) -> str:
+        """The store's own version and the ETag; the time of the last change where there is neither."""
+        headers = self._response.headers
+        said = [headers.get(name, "") for name in ("x-amz-version-id", "x-goog-generation", "ETag")]
+        return " ".join(filter(None, said))[:512] or headers.get("Last-Modified", "")[:512]
+
+    def _retry_after(self) -> float:
+        text = self._response.headers.get("Retry-After", "")
+        return float(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0.0

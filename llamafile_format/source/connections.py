@@ -1,0 +1,147 @@
+"""Connections to servers, kept open and shared by threads; everything of urllib3 that is used stands here.
+
+No proxy, no credential and no setting is taken from the environment. Redirects and tries are for ``http_object``, which
+judges each of them. A server that holds us up can be cut off from another thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from llamafile_format.errors import SourceError, UsageError
+from llamafile_format.source.address import Address
+from llamafile_format.source.answers import Answer, Passing
+
+if TYPE_CHECKING:
+    from urllib3 import PoolManager
+
+
+class Connections:
+    """At most ``parallel`` connections to each host. ``ca_file`` takes the place of the system's certificates.
+
+    A server that is silent for ``patience`` seconds is given up.
+    """
+
+    def __init__(self, *, ca_file: str, parallel: int, patience: float) -> None:
+        self.ended = threading.Event()
+        self._patience = patience
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._pool = _pool(_context(ca_file), parallel, patience, self._note)
+
+    def _note(self, new: socket.socket) -> None:
+        self._sockets.add(new)
+        if self.ended.is_set():
+            _shut(new)
+
+    def get(self, at: Address, headers: Mapping[str, str]) -> Answer:
+        """The answer to a GET, its body unread. Passing if there is none this time, SourceError if there will be none.
+
+        Nothing that urllib3 says about an error is shown: it quotes addresses whole.
+        """
+        from urllib3 import exceptions
+
+        if self.ended.is_set():
+            raise SourceError("reading was ended")
+        try:
+            response = self._pool.request(
+                "GET",
+                at.url,
+                headers=headers,
+                redirect=False,
+                pool_timeout=self._patience,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except exceptions.SSLError as error:
+            raise SourceError(
+                f"{at.name}: no trustworthy connection: {_tls_reason(error)}",
+                hint="name the authority of a server of your own: --ca-file FILE",
+            ) from None
+        except exceptions.NameResolutionError:
+            raise Passing(f"the name {at.origin[1]} cannot be resolved") from None
+        except exceptions.NewConnectionError:
+            raise Passing(f"no connection to {at.origin[1]}:{at.origin[2]}") from None
+        except exceptions.TimeoutError:
+            raise Passing("the server does not answer") from None
+        except (exceptions.HTTPError, OSError):
+            raise Passing("the connection broke off") from None
+        return Answer(response)
+
+    def close(self) -> None:
+        """End all connections at once, those too that a thread is reading from, and allow no other; safe to call twice.
+
+        The socket below TLS is shut, so that whoever reads gets an end and never the bytes below.
+        """
+        self.ended.set()
+        for each in list(self._sockets):
+            _shut(each)
+        self._pool.clear()
+
+
+def _shut(each: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+
+def _context(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"--ca-file {ca_file} holds no certificates that can be read") from error
+
+
+def _tls_reason(error: Exception) -> str:
+    """What the TLS library found: its words name no address."""
+    inner = error.args[0] if error.args else error
+    reason = getattr(inner, "verify_message", "") or getattr(inner, "reason", "") or type(inner).__name__
+    return str(reason).lower().replace("_", " ")[:200]
+
+
+def _pool(
+    context: ssl.SSLContext, parallel: int, patience: float, note: Callable[[socket.socket], None]
+) -> PoolManager:
+    try:
+        import urllib3
+        from urllib3.connection import HTTPConnection, HTTPSConnection
+    except ImportError as error:
+        raise UsageError(
+            "reading over a network needs urllib3", hint="pip install 'llamafile-format[remote]'"
+        ) from error
+
+    class Plain(HTTPConnection):
+        """Notes its socket."""
+
+        def connect(self) -> None:
+            """Connect, and note the socket, so that it can be cut."""
+            super().connect()
+            note(self.sock)
+
+    class Secure(HTTPSConnection):
+        """Notes its socket."""
+
+        def connect(self) -> None:
+            """Connect, and note the socket, so that it can be cut."""
+            super().connect()
+            note(self.sock)
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        """Connections that are noted."""
+
+        ConnectionCls: Any = Plain
+
+    class SecurePool(urllib3.HTTPSConnectionPool):
+        """Connections that are noted."""
+
+        ConnectionCls: Any = Secure
+
+    timeout = urllib3.Timeout(connect=min(patience, 10.0), read=patience)
+    pool = urllib3.PoolManager(maxsize=parallel, block=True, ssl_context=context, timeout=timeout)
+    pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return pool
