@@ -98,6 +98,7 @@ std::function<int()> work_of(const lff::contents & found, std::vector<std::strin
         given.listening = lff::listen_for(arguments);
         given.browser   = lff::wants_browser(arguments);
         given.prefix    = lff::option(arguments, { "--api-prefix" });
+        given.seconds   = lff::seconds_of(arguments);
     }
     return [=] { return lff::serve(found, arguments); };
 }

@@ -178,7 +178,8 @@ private:
         const std::string address = address_of(given.listening[0]);
         if (!once_answered) {
             const std::string shut = given.sandboxed ? can_close().text() : "";
-            printf("llamafile: chat at %s (Ctrl+C stops; %s)\n", address.c_str(), shut.empty() ? "no sandbox" : ("sandboxed: " + shut).c_str());
+            const std::string time = given.seconds > 0 ? std::to_string(given.seconds) + " s" : "no limit of time";
+            printf("llamafile: chat at %s (Ctrl+C stops; a request has %s; %s)\n", address.c_str(), time.c_str(), shut.empty() ? "no sandbox" : ("sandboxed: " + shut).c_str());
             fflush(stdout);
             if (given.browser) {
                 open_in_browser(address);

@@ -19,6 +19,7 @@ struct errand {
 
     std::vector<int> listening;  // the server's sockets; none: no server, and the process is not started again
     std::string      prefix;     // of the server's paths
+    int              seconds = 0;  // that a request has, 0: no limit
 
     std::function<int()> work;  // in the inner process, in the sandbox; its result is the exit status
 };

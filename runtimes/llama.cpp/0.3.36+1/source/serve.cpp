@@ -145,6 +145,11 @@ bool wants_browser(const std::vector<std::string> & arguments) {
     return !given(arguments, { "--no-browser" }) && has_desktop();
 }
 
+int seconds_of(const std::vector<std::string> & arguments) {
+    const std::string limit = option(arguments, { "--request-timeout" });
+    return limit.empty() ? request_seconds : atoi(limit.c_str());
+}
+
 std::vector<int> listen_for(const std::vector<std::string> & arguments) {
     const std::string        named = option(arguments, { "--host" });
     std::vector<std::string> hosts;
@@ -170,11 +175,8 @@ int serve(const contents & found, std::vector<std::string> user) {
     allow_any_origin = given(user, { "--cors-origins" });
     const std::string host = option(user, { "--host" });
 
-    const std::string limit = option(user, { "--request-timeout" });
-    if (!limit.empty()) {
-        request_seconds = atoi(limit.c_str());
-        take_option(user, "--request-timeout");
-    }
+    request_seconds = seconds_of(user);
+    take_option(user, "--request-timeout");
     const chosen_models chosen = choose_models(found, user);
     check_adapters(chosen.model, chosen.adapters);
     allow(MAX_TEMPLATE_WORK);  // the model's template is tried out when it is loaded

@@ -148,7 +148,7 @@ void watch::renew() {
         }
     }
     suspected.erase(suspected.begin(), suspected.end() - (std::ptrdiff_t) std::min(suspected.size(), PLACES));
-    for (const uint64_t shape : stuck) {
+    for (const uint64_t shape : loop_stood ? std::vector<uint64_t>() : stuck) {
         refuse(shape);
     }
     stuck.clear();
