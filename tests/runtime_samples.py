@@ -10,10 +10,12 @@ from typing import Any
 
 import yaml
 
+from tests.programs import program_for
+
 ROOT = Path(__file__).resolve().parent.parent
 REAL = ROOT / "runtimes" / "llama.cpp" / "0.3.36" / "runtime.yaml"
 
-SHOW = b"""#!/bin/sh
+SHOW = b"""\
 echo "flavour=%s container=$LFF_CONTAINER offset=$LFF_WEIGHTS_OFFSET size=$LFF_WEIGHTS_SIZE"
 for a in "$@"; do printf '<%%s>\\n' "$a"; done
 case $1 in --exit) exit "$2";; esac
@@ -24,10 +26,9 @@ PAGE = b"a chat page\n" * 100
 
 
 def program(flavour: str, target: str) -> bytes:
-    """The stand-in for a build: a script that this machine can start, padded to more than one block of the shell."""
-    return (SHOW % flavour.encode() + b"# %s\n" % target.encode()).ljust(
-        70_001 if target.startswith("linux") else 1000, b"\n"
-    )
+    """The stand-in for a build: where a test can start it, a script of more than one block of the launcher's shell."""
+    script = SHOW % flavour.encode() + b"# %s\n" % target.encode()
+    return program_for(target, script, 70_001 if target.startswith("linux") else 1000)
 
 
 NATIVE = ("linux-x86_64", "linux-aarch64", "windows-x86_64")

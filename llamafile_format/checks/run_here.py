@@ -101,6 +101,7 @@ def _stored(installation: Installation, wish: Wish) -> RuntimeName | None:
         each
         for each in installation.builds
         if each.name.target == installation.target
+        and each.name.flavour is not Flavour.GPU
         and wish.flavour in ("", each.name.flavour.value)
         and wanted in (each.name.engine, each.name.key)
     ]

@@ -7,7 +7,7 @@ checks to say. Nothing is executed, and of the contents only ``.args`` is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,7 @@ class Why(Enum):
     NATIVE = "native"  # the first native build for its target
     ONLY = "only"  # the first build for its target, which has no native one
     BEHIND = "behind"  # another build for its target starts
+    GPU = "gpu"  # the native build of its engine and target may start it
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Build:
     @property
     def starts(self) -> bool:
         """True if it is the one that starts on its target when nobody asks for another."""
-        return self.why is not Why.BEHIND
+        return self.why not in (Why.BEHIND, Why.GPU)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,22 +284,35 @@ def _companions(archive: Described, role: str) -> tuple[Chosen, ...]:
 
 
 def builds_of(entries: Sequence[Entry]) -> tuple[Build, ...]:
-    """All builds by offset, and for each target the one that starts: the first native one, else the first."""
+    """All builds by offset, and for each target the one that starts: the first native one, else the first.
+
+    One of flavour gpu never does: a native one starts it.
+    """
     named = [(name, entry) for entry in entries if entry.role == "runtime" and (name := parse_runtime_path(entry.path))]
     named.sort(key=lambda item: item[1].offset)
     paths = {entry.path for entry in entries}
     starts: dict[str, RuntimeName] = {}
     for name, _ in named:
+        if name.flavour is Flavour.GPU:
+            continue
         best = starts.setdefault(name.target, name)
         if name.flavour is Flavour.NATIVE and best.flavour is not Flavour.NATIVE:
             starts[name.target] = name
     found = []
     for name, entry in named:
-        first = Why.NATIVE if name.flavour is Flavour.NATIVE else Why.ONLY
         page = f"{ROOT}/{name.engine}/{name.version}/{PAGE}"
-        served = page if name.flavour is Flavour.NATIVE and page in paths else ""
-        found.append(Build(name, entry.offset, first if starts[name.target] is name else Why.BEHIND, served))
+        served = page if name.flavour is not Flavour.REFERENCE and page in paths else ""
+        found.append(Build(name, entry.offset, _why(name, starts), served))
     return tuple(found)
+
+
+def _why(name: RuntimeName, starts: Mapping[str, RuntimeName]) -> Why:
+    """Why the build ``name`` starts, or not; ``starts`` has the one that does, by target."""
+    if name.flavour is Flavour.GPU:
+        return Why.GPU
+    if starts[name.target] is not name:
+        return Why.BEHIND
+    return Why.NATIVE if name.flavour is Flavour.NATIVE else Why.ONLY
 
 
 def engines_of(entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
@@ -309,12 +323,14 @@ def engines_of(entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
 def choose_build(builds: Sequence[Build], target: str, *, flavour: str = "", runtime: str = "") -> Build | None:
     """The build in a file that starts on ``target`` (14.3.3): of those asked for, native first, then by offset.
 
-    ``runtime`` is ``ENGINE`` or ``ENGINE@VERSION``. Without wishes it is the one that the launcher starts.
+    ``runtime`` is ``ENGINE`` or ``ENGINE@VERSION``. Without wishes it is the one that the launcher starts. One of
+    flavour gpu is none that starts.
     """
     suiting = [
         build
         for build in builds
         if build.name.target == target
+        and build.name.flavour is not Flavour.GPU
         and flavour in ("", build.name.flavour.value)
         and runtime in ("", build.name.engine, build.name.key)
     ]

@@ -38,8 +38,9 @@ WORK = click.option("--work", metavar="DIR", default="", help="Work in this fold
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 WHICH = _options(
     click.option("--target", "targets", metavar="T", multiple=True, help="Such as linux-aarch64, or all."),
-    click.option("--flavour", type=click.Choice(["native", "reference", "both"]), default=None),
+    click.option("--flavour", type=click.Choice(["native", "reference", "gpu", "both", "all"]), default=None),
     click.option("--webui", is_flag=True, help="The chat page."),
+    click.option("--shaders", is_flag=True, help="The shaders of graphics processors."),
 )
 HOW = _options(ORIGIN, WORK, click.option("--jobs", type=int, default=0, help="Compilers at once (default: all)."))
 
@@ -150,6 +151,7 @@ def build_command(
     targets: tuple[str, ...],
     flavour: str | None,
     webui: bool,
+    shaders: bool,
     origin: str,
     work: str,
     jobs: int,
@@ -172,9 +174,18 @@ def build_command(
     from llamafile_format.engines.store import find_pin
 
     pin = find_pin(name)
-    wanted = _selected(pin, targets, flavour, webui)
+    wanted = _selected(pin, targets, flavour, webui or shaders)
     with steps() as step:
         shop = _workshop(pin, origin, work, step, jobs)
+        if shaders:  # before the builds that name their digest
+            from llamafile_format.engines.recording import record_shaders
+            from llamafile_format.engines.shaders import build_shaders
+
+            made = build_shaders(pin, shop)
+            if record:
+                pin = record_shaders(pin, made)
+            path = _put(made.path, output, made.path.name, several=webui or bool(wanted))
+            click.echo(f"{made.sha256}  {made.size} bytes  {path}")
         for target, kind in wanted:
             built = build(pin, target, kind, shop)
             path = _put(built.path, output, f"{kind}-{target}", several=len(wanted) > 1)
@@ -201,6 +212,7 @@ def verify_command(
     targets: tuple[str, ...],
     flavour: str | None,
     webui: bool,
+    shaders: bool,
     origin: str,
     work: str,
     jobs: int,
@@ -222,7 +234,7 @@ def verify_command(
     different = False
     with steps() as step:
         shop = _workshop(pin, origin, work, step, jobs)
-        for target, kind in _selected(pin, targets, flavour, webui):
+        for target, kind in _selected(pin, targets, flavour, webui or shaders):
             pinned = pin.build(target, kind)
             if pinned is None:
                 raise UsageError(f"{pin.key} names no {kind} build for {target}", hint=f"runtimes show {pin.key}")
@@ -233,6 +245,11 @@ def verify_command(
             page = build_page(pin, shop, fresh=not work)
             different |= _compare("chat page", page.sha256, pin.webui.sha256)
             _say_if_changed(pin, page.as_pinned)
+        if shaders and pin.shaders is not None:
+            from llamafile_format.engines.shaders import build_shaders
+
+            made = build_shaders(pin, shop, fresh=not work)
+            different |= _compare("shaders", made.sha256, pin.shaders.sha256)
     return int(different)
 
 
@@ -260,17 +277,24 @@ def vault_command(name: str, folder: Path, origin: str, work: str) -> None:
     click.echo(f"{folder}  {size_text(size)}  to check: cd {folder} && sha256sum -c SHA256SUMS")
 
 
-def _selected(pin: Pin, targets: tuple[str, ...], flavour: str | None, webui: bool) -> list[tuple[str, Flavour]]:
+def _selected(pin: Pin, targets: tuple[str, ...], flavour: str | None, companions: bool) -> list[tuple[str, Flavour]]:
     """The builds that the options name."""
     from llamafile_format.engines.host import host_target
-    from llamafile_format.engines.pin import Flavour
 
-    if webui and not targets and flavour is None:
+    if companions and not targets and flavour is None:
         return []
-    flavours = list(Flavour) if flavour == "both" else [Flavour(flavour or "native")]
+    flavours = _flavours(flavour or "native")
     if "all" in targets:
         return [(one.name, kind) for kind in flavours for one in pin.targets if kind in one.flavours]
     return [(target, kind) for kind in flavours for target in targets or (host_target() or "this machine",)]
+
+
+def _flavours(word: str) -> list[Flavour]:
+    """The flavours that ``--flavour`` means."""
+    from llamafile_format.engines.pin import Flavour
+
+    several = {"both": [Flavour.NATIVE, Flavour.REFERENCE], "all": list(Flavour)}
+    return several.get(word) or [Flavour(word)]
 
 
 def _workshop(pin: Pin, origin: str, work: str, step: Step, jobs: int = 0) -> Workshop:
@@ -310,25 +334,21 @@ def _say_if_changed(pin: Pin, as_pinned: bool) -> None:
 
 
 def _verify_static(pin: Pin, targets: tuple[str, ...], flavour: str | None) -> int:
-    from llamafile_format.engines.needs import objections
+    from llamafile_format.engines.needs import against
     from llamafile_format.engines.store import is_here, read_build
     from llamafile_format.errors import FormatError
 
     failed = False
     for build in pin.builds:
-        if (targets and "all" not in targets and build.target not in targets) or flavour not in (
-            None,
-            "both",
-            build.flavour,
-        ):
+        elsewhere = targets and "all" not in targets and build.target not in targets
+        if elsewhere or build.flavour not in _flavours(flavour or "all"):
             continue
         label = f"{build.flavour} {build.target}"
-        target = pin.target(build.target)
-        if not is_here(pin, build) or target is None:
+        if not is_here(pin, build):
             click.echo(f"{label:<26} not here")
             continue
         try:
-            wrong = objections(target, read_build(pin, build), pin.flavours[build.flavour].functions)
+            wrong = against(pin, build.target, build.flavour, read_build(pin, build))
         except FormatError as error:
             wrong = [str(error)]
         click.echo(f"{label:<26} {'; '.join(wrong) or 'fine'}")

@@ -14,11 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamafile_format.engines.needs import against
 from llamafile_format.engines.pin import Flavour, Pin, Target
 from llamafile_format.engines.sources import file_digest
 from llamafile_format.engines.toolchain import fill, toolchain_files, write_toolchain
 from llamafile_format.engines.work import BuildFailed, Workshop, environment, locked, prepare, run
-from llamafile_format.errors import UsageError
+from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.source import FileSource
 
 LOG = "log.txt"
 _SIMPLE = re.compile(r"[A-Za-z0-9/._+@-]+")  # what build tools pass on to each other without a mistake
@@ -48,14 +50,26 @@ def build(pin: Pin, target: str, flavour: Flavour, shop: Workshop, *, fresh: boo
         raise UsageError(
             f"programs cannot be built in {shop.folder}: its name is not simple", hint="name another: --work"
         )
-    places, as_pinned = prepare(pin, pin.recipe.uses, shop)
+    places, as_pinned = prepare(pin, (*pin.recipe.uses, *pin.flavours[flavour].uses), shop)
     folder = shop.folder / f"{flavour}-{target}"
     folder.mkdir(exist_ok=True)
     places |= {"target": target, "flavour": str(flavour), "toolchain": str(folder / "toolchain")}
     with locked(folder / "lock"):
         tree = _configured(pin, wanted, flavour, shop, places, fresh=fresh)
         result = _compiled(pin, wanted, tree, shop, places)
+    _compare(pin, target, flavour, result)
     return Built(target, flavour, result, file_digest(result), result.stat().st_size, folder / LOG, as_pinned)
+
+
+def _compare(pin: Pin, target: str, flavour: Flavour, result: Path) -> None:
+    """BuildFailed for a program that needs something else of its system than the pin says (14.5.9)."""
+    with FileSource(result) as program:
+        try:
+            wrong = against(pin, target, flavour, program)
+        except FormatError as error:
+            wrong = [error.message]
+    if wrong:
+        raise BuildFailed(f"the build of {pin.key} for {target} {flavour} is not what its pin says: {'; '.join(wrong)}")
 
 
 def _wanted(pin: Pin, name: str, flavour: Flavour) -> Target:
@@ -63,7 +77,7 @@ def _wanted(pin: Pin, name: str, flavour: Flavour) -> Target:
     if target is None or flavour not in target.flavours:
         there = ", ".join(one.name for one in pin.targets if flavour in one.flavours)
         raise UsageError(f"{pin.key} is not built as {flavour} for {name}", hint=f"targets: {there}")
-    return target
+    return target.of(flavour)
 
 
 def _configured(

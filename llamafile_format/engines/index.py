@@ -85,7 +85,10 @@ def places(source: Input, settings: Settings) -> Iterator[str]:
     Raises SourceError at the end if nothing was offered, with what was asked and what it said.
     """
     asked: list[str] = []
-    offered = False
+    offered = bool(source.urls)
+    yield from source.urls
+    if offered:
+        return
     for link in settings.links:
         for place in _listed(link, source, settings, asked):
             offered = True

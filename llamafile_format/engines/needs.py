@@ -1,18 +1,20 @@
 """What a program needs from the system it is for, read from its headers; nothing is run (spec/1.0, 14.5.9).
 
-For ELF the loader and the libraries, for PE the libraries, for Mach-O the libraries and the oldest system, for
-WebAssembly the modules it imports from. The programs are builds of our own; what makes no sense is a FormatError.
+For ELF the loader, the libraries and their versions, for PE the libraries, for Mach-O the libraries and the oldest
+system, for WebAssembly the modules it imports from. What makes no sense is a FormatError.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from llamafile_format.engines.pin import Target
+from llamafile_format.engines.peek import Peek
+from llamafile_format.engines.pin import Flavour, FlavourRecipe, Pin, Target
 from llamafile_format.errors import FormatError
+from llamafile_format.source import ByteSource, BytesSource
 
 _ELF_MACHINES = {62: "x86_64", 183: "aarch64", 243: "riscv64"}
 _PE_MACHINES = {0x8664: "x86_64", 0xAA64: "aarch64"}
@@ -22,14 +24,17 @@ _LC_BUILD_VERSION = 0x32
 _LC_VERSION_MIN = 0x24
 _CONTAINERS = {"windows": "pe", "macos": "macho", "wasm32": "wasm"}
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
-_DT_NEEDED, _DT_STRTAB = 1, 5
+_DT_NEEDED, _DT_STRTAB, _DT_VERNEED, _DT_VERNEEDNUM = 1, 5, 0x6FFFFFFE, 0x6FFFFFFF
+_MAX_DYNAMIC = 4096  # entries
+_SHT_DYNSYM, _UNDEFINED = 11, 0
+_GLIBC = "GLIBC_"
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """``loader`` is ELF's interpreter, ``minimum`` the oldest macOS; both empty where there is no such thing.
+    """``loader`` is ELF's interpreter; ``minimum`` the oldest macOS, or glibc; both empty where there is no such thing.
 
-    ``functions`` are the names of imported functions, which are read from PE only.
+    ``functions`` are the names of imported functions, which are read from ELF and PE.
     """
 
     container: str
@@ -40,23 +45,25 @@ class Needs:
     functions: frozenset[str] = frozenset()
 
 
-def needs(program: bytes) -> Needs:
+def needs(program: bytes | ByteSource) -> Needs:
     """What ``program`` needs. Raises FormatError if it is no program of a known form."""
+    data = Peek(BytesSource(program, "program") if isinstance(program, bytes) else program)
     try:
-        if program[:4] == b"\x7fELF":
-            return _elf(program)
-        if program[:2] == b"MZ":
-            return _pe(program)
-        if program[:4] == b"\xcf\xfa\xed\xfe":
-            return _macho(program)
-        if program[:8] == b"\0asm\x01\0\0\0":
-            return _wasm(program)
+        head = data.bytes(0, 8)
+        if head[:4] == b"\x7fELF":
+            return _elf(data)
+        if head[:2] == b"MZ":
+            return _pe(data)
+        if head[:4] == b"\xcf\xfa\xed\xfe":
+            return _macho(data)
+        if head == b"\0asm\x01\0\0\0":
+            return _wasm(data)
     except (struct.error, IndexError, ValueError) as error:
         raise FormatError("the program's headers make no sense", clause="14.5.9") from error
-    raise FormatError("this is no program of a known form", found=program[:4].hex(), clause="14.5.9")
+    raise FormatError("this is no program of a known form", found=head[:4].hex(), clause="14.5.9")
 
 
-def objections(target: Target, program: bytes, own: Collection[str] = ()) -> list[str]:
+def objections(target: Target, program: bytes | ByteSource, own: Collection[str] = ()) -> list[str]:
     """What speaks against ``program`` as a build for ``target``: another machine, a library that may not be there.
 
     ``own`` are functions that the program must have itself, and not take from the system.
@@ -82,114 +89,168 @@ def objections(target: Target, program: bytes, own: Collection[str] = ()) -> lis
     return wrong
 
 
-def _elf(data: bytes) -> Needs:
-    machine, phoff, phentsize, phnum = (
-        *struct.unpack_from("<H", data, 18),
-        *struct.unpack_from("<Q", data, 32),
-        *struct.unpack_from("<HH", data, 54),
-    )
-    loads, dynamic, loader = [], b"", ""
+def against(pin: Pin, target: str, flavour: Flavour, program: bytes | ByteSource) -> list[str]:
+    """What speaks against ``program`` as the build of ``pin`` for ``target`` in ``flavour`` (14.5.9).
+
+    Whoever makes a build, checks one that is here, or verifies a file that carries one asks this.
+    """
+    wanted = pin.target(target)
+    if wanted is None or flavour not in wanted.flavours:
+        return [f"the pin has no {flavour} builds for {target}"]
+    own = pin.flavours.get(flavour, FlavourRecipe()).functions
+    return objections(wanted.of(flavour), program, own)
+
+
+def _elf(data: Peek) -> Needs:
+    (machine,), (phoff, shoff) = data.unpack("<H", 18), data.unpack("<QQ", 32)
+    phentsize, phnum, shentsize, shnum = data.unpack("<HHHH", 54)
+    loads, dynamic, size, loader = [], 0, 0, ""
     for index in range(phnum):
-        kind, _, offset, address, _, size = struct.unpack_from("<IIQQQQ", data, phoff + index * phentsize)
+        kind, _, offset, address, _, length = data.unpack("<IIQQQQ", phoff + index * phentsize)
         if kind == _PT_LOAD:
-            loads.append((address, offset, size))
+            loads.append((address, offset, length))
         elif kind == _PT_DYNAMIC:
-            dynamic = data[offset : offset + size]
+            dynamic, size = offset, length
         elif kind == _PT_INTERP:
-            loader = _text(data, offset)
-    entries = [struct.unpack_from("<qQ", dynamic, at) for at in range(0, len(dynamic) - 15, 16)]
-    strings = next((value for tag, value in entries if tag == _DT_STRTAB), 0)
-    base = next((strings - start + offset for start, offset, size in loads if start <= strings < start + size), 0)
-    names = tuple(_text(data, base + value) for tag, value in entries if tag == _DT_NEEDED)
-    return Needs("elf", _ELF_MACHINES.get(machine, str(machine)), names, loader)
+            loader = data.name(offset)
+    entries = list(data.rows("<qQ", dynamic, min(size // 16, _MAX_DYNAMIC)))
+
+    def place(address: int) -> int:
+        """The offset in the file of what is at ``address`` in memory."""
+        return next(
+            (address - start + offset for start, offset, length in loads if start <= address < start + length), 0
+        )
+
+    told = {tag: value for tag, value in entries if tag != _DT_NEEDED}
+    base = place(told.get(_DT_STRTAB, 0))
+    names = tuple(data.name(base + value) for tag, value in entries if tag == _DT_NEEDED)
+    versions = _elf_versions(data, place(told.get(_DT_VERNEED, 0)), told.get(_DT_VERNEEDNUM, 0), base)
+    functions = _elf_functions(data, shoff, shentsize, shnum)
+    return Needs("elf", _ELF_MACHINES.get(machine, str(machine)), names, loader, _newest(versions), functions)
 
 
-def _pe(data: bytes) -> Needs:
-    (start,) = struct.unpack_from("<I", data, 60)
-    machine, count = struct.unpack_from("<HH", data, start + 4)
-    (optional_size,) = struct.unpack_from("<H", data, start + 20)
+def _elf_versions(data: Peek, at: int, count: int, strings: int) -> list[str]:
+    """Names of the versions that a program needs of its libraries."""
+    names = []
+    for _ in range(count):
+        _, wanted, _, first, following = data.unpack("<HHIII", at)
+        row = at + first
+        for _ in range(wanted):
+            _, _, _, name, step = data.unpack("<IHHII", row)
+            names.append(data.name(strings + name))
+            row += step
+        at += following
+    return names
+
+
+def _newest(versions: list[str]) -> str:
+    """The newest version of glibc among ``versions``, which is the oldest that the program starts with."""
+    numbers = [
+        tuple(map(int, text.removeprefix(_GLIBC).split(".")))
+        for text in versions
+        if text.startswith(_GLIBC) and text.removeprefix(_GLIBC).replace(".", "").isdigit()
+    ]
+    return ".".join(map(str, max(numbers, default=())))
+
+
+def _elf_functions(data: Peek, shoff: int, shentsize: int, shnum: int) -> frozenset[str]:
+    """Names that the program takes from its libraries, by the table of symbols that the loader reads."""
+    found = set()
+    sections = [data.unpack("<IIQQQQII", shoff + index * shentsize) for index in range(shnum if shoff else 0)]
+    for _, kind, _, _, offset, size, link, _ in sections:
+        if kind == _SHT_DYNSYM and link < len(sections):
+            strings = sections[link][4]
+            for name, _, _, section in data.rows("<IBBH16x", offset, size // 24):
+                if section == _UNDEFINED and name:
+                    found.add(data.name(strings + name))
+    return frozenset(found)
+
+
+def _pe(data: Peek) -> Needs:
+    (start,) = data.unpack("<I", 60)
+    machine, count = data.unpack("<HH", start + 4)
+    (optional_size,) = data.unpack("<H", start + 20)
     optional = start + 24
-    if data[start : start + 4] != b"PE\0\0" or struct.unpack_from("<H", data, optional) != (0x20B,):
+    if data.bytes(start, 4) != b"PE\0\0" or data.unpack("<H", optional) != (0x20B,):
         raise ValueError
     sections = []
     for index in range(count):
-        at = optional + optional_size + 40 * index
-        _, address, size, offset = struct.unpack_from("<IIII", data, at + 8)
+        _, address, size, offset = data.unpack("<IIII", optional + optional_size + 40 * index + 8)
         sections.append((address, size, offset))
 
     def place(address: int) -> int:
-        """The offset in the file of what is at ``address`` in memory; StopIteration if it is nowhere."""
-        found: int = next(offset + address - base for base, size, offset in sections if base <= address < base + size)
-        return found
+        """The offset in the file of what is at ``address`` in memory; ValueError if it is nowhere."""
+        for base, size, offset in sections:
+            if base <= address < base + size:
+                return int(offset + address - base)
+        raise ValueError
 
     names, functions = [], set()
     for directory, row, field, thunks in ((1, 20, 12, 0), (13, 32, 4, 16)):  # imports and delayed imports
-        address, _ = struct.unpack_from("<II", data, optional + 112 + 8 * directory)
+        address, _ = data.unpack("<II", optional + 112 + 8 * directory)
         at = place(address) if address else 0
-        while address and any(data[at : at + row]):
-            names.append(_text(data, place(struct.unpack_from("<I", data, at + field)[0])))
-            thunk = place(struct.unpack_from("<I", data, at + thunks)[0])
-            while entry := struct.unpack_from("<Q", data, thunk)[0]:
+        while address and any(data.bytes(at, row)):
+            names.append(data.name(place(data.unpack("<I", at + field)[0])))
+            thunk = place(data.unpack("<I", at + thunks)[0])
+            while entry := data.unpack("<Q", thunk)[0]:
                 if not entry >> 63:  # by name, not by number
-                    functions.add(_text(data, place(entry) + 2))
+                    functions.add(data.name(place(entry) + 2))
                 thunk += 8
             at += row
     return Needs("pe", _PE_MACHINES.get(machine, hex(machine)), tuple(names), functions=frozenset(functions))
 
 
-def _macho(data: bytes) -> Needs:
-    _, cpu, _, _, count, _ = struct.unpack_from("<IIIIII", data)
+def _macho(data: Peek) -> Needs:
+    _, cpu, _, _, count, _ = data.unpack("<IIIIII", 0)
     at, names, minimum = 32, [], ""
     for _ in range(count):
-        kind, size = struct.unpack_from("<II", data, at)
+        kind, size = data.unpack("<II", at)
         if kind in _MACHO_LIBRARIES:
-            names.append(_text(data, at + struct.unpack_from("<I", data, at + 8)[0]))
+            names.append(data.name(at + data.unpack("<I", at + 8)[0]))
         elif kind in (_LC_BUILD_VERSION, _LC_VERSION_MIN):
-            (packed,) = struct.unpack_from("<I", data, at + (12 if kind == _LC_BUILD_VERSION else 8))
+            (packed,) = data.unpack("<I", at + (12 if kind == _LC_BUILD_VERSION else 8))
             minimum = f"{packed >> 16}.{packed >> 8 & 0xFF}"
         at += size
     return Needs("macho", _MACHO_CPUS.get(cpu, hex(cpu)), tuple(names), minimum=minimum)
 
 
-def _wasm(data: bytes) -> Needs:
+def _wasm(data: Peek) -> Needs:
     names: dict[str, None] = {}
-    at = 8
-    while at < len(data):
-        kind = data[at]
+    at, end = 8, data.size
+    while at < end:
+        kind = data.bytes(at, 1)[0]
         size, body = _leb(data, at + 1)
         if kind == 2:
-            names.update(dict.fromkeys(_wasm_modules(data, body)))
+            names.update(_wasm_modules(data, body))
         at = body + size
     return Needs("wasm", "wasi", tuple(names))
 
 
-def _wasm_modules(data: bytes, at: int) -> Iterator[str]:
+def _wasm_modules(data: Peek, at: int) -> dict[str, None]:
     """The module of every import. A description is a kind and its type; functions and tags have one and two numbers."""
+    names: dict[str, None] = {}
     count, at = _leb(data, at)
     for _ in range(count):
         size, at = _leb(data, at)
-        yield data[at : at + size].decode("utf-8")
+        names[data.bytes(at, size).decode("utf-8")] = None
         size, at = _leb(data, at + size)
-        kind, at = data[at + size], at + size + 1
+        kind, at = data.bytes(at + size, 1)[0], at + size + 1
         if kind == 0:
             _, at = _leb(data, at)
         elif kind == 4:
             _, at = _leb(data, at + 1)
         else:
             raise FormatError("the module imports more than functions", found=kind, clause="14.5.9")
+    return names
 
 
-def _leb(data: bytes, at: int) -> tuple[int, int]:
-    """A number of variable length at ``at``, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = data[at]
+def _leb(data: Peek, at: int) -> tuple[int, int]:
+    """A number of variable length, at most 64 bits, at ``at``, and where it ends."""
+    value = 0
+    for shift in range(0, 70, 7):
+        (byte,) = data.bytes(at, 1)
         value |= (byte & 0x7F) << shift
-        shift += 7
         at += 1
         if byte < 0x80:
             return value, at
-
-
-def _text(data: bytes, at: int) -> str:
-    return data[at : data.index(b"\0", at)].decode("utf-8")
+    raise ValueError

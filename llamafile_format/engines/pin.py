@@ -6,7 +6,7 @@ A pin is data. Nothing about a target, a flag or an input is known to the code t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -14,10 +14,11 @@ FORMAT = "llamafile-runtime/1"
 
 
 class Flavour(StrEnum):
-    """How a build computes: as fast as the processor allows, or the same bits everywhere."""
+    """How a build computes: as fast as the processor allows, the same bits everywhere, or on a graphics processor."""
 
     NATIVE = "native"
     REFERENCE = "reference"
+    GPU = "gpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Input:
     parts: tuple[str, ...] = ()
     """Paths inside the archive that are needed; the whole archive if empty."""
     swhid: str = ""
+    urls: tuple[str, ...] = ()
+    """Addresses that serve it, where no package index does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +119,29 @@ class PageRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class ShaderRecipe:
+    """How the shaders of graphics processors are compiled: from upstream's folder ``source``, once for every target.
+
+    ``compiler`` are the words of a command that compiles upstream's generator for the building machine, ``glslc``
+    those of the one that compiles shaders; ``features`` are upstream's names of what the latter understands.
+    """
+
+    uses: tuple[str, ...]
+    source: str
+    compiler: tuple[str, ...]
+    glslc: tuple[str, ...]
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FlavourRecipe:
     """What one flavour adds to the recipe; ``processor`` replaces the target's where it is not empty.
 
-    ``functions`` are those that its programs must not take from the system.
+    ``functions`` are those that its programs must not take from the system; ``uses`` names more inputs, and ``shaders``
+    for the pin's own.
     """
 
+    uses: tuple[str, ...] = ()
     processor: str = ""
     functions: tuple[str, ...] = ()
     definitions: Mapping[str, str] = field(default_factory=dict)
@@ -129,11 +149,22 @@ class FlavourRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Variant:
+    """What is different in the builds of one flavour for a target: each of these takes the place of the target's."""
+
+    zig: str
+    imports: tuple[str, ...] = ()
+    loader: str = ""
+    minimum: str = ""
+    tested: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A system and processor to build for, and what its programs may need from the system.
 
     ``imports`` are patterns of library names, ``loader`` is the program that loads them, ``minimum`` the oldest
-    release of the system, ``tested`` what the programs have been run on; all but the first may be empty.
+    release of the system, or of glibc, ``tested`` what the programs have been run on; all but the first may be empty.
     """
 
     name: str
@@ -149,6 +180,21 @@ class Target:
     loader: str = ""
     minimum: str = ""
     tested: str = ""
+    variants: Mapping[Flavour, Variant] = field(default_factory=dict)
+
+    def of(self, flavour: Flavour) -> Target:
+        """The target as builds of ``flavour`` see it."""
+        other = self.variants.get(flavour)
+        if other is None:
+            return self
+        return replace(
+            self,
+            zig=other.zig,
+            imports=other.imports,
+            loader=other.loader,
+            minimum=other.minimum,
+            tested=other.tested,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +222,14 @@ class Pin:
     upstream: Upstream
     recipe: Recipe
     page: PageRecipe | None
+    shader_recipe: ShaderRecipe | None
     flavours: Mapping[Flavour, FlavourRecipe]
     inputs: tuple[Input, ...]
     own: tuple[Own, ...]
     targets: tuple[Target, ...]
     builds: tuple[Build, ...]
     webui: Page | None
+    shaders: Page | None
     licences: tuple[Licence, ...]
     architectures: frozenset[str]
     tensor_types: frozenset[int]

@@ -19,8 +19,10 @@ from llamafile_format.engines.pin import (
     PageRecipe,
     Pin,
     Recipe,
+    ShaderRecipe,
     Target,
     Upstream,
+    Variant,
 )
 from llamafile_format.errors import FormatError
 from llamafile_format.strict_fields import Fields
@@ -73,10 +75,12 @@ def _pin(fields: Fields, folder: Path) -> Pin:
         own=fields.many("own", _own),
         recipe=fields.one("recipe", _recipe),
         page=fields.optional("page", _page_recipe),
+        shader_recipe=fields.optional("shader_recipe", _shader_recipe),
         flavours={_flavour(fields, name): value for name, value in fields.keyed("flavours", _of_flavour).items()},
         targets=fields.many("targets", _target),
         builds=fields.many("builds", _build),
         webui=fields.optional("webui", _page),
+        shaders=fields.optional("shaders", _page),
         licences=fields.many("licences", _licence),
         type_registry=fields.text("type_registry", pattern=WORD),
         tensor_types=frozenset(fields.numbers("tensor_types")),
@@ -104,6 +108,7 @@ def _input(fields: Fields) -> Input:
         size=fields.number("size"),
         parts=fields.texts("parts"),
         swhid=fields.text("swhid", "", pattern="swh:1:cnt:[0-9a-f]{40}"),
+        urls=fields.texts("urls"),
     )
 
 
@@ -142,8 +147,19 @@ def _page_recipe(fields: Fields) -> PageRecipe:
     )
 
 
+def _shader_recipe(fields: Fields) -> ShaderRecipe:
+    return ShaderRecipe(
+        uses=fields.texts("uses"),
+        source=fields.text("source"),
+        compiler=fields.texts("compiler"),
+        glslc=fields.texts("glslc"),
+        features=fields.texts("features"),
+    )
+
+
 def _of_flavour(fields: Fields) -> FlavourRecipe:
     return FlavourRecipe(
+        uses=fields.texts("uses"),
         processor=fields.text("processor", ""),
         functions=fields.texts("functions"),
         definitions=fields.table("definitions"),
@@ -162,6 +178,21 @@ def _target(fields: Fields) -> Target:
         flags=fields.texts("flags"),
         link=fields.texts("link"),
         toolchain=fields.table("toolchain"),
+        imports=fields.texts("imports"),
+        loader=fields.text("loader", ""),
+        minimum=fields.text("minimum", ""),
+        tested=fields.text("tested", ""),
+        variants=_variants(fields) if fields.has("variants") else {},
+    )
+
+
+def _variants(fields: Fields) -> dict[Flavour, Variant]:
+    return {_flavour(fields, name): value for name, value in fields.keyed("variants", _variant).items()}
+
+
+def _variant(fields: Fields) -> Variant:
+    return Variant(
+        zig=fields.text("zig"),
         imports=fields.texts("imports"),
         loader=fields.text("loader", ""),
         minimum=fields.text("minimum", ""),
@@ -227,6 +258,19 @@ def _agree(pin: Pin) -> None:
         target = pin.target(build.target)
         if target is None or build.flavour not in target.flavours:
             raise FormatError(f"builds has {build.flavour}/{build.target}, which targets does not", clause=CLAUSE)
+    for target in pin.targets:
+        for zig in (target.zig, *(variant.zig for variant in target.variants.values())):
+            if not _names(zig, target.name):
+                raise FormatError(f"targets has {target.name} with the compiler's {zig}, another", clause="14.5.9")
+        if lost := sorted(set(target.variants) - set(target.flavours)):
+            raise FormatError(f"targets has {target.name} with a variant {lost[0]}, not a flavour", clause="14.5.9")
     for version in pin.logits_as:
         if version == pin.version or re.fullmatch(WORD, version) is None:
             raise FormatError(f"logits_as has {version!r}, which is no other version", clause="14.5.13")
+
+
+def _names(zig: str, target: str) -> bool:
+    """Is the compiler's triple ``zig``, such as ``x86_64-linux-gnu.2.17``, one for ``target``?"""
+    machine, _, rest = zig.partition("-")
+    system = rest.split("-")[0].split(".")[0]
+    return target in (f"{system}-{machine}", f"{machine}-{system}")

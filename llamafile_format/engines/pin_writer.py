@@ -40,13 +40,21 @@ def with_build(text: str, pin: Pin, build: Build) -> str:
 
 def with_page(text: str, page: Page) -> str:
     """``text`` with the chat page's digest and size."""
-    rows = [
+    return with_block(text, "webui", _companion(page))
+
+
+def with_shaders(text: str, shaders: Page) -> str:
+    """``text`` with the digest and size of the shaders."""
+    return with_block(text, "shaders", _companion(shaders))
+
+
+def _companion(page: Page) -> list[str]:
+    return [
         f"  sha256: {page.sha256}",
         f"  size: {page.size}",
         f"  file: {page.file}",
         f"  reproducible: {'true' if page.reproducible else 'false'}",
     ]
-    return with_block(text, "webui", rows)
 
 
 def with_facts(text: str, architectures: Sequence[str], tensor_types: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ from llamafile_format.engines.packed import compress
 from llamafile_format.engines.page import ARCHIVE, BuiltPage
 from llamafile_format.engines.pin import Build, Page, Pin
 from llamafile_format.engines.pin_reader import load_pin
+from llamafile_format.engines.shaders import BuiltShaders
 from llamafile_format.engines.toolchain import fill
 from llamafile_format.errors import FormatError
 
@@ -29,6 +30,14 @@ def record_page(pin: Pin, built: BuiltPage, reproducible: bool) -> Pin:
     _keep(pin.folder / file, built.path.read_bytes())
     page = Page(built.sha256, built.size, file, reproducible)
     return pin_writer.rewrite(pin, pin_writer.with_page(pin_writer.text_of(pin), page))
+
+
+def record_shaders(pin: Pin, built: BuiltShaders) -> Pin:
+    """Keep the shaders under ``builds/`` and name them in the pin; the pin that it is now."""
+    file = "builds/shaders.zst"
+    _keep(pin.folder / file, built.path.read_bytes())
+    shaders = Page(built.sha256, built.size, file, reproducible=True)
+    return pin_writer.rewrite(pin, pin_writer.with_shaders(pin_writer.text_of(pin), shaders))
 
 
 def record_sources(pin: Pin, work: Path) -> Pin:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import tarfile
@@ -18,6 +19,7 @@ Step = Callable[[str, int, int], None]
 """Told what is being done, how far it is, and how far it goes: ``("unpacking zig", 512, 19525)``."""
 
 _PIECE = 1 << 20
+_AR, _AR_HEADER = b"!<arch>\n", 60  # bytes of a header in an ar archive
 
 
 def file_digest(path: Path) -> str:
@@ -62,7 +64,7 @@ def unpack(source: Input, archive: Path, folder: Path, step: Step) -> Path:
         shutil.rmtree(leftover, ignore_errors=True)
     stamp.unlink(missing_ok=True)
     partial.mkdir(parents=True)
-    opened = _zip if archive.suffix in (".whl", ".zip") else _tar
+    opened = {".whl": _zip, ".zip": _zip, ".deb": _deb}.get(archive.suffix, _tar)
     for name, mode, data, link, done, total in opened(archive):
         step(f"unpacking {source.id}", done, total)
         if source.parts and not any(name == part or name.startswith(f"{part}/") for part in source.parts):
@@ -96,13 +98,34 @@ def _zip(archive: Path) -> Iterator[_Entry]:
 
 def _tar(archive: Path) -> Iterator[_Entry]:
     """Files and links of a source distribution; how far it is counts in bytes of the archive."""
-    total = archive.stat().st_size
-    with open(archive, "rb") as raw, tarfile.open(fileobj=raw, mode="r:*") as tar:
+    with open(archive, "rb") as raw:
+        yield from _tar_in(raw, archive.stat().st_size)
+
+
+def _tar_in(raw: IO[bytes], total: int) -> Iterator[_Entry]:
+    with tarfile.open(fileobj=raw, mode="r:*") as tar:
         for member in tar:
+            name = member.name.removeprefix("./")
             if member.isfile():
-                yield member.name, member.mode, tar.extractfile(member), "", raw.tell(), total
+                yield name, member.mode, tar.extractfile(member), "", raw.tell(), total
             elif member.issym():
-                yield member.name, member.mode, None, member.linkname, raw.tell(), total
+                yield name, member.mode, None, member.linkname, raw.tell(), total
+
+
+def _deb(archive: Path) -> Iterator[_Entry]:
+    """Files and links that a Debian package installs: of the tar in its ar archive that is called ``data``."""
+    data = archive.read_bytes()
+    at = len(_AR)
+    while data.startswith(_AR) and at + _AR_HEADER <= len(data):
+        name, size = data[at : at + 16].decode("latin-1"), data[at + 48 : at + 58].strip()
+        at += _AR_HEADER
+        if not size.isdigit():
+            break
+        if name.startswith("data.tar"):
+            yield from _tar_in(io.BytesIO(data[at : at + int(size)]), int(size))
+            return
+        at += int(size) + int(size) % 2
+    raise FormatError(f"{archive.name} is no Debian package")
 
 
 def _inside(name: str, archive: Path) -> str:

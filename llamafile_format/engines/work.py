@@ -6,8 +6,11 @@ What was unpacked before is not unpacked again, so that work which was interrupt
 from __future__ import annotations
 
 import fcntl
+import io
 import os
+import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +21,11 @@ from llamafile_format.engines.fetch import obtain
 from llamafile_format.engines.host import host_target
 from llamafile_format.engines.pin import Input, Pin
 from llamafile_format.engines.sources import Step, stage, unpack
+from llamafile_format.engines.store import read_build
 from llamafile_format.errors import LlamafileError, SourceError, UsageError
 
+SHADERS = "shaders"
+"""What a recipe uses that is neither an input nor ours: the pin's own shaders, compiled once."""
 _TAIL = 12  # lines of the log that a failure shows
 
 
@@ -62,6 +68,8 @@ def prepare(pin: Pin, uses: Sequence[str], shop: Workshop) -> tuple[dict[str, st
     places = {"work": str(work), "version": pin.version}
     as_pinned = True
     with locked(work / "lock"):
+        if SHADERS in uses:
+            places |= _shaders(pin, work / SHADERS)
         for source in pin.inputs:
             if source.id in uses:
                 places[source.id] = str(shop.unpack(source))
@@ -71,6 +79,21 @@ def prepare(pin: Pin, uses: Sequence[str], shop: Workshop) -> tuple[dict[str, st
                 places[own.id] = str(work / own.id)
                 as_pinned &= swhid.of_path(work / own.id) == own.swhid
     return places, as_pinned
+
+
+def _shaders(pin: Pin, folder: Path) -> dict[str, str]:
+    """Unpack the shaders that the pin names: where they are, their digest and size."""
+    made = pin.shaders
+    if made is None:
+        raise UsageError(f"{pin.key} has no shaders", hint=f"runtimes build {pin.key} --shaders --record makes them")
+    stamp = folder.with_name(f"{folder.name}.unpacked")
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != made.sha256:
+        stamp.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        with tarfile.open(fileobj=io.BytesIO(read_build(pin, made)), mode="r:") as archive:
+            archive.extractall(folder, filter="data")
+        stamp.write_text(made.sha256, encoding="utf-8")
+    return {SHADERS: str(folder), "shaders_sha256": made.sha256, "shaders_size": str(made.size)}
 
 
 def environment(work: Path) -> dict[str, str]:

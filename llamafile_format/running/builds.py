@@ -48,6 +48,10 @@ class Selection:
         from llamafile_format.engines.host import host_target
 
         flavour = self.flavour or os.environ.get("LFF_FLAVOUR", "")
+        if flavour == Flavour.GPU.value:
+            raise UsageError(
+                "a gpu build is started by a native one", hint="choose by LFF_GPU=auto, off or N, or --gpu"
+            )
         if flavour not in ("", *(known.value for known in Flavour)):
             raise UsageError(f"unknown flavour {flavour!r}", hint="flavours: native, reference")
         target = self.target or host_target()

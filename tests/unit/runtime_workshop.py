@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -28,6 +29,10 @@ echo "[1/2] Compiling"; echo "[2/2] Linking"
 if grep -q fail "$b/text"; then echo "error: no such thing"; exit 3; fi
 cat "$b/text" >"$b/runtime"
 """
+
+_HEADER = struct.pack("<4s5B7xHHI24xI6H", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, 0, 64, 56, 0, 64, 0, 0)
+PROGRAM = _HEADER.decode() + "a program\n"
+"""A header that says what a build for Linux on x86-64 is, and a text."""
 
 
 def wheel(files: dict[str, str]) -> bytes:
@@ -58,11 +63,11 @@ INPUTS = {
 }
 
 
-def make_pin(folder: Path, text: str = "a program\n", **changes: Any) -> Pin:
+def make_pin(folder: Path, text: str = PROGRAM, **changes: Any) -> Pin:
     """A pin in ``folder`` with its own project beside it, and a vault of its inputs in ``folder/vault``."""
     home = folder / "runtimes" / "engine" / "1.0"
     (home.parent / "source").mkdir(parents=True, exist_ok=True)
-    (home.parent / "source" / "text").write_text(text)
+    (home.parent / "source" / "text").write_text(text, "utf-8")
     (folder / "vault").mkdir(exist_ok=True)
     home.mkdir(exist_ok=True)
     for file, data in INPUTS.values():

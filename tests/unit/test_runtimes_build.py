@@ -21,7 +21,7 @@ from llamafile_format.engines.pin_reader import load_pin
 from llamafile_format.engines.vault import check_vault, fill_vault
 from llamafile_format.engines.work import BuildFailed, Workshop
 from llamafile_format.errors import FormatError, LlamafileError, UsageError
-from tests.unit.runtime_workshop import make_pin
+from tests.unit.runtime_workshop import PROGRAM, make_pin
 
 pytestmark = pytest.mark.skipif(host_target() != "linux-x86_64", reason="pins are built on linux-x86_64")
 TARGET = "linux-x86_64"
@@ -39,8 +39,8 @@ def shop(folder: Path, name: str = "work", **more: object) -> Workshop:
 def test_a_program_comes_out(pin: Pin, tmp_path: Path) -> None:
     heard: list[tuple[str, int, int]] = []
     built = build(pin, TARGET, Flavour.NATIVE, shop(tmp_path, step=lambda *step: heard.append(step)))
-    assert built.path.read_text() == "a program\n"
-    assert built.size == 10
+    assert built.path.read_text("utf-8") == PROGRAM
+    assert built.size == len(PROGRAM)
     assert built.as_pinned
     assert [step for step in heard if step[0].startswith("building")] == [
         (f"building {TARGET} native", 1, 2),
@@ -99,7 +99,7 @@ def test_half_unpacked_inputs_are_unpacked_again(pin: Pin, tmp_path: Path) -> No
     (tmp_path / "work/tools.unpacked").unlink()
     (tmp_path / "work/tools/t/ninja").unlink()
     (tmp_path / "work/tools.partial").mkdir()
-    assert build(pin, TARGET, Flavour.NATIVE, shop(tmp_path)).size == 10
+    assert build(pin, TARGET, Flavour.NATIVE, shop(tmp_path)).size == len(PROGRAM)
 
 
 def test_another_recipe_starts_the_build_folder_anew(pin: Pin, tmp_path: Path) -> None:
@@ -119,10 +119,18 @@ def test_our_sources_are_copied_and_compared(pin: Pin, tmp_path: Path) -> None:
     assert (tmp_path / "work/project/text").stat().st_mtime_ns == untouched
     (source / "more" / "file").unlink()
     (source / "more").rmdir()
-    (source / "text").write_text("another\n")
+    (source / "text").write_text(f"{PROGRAM}another\n", "utf-8")
     built = build(pin, TARGET, Flavour.NATIVE, shop(tmp_path))
-    assert built.path.read_text() == "another\n"
+    assert built.path.read_text("utf-8") == f"{PROGRAM}another\n"
     assert not (tmp_path / "work/project/more").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["#!/bin/sh\n", PROGRAM.replace(">", "\x01", 1)], ids=["a script", "another processor"]
+)
+def test_a_program_that_is_not_what_the_pin_says_is_no_build(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BuildFailed, match=r"not what its pin says: (this is no program|it is for 1, not x86_64)"):
+        build(make_pin(tmp_path, text), TARGET, Flavour.NATIVE, shop(tmp_path))
 
 
 def test_a_failure_has_the_last_words_of_the_tool(tmp_path: Path) -> None:
@@ -188,8 +196,8 @@ def test_build_record_verify(pin: Pin, tmp_path: Path, monkeypatch: pytest.Monke
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"native-{TARGET}", f"reference-{TARGET}"]
     recorded = load_pin(pin.folder)
     assert [(one.flavour, one.target, one.size) for one in recorded.builds] == [
-        (Flavour.NATIVE, TARGET, 10),
-        (Flavour.REFERENCE, TARGET, 10),
+        (Flavour.NATIVE, TARGET, len(PROGRAM)),
+        (Flavour.REFERENCE, TARGET, len(PROGRAM)),
     ]
     assert recorded.architectures == {"llama", "no"}
     from llamafile_format.engines import store
@@ -197,7 +205,7 @@ def test_build_record_verify(pin: Pin, tmp_path: Path, monkeypatch: pytest.Monke
     store._pins_in.cache_clear()
     code, text = call(recorded, monkeypatch, "verify", "engine", "--flavour", "both")
     assert (code, text.count("equal")) == (0, 2)
-    (pin.folder.parent / "source/text").write_text("changed\n")
+    (pin.folder.parent / "source/text").write_text(f"{PROGRAM}changed\n", "utf-8")
     code, text = call(recorded, monkeypatch, "verify", "engine@1.0")
     assert code == 1
     assert recorded.builds[0].sha256 in text

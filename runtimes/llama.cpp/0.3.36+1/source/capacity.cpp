@@ -1,13 +1,13 @@
 #include "capacity.h"
 
 #include "gate.h"
+#include "loading.h"
 #include "machine.h"
 #include "plan.h"
 
 #include "gguf.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
 
@@ -86,7 +86,7 @@ std::vector<std::string> capacity_arguments(const std::string & model, const std
     std::vector<std::string> out;
     if (context > 0 && !pooled) {
         out = { "-np", std::to_string(slots), "-c", std::to_string(slots * context) };
-        fprintf(stderr, "llamafile: %lld at once, each with a context of %lld tokens\n", (long long) slots, (long long) context);
+        say_later(std::to_string(slots) + " at once, each with a context of " + std::to_string(context) + " tokens");
     }
     if (!given(user, { "-t", "--threads" })) {
         out.insert(out.end(), { "-t", std::to_string(threads_for(wanted.weights)) });

@@ -17,7 +17,7 @@ namespace {
 
 std::atomic<bool>        holding{ false };
 std::mutex               lock;
-std::vector<std::string> held;
+std::vector<std::string> held, later;
 
 bool hold(enum ggml_log_level level, const std::string & text) {
     if (!holding || level != GGML_LOG_LEVEL_ERROR) {
@@ -32,6 +32,8 @@ bool hold(enum ggml_log_level level, const std::string & text) {
 
 void hold_errors() { holding = true; }
 
+void say_later(const std::string & line) { later.push_back(line); }
+
 void loaded() {
     if (!holding.exchange(false)) {
         return;
@@ -39,6 +41,9 @@ void loaded() {
     const std::lock_guard<std::mutex> guard(lock);
     for (const std::string & text : held) {
         lff_upstream_log_add(common_log_main(), GGML_LOG_LEVEL_ERROR, "%s", text.c_str());
+    }
+    for (const std::string & line : later) {
+        fprintf(stderr, "llamafile: %s\n", line.c_str());
     }
     held.clear();
 }

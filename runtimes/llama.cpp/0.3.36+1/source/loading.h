@@ -7,6 +7,7 @@
 namespace lff {
 
 void        hold_errors();   // from here on
+void        say_later(const std::string & line);  // on standard error, when it has begun to answer
 void        loaded();        // the engine has begun to answer: nothing is held back any more
 std::string first_error();   // that was held back; empty if none
 

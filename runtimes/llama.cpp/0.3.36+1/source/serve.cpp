@@ -177,6 +177,7 @@ int serve(const contents & found, std::vector<std::string> user) {
 
     request_seconds = seconds_of(user);
     take_option(user, "--request-timeout");
+    llama_log_set([](enum ggml_log_level, const char *, void *) {}, nullptr);  // what is looked at now is loaded later, and told of then
     const chosen_models chosen = choose_models(found, user);
     check_adapters(chosen.model, chosen.adapters);
     allow(MAX_TEMPLATE_WORK);  // the model's template is tried out when it is loaded
