@@ -1,7 +1,7 @@
-"""The newest engine on a machine that does something else too, and with many clients: its own choices against fixed ones.
+"""The newest engine beside other work, and with many clients: its own choices against fixed ones.
 
-``LFF_NEW_ENGINE`` names a folder with its build; else ``make engine`` makes one. ``LFF_BENCH_MODEL`` names the model for the
-threads (default: random weights). Ratios of medians, taken in turns, so that a noisy machine is noisy to all alike.
+``LFF_NEW_ENGINE`` names a folder with its build; else ``make engine`` makes one. ``LFF_BENCH_MODEL`` names the model for
+the threads (default: random weights). Ratios of medians, taken in turns, so that a noisy machine is noisy to all alike.
 """
 
 from __future__ import annotations

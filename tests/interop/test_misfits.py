@@ -1,4 +1,4 @@
-"""What does not fit, or cannot be loaded: one line that says why and how to do without, an exit code, nothing that hangs."""
+"""What does not fit, or cannot be loaded: one line that says why and how to do without, and an exit code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
 ASKED = ("--complete", "-p", "hi", "-n", "1", "-t", "1")
 WIDE = {f"{NAME}.lora_a": (4, 144), f"{NAME}.lora_b": (128, 4)}
-ADAPTERS = {
+ADAPTERS: dict[str, tuple[dict[str, tuple[int, ...]], str, tuple[str, ...]]] = {
     "architecture": (FACTORS, "qwen3", ("qwen3", "llama")),
     "wide": (WIDE, "llama", ("144", "288", NAME)),
     "missing": ({name.replace("blk.0", "blk.99"): shape for name, shape in FACTORS.items()}, "llama", ("blk.99",)),

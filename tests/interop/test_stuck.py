@@ -1,4 +1,4 @@
-"""A server whose engine stands still, and one that is told to end while it does something: neither holds anybody for ever."""
+"""A server whose engine stands still, and one told to end while it does something: nobody is held for ever."""
 
 from __future__ import annotations
 
