@@ -1,6 +1,6 @@
 """The newest engine beside other work, and with many clients: its own choices against fixed ones.
 
-``LFF_NEW_ENGINE`` names a folder with its build; else ``make engine`` makes one. ``LFF_BENCH_MODEL`` names the model for
+``LFF_NEW_ENGINE`` names a folder with its build; else ``make engine`` makes one. ``LFF_BENCH_MODEL`` is the model for
 the threads (default: random weights). Ratios of medians, taken in turns, so that a noisy machine is noisy to all alike.
 """
 

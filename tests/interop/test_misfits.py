@@ -16,7 +16,7 @@ from tests.runtime_server import EXHIBIT, ROOT, run, served
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
 ASKED = ("--complete", "-p", "hi", "-n", "1", "-t", "1")
-WIDE = {f"{NAME}.lora_a": (4, 144), f"{NAME}.lora_b": (128, 4)}
+WIDE: dict[str, tuple[int, ...]] = {f"{NAME}.lora_a": (4, 144), f"{NAME}.lora_b": (128, 4)}
 ADAPTERS: dict[str, tuple[dict[str, tuple[int, ...]], str, tuple[str, ...]]] = {
     "architecture": (FACTORS, "qwen3", ("qwen3", "llama")),
     "wide": (WIDE, "llama", ("144", "288", NAME)),
