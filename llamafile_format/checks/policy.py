@@ -1,4 +1,4 @@
-"""What a policy says about contents: denied digests, pins, licences, engines, prefixes (spec/1.0, 16.6 and 16.7).
+"""What a policy says about contents: denied digests, pins, what is allowed, sizes, exceptions (spec/1.0, 16.6 to 16.8).
 
 Whom a policy believes is decided elsewhere (``signing.trust``); here it is compared with what is in the file.
 """
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from llamafile_format.engines.members import parse_runtime_path
-from llamafile_format.findings import Finding, Where
+from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.signing.trust.licenses import license_allowed
 from llamafile_format.signing.trust.wildcards import fits
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llamafile_format.signing.trust.policy import Pin, Policy
 
 _NO_ENGINE = ("none", "launcher")
+_STRUCTURE = ("readme", "chunks")  # what every container has
 
 
 def check_policy(container: Container, policy: Policy, *, at: datetime, revisions: Sequence[int] = ()) -> list[Finding]:
@@ -36,6 +37,10 @@ def check_policy(container: Container, policy: Policy, *, at: datetime, revision
         *_licensed(manifest, policy),
         *_engines(container, manifest, policy),
         *_prefix(container, policy),
+        *_roles(manifest, policy),
+        *_targets(manifest, policy),
+        *_sizes(container, manifest, policy),
+        *_exceptions(container.manifest_bytes, policy, at),
     ]
 
 
@@ -123,3 +128,52 @@ def _prefix(container: Container, policy: Policy) -> Iterator[Finding]:
         yield Finding(
             "LF8405", Where(offset=0), {"kind": kind, "allowed": ", ".join(policy.prefixes) or "none of them"}
         )
+
+
+def _roles(manifest: Manifest, policy: Policy) -> Iterator[Finding]:
+    for member in manifest.members if policy.roles is not None else ():
+        if member.role not in (*(policy.roles or ()), *_STRUCTURE):
+            where = Where(offset=member.offset, length=member.size, member=member.path)
+            yield Finding("LF8408", where, {"path": member.path, "role": member.role})
+
+
+def _targets(manifest: Manifest, policy: Policy) -> Iterator[Finding]:
+    """A build whose path says neither is no build that a policy could allow."""
+    if policy.targets is None and policy.flavours is None:
+        return
+    for member in manifest.with_role("runtime"):
+        build = parse_runtime_path(member.path)
+        wrong = []
+        if policy.targets is not None and not (build and any(fits(build.target, entry) for entry in policy.targets)):
+            wrong.append(f"target {build.target if build else 'unknown'}")
+        if policy.flavours is not None and not (build and build.flavour in policy.flavours):
+            wrong.append(f"flavour {build.flavour if build else 'unknown'}")
+        if wrong:
+            where = Where(offset=member.offset, length=member.size, member=member.path)
+            yield Finding("LF8409", where, {"path": member.path, "what": " and ".join(wrong)})
+
+
+def _sizes(container: Container, manifest: Manifest, policy: Policy) -> Iterator[Finding]:
+    sizes = policy.sizes
+    if sizes.file and container.size > sizes.file:
+        args: dict[str, Value] = {"what": "the file", "found": f"{container.size} bytes", "limit": sizes.file}
+        yield Finding("LF8410", Where(), args)
+    if sizes.members and len(manifest.members) > sizes.members:
+        args = {"what": "the list of members", "found": f"{len(manifest.members)} entries", "limit": sizes.members}
+        yield Finding("LF8410", Where(field="members"), args)
+    for member in manifest.members:
+        if sizes.member and member.size > sizes.member and member.role not in _STRUCTURE:
+            where = Where(offset=member.offset, length=member.size, member=member.path)
+            yield Finding(
+                "LF8410", where, {"what": member.path, "found": f"{member.size} bytes", "limit": sizes.member}
+            )
+
+
+def _exceptions(data: bytes, policy: Policy, at: datetime) -> Iterator[Finding]:
+    """That the policy makes an exception of this very file, or made one."""
+    digest = hashlib.sha256(data).hexdigest() if policy.exceptions else ""
+    for each in policy.exceptions:
+        if each.manifest == digest:
+            args: dict[str, Value] = {"rules": " ".join(sorted(each.rules)), "until": f"{each.until:%Y-%m-%d}"}
+            held = at < each.until
+            yield Finding("LF8411" if held else "LF8412", Where(), args | {"reason": each.reason} if held else args)

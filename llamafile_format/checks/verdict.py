@@ -57,8 +57,8 @@ class Report:
 
     ``complete`` is False when reading failed on the way: then nothing here is a *yes*. ``signatures`` has one fact for
     each signature record, ``policy`` the name of the policy that judged, with the SHA-256 of its bytes if it was read
-    from a file; ``severities`` are the rules that the policy raised or lowered. ``trial`` is there if the file was
-    started. ``revision`` is the state of a remote object that was read, in its server's words.
+    from a file; ``severities`` are the rules that the policy raised or lowered, ``reasons`` why. ``trial`` is
+    there if the file was started. ``revision`` is the state of a remote object that was read, in its server's words.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Report:
     severities: Mapping[str, Severity] = field(default_factory=dict)
     trial: Trial | None = None
     revision: str = ""
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def severity(self, rule_id: str) -> Severity:
         """How a rule counts in this report: as the table says, unless the policy raised or lowered it."""

@@ -337,7 +337,8 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
     complete = not run.error
     verdicts: dict[Layer, Verdict] = {}
     policy = run.trust.policy
-    severities = policy.severities if policy else {}
+    digest = hashlib.sha256(container.manifest_bytes).hexdigest() if container and container.manifest_bytes else ""
+    severities, why = policy.weights(digest, run.trust.at) if policy else ({}, {})
     if run.kind is not Kind.OTHER:
         asked = [Layer.WELL_FORMED, Layer.VALID]
         if run.trust.asked:
@@ -353,7 +354,6 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
             verdicts[layer] = judge(run.findings, layer, looked=complete, severities=severities)
         if run.level is Level.BEHAVIOUR:
             verdicts[Layer.BEHAVIOUR] = judge(run.findings, Layer.BEHAVIOUR, looked=complete and run.replayed)
-    digest = hashlib.sha256(container.manifest_bytes).hexdigest() if container and container.manifest_bytes else ""
     return Report(
         name=name,
         size=size,
@@ -370,6 +370,7 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
         policy=policy.name if policy else "",
         policy_sha256=policy.sha256 if policy else "",
         severities=severities,
+        reasons=why,
         revision=container.origin.revision if container and isinstance(container.origin, RemoteSource) else "",
     )
 

@@ -44,6 +44,7 @@ def report_value(report: Report) -> dict[str, Any]:
             "name": report.policy,
             "sha256": report.policy_sha256,
             "severities": {name: severity.value for name, severity in report.severities.items()},
+            "reasons": dict(report.reasons),
         },
     }
 

@@ -86,7 +86,9 @@ def finding_lines(finding: Finding, color: bool, report: Report | None = None) -
     row = rule(finding.rule)
     effective = report.severity(finding.rule) if report is not None else row.severity
     severity = effective.value
-    changed = "" if effective is row.severity else f" ({changed_by_policy(row.severity, effective)} by the policy)"
+    reason = report.reasons.get(finding.rule, "") if report is not None else ""
+    why = f": {printable(reason)}" if reason else ""
+    changed = "" if effective is row.severity else f" ({changed_by_policy(row.severity, effective)} by the policy{why})"
     head = f"{finding.rule} {severity}{changed}: "
     text = printable(row.render(finding))
     if finding.where.member and finding.where.member not in text:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 _NOTHING = re.compile(r"bytes \*/0{1,18}")
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
-_PIECE = 1 << 18
+_PIECE = 1 << 16
 _SLOWEST = 1 << 14
 """Bytes a second: a body that is slower is given up and resumed."""
 

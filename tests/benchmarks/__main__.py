@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("start", "launch", "inspect", "sparse", "verify", "sign", "pack", "repack", "runtime", "crowd")
+NAMES = ("start", "launch", "inspect", "sparse", "verify", "remote", "sign", "pack", "repack", "runtime", "crowd")
 
 
 def main() -> int:

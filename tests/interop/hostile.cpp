@@ -155,7 +155,7 @@ int attack(char ** argv, bool all) {
         const lff::closed shut = lff::close_sandbox(granted);
         printf("closed %s\n", shut.everything() ? "everything" : shut.missing().c_str());
     } else {
-        lff::filter_calls(false);
+        lff::filter_calls({});
     }
     against_files(argv[2], argv[3], argv[4], argv[5]);
     against_processes();

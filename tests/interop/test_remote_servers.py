@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 import struct
-import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -22,68 +18,16 @@ from llamafile_format.source import BytesSource
 from llamafile_format.source.opening import open_remote
 from tests.conftest import CliRunner, ToolFinder
 from tests.laws.sparse import sparse_container
+from tests.nginx_server import Nginx, serving
 from tests.remote_samples import remote_container
 
 GB, MIB, KIB = 10**9, 1 << 20, 1 << 10
 
-CONFIGURATION = """
-daemon off; master_process off; pid {0}/pid; error_log {0}/error; events {{ worker_connections 128; }}
-http {{
-    log_format counted '$request_method $status $body_bytes_sent $http_range';
-    access_log {0}/access counted;
-    client_body_temp_path {0}/t1; proxy_temp_path {0}/t2; fastcgi_temp_path {0}/t3; uwsgi_temp_path {0}/t4;
-    scgi_temp_path {0}/t5;
-    server {{ listen 127.0.0.1:{1}; root {0}/root; }}
-}}
-"""
-
-
-@dataclass
-class Nginx:
-    """A running nginx that serves the files in ``root``, and logs what it was asked."""
-
-    folder: Path
-    port: int
-
-    @property
-    def root(self) -> Path:
-        return self.folder / "root"
-
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{name}"
-
-    def log(self, count: int) -> list[list[str]]:
-        """Method, status, bytes and range of the last ``count`` requests; waits until so many are logged."""
-        for _ in range(200):
-            lines = (self.folder / "access").read_text("ascii").splitlines()
-            if len(lines) >= count:
-                break
-            time.sleep(0.01)
-        return [line.split(maxsplit=3) for line in lines[-count:]]
-
 
 @pytest.fixture(scope="module")
 def nginx(tool: ToolFinder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    program, folder = tool("nginx"), tmp_path_factory.mktemp("nginx")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = Nginx(folder, port)
-    running.root.mkdir()
-    (folder / "conf").write_text(CONFIGURATION.format(folder, port))
-    with (folder / "said").open("wb") as said:
-        process = subprocess.Popen([program, "-p", folder, "-c", folder / "conf"], stdout=said, stderr=said)
-    try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if not probe.connect_ex(("127.0.0.1", port)):
-                    break
-            assert process.poll() is None, (folder / "said").read_text()
-            time.sleep(0.05)
+    with serving(tool("nginx"), tmp_path_factory.mktemp("nginx") / "server") as running:
         yield running
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @dataclass

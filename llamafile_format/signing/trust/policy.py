@@ -145,11 +145,31 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """At most so many bytes of the ``file`` and of each ``member``, and so many ``members``; 0 for any."""
+
+    file: int = 0
+    member: int = 0
+    members: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Excepted:
+    """Before ``until``, ``rules`` are no ground to refuse the file with this ``manifest`` (SHA-256), for ``reason``."""
+
+    manifest: str
+    rules: frozenset[str]
+    reason: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What one archive, hub or person demands. ``max_age_days`` is in days, 0 for any age. With ``separate``, who
     counts for one of ``requirements`` counts for no other.
 
-    ``licenses``, ``engines`` and ``prefixes`` are lists of what is allowed; None allows all. ``algorithms`` says from
+    ``licenses``, ``engines``, ``prefixes``, ``roles``, ``targets`` and ``flavours`` are lists of what is allowed; None
+    allows all. ``algorithms`` says from
     which date an algorithm counts as broken, ``severities`` which rules weigh more or less here. ``sha256`` is that of
     the policy's own bytes, empty for one that was not read from a file.
     """
@@ -174,6 +194,23 @@ class Policy:
     severities: Mapping[str, Severity] = field(default_factory=dict)
     run: Starting = Starting.ALLOW
     sha256: str = ""
+    roles: tuple[str, ...] | None = None
+    targets: tuple[str, ...] | None = None
+    flavours: tuple[str, ...] | None = None
+    sizes: Sizes = Sizes()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    exceptions: tuple[Excepted, ...] = ()
+
+    def weights(self, manifest_sha256: str, at: datetime) -> tuple[dict[str, Severity], dict[str, str]]:
+        """How rules weigh in the file with this manifest at the moment ``at``, and why, where the policy says it."""
+        from llamafile_format.rules import Severity
+
+        severities, reasons = dict(self.severities), dict(self.reasons)
+        for each in self.exceptions:
+            if each.manifest == manifest_sha256 and at < each.until:
+                severities |= dict.fromkeys(each.rules, Severity.INFO)
+                reasons |= dict.fromkeys(each.rules, each.reason)
+        return severities, reasons
 
 
 def halves_of(keys: Sequence[PublicKey]) -> frozenset[str]:

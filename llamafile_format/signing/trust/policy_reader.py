@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from llamafile_format.errors import FormatError
-from llamafile_format.rules import Layer, Rule, Severity, all_rules
 from llamafile_format.signing.trust.hands import Demand, count_hands, hands_of, marks_of
-from llamafile_format.signing.trust.licenses import is_license
 from llamafile_format.signing.trust.policy import (
     Authority,
     CertificateRule,
@@ -29,10 +27,18 @@ from llamafile_format.signing.trust.policy import (
     Role,
     SignerRule,
     SigstoreRule,
+    Sizes,
     StampLevel,
     Starting,
     Unsigned,
     halves_of,
+)
+from llamafile_format.signing.trust.policy_contents import (
+    Allowed,
+    read_allowed,
+    read_exception,
+    read_severities,
+    read_sizes,
 )
 from llamafile_format.signing.trust.policy_values import (
     MAX_FILE,
@@ -54,10 +60,6 @@ from llamafile_format.strict_yaml import parse, place_of
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import PublicKey
-
-_ENGINE = r"sha256:[0-9a-f]{64}|[A-Za-z0-9][A-Za-z0-9._+-]*(?:@[A-Za-z0-9*][A-Za-z0-9._+*-]*)?"
-_PREFIXES = ("none", "ape", "launcher", "elf", "pe", "macho", "script", "other")  # clause 3.2.1
-_GRAVE = (Severity.INFO, Severity.WARNING, Severity.ERROR)
 
 
 def read_policy(path: str | os.PathLike[str]) -> Policy:
@@ -85,11 +87,12 @@ def read_policy(path: str | os.PathLike[str]) -> Policy:
 
 def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
     version = fields.take("policy")
-    if type(version) is not int or version != 1:
-        raise fields.wrong("policy", version, "1")
+    if type(version) is not int or version not in (1, 2):
+        raise fields.wrong("policy", version, "1 or 2")
     time = fields.optional("time", lambda inner: _time(inner, folder)) or _Time()
     deny = fields.optional("deny", _deny) or _Deny()
-    allow = fields.optional("allow", _allow) or _Allow()
+    allow = fields.optional("allow", lambda inner: read_allowed(inner, version)) or Allowed()
+    severities, reasons = read_severities(fields, version)
     return Policy(
         name=fields.text("name"),
         signers=fields.many("signers", lambda inner: _signer(inner, folder)),
@@ -108,9 +111,15 @@ def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
         licenses=allow.licenses,
         engines=allow.engines,
         prefixes=allow.prefixes,
-        severities=_severities(fields),
+        severities=severities,
         run=choice(fields, "run", Starting, Starting.ALLOW),
         sha256=digest,
+        roles=allow.roles,
+        targets=allow.targets,
+        flavours=allow.flavours,
+        sizes=(fields.optional("sizes", read_sizes) if version > 1 else None) or Sizes(),
+        reasons=reasons,
+        exceptions=fields.many("exceptions", read_exception) if version > 1 else (),
     )
 
 
@@ -206,7 +215,7 @@ def _algorithms(fields: Fields) -> dict[str, date]:
     return found
 
 
-# What is denied, pinned and allowed (clauses 16.6 and 16.7)
+# What is denied and pinned (clause 16.6)
 
 
 class _Deny(NamedTuple):
@@ -235,49 +244,6 @@ def _pin(fields: Fields) -> Pin:
     if not (least or manifests):
         raise fields.wrong("", model, "a minimum_revision from 1, or manifests: this pins nothing")
     return Pin(model, least, manifests)
-
-
-class _Allow(NamedTuple):
-    licenses: tuple[str, ...] | None = None
-    engines: tuple[str, ...] | None = None
-    prefixes: tuple[str, ...] | None = None
-
-
-def _allow(fields: Fields) -> _Allow:
-    licenses, engines, prefixes = (
-        fields.texts(name) if fields.has(name) else None for name in ("licenses", "engines", "prefixes")
-    )
-    for index, engine in enumerate(engines or ()):
-        if not re.fullmatch(_ENGINE, engine):
-            raise fields.wrong(f"engines[{index}]", engine, "NAME, NAME@VERSION, or sha256: and 64 digits")
-    for index, name in enumerate(licenses or ()):
-        if not is_license(name):
-            raise fields.wrong(f"licenses[{index}]", name, "an SPDX id, or ID WITH EXCEPTION")
-    for index, kind in enumerate(prefixes or ()):
-        word(fields, f"prefixes[{index}]", kind, _PREFIXES)
-    return _Allow(licenses, engines, prefixes)
-
-
-# Rules raised or lowered (clause 16.8)
-
-
-def _severities(fields: Fields) -> dict[str, Severity]:
-    found = {}
-    for name, value in mapping(fields, "rules").items():
-        row = all_rules().get(name)
-        if row is None:
-            raise fields.wrong(f"rules.{name}", value, "the id of a rule; `llamafile-format rule` lists them")
-        wanted = Severity(word(fields, f"rules.{name}", value, [severity.value for severity in Severity]))
-        if row.undetermined:
-            raise fields.wrong(f"rules.{name}", value, "no change: it tells what was not looked at (16.8.2)")
-        if _GRAVE.index(wanted) < _GRAVE.index(row.severity) and not _may_be_lowered(row):
-            raise fields.wrong(f"rules.{name}", value, f"{row.severity.value}: it is never lowered (16.8.3)")
-        found[name] = wanted
-    return found
-
-
-def _may_be_lowered(row: Rule) -> bool:
-    return not row.id.startswith("LF8") and (row.layer is Layer.VALID or row.id.startswith("LF7"))
 
 
 # What one field says of another

@@ -62,10 +62,10 @@ AUTHORITIES = """\
 """
 
 
-def policy(name: str, signers: str, *more: str) -> str:
+def policy(name: str, signers: str, *more: str, version: int = 1) -> str:
     """A policy of ``signers``; ``more`` are fields."""
     listed = f"signers:\n{signers}" if signers else ""
-    return f"policy: 1\nname: {name}\n{listed}" + "".join(more)
+    return f"policy: {version}\nname: {name}\n{listed}" + "".join(more)
 
 
 def level(least: str) -> str:

@@ -3,6 +3,7 @@
 #include "guard.h"
 #undef Server
 
+#include "gpu.h"
 #include "json.h"
 #include "openai.h"
 
@@ -56,6 +57,15 @@ void one_model(const std::string & name, httplib::Response & response) {
             }
         }
         refuse(response, 404, "there is no model " + name);
+    }
+}
+
+// What is computed on, beside what upstream says of the server.
+void name_device(httplib::Response & response) {
+    common_json props = response.status == 200 ? common_json::parse_no_throw(response.body) : common_json::object();
+    if (response.status == 200 && !props.is_discarded()) {
+        props["device"] = gpu_name().empty() ? "cpu" : gpu_name();
+        response.set_content(props.dump_safe(), "application/json; charset=utf-8");
     }
 }
 
@@ -126,6 +136,9 @@ httplib::Server::Handler around_get(const std::string & path, httplib::Server::H
         if (plain) {
             unpack(response);
             given.headers.erase("Accept-Encoding");  // or the answer would be compressed on its way
+        }
+        if (path == "/props") {
+            name_device(response);
         }
         if (path == "/models/" || path == "/v1/models/") {
             one_model(request.matches[1].str(), response);

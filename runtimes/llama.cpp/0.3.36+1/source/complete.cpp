@@ -3,6 +3,7 @@
 #include "json.h"
 #include "plan.h"
 #include "platform.h"
+#include "told.h"
 
 #include <cstdio>
 #include <ctime>
@@ -95,6 +96,7 @@ int complete(const settings & model, const std::vector<std::string> & arguments)
             break;
         }
         const std::string text = talk.piece(next, false);
+        tell_begun();
         fwrite(text.data(), 1, text.size(), stdout);
         fflush(stdout);
         talk.feed({ next });

@@ -1,5 +1,8 @@
 #include "crash.h"
 
+#include "gpu.h"
+#include "told.h"
+
 #include "ggml.h"
 
 #include <csignal>
@@ -8,6 +11,7 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <system_error>
 
 namespace lff {
 namespace {
@@ -23,10 +27,23 @@ std::string plain(const std::string & text) {
     return out;
 }
 
+// With the GPU in use everything that the engine gives up on may be its fault.
+int report_of(const std::string & what, bool gpus_fault) {
+    const bool again = gpus_fault && !told_begun();
+    report_failure(gpus_fault ? "the GPU failed: " + what + (again ? "; the CPU is used" : "; LFF_GPU=off uses the CPU") : what);
+    return again ? GPU_FAILED : 1;
+}
+
 [[noreturn]] void end(const std::string & what) {
-    report_failure(what);
+    const int status = report_of(what, !gpu_name().empty());
     fflush(stdout);
-    _Exit(1);
+    _Exit(status);
+}
+
+// Upstream's interface to Vulkan throws errors of this category.
+bool is_of_vulkan(const std::exception & error) {
+    const auto * const known = dynamic_cast<const std::system_error *>(&error);
+    return known != nullptr && strcmp(known->code().category().name(), "vk::Result") == 0;
 }
 
 void engine_gave_up(const char * message) {
@@ -70,6 +87,10 @@ void report_failure(const std::string & what) {
         }
         printf("{\"event\":\"error\",\"message\":\"%s\"}\n", text.c_str());
     }
+}
+
+int report_fault(const std::exception & error) {
+    return report_of(error.what(), is_of_vulkan(error) || dynamic_cast<const gpu_failure *>(&error) != nullptr);
 }
 
 bool is_crash(int signal) {

@@ -1,6 +1,7 @@
 // How a run that fails ends: with one line, and nothing that is started to look at it.
 #pragma once
 
+#include <exception>
 #include <string>
 
 namespace lff {
@@ -11,6 +12,9 @@ void end_in_one_line(bool tracing);
 
 // One line on standard error; when tracing, the event `error` on standard output too.
 void report_failure(const std::string & what);
+
+// The same of what was thrown. The exit status: that of a fault of the GPU's, or 1.
+int report_fault(const std::exception & error);
 
 // Of a process that ended by a signal, what that says: "the engine crashed (segmentation fault)".
 std::string told_of(int signal);

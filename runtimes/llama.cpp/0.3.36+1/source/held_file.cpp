@@ -230,6 +230,21 @@ std::shared_ptr<held_file> held_file::inherited(const std::string & said) {
     return file;
 }
 
+#if !defined(_WIN32)
+
+std::string held_file::identity_text() const {
+    identity found;
+    if (!identify(handle, found)) {
+        throw archive_error("the file cannot be looked at any more");
+    }
+    return std::to_string(handle) + ":" + std::to_string(found.device) + ":" + std::to_string(found.inode) + ":" + std::to_string(found.size) + ":" +
+           std::to_string(found.mtime) + ":" + std::to_string(found.ctime);
+}
+
+void held_file::keep_on_exec(bool keep) const { fcntl((int) handle, F_SETFD, keep ? 0 : FD_CLOEXEC); }
+
+#endif
+
 #if defined(_WIN32)
 
 std::shared_ptr<held_file> held_file::open(const std::string & path) {

@@ -26,6 +26,10 @@ public:
     // A stream of its own over [offset, offset + count), to be read only. On POSIX it counts from `offset` and ends with
     // the range. Windows has no such streams: there it is one over the whole file, at a position of its own.
     FILE * stream(uint64_t offset, uint64_t count) const;
+    // For a program that this one becomes: what `inherited` reads, and whether the descriptor goes along.
+    std::string identity_text() const;
+    void        keep_on_exec(bool keep) const;
+
     // The descriptor, to be mapped; on Windows the handle.
     intptr_t descriptor() const { return handle; }
 

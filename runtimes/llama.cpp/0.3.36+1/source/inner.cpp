@@ -1,8 +1,10 @@
 #include "inner.h"
 
 #include "crash.h"
+#include "told.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <new>
 #include <stdexcept>
 
@@ -30,12 +32,33 @@ void end_with(int parent) {
 #endif
 }
 
+// Drivers are libraries of the system, and may make code: they are loaded, and their devices opened, while that is allowed.
+void load_drivers(const errand & given, grants & granted) {
+    gpu_wish wish = given.gpu;
+    if (!wish.off && !wish.named() && granted.writes()) {
+        fprintf(stderr, "llamafile: files are to be written, and a driver's threads could write them too: the CPU is used\n");
+        wish.off = true;
+    }
+    if (wish.off) {
+        close_gpu();
+        return;
+    }
+    close_others(granted);
+    if (!open_gpu(wish)) {
+        throw gpu_failure("there is no such device any more");
+    }
+    granted.gpu     = true;
+    granted.relaxed = wish.named();
+    tell_device(gpu_name());
+}
+
 void shut_in(const errand & given) {
 #if !defined(_WIN32) && !defined(__wasi__)
     tzset();  // reads the system's file now: later it is closed
 #endif
     grants granted = given.granted;
     granted.descriptors.insert(granted.descriptors.end(), given.listening.begin(), given.listening.end());
+    load_drivers(given, granted);
     const closed shut = given.sandboxed ? close_sandbox(granted) : closed();
     if (given.required && !shut.everything()) {
         throw std::runtime_error(sandbox_line(shut) + "; LFF_SANDBOX=require wants all of it");
@@ -56,9 +79,12 @@ int run_inner(const errand & given, int parent) {
     } catch (const std::bad_alloc &) {
         report_failure("there is not enough memory");
     } catch (const std::exception & error) {
-        report_failure(error.what());
+        status = report_fault(error);
     }
     fflush(stdout);
+    if (!given.gpu.off) {
+        _Exit(status);  // drivers take badly to being unloaded while their threads run
+    }
     return status;
 }
 

@@ -3,6 +3,8 @@
 #include "build.h"
 #include "complete.h"
 #include "crash.h"
+#include "gpu.h"
+#include "inner.h"
 #include "inspect.h"
 #include "named.h"
 #include "outer.h"
@@ -29,6 +31,8 @@ constexpr const char * HELP =
     "  --lora ADAPTER    an adapter, likewise; --no-lora: none, whatever the file names\n"
     "  -t N              threads\n"
     "  -c N              context size in tokens\n"
+    "  -ngl N            layers of the model on the GPU (as many as its memory holds)\n"
+    "  --list-devices    GPUs and their numbers\n"
     "  --no-sandbox      do not close the sandbox around the engine\n"
     "Completion\n"
     "  -p TEXT, -f FILE  the prompt (- is standard input)\n"
@@ -46,7 +50,8 @@ constexpr const char * SERVER_HELP =
     "  --server-help     all options of the engine's server\n"
     "\n"
     "Environment: LFF_CACHE (where programs are unpacked), LFF_VERIFY=1 (check them at every start), LFF_FLAVOUR,\n"
-    "  LFF_SANDBOX=require (rather do not start than without), LFF_WATCHDOG (seconds without progress, 60).\n";
+    "  LFF_SANDBOX=require (rather do not start than without), LFF_WATCHDOG (seconds without progress, 60),\n"
+    "  LFF_GPU=off, auto or a number of --list-devices.\n";
 
 lff::settings settings_of(const lff::contents & found, const std::vector<std::string> & arguments) {
     lff::settings wanted;
@@ -54,6 +59,8 @@ lff::settings settings_of(const lff::contents & found, const std::vector<std::st
     wanted.model    = chosen.model;
     wanted.adapters = chosen.adapters;
     wanted.threads = atoi(lff::option(arguments, { "-t", "--threads" }).c_str());
+    const std::string layers = lff::option(arguments, { "-ngl", "--gpu-layers", "--n-gpu-layers" });
+    wanted.gpu_layers = layers.empty() || layers == "auto" || layers == "all" ? -1 : atoi(layers.c_str());
     wanted.context = (uint32_t) strtoul(lff::option(arguments, { "-c", "--ctx-size" }).c_str(), nullptr, 10);
     return wanted;
 }
@@ -103,6 +110,8 @@ std::function<int()> work_of(const lff::contents & found, std::vector<std::strin
     return [=] { return lff::serve(found, arguments); };
 }
 
+bool has_gpu() { return std::string(lff::FLAVOUR) == "gpu"; }
+
 int run(std::vector<std::string> user) {
     if (lff::given(user, { "--version" })) {
         printf("llama.cpp %s %s %s\n%s\n", lff::ENGINE_VERSION, lff::TARGET, lff::FLAVOUR, lff::sandbox_line(lff::can_close()).c_str());
@@ -112,18 +121,27 @@ int run(std::vector<std::string> user) {
         printf("%s%s", HELP, lff::HAS_SERVER ? SERVER_HELP : "");
         return 0;
     }
-    lff::contents found;
+    const lff::gpu_wish wish = lff::wanted_gpu();
+    lff::contents       found;
     lff::set_container(lff::container_of_environment());
     if (!lff::container().path.empty()) {
         found = lff::survey(lff::container(), strtoull(lff::environment("LFF_WEIGHTS_OFFSET").c_str(), nullptr, 10));
     }
+    lff::hand_over_to_gpu(wish, user);
+    if (lff::given(user, { "--list-devices" })) {
+        return lff::list_gpus();
+    }
     lff::errand given = errand_of(user, lff::container().path);
+    given.gpu         = has_gpu() && !lff::given(user, { "--trace" }) ? wish : given.gpu;
     if (lff::container().file != nullptr) {
         given.granted.descriptors.push_back((int) lff::container().file->descriptor());
     }
     found.adapters = !lff::take(user, "--no-lora");
     if (lff::given(user, { "--inspect" })) {
         given.work = [] { return lff::inspect(lff::container()); };
+    } else if (has_gpu() && lff::given(user, { lff::PROBE })) {
+        given.work = [] { return lff::try_gpu(); };
+        return lff::run_inner(given, 0);
     } else if (lff::given(user, { "--what-will-run" })) {
         given.work = [=] { return lff::tell_what_will_run(found); };
     } else {

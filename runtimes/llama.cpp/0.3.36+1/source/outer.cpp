@@ -11,6 +11,7 @@
 
 #include "door.h"
 #include "relay.h"
+#include "told.h"
 #include "watch.h"
 
 #include <algorithm>
@@ -52,7 +53,7 @@ double patience() {
 // The outer process, from the first start of an inner one to the end of the last.
 class outer {
 public:
-    explicit outer(const errand & given) : given(given), judge(given.listening.empty() ? 0 : patience()) {}
+    explicit outer(const errand & given) : given(given), judge(given.listening.empty() ? 0 : patience()) { make_told(); }
 
     int run() {
         start();
@@ -73,6 +74,7 @@ private:
 
     void start() {
         judge.renew();
+        forget_told();
         fflush(nullptr);
         const pid_t parent = getpid();
         inner = fork();
@@ -131,7 +133,9 @@ private:
         inner = 0;
         signals.follow(0);
         visitor.reset();
-        if (WIFEXITED(how)) {
+        if (is_gpus_fault(how)) {
+            fall_back(how);
+        } else if (WIFEXITED(how)) {
             ended  = true;
             status = WEXITSTATUS(how);
         } else if (last_signal != 0 || asked_to_end != 0 || !(serves() || is_crash(WTERMSIG(how)))) {
@@ -148,6 +152,26 @@ private:
             }
         }
         stuck = false;
+    }
+
+    bool is_gpus_fault(int how) const {
+        const bool crashed = WIFSIGNALED(how) && is_crash(WTERMSIG(how)) && WTERMSIG(how) != SIGBUS && last_signal == 0 && asked_to_end == 0;
+        return !given.gpu.off && (crashed || (WIFEXITED(how) && WEXITSTATUS(how) == GPU_FAILED));
+    }
+
+    // Once: from then on it is not a GPU's. What has begun to answer on standard output does not begin again.
+    void fall_back(int how) {
+        const bool begun = !serves() && told_begun();
+        if (WIFSIGNALED(how)) {
+            report_failure("the GPU failed (" + (stuck ? "no progress" : told_of(WTERMSIG(how))) + ")" + (begun ? "; LFF_GPU=off uses the CPU" : "; the CPU is used"));
+        }
+        given.gpu.off = true;
+        if (begun) {
+            ended  = true;
+            status = 1;
+        } else {
+            start();
+        }
     }
 
     // What a server needs beside signals: news, an answer for those who come while there is nobody, a new start.
@@ -177,9 +201,10 @@ private:
         failures = 0;
         const std::string address = address_of(given.listening[0]);
         if (!once_answered) {
-            const std::string shut = given.sandboxed ? can_close().text() : "";
+            const std::string shut = given.sandboxed ? can_close().text() : "", device = told_device();
             const std::string time = given.seconds > 0 ? std::to_string(given.seconds) + " s" : "no limit of time";
-            printf("llamafile: chat at %s (Ctrl+C stops; a request has %s; %s)\n", address.c_str(), time.c_str(), shut.empty() ? "no sandbox" : ("sandboxed: " + shut).c_str());
+            printf("llamafile: chat at %s (%sCtrl+C stops; a request has %s; %s)\n", address.c_str(), device.empty() ? "" : ("on " + device + "; ").c_str(),
+                   time.c_str(), shut.empty() ? "no sandbox" : ("sandboxed: " + shut).c_str());
             fflush(stdout);
             if (given.browser) {
                 open_in_browser(address);
@@ -197,7 +222,7 @@ private:
         }
     }
 
-    const errand & given;
+    errand         given;
     relay          signals;
     watch          judge;
     porter         porter;

@@ -2,6 +2,7 @@
 // data of a model or at a request. The inner one is its copy, closes the sandbox around itself, and does the rest.
 #pragma once
 
+#include "gpu.h"
 #include "sandbox.h"
 
 #include <functional>
@@ -20,6 +21,8 @@ struct errand {
     std::vector<int> listening;  // the server's sockets; none: no server, and the process is not started again
     std::string      prefix;     // of the server's paths
     int              seconds = 0;  // that a request has, 0: no limit
+
+    gpu_wish gpu = { true, -1 };  // off, but in a gpu build
 
     std::function<int()> work;  // in the inner process, in the sandbox; its result is the exit status
 };

@@ -32,6 +32,7 @@ closed can_close() {
     return found;
 }
 
+void   close_others(const grants &) {}
 closed close_sandbox(const grants &) { return can_close(); }
 
 #elif !defined(__linux__) && !defined(__OpenBSD__) && !defined(__FreeBSD__)
@@ -39,6 +40,7 @@ closed close_sandbox(const grants &) { return can_close(); }
 // macOS has nothing that its vendor still documents, NetBSD nothing, and Windows nothing that a running program can do
 // to itself.
 closed can_close() { return {}; }
+void   close_others(const grants &) {}
 closed close_sandbox(const grants &) { return {}; }
 
 #endif

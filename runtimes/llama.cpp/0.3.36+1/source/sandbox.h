@@ -15,6 +15,9 @@ struct grants {
     std::vector<std::string> write_below;   // folders
     std::vector<int>         descriptors;   // that stay open, beside 0, 1 and 2
 
+    bool gpu      = false;  // the nodes of graphics processors, and what their drivers read
+    bool relaxed  = false;  // the user named the device: its driver may load libraries, make code, open nodes again
+
     bool writes() const { return !write.empty() || !write_below.empty(); }
 };
 
@@ -33,8 +36,14 @@ struct closed {
 // What this system offers, without closing anything.
 closed can_close();
 
-// Closes the sandbox around this process, for good. It must have one thread. Throws std::runtime_error if something
-// granted is not there, or if the system refuses what it said it offers.
+// Closes what a caller left open and nobody granted. The sandbox does so itself, but for a GPU's driver: what that one has
+// opened stays, so this comes before it is loaded.
+void close_others(const grants & granted);
+
+// Closes the sandbox around this process, for good. It must have one thread, unless a driver of a GPU has started more:
+// calls are closed to those too, so that they write nothing; but files that they could read before they still can, so
+// with them nothing may be granted to be written. Throws std::runtime_error if something granted is not there, or if the
+// system refuses what it said it offers.
 closed close_sandbox(const grants & granted);
 
 }

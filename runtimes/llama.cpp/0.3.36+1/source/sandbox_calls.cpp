@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <cstring>
 #include <fcntl.h>
-#include <initializer_list>
 #include <sched.h>
 #include <stdexcept>
 #include <string>
@@ -96,6 +95,11 @@ public:
         answer(SECCOMP_RET_ALLOW);
     }
 
+    void refuse(int call, int error) {
+        add(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t) call, 0, 1);
+        answer(SECCOMP_RET_ERRNO | (uint32_t) error);
+    }
+
     // If the bits of `mask` in the argument are `value`. Flags have 32 bits: the kernel looks at no more of them.
     void allow_if(int call, int argument, uint32_t mask, uint32_t value) {
         add(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t) call, 0, 5);
@@ -106,11 +110,18 @@ public:
         answer(DENY);
     }
 
-    void allow_if_one_of(int call, int argument, std::initializer_list<uint32_t> values) {
-        add(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t) call, 0, (uint8_t) (2 * values.size() + 2));
+    void allow_if_one_of(int call, int argument, const std::vector<uint32_t> & values, const std::vector<uint32_t> & kinds = {}) {
+        add(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t) call, 0, (uint8_t) (2 * values.size() + 2 + (kinds.empty() ? 0 : 2 * kinds.size() + 1)));
         load(low_half(argument));
         for (const uint32_t value : values) {
             add(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
+            answer(SECCOMP_RET_ALLOW);
+        }
+        if (!kinds.empty()) {
+            add(BPF_ALU | BPF_AND | BPF_K, 0xFF00);  // of a request: whose it is
+        }
+        for (const uint32_t kind : kinds) {
+            add(BPF_JMP | BPF_JEQ | BPF_K, kind << 8, 0, 1);
             answer(SECCOMP_RET_ALLOW);
         }
         answer(DENY);
@@ -129,7 +140,7 @@ public:
     void install() {
         answer(DENY);
         struct sock_fprog program = { (unsigned short) instructions.size(), instructions.data() };
-        if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0) {
+        if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0) {
             throw std::runtime_error(std::string("the sandbox cannot be closed: seccomp: ") + strerror(errno));
         }
     }
@@ -142,10 +153,12 @@ private:
     std::vector<struct sock_filter> instructions;
 };
 
-void allow_files(filter & calls, bool writing) {
+void allow_files(filter & calls, bool writing, const std::vector<uint32_t> & devices, bool nodes) {
     const auto reading_only = [&](int call, int flags) {
         if (writing) {
             calls.allow(call);
+        } else if (nodes) {
+            calls.allow_if(call, flags, CHANGING & ~O_ACCMODE, 0);  // what is there; Landlock leaves nodes alone to be written
         } else {
             calls.allow_if(call, flags, CHANGING, O_RDONLY);
         }
@@ -155,16 +168,22 @@ void allow_files(filter & calls, bool writing) {
     reading_only(SYS_open, 1);
 #endif
     // No TIOCSTI, by which a program types into its user's terminal, and no other request that changes anything but the stream.
-    calls.allow_if_one_of(SYS_ioctl, 1, { TIOCGWINSZ, TCGETS, FIONREAD, FIONBIO, FIOCLEX });
+    calls.allow_if_one_of(SYS_ioctl, 1, { TIOCGWINSZ, TCGETS, FIONREAD, FIONBIO, FIOCLEX }, devices);
     // No F_SETOWN, which sends signals to others.
     calls.allow_if_one_of(SYS_fcntl, 1, { F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETLK, F_SETLKW, F_GETLK });
 }
 
-void allow_threads(filter & calls) {
+void allow_threads(filter & calls, bool relaxed) {
     const uint32_t itself = (uint32_t) getpid();
     calls.allow_if(SYS_clone, 0, CLONE_THREAD | NEW_WORLDS, CLONE_THREAD);
-    calls.allow_if(SYS_mmap, 2, PROT_EXEC, 0);
-    calls.allow_if(SYS_mprotect, 2, PROT_EXEC, 0);
+    calls.refuse(SYS_clone3, ENOSYS);  // its flags cannot be looked at; C libraries know the other one too
+    if (relaxed) {
+        calls.allow(SYS_mmap);
+        calls.allow(SYS_mprotect);
+    } else {
+        calls.allow_if(SYS_mmap, 2, PROT_EXEC, 0);
+        calls.allow_if(SYS_mprotect, 2, PROT_EXEC, 0);
+    }
     calls.allow_if_one_of(SYS_prctl, 0, { PR_SET_NAME, PR_GET_NAME });
     calls.allow_if_one_of(SYS_prlimit64, 0, { 0, itself });
     calls.allow_if_one_of(SYS_setpriority, 1, { 0 });
@@ -184,13 +203,20 @@ bool can_filter_calls() {
     return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
-void filter_calls(bool writing) {
+void filter_calls(const allowed_calls & wanted) {
     filter calls;
     for (const int call : HARMLESS) {
         calls.allow(call);
     }
-    allow_files(calls, writing);
-    allow_threads(calls);
+    // Requests of the kernel's display drivers ('d', and 'b' for buffers that they share), of NVIDIA's ('F', and 0 for its
+    // memory) and of AMD's for computing ('K').
+    allow_files(calls, wanted.writing, wanted.gpu ? std::vector<uint32_t>{ 'd', 'b', 'F', 0, 'K' } : std::vector<uint32_t>{}, wanted.relaxed);
+    allow_threads(calls, wanted.relaxed);
+    if (wanted.gpu) {
+        for (const int call : { SYS_memfd_create, SYS_ftruncate, SYS_fallocate, SYS_kcmp }) {
+            calls.allow(call);  // memory that has a descriptor
+        }
+    }
     allow_answers(calls);
     calls.install();
 }

@@ -26,6 +26,14 @@ const char * const MACHINE_FOLDERS[] = { "/sys/devices/system", "/sys/fs/cgroup"
 const char * const MACHINE_FILES[]   = { "/proc/meminfo", "/proc/loadavg", "/proc/cpuinfo", "/proc/stat", "/dev/urandom", "/dev/random",
                                          "/dev/null", "/dev/zero" };
 
+// What drivers of graphics processors read beside: which devices there are, and how to treat programs. Nodes of devices
+// are written to by requests alone; what they can do is the kernel driver's to decide.
+const char * const GPU_FOLDERS[] = { "/sys/class/drm", "/sys/dev/char", "/sys/devices", "/sys/bus/pci", "/sys/module/nvidia", "/proc/driver/nvidia",
+                                     "/usr/share/vulkan", "/etc/vulkan", "/usr/share/drirc.d", "/usr/share/nvidia", "/usr/share/libdrm" };
+const char * const GPU_NODES[]   = { "/dev/kfd", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-modeset" };
+const char * const GPU_NODES_BELOW[] = { "/dev/dri", "/dev/nvidia-caps" };
+constexpr int      GPU_NUMBERED  = 16;  // /dev/nvidia0 and so on
+
 constexpr uint64_t READ_FILE  = LANDLOCK_ACCESS_FS_READ_FILE;
 constexpr uint64_t READ_BELOW = READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 
@@ -74,7 +82,31 @@ struct ruleset {
     }
 };
 
+void grant_gpu(const ruleset & rules, bool relaxed) {
+    const uint64_t use = READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_IOCTL_DEV;
+    for (const char * path : GPU_FOLDERS) {
+        rules.grant(path, READ_BELOW);
+    }
+    for (const char * path : GPU_NODES) {
+        rules.grant(path, use);
+    }
+    for (const char * path : GPU_NODES_BELOW) {
+        rules.grant(path, use | READ_BELOW);
+    }
+    for (int i = 0; i < GPU_NUMBERED; i++) {
+        rules.grant("/dev/nvidia" + std::to_string(i), use);
+    }
+    for (const char * path : { "/usr", "/lib", "/lib64", "/etc" }) {
+        if (relaxed) {
+            rules.grant(path, READ_BELOW);
+        }
+    }
+}
+
 void grant_all(const ruleset & rules, const grants & granted) {
+    if (granted.gpu) {
+        grant_gpu(rules, granted.relaxed);
+    }
     const uint64_t write = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE | READ_FILE;
     for (const char * path : MACHINE_FOLDERS) {
         rules.grant(path, READ_BELOW);
@@ -128,8 +160,13 @@ void close_files(int version, const grants & granted) {
     close((int) fd);
 }
 
+bool is_alone() {
+    struct stat tasks;
+    return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == 3;  // itself, its parent, and one thread
+}
+
 // What a caller left open is not for the engine. In ranges between those that stay: two or three calls.
-void close_descriptors(std::vector<int> kept) {
+void close_descriptors(const std::vector<int> & kept) {
     for (unsigned first = 3;;) {
         unsigned next = ~0u;
         for (const int fd : kept) {
@@ -158,10 +195,17 @@ closed can_close() {
     return found;
 }
 
+void close_others(const grants & granted) { close_descriptors(granted.descriptors); }
+
 closed close_sandbox(const grants & granted) {
     const closed offered = can_close();
+    if (granted.gpu && !granted.relaxed && granted.writes() && !is_alone()) {
+        throw std::runtime_error("the driver of the GPU has threads of its own, and they could write what you named");
+    }
     make_missing(granted);
-    close_descriptors(granted.descriptors);
+    if (!granted.gpu) {
+        close_others(granted);
+    }
     const struct rlimit none = { 0, 0 };
     setrlimit(RLIMIT_CORE, &none);  // a crash leaves one line, not the weights on the disk
     if (offered.privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
@@ -171,7 +215,7 @@ closed close_sandbox(const grants & granted) {
         close_files(landlock_version(), granted);
     }
     if (offered.calls) {
-        filter_calls(granted.writes());
+        filter_calls({ granted.writes(), granted.gpu, granted.relaxed });
     }
     return offered;
 }

@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "fits.h"
+#include "gpu.h"
 #include "machine.h"
 
 #include "jinja/lexer.h"
@@ -13,6 +14,8 @@
 
 namespace lff {
 namespace {
+
+constexpr uint32_t CONTEXT = 4096;  // tokens, where nobody says how many and the model was made for more
 
 // What the engine says went wrong first; what follows from it says no more.
 std::string first_error;
@@ -32,6 +35,13 @@ void report_errors_only(enum ggml_log_level level, const char * text, void *) {
 
 failure failed(const std::string & what) { return failure(what + (first_error.empty() ? "" : ": " + first_error)); }
 
+[[noreturn]] void throw_failed(const std::string & what) {
+    if (gpu_name().empty()) {
+        throw failed(what);
+    }
+    throw gpu_failure(failed(what).what());
+}
+
 }
 
 session::session(const settings & wanted) {
@@ -41,19 +51,20 @@ session::session(const settings & wanted) {
     llama_backend_init();
 
     llama_model_params loading = llama_model_default_params();
-    loading.load_mode    = LLAMA_LOAD_MODE_MMAP;
-    loading.n_gpu_layers = 0;
+    loading.load_mode = LLAMA_LOAD_MODE_MMAP;
+    llama_context_params shape = llama_context_default_params();
+    shape.n_ctx = wanted.context > 0 ? wanted.context : CONTEXT;
+    fit_to_gpu(wanted.model, wanted.gpu_layers, loading, shape);
     model = llama_model_load_from_file(wanted.model.c_str(), loading);
     if (model == nullptr) {
-        throw failed("cannot load the model " + wanted.model);
+        throw_failed("cannot load the model " + wanted.model);
     }
     vocabulary = llama_model_get_vocab(model);
 
     threads = wanted.threads > 0 ? wanted.threads : threads_for((int64_t) llama_model_size(model));
     batch   = wanted.batch;
     const uint32_t trained = (uint32_t) llama_model_n_ctx_train(model);
-    llama_context_params shape = llama_context_default_params();
-    shape.n_ctx           = wanted.context > 0 ? wanted.context : std::min<uint32_t>(trained, 4096);
+    shape.n_ctx           = wanted.context > 0 ? wanted.context : std::min<uint32_t>(trained, CONTEXT);
     shape.n_batch         = batch;
     shape.n_ubatch        = batch;
     shape.n_threads       = threads;
@@ -61,7 +72,7 @@ session::session(const settings & wanted) {
     shape.flash_attn_type = wanted.flash_attention ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     context = llama_init_from_model(model, shape);
     if (context == nullptr) {
-        throw failed("cannot make a context of " + std::to_string(shape.n_ctx) + " tokens: not enough memory?");
+        throw_failed("cannot make a context of " + std::to_string(shape.n_ctx) + " tokens: not enough memory?");
     }
     size = llama_n_ctx(context);
 

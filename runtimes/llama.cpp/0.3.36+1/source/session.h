@@ -23,6 +23,7 @@ struct settings {
     int                         threads         = 0;  // 0: as many as help (machine.h)
     uint32_t                    context         = 0;  // tokens; 0: what the model was made for
     uint32_t                    batch           = 512;
+    int                         gpu_layers      = -1;     // of the model on the GPU, if there is one; -1: as many as fit
     bool                        flash_attention = false;  // off: its partial sums depend on the number of threads
 };
 

@@ -19,7 +19,8 @@ target_link_libraries(ggml PUBLIC ggml-vulkan)
 
 add_library(decoder STATIC ${LFF_ZSTD}/zstd.c)
 target_compile_definitions(decoder PRIVATE ZSTD_DISABLE_ASM)
-set(gpu_sources vulkan/shaders.cpp)
+set(gpu_sources vulkan/shaders.cpp vulkan/device.cpp)
 set(gpu_libraries ggml-vulkan decoder)
-set_source_files_properties(vulkan/shaders.cpp PROPERTIES INCLUDE_DIRECTORIES ${LFF_ZSTD}
+set_source_files_properties(vulkan/device.cpp PROPERTIES INCLUDE_DIRECTORIES "${CMAKE_CURRENT_SOURCE_DIR};${LFF_VULKAN}")
+set_source_files_properties(vulkan/shaders.cpp PROPERTIES INCLUDE_DIRECTORIES "${CMAKE_CURRENT_SOURCE_DIR};${LFF_ZSTD}"
     COMPILE_DEFINITIONS "LFF_SHADERS_SHA256=\"${LFF_SHADERS_SHA256}\";LFF_SHADERS_SIZE=${LFF_SHADERS_SIZE}")

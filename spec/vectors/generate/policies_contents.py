@@ -1,0 +1,116 @@
+"""Vectors of policy version 2 (16.7 and 16.8): roles, builds, sizes, and exceptions by manifest (LF8408 to LF8412)."""
+
+from __future__ import annotations
+
+from spec.vectors.generate import vector
+from spec.vectors.generate.forge import Part
+from spec.vectors.generate.policies import labelled
+from spec.vectors.generate.runtimes import UNKNOWN, build, pin
+from spec.vectors.generate.signatures import signed, tail
+from spec.vectors.generate.signatures_forge import sha256
+from spec.vectors.generate.signatures_keys import CURATOR
+from spec.vectors.generate.trust import CURATOR_RULE, POLICIES, policy
+
+CHAPTER = "policy"
+MINE = "LicenseRef-mine"
+_SIZE = 4096
+
+
+def contents(name: str, more: str) -> str:
+    """A policy of version 2 with the fields ``more``."""
+    return policy(name, CURATOR_RULE, more, version=2)
+
+
+def excepted() -> str:
+    """A list of licences, and an exception for the one file of another licence."""
+    manifest = sha256(tail(labels={"default": "tiny.gguf", "name": "Tiny", "license": MINE}).manifest)
+    return contents(
+        "licences with an exception",
+        "allow:\n  licenses: [CC0-1.0]\nexceptions:\n"
+        f'- {{manifest: "{manifest}", rules: [LF8403], reason: the author asked, until: 2028-01-01}}\n',
+    )
+
+
+POLICIES |= {
+    "roles": contents("data only", "allow:\n  roles: [license, weights]\n"),
+    "targets": contents("builds that are looked at", "allow:\n  targets: [linux-*]\n  flavours: [native]\n"),
+    "other-targets": contents("builds of another system", "allow:\n  targets: [windows-*]\n"),
+    "sizes": contents("small", f"sizes:\n  member: {_SIZE}\n  members: 5\n"),
+    "exception": excepted(),
+}
+
+
+def with_build() -> bytes:
+    """A container with a build, signed."""
+    return tail(pin(), build()).oms(CURATOR).done()
+
+
+def with_notes(data: bytes) -> bytes:
+    """A container with a text, signed."""
+    return tail(Part("notes.txt", data, "document", "text/plain")).oms(CURATOR).done()
+
+
+@vector("role", rules="LF8408", layer="policy", trust="roles", comment="A text where weights and licences are wanted.")
+def role() -> bytes:
+    return with_notes(b"notes\n")
+
+
+@vector("good-roles", near="LF8408", trust="roles", comment="Weights and a licence.")
+def roles() -> bytes:
+    return signed().done()
+
+
+@vector(
+    "target",
+    rules=f"LF8409 {UNKNOWN}",
+    layer="policy",
+    trust="other-targets",
+    comment="A build for a target that is not wanted.",
+)
+def target() -> bytes:
+    return with_build()
+
+
+@vector(
+    "good-target",
+    rules=UNKNOWN,
+    near="LF8409",
+    trust="targets",
+    comment="A build for a target that a pattern allows.",
+)
+def target_good() -> bytes:
+    return with_build()
+
+
+@vector("member-too-large", rules="LF8410", layer="policy", trust="sizes", comment="A text of a byte too many.")
+def member_too_large() -> bytes:
+    return with_notes(b"n" * _SIZE + b"\n")
+
+
+@vector("good-sizes", near="LF8410", trust="sizes", comment="As many members, and of as many bytes, as are allowed.")
+def sizes() -> bytes:
+    return with_notes(b"n" * (_SIZE - 1) + b"\n")
+
+
+@vector(
+    "good-exception",
+    rules="LF8403 LF8411",
+    near="LF8412",
+    trust="exception",
+    comment="A licence that is not on the list, of the file that the policy makes an exception of.",
+)
+def exception() -> bytes:
+    return labelled(license=MINE)
+
+
+@vector(
+    "exception-over",
+    rules="LF8403 LF8412",
+    near="LF8411",
+    layer="policy",
+    trust="exception",
+    as_of="2028-01-01",
+    comment="The same file at the moment from which the exception is over.",
+)
+def exception_over() -> bytes:
+    return labelled(license=MINE)
