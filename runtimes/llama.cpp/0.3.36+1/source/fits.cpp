@@ -24,6 +24,17 @@ struct anatomy {
         return id >= 0 && gguf_get_kv_type(file.get(), id) == GGUF_TYPE_STRING ? gguf_get_val_str(file.get(), id) : "";
     }
 
+    // A number as the engine takes it, 32 bits without a sign; `otherwise` if there is none.
+    int64_t number(const char * key, int64_t otherwise) const {
+        const int64_t id = file ? gguf_find_key(file.get(), key) : -1;
+        return id >= 0 && gguf_get_kv_type(file.get(), id) == GGUF_TYPE_UINT32 ? gguf_get_val_u32(file.get(), id) : otherwise;
+    }
+
+    int64_t tokens() const {
+        const int64_t id = file ? gguf_find_key(file.get(), "tokenizer.ggml.tokens") : -1;
+        return id >= 0 && gguf_get_kv_type(file.get(), id) == GGUF_TYPE_ARRAY ? (int64_t) gguf_get_arr_n(file.get(), id) : 0;
+    }
+
     bool is_part() const {  // of a set: tensors may be in the others
         const int64_t id = gguf_find_key(file.get(), "split.count");
         return id >= 0 && gguf_get_kv_type(file.get(), id) == GGUF_TYPE_UINT16 && gguf_get_val_u16(file.get(), id) > 1;
@@ -78,6 +89,23 @@ void check_adapters(const std::string & model, const std::vector<chosen_adapter>
         for (ggml_tensor * part = ggml_get_first_tensor(adapter.shapes.get()); part != nullptr;
              part               = ggml_get_next_tensor(adapter.shapes.get(), part)) {
             check_pair(each.path, *part, whole);
+        }
+    }
+}
+
+void check_tokenizer(const std::string & model) {
+    const anatomy whole(model);
+    const int64_t tokens = whole.tokens();
+    if (tokens == 0 || whole.text("tokenizer.ggml.model") != "bert") {
+        return;
+    }
+    const struct {
+        const char * key;
+        int64_t      custom;  // that the engine takes where the model says nothing, or what it has not
+    } around[] = { { "tokenizer.ggml.bos_token_id", 101 }, { "tokenizer.ggml.seperator_token_id", 102 } };
+    for (const auto & one : around) {
+        if (whole.number(one.key, one.custom) >= tokens && one.custom >= tokens) {
+            throw failure("the tokenizer bert needs " + std::string(one.key) + ", which is not among the " + std::to_string(tokens) + " tokens of the model");
         }
     }
 }

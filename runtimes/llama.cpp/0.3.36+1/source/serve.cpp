@@ -179,6 +179,7 @@ int serve(const contents & found, std::vector<std::string> user) {
     take_option(user, "--request-timeout");
     llama_log_set([](enum ggml_log_level, const char *, void *) {}, nullptr);  // what is looked at now is loaded later, and told of then
     const chosen_models chosen = choose_models(found, user);
+    check_tokenizer(chosen.model);
     check_adapters(chosen.model, chosen.adapters);
     allow(MAX_TEMPLATE_WORK);  // the model's template is tried out when it is loaded
     std::vector<std::string> arguments = server_arguments(found, user);

@@ -46,6 +46,7 @@ failure failed(const std::string & what) { return failure(what + (first_error.em
 
 session::session(const settings & wanted) {
     llama_log_set([](enum ggml_log_level, const char *, void *) {}, nullptr);
+    check_tokenizer(wanted.model);
     check_adapters(wanted.model, wanted.adapters);
     llama_log_set(keep_first_error, nullptr);
     llama_backend_init();
