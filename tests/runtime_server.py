@@ -172,13 +172,21 @@ class Server:
 
 @contextmanager
 def served(
-    file: Path, *arguments: str, env: Mapping[str, str] | None = None, wrapper: Sequence[str] = (), wait: float = 90
+    file: Path,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    wrapper: Sequence[str] = (),
+    wait: float = 90,
+    own_threads: bool = False,
 ) -> Iterator[Server]:
-    """Start ``file`` as a server, wait until it has printed its address, and end it and all that it started."""
+    """Start ``file`` as a server, wait until it has printed its address, and end it and all that it started.
+
+    It gets one thread unless ``arguments`` say how many, or ``own_threads`` leaves the choice to it.
+    """
     log = file.parent / f"{file.name}.{time.monotonic_ns()}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*wrapper, *typed(file, *one_thread(arguments))],
+            [*wrapper, *typed(file, *(arguments if own_threads else one_thread(arguments)))],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("start", "launch", "inspect", "sparse", "verify", "remote", "sign", "pack", "repack", "runtime", "rivals")
+NAMES = ("start", "launch", "inspect", "sparse", "verify", "remote", "sign", "pack", "repack", "runtime", "rivals", "crowd")
 
 
 def main() -> int:

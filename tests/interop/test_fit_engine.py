@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
 ENGINE = "llama.cpp@0.3.36"
 NAME = "blk.0.ffn_down.weight"
-FACTORS = {f"{NAME}.lora_a": (4, 288), f"{NAME}.lora_b": (128, 4)}
+FACTORS: dict[str, tuple[int, ...]] = {f"{NAME}.lora_a": (4, 288), f"{NAME}.lora_b": (128, 4)}
 
 CASES: dict[str, tuple[dict[str, tuple[int, ...]], str, str, list[str]]] = {
     "fits": (FACTORS, "llama", "lora", []),

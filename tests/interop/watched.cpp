@@ -2,12 +2,15 @@
 // question: NAME yes or no.
 #include "watch.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <string>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
+#include <vector>
 
 namespace {
 
@@ -73,6 +76,49 @@ void stand_still_after_others() {
     stand_still();
 }
 
+// The engine's loop, on behalf of requests that wait for it; its matrices are computed on a thread of their own.
+void loop_goes_on() {
+    lff::work loop(lff::FOR_ALL);
+    std::thread([] {
+        for (int i = 0; i < 50; i++) {
+            usleep(100000);
+            lff::engine_heartbeat();
+        }
+    }).join();
+}
+
+void loop_stands(std::vector<uint64_t> askers) {
+    std::vector<std::thread> waiting;
+    for (const uint64_t shape : askers) {
+        waiting.emplace_back([shape] {
+            lff::work request(shape);
+            for (int i = 0; i < 50; i++) {
+                usleep(100000);
+                lff::heartbeat();
+            }
+        });
+    }
+    lff::work loop(lff::FOR_ALL);
+    usleep(6000000);
+    _exit(0);
+}
+
+// Judged in a watch of its own: who is refused once the loop has stood still for `first`, then for `second`.
+void blame(const char * name, std::vector<uint64_t> first, std::vector<uint64_t> second, std::vector<uint64_t> refused) {
+    lff::watch judge(1.5);
+    bool       ended = is_ended(judge, [&] { loop_stands(first); });
+    if (!second.empty()) {
+        ended = is_ended(judge, [&] { loop_stands(second); }) && ended;
+    }
+    judge.renew();
+    bool as_expected = ended;
+    for (uint64_t shape = 2; shape < 6; shape++) {
+        const bool expected = std::find(refused.begin(), refused.end(), shape) != refused.end();
+        as_expected         = as_expected && lff::is_refused(shape) == expected;
+    }
+    say(name, as_expected);
+}
+
 }
 
 int main() {
@@ -86,6 +132,10 @@ int main() {
     say("refused-after", lff::is_refused(SHAPE));
     say("others-refused", lff::is_refused(OTHER) || lff::is_refused(0));
     say("late-standing-still-ends", is_ended(judge, stand_still_after_others));
+    say("loop-going-on-ends", is_ended(judge, loop_goes_on));
+    blame("one-who-waits-is-to-blame", { 2 }, {}, { 2 });
+    blame("of-several-none-at-once", { 2, 3 }, {}, {});
+    blame("of-several-who-was-there-twice", { 2, 3 }, { 3, 4 }, { 3 });
     lff::watch blind(0);
     say("without-patience-ends", is_ended(blind, stand_still));
     return 0;

@@ -7,6 +7,8 @@
 #include "openai.h"
 #include "policy.h"
 
+#include <optional>
+
 namespace lff {
 namespace {
 
@@ -73,6 +75,16 @@ bool is_json(const httplib::Request & request) { return !request.is_multipart_fo
 
 }
 
+namespace {
+
+// An answer that comes in pieces goes on after its handler has returned.
+thread_local std::optional<work> asked_for;
+
+}
+
+void begin_request(uint64_t shape) { asked_for.emplace(shape); }
+void end_request() { asked_for.reset(); }
+
 void refuse(httplib::Response & response, int status, const std::string & message) {
     common_json error = common_json::object();
     error["code"]     = status;
@@ -91,7 +103,7 @@ httplib::Server::Handler around_post(const std::string & path, httplib::Server::
         if (is_refused(shape)) {
             return refuse(response, 400, "a request like this one has stopped this server before");
         }
-        const work under_watch(shape);
+        begin_request(shape);
         allow(work_of(request.body.size()));
         try {
             exchange_of talk(path);

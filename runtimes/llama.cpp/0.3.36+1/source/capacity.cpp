@@ -1,26 +1,22 @@
 #include "capacity.h"
 
 #include "gate.h"
+#include "loading.h"
+#include "machine.h"
 #include "plan.h"
 
 #include "gguf.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <thread>
-
-#if !defined(_WIN32)
-#  include <unistd.h>
-#endif
 
 namespace lff {
 namespace {
 
 constexpr int64_t MAX_SLOTS    = 8;
 constexpr int64_t SHARE        = 8;           // of this machine's memory, one part of so many is for contexts
-constexpr int64_t SMALL_MODEL  = 64ll << 20;  // bytes: threads wait for each other longer than they compute
+constexpr int     PIECE        = 512;         // tokens of a prompt between which others have their turn
 constexpr int64_t PROMPT_SHARE = 16;          // and one part of so many for prompts that are kept
 
 // What a model's metadata says of the memory that it takes.
@@ -72,34 +68,9 @@ appetite look_at(const std::string & model) {
     return found;
 }
 
-int64_t memory() {
-#if defined(_WIN32)
-    return 8ll << 30;
-#else
-    return (int64_t) sysconf(_SC_PHYS_PAGES) * (int64_t) sysconf(_SC_PAGESIZE);
-#endif
-}
-
-double load() {
-    double busy = 0;
-#if !defined(_WIN32)
-    getloadavg(&busy, 1);
-#endif
-    return busy;
-}
-
 int64_t slots_for(const appetite & wanted, int64_t context) {
     const int64_t each = wanted.per_token * context;
     return each <= 0 ? 1 : std::max<int64_t>(1, std::min(MAX_SLOTS, memory() / SHARE / each));
-}
-
-// 0: upstream's own choice, one for each physical core.
-int threads_for(const appetite & wanted) {
-    const int cores = (int) std::thread::hardware_concurrency(), busy = (int) (load() + 0.5);
-    if (wanted.weights > 0 && wanted.weights < SMALL_MODEL) {
-        return 1;
-    }
-    return busy == 0 ? 0 : std::max(1, cores - busy);
 }
 
 }
@@ -111,15 +82,17 @@ std::vector<std::string> capacity_arguments(const std::string & model, const std
     const std::string fixed   = option(user, { "-np", "--parallel" });
     const bool        pooled  = given(user, { "-kvu", "--kv-unified" });
     const int64_t     slots   = atoll(fixed.c_str()) > 0 ? atoll(fixed.c_str()) : slots_for(wanted, context);
-    const int         threads = given(user, { "-t", "--threads" }) ? 0 : threads_for(wanted);
 
     std::vector<std::string> out;
     if (context > 0 && !pooled) {
         out = { "-np", std::to_string(slots), "-c", std::to_string(slots * context) };
-        fprintf(stderr, "llamafile: %lld at once, each with a context of %lld tokens\n", (long long) slots, (long long) context);
+        say_later(std::to_string(slots) + " at once, each with a context of " + std::to_string(context) + " tokens");
     }
-    if (threads > 0) {
-        out.insert(out.end(), { "-t", std::to_string(threads) });
+    if (!given(user, { "-t", "--threads" })) {
+        out.insert(out.end(), { "-t", std::to_string(threads_for(wanted.weights)) });
+    }
+    if (!given(user, { "-b", "--batch-size", "-ub", "--ubatch-size" }) && !wanted.embeds) {
+        out.insert(out.end(), { "-b", std::to_string(PIECE) });
     }
     if (!given(user, { "--poll" })) {
         out.insert(out.end(), { "--poll", "0" });

@@ -19,6 +19,10 @@ namespace lff {
 // Seconds after which a request is given up; 0: never.
 extern int request_seconds;
 
+// What this thread does is done for a request of this shape from here on, until end_request().
+void begin_request(uint64_t shape);
+void end_request();
+
 // {"error": ...}, as upstream words it.
 void refuse(httplib::Response & response, int status, const std::string & message);
 
@@ -79,6 +83,7 @@ private:
             stream.get_local_ip_and_port(ours, our_port);
             return process_request(stream, theirs, their_port, ours, our_port, false, closed, nullptr, &upgraded);
         });
+        lff::end_request();
         if (done && !closed && !upgraded && !stopping) {
             lff::wait_again(socket, stream.rest());
         } else {

@@ -28,7 +28,7 @@ constexpr const char * HELP =
     "\n"
     "Every mode\n"
     "  -m MODEL          another model: a path, or /zip/NAME for one in this file\n"
-    "  --lora ADAPTER    an adapter, likewise\n"
+    "  --lora ADAPTER    an adapter, likewise; --no-lora: none, whatever the file names\n"
     "  -t N              threads\n"
     "  -c N              context size in tokens\n"
     "  -ngl N            layers of the model on the GPU (as many as its memory holds)\n"
@@ -47,7 +47,8 @@ constexpr const char * SERVER_HELP =
     "  --port N          instead of the first free one from 8080\n"
     "  --host ADDRESS    instead of 127.0.0.1\n"
     "  --allow-host NAME a name that it answers to besides (several: with commas)\n"
-    "  --system-prompt TEXT  of requests that bring none; --request-timeout N (seconds, 600)\n"
+    "  --system-prompt TEXT  of requests that bring none\n"
+    "  --request-timeout N  seconds after which a request is given up, 600; 0: never\n"
     "  --server-help     all options of the engine's server\n"
     "\n"
     "Environment: LFF_CACHE (where programs are unpacked), LFF_VERIFY=1 (check them at every start), LFF_FLAVOUR,\n"
@@ -106,6 +107,7 @@ std::function<int()> work_of(const lff::contents & found, std::vector<std::strin
         given.listening = lff::listen_for(arguments);
         given.browser   = lff::wants_browser(arguments);
         given.prefix    = lff::option(arguments, { "--api-prefix" });
+        given.seconds   = lff::seconds_of(arguments);
     }
     return [=] { return lff::serve(found, arguments); };
 }
@@ -136,6 +138,7 @@ int run(std::vector<std::string> user) {
     if (lff::container().file != nullptr) {
         given.granted.descriptors.push_back((int) lff::container().file->descriptor());
     }
+    found.adapters = !lff::take(user, "--no-lora");
     if (lff::given(user, { "--inspect" })) {
         given.work = [] { return lff::inspect(lff::container()); };
     } else if (has_gpu() && lff::given(user, { lff::PROBE })) {

@@ -1,6 +1,7 @@
 #include "meter.h"
 
 #include "spent.h"
+#include "watch.h"
 
 #include <cstdlib>
 #include <new>
@@ -38,6 +39,7 @@ void allow(int64_t bytes) {
 }
 
 void check() {
+    heartbeat();
     if (left < 0) {
         left    = INT64_MAX;  // what cleans up after this is not to be stopped again
         stopped = true;

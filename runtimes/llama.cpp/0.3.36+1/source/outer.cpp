@@ -141,7 +141,7 @@ private:
         } else if (last_signal != 0 || asked_to_end != 0 || !(serves() || is_crash(WTERMSIG(how)))) {
             end_as(last_signal != 0 ? last_signal : asked_to_end != 0 ? asked_to_end : WTERMSIG(how));
         } else {
-            report_failure(stuck ? "the engine made no progress and was ended" : told_of(WTERMSIG(how)));
+            report_failure(stuck ? "the engine made no progress for " + std::to_string((int) (patience() + 0.5)) + " s and was ended" : told_of(WTERMSIG(how)));
             if (!serves() || WTERMSIG(how) == SIGBUS || (answers == 0 && ++failures >= (once_answered ? HOPELESS : 1))) {
                 ended  = true;
                 status = 1;
@@ -202,8 +202,9 @@ private:
         const std::string address = address_of(given.listening[0]);
         if (!once_answered) {
             const std::string shut = given.sandboxed ? can_close().text() : "", device = told_device();
-            printf("llamafile: chat at %s (%sCtrl+C stops; %s)\n", address.c_str(), device.empty() ? "" : ("on " + device + "; ").c_str(),
-                   shut.empty() ? "no sandbox" : ("sandboxed: " + shut).c_str());
+            const std::string time = given.seconds > 0 ? std::to_string(given.seconds) + " s" : "no limit of time";
+            printf("llamafile: chat at %s (%sCtrl+C stops; a request has %s; %s)\n", address.c_str(), device.empty() ? "" : ("on " + device + "; ").c_str(),
+                   time.c_str(), shut.empty() ? "no sandbox" : ("sandboxed: " + shut).c_str());
             fflush(stdout);
             if (given.browser) {
                 open_in_browser(address);

@@ -20,6 +20,7 @@ struct errand {
 
     std::vector<int> listening;  // the server's sockets; none: no server, and the process is not started again
     std::string      prefix;     // of the server's paths
+    int              seconds = 0;  // that a request has, 0: no limit
 
     gpu_wish gpu = { true, -1 };  // off, but in a gpu build
 

@@ -179,6 +179,15 @@ std::vector<chosen_adapter> adapters_of(const std::vector<option_read> & given_o
     return found;
 }
 
+// What will run here: by the archive and the command line, without what the user does without.
+will_run decided(const contents & found, const std::vector<option_read> & options) {
+    will_run answer = decide(found.archive, options);
+    if (!found.adapters) {
+        answer.adapters.clear();
+    }
+    return answer;
+}
+
 std::string standard_input() {
     std::string text;
     char        piece[65536];
@@ -274,12 +283,17 @@ std::vector<std::string> command_line(const contents & found, std::vector<std::s
     }
     std::vector<std::string> all = parsed.tokens;
     all.insert(parsed.rest < 0 ? all.end() : all.begin() + parsed.rest, user.begin(), user.end());
-    if (!projector_is_off(read(all))) {
-        return all;
+    const std::vector<option_read> options = read(all);
+    std::vector<std::string>       unwanted;
+    if (projector_is_off(options)) {
+        unwanted.push_back("--mmproj");  // the engine loads a projector that is named, whatever it was told about projectors
     }
-    std::vector<std::string> out;  // the engine loads a projector that is named, whatever it was told about projectors
-    for (const option_read & each : read(all)) {
-        if (!is_named(each, { "--mmproj" })) {
+    if (!found.adapters) {
+        unwanted.insert(unwanted.end(), { "--lora", "--lora-scaled" });
+    }
+    std::vector<std::string> out;
+    for (const option_read & each : options) {
+        if (!is_named(each, unwanted)) {
             out.insert(out.end(), all.begin() + (std::ptrdiff_t) each.first, all.begin() + (std::ptrdiff_t) each.end);
         }
     }
@@ -288,7 +302,7 @@ std::vector<std::string> command_line(const contents & found, std::vector<std::s
 
 chosen_models choose_models(const contents & found, const std::vector<std::string> & arguments) {
     const std::vector<option_read> options = read(arguments);
-    const will_run                 answer  = decide(found.archive, options);
+    const will_run                 answer  = decided(found, options);
     chosen_models                  chosen  = { path_of(answer.model), path_of(answer.projector), path_of(answer.draft), adapters_of(options, answer) };
     if (is_member_path(chosen.model) && container().find(chosen.model.substr(5)) == nullptr) {
         throw archive_error("the weights " + shown(chosen.model.substr(5)) +
@@ -298,7 +312,7 @@ chosen_models choose_models(const contents & found, const std::vector<std::strin
 }
 
 std::vector<std::string> unnamed_models(const contents & found, const std::vector<std::string> & arguments) {
-    const will_run           answer = decide(found.archive, read(arguments));
+    const will_run           answer = decided(found, read(arguments));
     std::vector<std::string> out;
     const auto               add = [&](const char * name, const std::optional<chosen> & it) {
         if (it && (it->is_default() || it->why == "companion")) {

@@ -20,6 +20,7 @@ struct contents {
     std::string       name;            // the model's, for people; may be empty
     std::string       weights;         // the default model as /zip/NAME, its first shard; may be empty
     bool              classic = false; // the prefix is an engine of somebody else's, who wrote the arguments for it
+    bool              adapters = true;  // false: the user wants none (--no-lora)
 };
 
 // Reads the manifest if there is one; a legacy llamafile has none, and its weights are the member named *.gguf.

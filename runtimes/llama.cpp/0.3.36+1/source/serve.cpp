@@ -1,7 +1,10 @@
 #include "serve.h"
 
 #include "capacity.h"
+#include "crash.h"
+#include "fits.h"
 #include "guard.h"
+#include "loading.h"
 #include "openai.h"
 #include "platform.h"
 #include "session.h"
@@ -32,6 +35,8 @@ const std::vector<std::string> FETCHING = {
     "--hf-file-v", "-mu", "--model-url", "-mmu", "--mmproj-url", "-dr", "--docker-repo", "--spec-draft-hf", "--ui-mcp-proxy",
     "--webui-mcp-proxy",
 };
+
+constexpr std::chrono::seconds PARTING(3);  // for the engine's loop to end by itself; it has nothing to lose
 
 constexpr int64_t MAX_TEMPLATE_WORK = 4ll << 30;  // bytes allocated
 
@@ -103,6 +108,8 @@ void leave_interrupts_to_a_thread_of_their_own() {
             _exit(0);  // nothing has begun
         }
         installed.sa_handler(SIGTERM);
+        std::this_thread::sleep_for(PARTING);  // what is computed now is computed to its end
+        _exit(0);
     }).detach();
 #endif
 }
@@ -111,6 +118,11 @@ void leave_interrupts_to_a_thread_of_their_own() {
 
 bool wants_browser(const std::vector<std::string> & arguments) {
     return !given(arguments, { "--no-browser" }) && has_desktop();
+}
+
+int seconds_of(const std::vector<std::string> & arguments) {
+    const std::string limit = option(arguments, { "--request-timeout" });
+    return limit.empty() ? request_seconds : atoi(limit.c_str());
 }
 
 std::vector<int> listen_for(const std::vector<std::string> & arguments) {
@@ -139,13 +151,14 @@ int serve(const contents & found, std::vector<std::string> user) {
     own_hosts = { host, option(user, { "--allow-host" }), given(user, { "--cors-origins" }) };
     instructions = option(user, { "--system-prompt" });
 
-    const std::string limit = option(user, { "--request-timeout" });
-    if (!limit.empty()) {
-        request_seconds = atoi(limit.c_str());
-    }
+    request_seconds = seconds_of(user);
     for (const char * own : { "--allow-host", "--system-prompt", "--request-timeout" }) {
         take(user, own);  // upstream does not know it
     }
+    llama_log_set([](enum ggml_log_level, const char *, void *) {}, nullptr);  // what is looked at now is loaded later, and told of then
+    const chosen_models chosen = choose_models(found, user);
+    check_tokenizer(chosen.model);
+    check_adapters(chosen.model, chosen.adapters);
     allow(MAX_TEMPLATE_WORK);  // the model's template is tried out when it is loaded
     std::vector<std::string> arguments = server_arguments(found, user);
     const std::string        named     = option(arguments, { "-m", "--model" });
@@ -167,7 +180,11 @@ int serve(const contents & found, std::vector<std::string> user) {
         announcer = std::thread(announce, host.empty() ? "127.0.0.1" : host, browser, std::cref(stopped));
     }
     leave_interrupts_to_a_thread_of_their_own();
+    hold_errors();
     const int result = llama_server((int) arguments.size(), pointers.data());
+    if (result != 0 && !first_error().empty()) {
+        report_failure("the server cannot start: " + with_way_out(first_error()));
+    }
     stopped = true;
     if (announcer.joinable()) {
         announcer.join();

@@ -1,6 +1,8 @@
 #include "session.h"
 
+#include "fits.h"
 #include "gpu.h"
+#include "machine.h"
 
 #include "jinja/lexer.h"
 #include "jinja/parser.h"
@@ -9,7 +11,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <thread>
 
 namespace lff {
 namespace {
@@ -41,14 +42,12 @@ failure failed(const std::string & what) { return failure(what + (first_error.em
     throw gpu_failure(failed(what).what());
 }
 
-int cores() {
-    const unsigned count = std::thread::hardware_concurrency();
-    return count == 0 ? 1 : (int) count;
-}
-
 }
 
 session::session(const settings & wanted) {
+    llama_log_set([](enum ggml_log_level, const char *, void *) {}, nullptr);
+    check_tokenizer(wanted.model);
+    check_adapters(wanted.model, wanted.adapters);
     llama_log_set(keep_first_error, nullptr);
     llama_backend_init();
 
@@ -63,7 +62,7 @@ session::session(const settings & wanted) {
     }
     vocabulary = llama_model_get_vocab(model);
 
-    threads = wanted.threads > 0 ? wanted.threads : cores();
+    threads = wanted.threads > 0 ? wanted.threads : threads_for((int64_t) llama_model_size(model));
     batch   = wanted.batch;
     const uint32_t trained = (uint32_t) llama_model_n_ctx_train(model);
     shape.n_ctx           = wanted.context > 0 ? wanted.context : std::min<uint32_t>(trained, CONTEXT);

@@ -20,7 +20,7 @@ struct failure : std::runtime_error {
 struct settings {
     std::string                 model;  // a path, or /zip/NAME
     std::vector<chosen_adapter> adapters;
-    int                         threads         = 0;  // 0: one for each core
+    int                         threads         = 0;  // 0: as many as help (machine.h)
     uint32_t                    context         = 0;  // tokens; 0: what the model was made for
     uint32_t                    batch           = 512;
     int                         gpu_layers      = -1;     // of the model on the GPU, if there is one; -1: as many as fit

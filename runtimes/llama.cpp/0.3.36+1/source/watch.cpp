@@ -1,5 +1,6 @@
 #include "watch.h"
 
+#include <algorithm>
 #include <new>
 
 #if !defined(_WIN32) && !defined(__wasi__)
@@ -24,6 +25,8 @@ shared_page * page = nullptr;  // none: nobody watches
 
 thread_local work * innermost = nullptr;
 
+std::atomic<int> engine_place{ -1 };  // where the engine's loop beats; -1: it has nothing to do
+
 shared_page * map_page() {
 #if defined(_WIN32) || defined(__wasi__)
     return nullptr;
@@ -38,13 +41,16 @@ constexpr double STOPPED = 10;
 
 }
 
-work::work(uint64_t shape) : place(-1), outside(innermost) {
+work::work(uint64_t shape) : place(-1), outside(innermost), engine(engine_place) {
     innermost = this;
     for (size_t i = 0; page != nullptr && i < watch::PLACES; i++) {
         uint64_t beats = page->places[i].beats;
         if (beats % 2 == 0 && page->places[i].beats.compare_exchange_strong(beats, beats + 1)) {
             page->places[i].shape = shape;
             place = (int) i;
+            if (shape == FOR_ALL) {
+                engine_place = place;
+            }
             return;
         }
     }
@@ -53,6 +59,9 @@ work::work(uint64_t shape) : place(-1), outside(innermost) {
 work::~work() {
     innermost = outside;
     if (place >= 0) {
+        if (page->places[place].shape == FOR_ALL) {
+            engine_place = engine;
+        }
         page->places[place].shape = 0;
         page->places[place].beats++;
     }
@@ -62,6 +71,13 @@ work::~work() {
 void heartbeat() {
     if (innermost != nullptr && innermost->place >= 0) {
         page->places[innermost->place].beats += 2;
+    }
+}
+
+void engine_heartbeat() {
+    const int place = engine_place.load(std::memory_order_relaxed);
+    if (place >= 0) {
+        page->places[place].beats.fetch_add(2, std::memory_order_relaxed);
     }
 }
 
@@ -80,28 +96,63 @@ watch::watch(double patience) : patience(patience), places(PLACES) {
 
 bool watch::is_stuck(double now) {
     const bool stopped = now - looked > STOPPED;
+    bool       loop_stands = false;
     looked = now;
     stuck.clear();
     for (size_t i = 0; page != nullptr && patience > 0 && i < PLACES; i++) {
-        const uint64_t beats = page->places[i].beats;
+        const uint64_t beats = page->places[i].beats, shape = page->places[i].shape;
         if (stopped || beats % 2 == 0 || beats != places[i].beats) {
             places[i] = { beats, now };
-        } else if (now - places[i].since > patience) {
-            stuck.push_back(page->places[i].shape);
+        } else {
+            loop_stands |= shape == FOR_ALL;
+            if (now - places[i].since > patience) {
+                stuck.push_back(shape);
+            }
         }
     }
+    if (loop_stands) {
+        note_who_waits();
+    } else {
+        waiting.clear();
+    }
     return !stuck.empty();
+}
+
+// Also who comes to the end of its patience, is told so, and goes.
+void watch::note_who_waits() {
+    for (const place_in_page & place : page->places) {
+        const uint64_t shape = place.shape;
+        if (shape > FOR_ALL && std::find(waiting.begin(), waiting.end(), shape) == waiting.end()) {
+            waiting.push_back(shape);
+        }
+    }
+}
+
+void watch::refuse(uint64_t shape) {
+    if (shape > FOR_ALL && !is_refused(shape)) {
+        page->refused[refused++ % SHAPES] = shape;
+    }
 }
 
 void watch::renew() {
     if (page == nullptr) {
         return;
     }
-    for (const uint64_t shape : stuck) {
-        if (shape != 0 && !is_refused(shape)) {
-            page->refused[refused++ % SHAPES] = shape;
+    const bool loop_stood = std::find(stuck.begin(), stuck.end(), FOR_ALL) != stuck.end();
+    for (const uint64_t shape : loop_stood ? waiting : std::vector<uint64_t>()) {
+        const bool again = std::find(suspected.begin(), suspected.end(), shape) != suspected.end();
+        if (again || waiting.size() == 1) {
+            refuse(shape);
+        } else {
+            suspected.push_back(shape);
         }
     }
+    suspected.erase(suspected.begin(), suspected.end() - (std::ptrdiff_t) std::min(suspected.size(), PLACES));
+    for (const uint64_t shape : loop_stood ? std::vector<uint64_t>() : stuck) {
+        refuse(shape);
+    }
+    stuck.clear();
+    waiting.clear();
     for (place_in_page & place : page->places) {
         place.beats += place.beats % 2;
         place.shape = 0;
@@ -109,3 +160,5 @@ void watch::renew() {
 }
 
 }
+
+extern "C" void lff_engine_heartbeat(void) { lff::engine_heartbeat(); }

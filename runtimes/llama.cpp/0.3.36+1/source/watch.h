@@ -10,6 +10,9 @@
 
 namespace lff {
 
+// The shape of work that is done for all who have asked for something: the engine's loop.
+constexpr uint64_t FOR_ALL = 1;
+
 // Work that must make progress: a request that is parsed, a batch that is computed. It begins here and ends with its
 // scope, on the thread that does it. `shape` is a hash of what asked for it, 0 if nobody is to blame.
 class work {
@@ -22,11 +25,15 @@ public:
 private:
     int    place;    // in the shared page, or -1: all are taken, and nobody watches
     work * outside;  // what this thread was doing when it began
+    int    engine;   // the place of the engine's loop before it began
     friend void heartbeat();
 };
 
 // The innermost work of this thread made progress. One addition; nothing where there is none.
 void heartbeat();
+
+// The engine's loop made progress, on whichever thread: an operation on a matrix was finished.
+void engine_heartbeat();
 
 // Whether work of this shape once stood still until the process was ended: it is not begun again.
 bool is_refused(uint64_t shape);
@@ -41,7 +48,8 @@ public:
 
     // Looks at everything that was begun. True if something has stood still for too long; `now` in seconds, monotonic.
     bool is_stuck(double now);
-    // Forgets what an ended process had begun, and refuses the shapes of what stood still.
+    // Forgets what an ended process had begun, and refuses the shapes of what stood still. Where that was the engine's loop,
+    // one of those that wait for it is to blame: if it is but one, that one; else who was there a second time.
     void renew();
 
 private:
@@ -49,10 +57,15 @@ private:
         uint64_t beats = 0;
         double   since = 0;
     };
+    void note_who_waits();
+    void refuse(uint64_t shape);
+
     double                patience;
     double                looked = 0;
     std::vector<seen>     places;
     std::vector<uint64_t> stuck;
+    std::vector<uint64_t> waiting;    // shapes that were there while the engine's loop stood still
+    std::vector<uint64_t> suspected;  // that waited for it when it was ended, the latest last
     size_t                refused = 0;
 };
 

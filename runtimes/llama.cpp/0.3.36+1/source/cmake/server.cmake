@@ -49,6 +49,15 @@ set_source_files_properties(${engine_folder}/llama-grammar.cpp TARGET_DIRECTORY 
 set_source_files_properties(${engine_folder}/llama-sampler.cpp TARGET_DIRECTORY llama PROPERTIES
     COMPILE_OPTIONS "-DLFF_GUARD_GRAMMARS;-include;${CMAKE_CURRENT_SOURCE_DIR}/grammar_gate.h")
 
+# The engine's loop is watched, and what is said of a model that cannot be loaded is one line.
+set_property(SOURCE ${server_folder}/server-queue.cpp TARGET_DIRECTORY server-context APPEND PROPERTY
+    COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/engine_loop.h")
+set_property(SOURCE ${common}/log.cpp TARGET_DIRECTORY llama-common APPEND PROPERTY
+    COMPILE_OPTIONS "-Dcommon_log_add=lff_upstream_log_add;-Dcommon_log_default_callback=lff_upstream_log_callback")
+target_sources(llama-common PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/loading.cpp)
+target_link_libraries(llama-common PRIVATE watch)
+target_link_libraries(server-context PRIVATE watch)
+
 # What waits for requests and parses them is built for size: it is carried once for each target.
 foreach (target llama-common llama-common-base mtmd server-context llama-server-impl cpp-httplib llama-ui listen)
     target_compile_options(${target} PRIVATE -Os)

@@ -1,0 +1,26 @@
+// Forced in front of the engine's ggml-cpu.c (CMakeLists.txt), for each level of processors.
+//
+// Upstream's threads wait for each other by spinning, without an end. Where one of them has lost its processor to other
+// work, the others then use up theirs in waiting for it. Here who waits long lets others run, and who waits longer sleeps.
+// The first operand of each node is where upstream's loop is seen to go on (watch.h).
+#pragma once
+
+#include "ggml-impl.h"
+
+void lff_engine_heartbeat(void);
+void lff_wait_longer(void);
+
+static inline void lff_relax_void(void);
+
+// Upstream defines the function with `(void)` and calls it with `()`: so one is told from the other.
+static inline void lff_relax_(void) {
+    static _Thread_local unsigned turns = 0;
+    lff_relax_void();
+    if (++turns % 64 == 0) {
+        lff_wait_longer();
+    }
+}
+#define ggml_thread_cpu_relax(how) lff_relax_##how(how)
+
+// In the loop over a graph, the only place that asks; `state` is its thread.
+#define ggml_op_is_empty(op) (state->ith == 0 ? lff_engine_heartbeat() : (void) 0, ggml_op_is_empty(op))
