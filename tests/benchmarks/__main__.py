@@ -13,7 +13,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("start", "launch", "inspect", "sparse", "verify", "remote", "sign", "pack", "repack", "runtime", "rivals", "crowd")
+NAMES = (
+    "start",
+    "launch",
+    "inspect",
+    "sparse",
+    "verify",
+    "remote",
+    "sign",
+    "pack",
+    "repack",
+    "runtime",
+    "rivals",
+    "crowd",
+)
 
 
 def main() -> int:
