@@ -139,6 +139,7 @@ bool open_gpu(const gpu_wish & wish) {
         }
         setenv("GGML_VK_VISIBLE_DEVICES", std::to_string(wish.device).c_str(), 1);
     }
+    llama_log_set([](enum ggml_log_level, const char *, void *) {}, nullptr);  // whoever works with the engine sets its own
     llama_backend_init();
     in_use.clear();
     for (const ggml_backend_dev_t device : devices()) {
