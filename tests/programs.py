@@ -10,6 +10,8 @@ import struct
 
 _MACHINES = {"x86_64": 62, "aarch64": 183, "riscv64": 243}
 _PE = {"x86_64": 0x8664, "aarch64": 0xAA64}
+_CPUS = {"x86_64": 0x01000007, "aarch64": 0x0100000C}
+_LOADERS = {"freebsd": b"/libexec/ld-elf.so.1", "netbsd": b"/libexec/ld.elf_so", "openbsd": b"/usr/libexec/ld.so"}
 _BASE = 0x400000
 _CODE = 64 + 56  # where it begins: behind the header and the only segment
 
@@ -19,9 +21,25 @@ def program_for(target: str, script: bytes, size: int = 0) -> bytes:
     system, _, machine = target.partition("-")
     if system == "windows":
         return _pe(machine, script).ljust(size, b"\n")
+    if system == "macos":
+        return _macho(machine, script).ljust(size, b"\n")
+    if system in _LOADERS:
+        return _dynamic(machine, _LOADERS[system], script).ljust(size, b"\n")
     if system == "wasm32":
         return _wasm(script, size)
     return _elf(machine, script).ljust(size, b"\n")
+
+
+def _dynamic(machine: str, loader: bytes, script: bytes) -> bytes:
+    head = struct.pack("<4s5B7xHHI", b"\x7fELF", 2, 1, 1, 0, 0, 2, _MACHINES[machine], 1)
+    head += struct.pack("<QQQIHHHHHH", 0, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+    size = len(loader) + 1
+    return head + struct.pack("<IIQQQQQQ", 3, 4, _CODE, 0, 0, size, size, 1) + loader + b"\0" + script
+
+
+def _macho(machine: str, script: bytes) -> bytes:
+    head = struct.pack("<IIIIIIII", 0xFEEDFACF, _CPUS[machine], 0, 2, 1, 24, 0, 0)
+    return head + struct.pack("<IIIIII", 0x32, 24, 1, 11 << 16, 0, 0) + script
 
 
 def _elf(machine: str, script: bytes) -> bytes:

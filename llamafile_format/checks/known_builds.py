@@ -58,11 +58,18 @@ def _of_version(group: Sequence[tuple[RuntimeName, KnownBuild]]) -> Iterator[Fin
             yield Finding("LF3350", where, {**args, "runtime": _runtime([each for each, _ in group], newer, here)})
 
 
+def _word(flavours: set[Flavour]) -> str:
+    """What ``--flavour`` is to be given, so that builds of all of ``flavours`` come; ``gpu`` brings native ones too."""
+    if Flavour.GPU in flavours:
+        return "all" if Flavour.REFERENCE in flavours else Flavour.GPU.value
+    return "both" if len(flavours) > 1 else min(flavours).value
+
+
 def _runtime(names: Sequence[RuntimeName], newer: RuntimeName, installed: Sequence[Installed]) -> str:
     """What ``repack --runtime`` is to be given, so that builds of ``newer`` come for all that ``names`` are for."""
     flavours = {name.flavour for name in names}
     there = {each.name.target for each in installed if each.name.key == newer.key and each.name.flavour in flavours}
     inside = dict.fromkeys(name.target for name in names if name.target in there)
     targets = "" if there == set(inside) else f":{','.join(inside)}"
-    flavour = "both" if len(flavours) > 1 else newer.flavour.value
+    flavour = _word(flavours)
     return f"{newer.key}{targets}" + ("" if flavour == Flavour.NATIVE.value else f" --flavour {flavour}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from llamafile_format.engines.packed import frame_differs
 from llamafile_format.engines.pin import Flavour
-from llamafile_format.engines.store import document, licences, pins
+from llamafile_format.engines.store import document, licences, pins, reach
 from llamafile_format.engines.swhid import of_bytes
 from llamafile_format.findings import Finding, Value, Where
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from llamafile_format.engines.pin import Pin
     from llamafile_format.manifest.model import Manifest, Member
 
-PAGE, LICENCES, PIN = "webui.tar", "LICENCES.txt", "runtime.yaml"
+PAGE, SHADERS, LICENCES, PIN = "webui.tar", "shaders.zst", "LICENCES.txt", "runtime.yaml"
 MAX_TEXT = 4 << 20  # bytes of a licence text that are read
+MAX_SHADERS = 16 << 20  # compressed bytes of shaders; a gpu build reads no more
 
 
 def check_companions(container: Container, manifest: Manifest, read: Mapping[str, Pin]) -> Iterator[Finding]:
@@ -29,9 +31,13 @@ def check_companions(container: Container, manifest: Manifest, read: Mapping[str
             yield from _page(pin, inside[PAGE])
         elif pin.webui is not None and _serves(manifest, f"{folder}{Flavour.NATIVE}/"):
             yield Finding("LF3353", Where(member=path), {"path": f"{folder}{PAGE}"})
+        if SHADERS in inside:
+            yield from _shaders(container, pin, inside[SHADERS])
+        elif pin.shaders is not None and _has(manifest, f"{folder}{Flavour.GPU}/"):
+            yield Finding("LF3354", Where(member=path), {"path": f"{folder}{SHADERS}"})
         if pin.licences:
             yield from _licences(container, pin, inside.get(LICENCES), folder)
-        told = {PAGE, PIN, LICENCES} if pin.licences else {PAGE, PIN}
+        told = {PAGE, SHADERS, PIN, LICENCES} if pin.licences else {PAGE, SHADERS, PIN}
         for name, member in inside.items():
             if name not in told:
                 yield from _other(container, pin, name, member)
@@ -39,8 +45,12 @@ def check_companions(container: Container, manifest: Manifest, read: Mapping[str
 
 def _serves(manifest: Manifest, native: str) -> bool:
     """True if builds below ``native`` serve a page of this file: the small program of 14.4.2 takes its sibling's."""
-    builds = any(member.path.startswith(native) for member in manifest.with_role("runtime"))
-    return builds and manifest.prefix.sibling is None
+    return _has(manifest, native) and manifest.prefix.sibling is None
+
+
+def _has(manifest: Manifest, folder: str) -> bool:
+    """True if there are builds below ``folder``."""
+    return any(member.path.startswith(folder) for member in manifest.with_role("runtime"))
 
 
 def _is_in(member: Member, folder: str) -> bool:
@@ -67,6 +77,17 @@ def _page(pin: Pin, member: Member) -> Iterator[Finding]:
         yield _at("LF3320", member, found=member.sha256, wanted=page.sha256 if page else "no page")
 
 
+def _shaders(container: Container, pin: Pin, member: Member) -> Iterator[Finding]:
+    """LF3327: shaders that a gpu build would refuse, or that hide something behind the frame."""
+    wanted = pin.shaders
+    if wanted is None:
+        yield _at("LF3327", member, reason="its pin names none")
+    elif member.size > MAX_SHADERS:
+        yield _at("LF3327", member, reason=f"it has {member.size} bytes, more than {MAX_SHADERS}")
+    elif reason := frame_differs(container.source.read_at(member.offset, member.size), wanted.sha256, wanted.size):
+        yield _at("LF3327", member, reason=reason)
+
+
 def _licences(container: Container, pin: Pin, member: Member | None, folder: str) -> Iterator[Finding]:
     """LF3321: the licences of everything in the builds, by component and identifier; of a known pin, word by word."""
     if member is None:
@@ -82,7 +103,7 @@ def _licences(container: Container, pin: Pin, member: Member | None, folder: str
         return
     text = data.decode("utf-8", "replace")
     for licence in pin.licences:
-        if f"{licence.component}\nSPDX-License-Identifier: {licence.spdx}\n" not in text:
+        if f"{licence.component}\nSPDX-License-Identifier: {licence.spdx}\n{reach(licence)}\n" not in text:
             yield _at("LF3321", member, reason=f"{licence.component[:80]} under {licence.spdx[:80]} is not in it")
             return
 

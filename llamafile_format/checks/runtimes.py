@@ -9,6 +9,7 @@ from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, oth
 from llamafile_format.checks.loading import Model, check_loading
 from llamafile_format.checks.together import Piece, check_taken, check_template_taken
 from llamafile_format.engines.members import RuntimeName, parse_runtime_path
+from llamafile_format.engines.pin import Flavour
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.roles import MODEL_ROLES
@@ -40,6 +41,8 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
     from llamafile_format.checks.known_builds import check_known_builds
 
     yield from check_known_builds(found for members in builds.values() for found in members)
+    for members in builds.values():
+        yield from _check_gpu(members)
     if not deep:
         yield Finding("LF9006", args={"path": "runtimes", "what": "their pins, and whether they fit the weights"})
         return
@@ -54,7 +57,7 @@ def check_runtimes(container: Container, *, deep: bool) -> Iterator[Finding]:
             yield pin
         else:
             pins[path] = pin
-            yield from _compare(pin, members)
+            yield from _compare(container, pin, members)
     yield from check_companions(container, manifest, pins)
     if pins and not unread:  # an engine that nobody here knows may know what the others do not
         yield from check_fits(container, manifest, list(pins.values()))
@@ -76,14 +79,35 @@ def _pin(container: Container, manifest: Manifest, path: str) -> Pin | Finding:
         return Finding("LF3304", where, {"path": path, "reason": error.message})
 
 
-def _compare(pin: Pin, members: list[tuple[RuntimeName, Member]]) -> Iterator[Finding]:
-    """LF3305: builds that are not the ones that their pin names."""
+def _compare(container: Container, pin: Pin, members: list[tuple[RuntimeName, Member]]) -> Iterator[Finding]:
+    """LF3305: builds that are not the ones that their pin names; LF3326: that need what it does not say."""
     for name, member in members:
+        where = Where(member.offset, member.size, member.path)
         build = pin.build(name.target, name.flavour)
         if build is None or (build.sha256, build.size) != (member.sha256, member.size):
             wanted = build.sha256 if build is not None else "no such build"
-            where = Where(member.offset, member.size, member.path)
             yield Finding("LF3305", where, {"path": member.path, "found": member.sha256, "wanted": wanted})
+        elif reason := _needs(pin, name, Window(container.source, member.offset, member.size)):
+            yield Finding("LF3326", where, {"path": member.path, "reason": reason})
+
+
+def _needs(pin: Pin, name: RuntimeName, program: Window) -> str:
+    """What in the headers of ``program`` is not what its pin says; empty if nothing."""
+    from llamafile_format.engines.needs import against
+
+    try:
+        return "; ".join(against(pin, name.target, name.flavour, program)[:4])
+    except FormatError as error:
+        return error.message
+
+
+def _check_gpu(names: list[tuple[RuntimeName, Member]]) -> Iterator[Finding]:
+    """LF3328: builds for a graphics processor that nothing starts; ``names`` are those of one engine and version."""
+    native = {name.target for name, _ in names if name.flavour is Flavour.NATIVE}
+    for name, member in names:
+        if name.flavour is Flavour.GPU and name.target not in native:
+            where = Where(member.offset, member.size, member.path)
+            yield Finding("LF3328", where, {"path": member.path, "target": name.target, "runtime": name.key})
 
 
 def check_fits(container: Container, manifest: Manifest, pins: list[Pin]) -> Iterator[Finding]:

@@ -35,7 +35,7 @@ MAX_ARGUMENTS = 1 << 20  # bytes
     "--flavour",
     type=click.Choice(FLAVOURS),
     default=None,
-    help="Builds to carry: fast ones, the same bits everywhere, or both (default: native).",
+    help="Builds to carry: fast ones, the same bits everywhere, both; gpu: fast ones, and those for GPUs.",
 )
 @click.option(
     "--prefix",

@@ -78,10 +78,11 @@ def starting(function: Callable[..., int]) -> Callable[..., int]:
         policy: str | None,
         keys: tuple[str, ...],
         accept_args: tuple[str, ...],
+        gpu: str,
         **own: Any,
     ) -> int:
         """What click calls; the text of ``--help`` is that of ``function``."""
-        wanted = Selection(runtime, flavour or "", target, foreign_build, embedded)
+        wanted = Selection(runtime, flavour or "", target, foreign_build, embedded, gpu)
         return function(Asked(file, arguments, wanted, Reading(reading), policy, keys, accept_args), **own)
 
     for decorate in (
@@ -92,6 +93,9 @@ def starting(function: Callable[..., int]) -> Callable[..., int]:
         ),
         verifying,
         foreign_build,
+        click.option(
+            "--gpu", metavar="auto|off|N", default="", help="Graphics processor to use; N as --list-devices numbers."
+        ),
         click.option("--embedded", is_flag=True, help="Start a build of the file, though a newer one is here."),
         click.option("--target", metavar="TARGET", default="", help="Build for another system, such as linux-x86_64."),
         click.option("--flavour", type=click.Choice(["native", "reference"]), default=None, help="Build to start."),

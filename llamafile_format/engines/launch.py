@@ -282,7 +282,13 @@ def _tool(*names: str) -> str:
 
 def _environment(via: Via, folder: Path, container: str, weights: tuple[int, int] | None) -> dict[str, str]:
     """All that the runtime may know: nothing of the user's own settings reaches it."""
-    values = {"LFF_CONTAINER": container, "HOME": str(folder), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
+    values = {
+        "LFF_CONTAINER": container,
+        "LFF_GPU": "off",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "LC_ALL": "C.UTF-8",
+    }
     if os.name == "nt":  # without it a Windows program has no sockets and no random numbers
         values |= {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
     if weights is not None:

@@ -6,7 +6,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from llamafile_format.engines.pin import Build, Page, Pin
+from llamafile_format.engines.pin import Build, Licence, Page, Pin
 from llamafile_format.engines.pin_reader import load_pin
 from llamafile_format.engines.versions import version_key
 from llamafile_format.errors import SourceError, UsageError
@@ -80,14 +80,33 @@ def webui(pin: Pin) -> Path:
     return _cached(pin, pin.webui, "webui.tar")
 
 
+def shaders(pin: Pin) -> Path:
+    """The shaders as they are kept and carried: one compressed frame, checked. FormatError if it is damaged."""
+    from llamafile_format.engines.packed import frame_differs
+    from llamafile_format.errors import FormatError
+
+    if pin.shaders is None:
+        raise UsageError(f"{pin.key} has no shaders")
+    path = _file(pin, pin.shaders)
+    if reason := frame_differs(path.read_bytes(), pin.shaders.sha256, pin.shaders.size):
+        raise FormatError(f"{path} is damaged: {reason}")
+    return path
+
+
 def licences(pin: Pin) -> bytes:
     """The licences of everything in the builds of ``pin``: one text, for a member of role ``licence``."""
     parts = [f"Licences of what is in the programs of {pin.key}\n"]
     for licence in pin.licences:
-        where = f"in the programs for {', '.join(licence.targets)}" if licence.targets else "in every program"
         text = (pin.folder / licence.text).read_text(encoding="utf-8").rstrip()
-        parts.append(f"{'=' * 78}\n{licence.component}\nSPDX-License-Identifier: {licence.spdx}\n({where})\n\n{text}\n")
+        parts.append(
+            f"{'=' * 78}\n{licence.component}\nSPDX-License-Identifier: {licence.spdx}\n{reach(licence)}\n\n{text}\n"
+        )
     return "\n".join(parts).encode()
+
+
+def reach(licence: Licence) -> str:
+    """The line of the licences that says in which programs the component is."""
+    return f"(in the programs for {', '.join(licence.targets)})" if licence.targets else "(in every program)"
 
 
 def document(pin: Pin) -> bytes:

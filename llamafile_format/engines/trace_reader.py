@@ -90,6 +90,10 @@ class _Events:
         raise ValueError(word)
 
 
+CPU = "cpu"
+"""The only device of a trace (14.6.5); builds that do not name one know no other."""
+
+
 def _identity(event: Event, request: Request) -> Identity:
     """Who answers, and whether it took the settings that were asked for."""
     identity = Identity(
@@ -103,6 +107,9 @@ def _identity(event: Event, request: Request) -> Identity:
         threads=_integer(event, "threads", 1, request.threads),
         batch=_integer(event, "batch", 1, MAX_CONTEXT),
     )
+    device = event.get("device", CPU)
+    if device != CPU:
+        raise RuntimeFailure(f"the runtime computed on {str(device)[:80]!r}: what is recorded is computed on the CPU")
     for name in ("context", "batch"):
         wanted, found = getattr(request, name), getattr(identity, name)
         if wanted != found:

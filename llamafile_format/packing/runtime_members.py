@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 LAUNCHER = "launcher"
 NONE = "none"
 DEFAULT_RUNTIME = DEFAULT_ENGINE
-FLAVOURS = ("native", "reference", "both")
-PAGE, LICENCES, PIN = "webui.tar", "LICENCES.txt", "runtime.yaml"
+FLAVOURS = ("native", "reference", "gpu", "both", "all")
+_TOGETHER = {
+    "gpu": ("native", "gpu"),  # nobody but a native build starts one for a graphics processor (14.1.13)
+    "both": ("native", "reference"),
+    "all": ("native", "reference", "gpu"),
+}
+PAGE, SHADERS, LICENCES, PIN = "webui.tar", "shaders.zst", "LICENCES.txt", "runtime.yaml"
 ROOT = "runtimes/"
 
 
@@ -47,6 +52,7 @@ class Choice:
 def choose(runtime: str, flavour: str = "") -> Choice:
     """The builds that ``NAME[@VERSION][:TARGET,…]`` means in ``flavour`` (empty: native), of those that are here.
 
+    ``gpu`` means native builds too, and builds for graphics processors where the pin has them.
     UsageError that lists what there is, if there is no such pin, flavour or target.
     """
     from llamafile_format.engines.store import find_pin, is_here
@@ -56,12 +62,13 @@ def choose(runtime: str, flavour: str = "") -> Choice:
     if flavour not in FLAVOURS:
         raise UsageError(f"unknown flavour {flavour!r}", hint=f"flavours: {', '.join(FLAVOURS)}")
     pin = find_pin(name)
-    there = [build for build in pin.builds if flavour in (build.flavour.value, "both") and is_here(pin, build)]
+    flavours = _TOGETHER.get(flavour, (flavour,))
+    there = [build for build in pin.builds if build.flavour.value in flavours and is_here(pin, build)]
     targets = list(dict.fromkeys(target.strip() for target in wanted.split(",") if target.strip()))
     known = {build.target for build in there}
     if missing := [target for target in targets if target not in known]:
         raise UsageError(
-            f"there is no {'' if flavour == 'both' else flavour + ' '}build of {pin.key} for {', '.join(missing)} here",
+            f"there is no {'' if len(flavours) > 1 else flavour + ' '}build of {pin.key} for {', '.join(missing)} here",
             hint=f"there are builds for: {', '.join(sorted(known)) or 'nothing'}",
         )
     builds = tuple(build for build in there if not targets or build.target in targets)
@@ -69,17 +76,33 @@ def choose(runtime: str, flavour: str = "") -> Choice:
         raise UsageError(
             f"there is no {flavour} build of {pin.key} here", hint="name another, or pack with --prefix none"
         )
+    _check_gpu(pin, builds, flavour)
     return Choice(pin, builds)
 
 
+def _check_gpu(pin: Pin, builds: Sequence[Build], flavour: str) -> None:
+    """UsageError if ``flavour`` asks for builds for graphics processors, and there are none that could be started."""
+    found: dict[str, set[str]] = {}
+    for build in builds:
+        found.setdefault(build.flavour.value, set()).add(build.target)
+    for_gpu = found.get("gpu", set())
+    if flavour == "gpu" and not for_gpu:
+        raise UsageError(
+            f"there is no gpu build of {pin.key} here for what is packed",
+            hint="leave --flavour out, or make one: llamafile-format runtimes build --flavour gpu",
+        )
+    if alone := sorted(for_gpu - found.get("native", set())):
+        raise UsageError(f"the gpu build of {pin.key} for {alone[0]} needs the native one, which is not here")
+
+
 def runtime_contents(choice: Choice, alignment: int, there: Mapping[str, Content] | None = None) -> list[Content]:
-    """The members of ``choice``: builds, chat page (with native builds), licences and the pin as it is.
+    """The members of ``choice``: builds, chat page (with native builds), shaders (with gpu builds), licences and pin.
 
     A build that is ``there`` already, by path and digest, is taken from there and not unpacked.
     """
     from llamafile_format.engines.members import companion_path, runtime_path
     from llamafile_format.engines.pin import Flavour
-    from llamafile_format.engines.store import document, licences, unpacked, webui
+    from llamafile_format.engines.store import document, licences, shaders, unpacked, webui
 
     pin, there = choice.pin, there or {}
 
@@ -100,6 +123,8 @@ def runtime_contents(choice: Choice, alignment: int, there: Mapping[str, Content
         path = companion_path(pin, PAGE)
         old = _same(there.get(path), "asset", page.sha256)
         found.append(old or member(path, "asset", FileSource(webui(pin)), page.sha256))
+    if pin.shaders is not None and any(build.flavour is Flavour.GPU for build in choice.builds):
+        found.append(member(companion_path(pin, SHADERS), "asset", FileSource(shaders(pin))))
     found.append(member(companion_path(pin, LICENCES), "license", BytesSource(licences(pin), LICENCES)))
     found.append(member(companion_path(pin, PIN), "document", BytesSource(document(pin), PIN)))
     return found

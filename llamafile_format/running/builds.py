@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ class Selection:
     """What the user asked for; empty fields mean: whatever suits.
 
     ``foreign`` is the SHA-256 of a build in the file that is started although this installation does not know it.
-    ``embedded`` insists on a build of the file.
+    ``embedded`` insists on a build of the file. ``gpu`` is what the program is told by ``LFF_GPU`` (14.6.16).
     """
 
     runtime: str = ""
@@ -42,6 +42,7 @@ class Selection:
     target: str = ""
     foreign: str = ""
     embedded: bool = False
+    gpu: str = ""
 
     def settled(self) -> Selection:
         """The same with a target; UsageError for words that mean nothing."""
@@ -61,7 +62,13 @@ class Selection:
             raise UsageError(
                 f"{target} is for a WebAssembly runtime to start", hint="extract the build, and start it with one"
             )
-        return Selection(self.runtime, flavour, target, self.foreign.lower(), self.embedded)
+        if self.gpu not in ("", "auto", "off") and not (
+            self.gpu.isascii() and self.gpu.isdigit() and len(self.gpu) <= 3
+        ):
+            raise UsageError(
+                f"--gpu is auto, off or the number of a device, not {self.gpu!r}", hint="numbers: -- --list-devices"
+            )
+        return replace(self, flavour=flavour, target=target, foreign=self.foreign.lower())
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from llamafile_format.weights.gguf_model import Gguf
 
 BUNDLE = "/zip/"
+GPU = "LFF_GPU"
+"""The variable that chooses a graphics processor (14.6.16); what the user's environment says of it is passed on."""
 _OURS = (
     "LFF_CONTAINER",
     VARIABLE,
@@ -86,7 +88,9 @@ def prepare(
     Raises FormatError with the rule that is broken, NotAuthentic if nobody vouches whom the policy trusts, UsageError
     if there is no fitting build, SourceError.
     """
-    return _prepared(Path(what), arguments, (wanted or Selection()).settled(), demand or Demand())
+    settled = (wanted or Selection()).settled()
+    begin = _prepared(Path(what), arguments, settled, demand or Demand())
+    return replace(begin, environment={**begin.environment, GPU: settled.gpu}) if settled.gpu else begin
 
 
 def _prepared(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +137,44 @@ def test_a_newer_system() -> None:
 def test_a_function_that_must_be_its_own() -> None:
     program = pe({"api-ms-win-crt-math-l1-1-0.dll": ("ldexp", "powf")})
     assert objections(GOOD[3][0], program, ["pow", "powf"]) == ["it takes powf from the system"]
+
+
+def test_the_oldest_glibc_is_the_newest_version_of_a_symbol() -> None:
+    names = [b"libc.so.6", b"GLIBC_2.2.5", b"GLIBC_2.17", b"GLIBC_2.9", b"GLIBC_PRIVATE"]
+    strings = b"\0" + b"\0".join(names) + b"\0"
+    at = {name: strings.index(b"\0" + name + b"\0") + 1 for name in names}
+    start = 64 + 56 * 2
+    needed = start + len(strings)
+    versions = struct.pack("<HHIII", 1, 4, at[names[0]], 16, 0)
+    for index, name in enumerate(names[1:]):
+        versions += struct.pack("<IHHII", 0, 0, 2, at[name], 16 if index < 3 else 0)
+    table = needed + len(versions)
+    tags = [(1, at[names[0]]), (5, 0x10000 + start), (0x6FFFFFFE, 0x10000 + needed), (0x6FFFFFFF, 1), (0, 0)]
+    dynamic = b"".join(struct.pack("<qQ", *tag) for tag in tags)
+    size = table + len(dynamic)
+    data = elf()[:54] + struct.pack("<HHHHH", 56, 2, 0, 0, 0)
+    for kind, offset, length in ((1, 0, size), (2, table, len(dynamic))):
+        data += struct.pack("<IIQQQQQQ", kind, 4, offset, 0x10000 + offset, 0, length, length, 1)
+    data += strings + versions + dynamic
+    assert (needs(data).minimum, needs(data).libraries) == ("2.17", ("libc.so.6",))
+    wanted = target("linux-x86_64", imports=("libc.so.6",), minimum="2.17")
+    assert objections(wanted, data) == []
+    assert objections(replace(wanted, minimum="2.12"), data) == ["it needs version 2.17, not 2.12"]
+
+
+ENDLESS = [
+    b"\xcf\xfa\xed\xfe" + struct.pack("<IIIIII", 0x0100000C, 0, 2, 0xFFFFFFFF, 0, 0).ljust(1 << 12, b"\0"),
+    elf(libraries=("a",))[:-32] + struct.pack("<qQ", 0x6FFFFFFF, 1 << 60) + struct.pack("<qQ", 0x6FFFFFFE, 0x10000),
+    b"\0asm\x01\0\0\0" + b"\x02" + b"\xff" * 4096,
+]
+
+
+@pytest.mark.parametrize("program", ENDLESS, ids=["commands of no length", "versions in a circle", "a number"])
+def test_headers_that_do_not_come_to_an_end(program: bytes) -> None:
+    before = time.monotonic()
+    with pytest.raises(FormatError, match="make no sense"):
+        needs(program)
+    assert time.monotonic() - before < 5
 
 
 def test_all_libraries_of_all_kinds_are_read() -> None:

@@ -18,6 +18,7 @@ from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.running.run import Selection, prepare
 from llamafile_format.specdata import spec_yaml
 from tests.conftest import CliRunner
+from tests.programs import program_for
 from tests.repack_samples import gguf, write
 from tests.runtime_samples import REAL, use, write_pin
 
@@ -30,16 +31,14 @@ PATHS = {version: f"runtimes/llama.cpp/{version}" for version in (OLD, NEW)}
 
 
 def builds(version: str, targets: list[str]) -> dict[tuple[str, str], bytes]:
-    """Builds of both flavours for ``targets``: scripts that tell their version."""
-    script = '#!/bin/sh\necho "{} {}"\nfor a in "$@"; do echo "<$a>"; done\n# {}\n'
-    made = {("native", target): script.format(version, "native", target).encode() for target in targets}
-    made = {key: data for key, data in made.items() if key[1] != "wasm32-wasi"}
-    made |= {
-        ("reference", target): script.format(version, "reference", target).encode()
-        for target in targets
-        if target in (HERE, "wasm32-wasi")
+    """Builds of both flavours for ``targets``: programs that tell their version."""
+    script = 'echo "{} {}"\nfor a in "$@"; do echo "<$a>"; done\n# {}\n'
+    wanted = [("native", target) for target in targets if target != "wasm32-wasi"]
+    wanted += [("reference", target) for target in targets if target in (HERE, "wasm32-wasi")]
+    return {
+        (flavour, target): program_for(target, script.format(version, flavour, target).encode())
+        for flavour, target in wanted
     }
-    return made
 
 
 def pin(folder: Path, version: str, targets: list[str] = TARGETS, **changes: Any) -> None:

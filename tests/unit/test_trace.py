@@ -77,6 +77,7 @@ def test_runtime_sees_nothing_of_the_user(fake: Fake, tmp_path: Path, monkeypatc
     environment = value["environment"]
     assert environment.pop("LFF_CONTAINER") == str((tmp_path / "with space & ü.llamafile").resolve())
     assert (environment.pop("LFF_WEIGHTS_OFFSET"), environment.pop("LFF_WEIGHTS_SIZE")) == ("65536", "100")
+    assert environment.pop("LFF_GPU") == "off"
     assert set(environment) <= {"HOME", "TMPDIR", "LC_ALL", "LC_CTYPE"}
     assert environment["HOME"] == environment["TMPDIR"] == value["cwd"]
     assert not Path(value["cwd"]).exists()
@@ -94,6 +95,7 @@ LIES: list[tuple[str, dict[str, Any], str]] = [
     ("runtime", {"vocabulary": True}, "vocabulary"),
     ("runtime", {"context": 4096}, "a context of 4096 tokens where 512"),
     ("runtime", {"batch": 64}, "a batch of 64 tokens where 512"),
+    ("runtime", {"device": "Vulkan0"}, "computed on 'Vulkan0': what is recorded is computed on the CPU"),
     ("runtime", {"threads": 64}, "threads"),
     ("prompt", {"id": "b"}, "speaks of prompt 'b' where a was due"),
     ("prompt", {"rendered": "zz"}, "rendered"),

@@ -14,7 +14,18 @@ from spec.vectors.generate.contents import ONNX
 from spec.vectors.generate.forge import Part, Spec, container, gguf, parts, weights
 
 FOLDER = "runtimes/tiny/1.0/"
-PROGRAM = b"\x7fELF and so on\n"
+
+
+def program(machine: int = 62, loader: bytes = b"", text: bytes = b"and so on\n") -> bytes:
+    """A program of 64 bits that has nothing but headers; static, unless it names a ``loader``."""
+    head = struct.pack(
+        "<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, machine, 1, 0, 64, 0, 0, 64, 56, bool(loader), 64, 0, 0
+    )
+    interpreter = struct.pack("<IIQQQQQQ", 3, 4, 120, 0, 0, len(loader) + 1, len(loader) + 1, 1) + loader + b"\0"
+    return head + (interpreter if loader else b"") + text
+
+
+PROGRAM = program()
 ZEROS = "0" * 40
 UNKNOWN = "LF3330"
 
@@ -321,3 +332,141 @@ def builds_that_lack() -> bytes:
 @built("member-of-no-pin", rules="LF3325", comment="A file that looks as if it came with the runtime.")
 def member_of_no_pin() -> bytes:
     return with_companions(Part(f"{FOLDER}notes.txt", b"?", "document", "text/plain"), *companions())
+
+
+# What programs need (14.5.9), and those for graphics processors (14.1.13)
+
+
+def of_another(data: bytes, change: Callable[[str], str] = str, shaders: bytes | None = None) -> bytes:
+    """A container whose build is ``data``, which its pin names by digest."""
+    text = PIN.replace(hashlib.sha256(PROGRAM).hexdigest(), hashlib.sha256(data).hexdigest())
+    text = change(text.replace(f"size: {len(PROGRAM)},", f"size: {len(data)},"))
+    return with_companions(build(data), *([] if shaders is None else [_shaders(shaders)]), text=text)
+
+
+def _needs(name: str, comment: str, data: bytes, change: Callable[[str], str] = str) -> None:
+    mark = built(name, rules="LF3326", layer="content", comment=comment)
+    mark(lambda: of_another(data, change))
+
+
+LOADER = b"/lib64/ld-linux-x86-64.so.2"
+_needs("program-dynamic", "The pin names no loader, and the program asks for one.", program(loader=LOADER))
+_needs("program-of-another-processor", "A program for ARM64 as the build for x86-64.", program(183))
+_needs("program-of-another-form", "A module of WebAssembly as the build for Linux.", b"\0asm\x01\0\0\0")
+_needs("program-of-no-form", "A script: the compiler that the pin names makes none.", b"#!/bin/sh\nexit 0\n")
+_needs("program-cut", "A header that leads out of the file.", PROGRAM[:56] + b"\xff\xff" + PROGRAM[58:])
+_needs(
+    "program-static",
+    "The pin names a loader, and the program asks for none.",
+    PROGRAM,
+    lambda text: text.replace("result: runtime,", f"result: runtime, loader: {LOADER.decode()},"),
+)
+_needs(
+    "program-older-than-said",
+    "The pin says that it needs glibc 2.17, and it needs none.",
+    PROGRAM,
+    lambda text: text.replace("result: runtime,", 'result: runtime, minimum: "2.17",'),
+)
+
+
+@built("program-with-loader", near="LF3326", comment="A program asks for the loader that its pin names.")
+def program_with_loader() -> bytes:
+    return of_another(
+        program(loader=LOADER),
+        lambda text: text.replace("result: runtime,", f"result: runtime, loader: {LOADER.decode()},"),
+    )
+
+
+@built("pin-with-another-triple", rules="LF3304", valid="undetermined", comment="Linux, compiled for Windows.")
+def pin_with_another_triple() -> bytes:
+    return with_runtime(pin(PIN.replace("x86_64-linux-musl", "x86_64-windows-gnu")))
+
+
+ARCHIVE = b"shaders of a few bytes\n"
+FRAME = bytes.fromhex("28b52ffd20") + bytes([len(ARCHIVE)]) + (1 | len(ARCHIVE) << 3).to_bytes(3, "little") + ARCHIVE
+"""One raw block in one frame: the same bytes whatever library makes them."""
+GPU_PROGRAM = program(loader=LOADER, text=b"on a graphics processor\n")
+GPU_PIN = (
+    PIN.replace(
+        "licences: []",
+        f'licences: []\nshaders: {{sha256: "{hashlib.sha256(ARCHIVE).hexdigest()}", size: {len(ARCHIVE)},'
+        " file: shaders.zst, reproducible: true}",
+    )
+    .replace("reference: {}", "gpu: {}")
+    .replace(
+        "flavours: [native]}",
+        "flavours: [native, gpu],\n"
+        f"     variants: {{gpu: {{zig: x86_64-linux-gnu.2.17, loader: {LOADER.decode()}}}}}}}",
+    )
+    .replace(
+        "builds:\n",
+        "builds:\n"
+        f'  - {{target: linux-x86_64, flavour: gpu, sha256: "{hashlib.sha256(GPU_PROGRAM).hexdigest()}",'
+        f" size: {len(GPU_PROGRAM)}, file: builds/gpu/linux-x86_64.zst}}\n",
+    )
+)
+
+
+def _shaders(data: bytes) -> Part:
+    return Part(f"{FOLDER}shaders.zst", data, "asset", "application/zstd")
+
+
+def with_gpu(*given: Part, native: bool = True, data: bytes = GPU_PROGRAM, text: str = GPU_PIN) -> bytes:
+    """A container with a build for graphics processors, and the native one beside it unless told otherwise."""
+    builds = [build(data, f"{FOLDER}gpu/linux-x86_64"), *([build()] if native else [])]
+    ordered = sorted((*parts(), pin(text), *builds, *given), key=lambda part: (_ORDER.index(part.role), part.name))
+    return container(Spec(ordered, labels={"default": "tiny.gguf"}))
+
+
+@built(
+    "gpu",
+    near="LF3326 LF3327 LF3328 LF3354",
+    comment="A dynamic build for graphics processors beside the static native one, and the shaders.",
+)
+def gpu() -> bytes:
+    return with_gpu(_shaders(FRAME))
+
+
+@built("gpu-alone", rules="LF3328", layer="content", comment="No native build is there to start it.")
+def gpu_alone() -> bytes:
+    return with_gpu(_shaders(FRAME), native=False)
+
+
+@built("gpu-static", rules="LF3326", layer="content", comment="The loader that its flavour names is not asked for.")
+def gpu_static() -> bytes:
+    other = program(text=b"on a graphics processor\n")
+    text = GPU_PIN.replace(hashlib.sha256(GPU_PROGRAM).hexdigest(), hashlib.sha256(other).hexdigest())
+    return with_gpu(
+        _shaders(FRAME), data=other, text=text.replace(f"size: {len(GPU_PROGRAM)},", f"size: {len(other)},")
+    )
+
+
+@built("shaders-missing", rules="LF3354", comment="The shaders that the gpu build uses are missing.")
+def shaders_missing() -> bytes:
+    return with_gpu()
+
+
+def _bad_shaders(name: str, comment: str, data: bytes, text: str = GPU_PIN) -> None:
+    mark = built(name, rules="LF3327", layer="content", comment=comment)
+    mark(lambda: with_gpu(_shaders(data), text=text))
+
+
+_bad_shaders("shaders-exchanged", "One byte of the shaders differs.", FRAME[:-1] + b"!")
+_bad_shaders("shaders-cut", "The frame ends in the middle.", FRAME[:-4])
+_bad_shaders("shaders-and-more", "Something follows the frame.", FRAME + b"more")
+_bad_shaders("shaders-not-compressed", "The archive as it is.", ARCHIVE)
+_bad_shaders(
+    "shaders-of-no-pin",
+    "The pin names no shaders.",
+    FRAME,
+    "".join(line for line in GPU_PIN.splitlines(True) if not line.startswith("shaders:")),
+)
+_bad_shaders(
+    "shaders-that-grow",
+    "A frame of a few bytes that holds 128 KiB.",
+    bytes.fromhex("28b52ffd")
+    + bytes([0x80, 0x38])
+    + (1 << 17).to_bytes(4, "little")
+    + (3 | 1 << 20).to_bytes(3, "little")
+    + b"!",
+)

@@ -15,6 +15,7 @@ _CASES: dict[str, dict[str, Any]] = {}
 NATIVE = "runtimes/llama.cpp/0.3.36/native/linux-x86_64"
 REFERENCE = "runtimes/llama.cpp/0.3.36/reference/linux-x86_64"
 NEWER = "runtimes/llama.cpp/0.4.0/native/linux-x86_64"
+GPU = "runtimes/llama.cpp/0.3.36/gpu/linux-x86_64"
 WINDOWS = "runtimes/llama.cpp/0.3.36/native/windows-x86_64"
 PAGE = "runtimes/llama.cpp/0.3.36/webui.tar"
 
@@ -35,6 +36,7 @@ ROLES = {
     REFERENCE: "runtime",
     NEWER: "runtime",
     WINDOWS: "runtime",
+    GPU: "runtime",
     PAGE: "asset",
 }
 NOTHING: dict[str, Any] = {
@@ -65,7 +67,7 @@ def option(member: str, text: str = "") -> dict[str, str]:
 
 def build(member: str, why: str, page: str = "") -> dict[str, Any]:
     """One build of an answer."""
-    return {"member": member, "why": why, "starts": why != "behind", "page": page}
+    return {"member": member, "why": why, "starts": why not in ("behind", "gpu"), "page": page}
 
 
 M = {"model": chosen("m.gguf", "default"), "template": chosen("m.gguf", "in-model")}
@@ -349,6 +351,28 @@ case(
     {**M, "builds": [build(REFERENCE, "only")]},
 )
 case(
+    "gpu",
+    "A build for graphics processors, though the first, is started by nobody but the native one.",
+    f"{PAGE} {GPU} {NATIVE} {REFERENCE} m.gguf",
+    {
+        **M,
+        "page": chosen(PAGE, "name"),
+        "builds": [build(GPU, "gpu", PAGE), build(NATIVE, "native", PAGE), build(REFERENCE, "behind")],
+    },
+)
+case(
+    "gpu-alone",
+    "Nothing starts it.",
+    f"{PAGE} {GPU} m.gguf",
+    {**M, "builds": [build(GPU, "gpu", PAGE)]},
+)
+case(
+    "gpu-and-reference",
+    "On a target without a native build the first that is no gpu build starts.",
+    f"{GPU} {REFERENCE} m.gguf",
+    {**M, "builds": [build(GPU, "gpu"), build(REFERENCE, "only")]},
+)
+case(
     "page-by-name",
     "A runtime finds its page by name, whatever the role.",
     f"{PAGE} {NATIVE} m.gguf",
@@ -478,3 +502,13 @@ here_case("absent-embedded", "The user insists, and the file has none.", {}, NEX
 here_case("barred", "The file's own is not known here.", OWN, NATIVE, (NATIVE, "barred", NATIVE), barred=NATIVE)
 here_case("barred-embedded", "It is not started by insisting.", OWN, NATIVE, None, barred=NATIVE, embedded=True)
 here_case("nothing", "There is no build anywhere.", {WINDOWS: "native"}, "", None)
+here_case(
+    "gpu",
+    "A native build starts, and it alone the one for graphics processors.",
+    {GPU: "gpu", **OWN},
+    "",
+    (NATIVE, "own"),
+)
+here_case("gpu-alone", "A build that a native one would start.", {GPU: "gpu"}, "", None)
+here_case("gpu-wanted", "Nobody starts it by wishing.", {GPU: "gpu", **OWN}, "", None, flavour="gpu")
+here_case("gpu-installed", "Nor one of the installation.", {}, GPU.replace("0.3.36", "0.3.36+1"), None)

@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -165,7 +166,7 @@ opened_build open_gpu_build(const gpu_build & build) {
     }
     if (opened.fd < 0) {
         opened.folder.clear();
-        opened.fd = memfd_create("llamafile-gpu", MFD_CLOEXEC);
+        opened.fd = (int) syscall(SYS_memfd_create, "llamafile-gpu", MFD_CLOEXEC);  // the C library may be older than the call
         if (opened.fd < 0) {
             fail("there is no memory");
         }

@@ -142,7 +142,7 @@ int trace(settings model) {
     }
 
     session talk(model);
-    printf("{\"event\":\"runtime\",\"engine\":\"llama.cpp\",\"version\":\"%s\",\"target\":\"%s\",\"flavour\":\"%s\",\"cpu\":\"%s\","
+    printf("{\"event\":\"runtime\",\"engine\":\"llama.cpp\",\"version\":\"%s\",\"target\":\"%s\",\"flavour\":\"%s\",\"cpu\":\"%s\",\"device\":\"cpu\","
            "\"vocabulary\":%d,\"context\":%u,\"threads\":%d,\"batch\":%u}\n",
            ENGINE_VERSION, TARGET, FLAVOUR, cpu_level(), talk.vocabulary_size(), talk.size, talk.threads, model.batch);
     fflush(stdout);

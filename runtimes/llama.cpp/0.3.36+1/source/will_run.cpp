@@ -54,7 +54,7 @@ bool is_target(const std::string & text) {
 std::optional<runtime_name> name_of_runtime(const std::string & path) {
     const std::vector<std::string> part = parts_of(path);
     const bool fits = part.size() == 5 && part[0] == "runtimes" && is_word(part[1]) && is_word(part[2]) &&
-                      (part[3] == "native" || part[3] == "reference") && is_target(part[4]);
+                      (part[3] == "native" || part[3] == "reference" || part[3] == "gpu") && is_target(part[4]);
     return fits ? std::optional<runtime_name>({ part[1], part[2], part[3], part[4] }) : std::nullopt;
 }
 
@@ -80,11 +80,11 @@ bool is_there(const described_archive & archive, const std::string & path) {
     return std::any_of(archive.members.begin(), archive.members.end(), [&](const described_member & m) { return m.path == path; });
 }
 
-// The one of `all` that starts on `target`: the first native one, else the first.
+// The one of `all` that starts on `target`: the first native one, else the first; one for a GPU never does.
 const named_build * starting(const std::vector<named_build> & all, const std::string & target) {
     const named_build * best = nullptr;
     for (const named_build & each : all) {
-        if (each.name.target == target && (best == nullptr || (each.name.flavour == "native" && best->name.flavour != "native"))) {
+        if (each.name.target == target && each.name.flavour != "gpu" && (best == nullptr || (each.name.flavour == "native" && best->name.flavour != "native"))) {
             best = &each;
         }
     }
@@ -95,17 +95,17 @@ std::vector<chosen_build> builds_of(const described_archive & archive) {
     const std::vector<named_build> all = named_builds(archive);
     std::vector<chosen_build>      found;
     for (const named_build & each : all) {
-        const bool        native = each.name.flavour == "native";
+        const bool        native = each.name.flavour == "native", gpu = each.name.flavour == "gpu";
         const std::string page   = "runtimes/" + each.name.engine + "/" + each.name.version + "/webui.tar";
-        const char *      why    = starting(all, each.name.target) != &each ? "behind" : native ? "native" : "only";
-        found.push_back({ each.member->path, why, native && is_there(archive, page) ? page : "" });
+        const char *      why    = gpu ? "gpu" : starting(all, each.name.target) != &each ? "behind" : native ? "native" : "only";
+        found.push_back({ each.member->path, why, (native || gpu) && is_there(archive, page) ? page : "" });
     }
     return found;
 }
 
 std::optional<chosen> page_of(const described_archive & archive, const std::vector<chosen_build> & builds) {
     for (const chosen_build & build : builds) {
-        if (build.why != "behind" && !build.page.empty()) {
+        if (build.starts() && !build.page.empty()) {
             return chosen{ build.page, "name", "" };
         }
     }
@@ -280,7 +280,7 @@ std::string to_json(const will_run & answer) {
     }
     for (const chosen_build & build : answer.builds) {
         builds.push_back(list({ field("member", quoted_json(build.member)), field("why", quoted_json(build.why)),
-                                field("starts", build.why == "behind" ? "false" : "true"), field("page", quoted_json(build.page)) },
+                                field("starts", build.starts() ? "true" : "false"), field("page", quoted_json(build.page)) },
                               "  ", '{', '}'));
     }
     const auto one = [](const char * name, const std::optional<chosen> & it) { return field(name, of_chosen(it, " ")); };

@@ -36,6 +36,8 @@ struct chosen {
 
 struct chosen_build {
     std::string member, why, page;
+
+    bool starts() const { return why != "behind" && why != "gpu"; }
 };
 
 struct will_run {
