@@ -151,7 +151,8 @@ def traced(file: Path, folder: Path, tool: Callable[[str], str], arguments: tupl
 
 def shut_in(calls: list[str]) -> tuple[str, int]:
     """Which process closed the sandbox, and at which line it was done."""
-    place = next(i for i, line in enumerate(calls) if "PR_SET_SECCOMP" in line)
+    closing = ("PR_SET_SECCOMP", "SECCOMP_SET_MODE_FILTER")  # by prctl(), or by a call of its own for all threads
+    place = next(i for i, line in enumerate(calls) if any(word in line for word in closing))
     process = calls[place].split()[0]
     before = [line for line in calls[:place] if line.startswith(f"{process} ")]
     assert any("PR_SET_NO_NEW_PRIVS, 1" in line for line in before)
