@@ -106,7 +106,6 @@ def exception() -> bytes:
 @vector(
     "exception-over",
     rules="LF8403 LF8412",
-    near="LF8411",
     layer="policy",
     trust="exception",
     as_of="2028-01-01",
@@ -114,3 +113,13 @@ def exception() -> bytes:
 )
 def exception_over() -> bytes:
     return labelled(license=MINE)
+
+
+@vector(
+    "good-no-exception",
+    near="LF8411",
+    trust="exception",
+    comment="A licence that is on the list: no exception is made.",
+)
+def without_exception() -> bytes:
+    return labelled(license="CC0-1.0")
