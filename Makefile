@@ -34,11 +34,11 @@ demo: $(DEMO)/.ready
 demo-real: $(DEMO)/.ready
 	$(DEMO)/bin/python examples/demo_real.py
 
-test: lint engine
+test: lint
 	$(DEV)/bin/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
-# Tests of the newest pin need its build for this machine, which the repository does not carry until all are made. It is kept
-# in the private cache, by the digest of its sources.
+# Tests of the newest pin need its build for this machine, which the repository does not carry until all are made; without
+# it they are skipped. It is kept in the private cache, by the digest of its sources.
 engine: $(DEV)/.ready
 	$(DEV)/bin/python -m tests.new_engine
 

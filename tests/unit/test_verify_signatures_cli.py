@@ -247,7 +247,7 @@ def schema() -> Draft202012Validator:
 def test_a_report_without_signatures_keeps_its_keys(tmp_path: Path) -> None:
     value = report_of(small_container(tmp_path))
     assert value["signatures"] == value["publishers"] == []
-    assert value["policy"] == {"name": "", "sha256": "", "severities": {}}
+    assert value["policy"] == {"name": "", "sha256": "", "severities": {}, "reasons": {}}
 
 
 def test_rules_raised_by_a_policy(folder: Path) -> None:

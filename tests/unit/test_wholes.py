@@ -66,7 +66,7 @@ def test_what_nothing_rests_on_is_taken_from_the_manifest() -> None:
 def test_a_program_is_hashed_whole_because_its_pin_names_that_digest() -> None:
     """The manifest claims the digest of the pinned build; chunks and chunk list agree with the bytes of another."""
     report = lf.verify(_program(sha256=LIE))
-    assert [finding.rule for finding in report.findings] == ["LF4004", "LF3330"]
+    assert [finding.rule for finding in report.findings] == ["LF4004", "LF3330", "LF3326"]
     assert report.verdicts[Layer.WELL_FORMED] is Verdict.NO
 
 

@@ -112,10 +112,12 @@ int64_t memory() {
     return 4ll << 30;
 #else
     int64_t found = (int64_t) sysconf(_SC_PHYS_PAGES) * (int64_t) sysconf(_SC_PAGESIZE);
-    rlimit  most  = {};
+#  if defined(RLIMIT_AS)  // OpenBSD has none
+    rlimit most = {};
     if (getrlimit(RLIMIT_AS, &most) == 0 && most.rlim_cur != RLIM_INFINITY) {
         found = std::min<int64_t>(found, (int64_t) most.rlim_cur);
     }
+#  endif
 #  if defined(__linux__)
     found = std::min(found, least_of_groups("memory.max", [](const std::string & line) { return strtoll(line.c_str(), nullptr, 10); }));
 #  endif
