@@ -31,10 +31,10 @@ TRYING = "llamafile: trying the GPU; what comes out is remembered\n"
 
 def pack(runtimes: Path, out: Path, model: Path = EXHIBIT) -> Path:
     """``model`` with the native build and the gpu build for this machine."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("LFF_RUNTIMES", str(runtimes))
     if pin_of(runtimes).build(TARGET, Flavour.GPU) is None:
         pytest.skip("the gpu build is not built here")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("LFF_RUNTIMES", str(runtimes))
     try:
         llamafile_format.pack(
             [model], out, runtime=f"{KEY}:{TARGET}", flavour="gpu", args=["--temp", "0", "-c", "512", "..."]
@@ -44,7 +44,7 @@ def pack(runtimes: Path, out: Path, model: Path = EXHIBIT) -> Path:
     return out
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def software(tool: Callable[[str], Path]) -> None:
     """The software device; skips where there is none."""
     tool("vulkaninfo")
