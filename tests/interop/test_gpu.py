@@ -44,7 +44,7 @@ def pack(runtimes: Path, out: Path, model: Path = EXHIBIT) -> Path:
     return out
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def software(tool: Callable[[str], Path]) -> None:
     """The software device; skips where there is none."""
     tool("vulkaninfo")
