@@ -120,6 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         """An address that we were sent to, and that has run out once."""
         over = self.turn == 4
         if over:
+            self.server.seen["redirect before it ran out"] = self.server.seen["redirect"]
             self._say(403, b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
         return over
 
