@@ -46,7 +46,12 @@ def _finding_says(report: Report) -> bool:
 def _incomplete(error: str, color: bool) -> list[str]:
     word = "incomplete"
     body = textwrap.wrap(
-        f"{word}   {printable(error)}", 78, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+        f"{word}   {printable(error)}",
+        78,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_on_hyphens=False,
+        break_long_words=False,  # a path that is cut in two can be neither found nor copied
     )
     body[0] = body[0].replace(word, paint(word, "31", color), 1)
     return body

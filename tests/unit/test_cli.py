@@ -257,7 +257,7 @@ def test_every_command_refuses_a_file_with_an_unfinished_change(packed: Path, tm
         ["pack", tmp_path / "tiny.gguf", "--prefix", "none", "-o", packed, "--force"],
     ):
         result = run(*command, code=4)
-        assert journal.name in "".join((result.stdout + result.stderr).split()), command
+        assert journal.name in result.stdout + result.stderr, command
     assert packed.read_bytes() == before
     assert not (tmp_path / "new").exists()
 
