@@ -1,5 +1,6 @@
 #include "capacity.h"
 
+#include "crew.h"
 #include "gate.h"
 #include "loading.h"
 #include "machine.h"
@@ -14,7 +15,7 @@
 namespace lff {
 namespace {
 
-constexpr int64_t MAX_SLOTS    = 8;
+constexpr int64_t MAX_SLOTS    = 16;
 constexpr int64_t SHARE        = 8;           // of this machine's memory, one part of so many is for contexts
 constexpr int     PIECE        = 512;         // tokens of a prompt between which others have their turn
 constexpr int64_t PROMPT_SHARE = 16;          // and one part of so many for prompts that are kept
@@ -90,6 +91,9 @@ std::vector<std::string> capacity_arguments(const std::string & model, const std
     }
     if (!given(user, { "-t", "--threads" })) {
         out.insert(out.end(), { "-t", std::to_string(threads_for(wanted.weights)) });
+        if (!given(user, { "-tb", "--threads-batch" })) {
+            let_crew_shrink();
+        }
     }
     if (!given(user, { "-b", "--batch-size", "-ub", "--ubatch-size" }) && !wanted.embeds) {
         out.insert(out.end(), { "-b", std::to_string(PIECE) });

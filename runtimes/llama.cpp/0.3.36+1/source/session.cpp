@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include "crew.h"
 #include "fits.h"
 #include "gpu.h"
 #include "machine.h"
@@ -63,6 +64,9 @@ session::session(const settings & wanted) {
     vocabulary = llama_model_get_vocab(model);
 
     threads = wanted.threads > 0 ? wanted.threads : threads_for((int64_t) llama_model_size(model));
+    if (wanted.threads <= 0) {
+        let_crew_shrink();
+    }
     batch   = wanted.batch;
     const uint32_t trained = (uint32_t) llama_model_n_ctx_train(model);
     shape.n_ctx           = wanted.context > 0 ? wanted.context : std::min<uint32_t>(trained, CONTEXT);
