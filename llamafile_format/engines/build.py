@@ -50,7 +50,8 @@ def build(pin: Pin, target: str, flavour: Flavour, shop: Workshop, *, fresh: boo
         raise UsageError(
             f"programs cannot be built in {shop.folder}: its name is not simple", hint="name another: --work"
         )
-    places, as_pinned = prepare(pin, (*pin.recipe.uses, *pin.flavours[flavour].uses), shop)
+    uses = [name for recipe in wanted.recipes(flavour) for name in pin.flavours[recipe].uses]
+    places, as_pinned = prepare(pin, (*pin.recipe.uses, *uses), shop)
     folder = shop.folder / f"{flavour}-{target}"
     folder.mkdir(exist_ok=True)
     places |= {"target": target, "flavour": str(flavour), "toolchain": str(folder / "toolchain")}
@@ -87,7 +88,7 @@ def _configured(
     folder = Path(places["toolchain"]).parent
     tree, log, stamp = folder / "build", folder / LOG, folder / "configured"
     files = toolchain_files(pin, target, flavour, places)
-    command = configure_command(pin, flavour, tree, places)
+    command = configure_command(pin, target.recipes(flavour), tree, places)
     identity = _identity(files, command)
     if fresh or not stamp.is_file() or stamp.read_text(encoding="utf-8") != identity:
         stamp.unlink(missing_ok=True)
@@ -119,9 +120,11 @@ def _compiled(pin: Pin, target: Target, tree: Path, shop: Workshop, places: Mapp
     return result
 
 
-def configure_command(pin: Pin, flavour: Flavour, tree: Path, places: Mapping[str, str]) -> list[str]:
-    """The command line of CMake that configures the build folder ``tree``."""
-    definitions = {**pin.recipe.definitions, **pin.flavours[flavour].definitions}
+def configure_command(pin: Pin, recipes: Sequence[Flavour], tree: Path, places: Mapping[str, str]) -> list[str]:
+    """The command line of CMake that configures the build folder ``tree``, by the recipes of these flavours."""
+    definitions = dict(pin.recipe.definitions)
+    for flavour in recipes:
+        definitions |= pin.flavours[flavour].definitions
     return [
         fill(pin.recipe.tools["cmake"], places),
         "-G",

@@ -181,6 +181,12 @@ class Target:
     minimum: str = ""
     tested: str = ""
     variants: Mapping[Flavour, Variant] = field(default_factory=dict)
+    gpu_in: Flavour | None = None
+    """The flavour whose builds take in what ``gpu`` adds to the recipe: one program uses both (14.5.9)."""
+
+    def recipes(self, flavour: Flavour) -> tuple[Flavour, ...]:
+        """The flavours whose recipes a build of ``flavour`` is made by."""
+        return (flavour, Flavour.GPU) if flavour is self.gpu_in else (flavour,)
 
     def of(self, flavour: Flavour) -> Target:
         """The target as builds of ``flavour`` see it."""
@@ -236,6 +242,11 @@ class Pin:
     type_registry: str
     logits_as: tuple[str, ...] = ()
     """Versions of this engine whose logits builds of the reference flavour compute, bit for bit (14.5.13)."""
+
+    def uses_gpu(self, build: Build) -> bool:
+        """Whether ``build`` itself uses graphics processors."""
+        target = self.target(build.target)
+        return Flavour.GPU in (target.recipes(build.flavour) if target else (build.flavour,))
 
     @property
     def key(self) -> str:

@@ -96,7 +96,7 @@ def _write_by_hand(pin: Pin, target: Target, flavour: Flavour, folder: Path) -> 
     places |= {"toolchain": f"{home}/toolchain"}
     for name, text in toolchain_files(pin, target, flavour, places).items():
         (folder / name).write_text(text, encoding="utf-8")
-    command = configure_command(pin, flavour, Path(home) / "build", places)
+    command = configure_command(pin, target.recipes(flavour), Path(home) / "build", places)
     ninja = [fill(pin.recipe.tools["ninja"], places), "-C", f"{home}/build", pin.recipe.goal]
     lines = [
         "#!/bin/sh -e",

@@ -42,6 +42,8 @@ class Choice:
 
     pin: Pin
     builds: tuple[Build, ...]
+    with_gpu: bool = False
+    """Shaders go with the builds that use graphics processors."""
 
     @property
     def folder(self) -> str:
@@ -77,7 +79,7 @@ def choose(runtime: str, flavour: str = "") -> Choice:
             f"there is no {flavour} build of {pin.key} here", hint="name another, or pack with --prefix none"
         )
     _check_gpu(pin, builds, flavour)
-    return Choice(pin, builds)
+    return Choice(pin, builds, with_gpu=flavour in ("gpu", "all"))
 
 
 def _check_gpu(pin: Pin, builds: Sequence[Build], flavour: str) -> None:
@@ -86,7 +88,7 @@ def _check_gpu(pin: Pin, builds: Sequence[Build], flavour: str) -> None:
     for build in builds:
         found.setdefault(build.flavour.value, set()).add(build.target)
     for_gpu = found.get("gpu", set())
-    if flavour == "gpu" and not for_gpu:
+    if flavour == "gpu" and not any(pin.uses_gpu(build) for build in builds):
         raise UsageError(
             f"there is no gpu build of {pin.key} here for what is packed",
             hint="leave --flavour out, or make one: llamafile-format runtimes build --flavour gpu",
@@ -96,7 +98,7 @@ def _check_gpu(pin: Pin, builds: Sequence[Build], flavour: str) -> None:
 
 
 def runtime_contents(choice: Choice, alignment: int, there: Mapping[str, Content] | None = None) -> list[Content]:
-    """The members of ``choice``: builds, chat page (with native builds), shaders (with gpu builds), licences and pin.
+    """The members of ``choice``: builds, chat page (with native builds), shaders, licences and pin.
 
     A build that is ``there`` already, by path and digest, is taken from there and not unpacked.
     """
@@ -123,7 +125,7 @@ def runtime_contents(choice: Choice, alignment: int, there: Mapping[str, Content
         path = companion_path(pin, PAGE)
         old = _same(there.get(path), "asset", page.sha256)
         found.append(old or member(path, "asset", FileSource(webui(pin)), page.sha256))
-    if pin.shaders is not None and any(build.flavour is Flavour.GPU for build in choice.builds):
+    if pin.shaders is not None and choice.with_gpu and any(pin.uses_gpu(build) for build in choice.builds):
         found.append(member(companion_path(pin, SHADERS), "asset", FileSource(shaders(pin))))
     found.append(member(companion_path(pin, LICENCES), "license", BytesSource(licences(pin), LICENCES)))
     found.append(member(companion_path(pin, PIN), "document", BytesSource(document(pin), PIN)))

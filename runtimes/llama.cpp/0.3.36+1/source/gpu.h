@@ -11,7 +11,8 @@ struct llama_context_params;
 
 namespace lff {
 
-// What the user wants: LFF_GPU=auto, off, or the number of a device.
+// What the user wants: LFF_GPU=auto, off, or the number of a device; auto where nothing is said, but off where no device was
+// ever tried: on all systems but Linux.
 struct gpu_wish {
     bool off    = false;
     int  device = -1;  // by its number, whatever kind of device it is; -1: discrete and integrated ones
@@ -24,7 +25,11 @@ gpu_wish wanted_gpu();
 
 // In a native build whose container has a gpu build for the same target: becomes that one if there is a device that works.
 // Otherwise returns, after at most one line. Nothing is looked for in vain: without nodes of devices it costs a few calls.
-void hand_over_to_gpu(const gpu_wish & wish, const std::vector<std::string> & user);
+// On Windows the native build is both: it starts itself once more, and ends with it, or returns with a wish that is off.
+void hand_over_to_gpu(gpu_wish & wish, const std::vector<std::string> & user);
+
+// Modes whose results must be the same everywhere, or that compute nothing.
+bool stays_on_cpu(const std::vector<std::string> & user);
 
 // In a gpu build, the inner process: loads the drivers, before the sandbox closes. False if there is no device that works.
 bool open_gpu(const gpu_wish & wish);

@@ -23,7 +23,12 @@ namespace lff {
 gpu_wish wanted_gpu() {
     const std::string wanted = environment("LFF_GPU");
     gpu_wish          found;
-    if (wanted == "off") {
+#if defined(__linux__)
+    const bool unless_asked = false;
+#else
+    const bool unless_asked = wanted.empty();
+#endif
+    if (wanted == "off" || unless_asked) {
         found.off = true;
     } else if (!wanted.empty() && wanted != "auto") {
         if (wanted.size() > 3 || wanted.find_first_not_of("0123456789") != std::string::npos) {
@@ -34,11 +39,20 @@ gpu_wish wanted_gpu() {
     return found;
 }
 
+bool stays_on_cpu(const std::vector<std::string> & user) {
+    const std::string layers = option(user, { "-ngl", "--gpu-layers", "--n-gpu-layers" }), devices = option(user, { "-dev", "--device" });
+    return given(user, { "--trace", "--inspect", "--what-will-run" }) || layers == "0" || devices == "none";
+}
+
 #if defined(__linux__)
 
 namespace {
 
+#  if defined(__aarch64__)
+constexpr const char * LOADER = "/lib/ld-linux-aarch64.so.1";
+#  else
 constexpr const char * LOADER = "/lib64/ld-linux-x86-64.so.2";
+#  endif
 
 bool has_entry(const char * folder, const char * prefix) {
     DIR * const opened = opendir(folder);
@@ -54,12 +68,6 @@ bool has_entry(const char * folder, const char * prefix) {
         closedir(opened);
     }
     return found;
-}
-
-// Modes whose results must be the same everywhere, or that compute nothing.
-bool stays_on_cpu(const std::vector<std::string> & user) {
-    const std::string layers = option(user, { "-ngl", "--gpu-layers", "--n-gpu-layers" }), devices = option(user, { "-dev", "--device" });
-    return given(user, { "--trace", "--inspect", "--what-will-run" }) || layers == "0" || devices == "none";
 }
 
 // Becomes the program; returns only if the system does not start it.
@@ -82,7 +90,7 @@ void become(int program, const std::vector<std::string> & user) {
 
 }
 
-void hand_over_to_gpu(const gpu_wish & wish, const std::vector<std::string> & user) {
+void hand_over_to_gpu(gpu_wish & wish, const std::vector<std::string> & user) {
     if (std::string(FLAVOUR) != "native" || wish.off || container().file == nullptr || stays_on_cpu(user)) {
         return;
     }
@@ -120,9 +128,9 @@ void hand_over_to_gpu(const gpu_wish & wish, const std::vector<std::string> & us
     }
 }
 
-#else
+#elif !defined(_WIN32)
 
-void hand_over_to_gpu(const gpu_wish &, const std::vector<std::string> &) {}
+void hand_over_to_gpu(gpu_wish &, const std::vector<std::string> &) {}
 
 #endif
 

@@ -230,8 +230,6 @@ std::shared_ptr<held_file> held_file::inherited(const std::string & said) {
     return file;
 }
 
-#if !defined(_WIN32)
-
 std::string held_file::identity_text() const {
     identity found;
     if (!identify(handle, found)) {
@@ -241,11 +239,9 @@ std::string held_file::identity_text() const {
            std::to_string(found.mtime) + ":" + std::to_string(found.ctime);
 }
 
-void held_file::keep_on_exec(bool keep) const { fcntl((int) handle, F_SETFD, keep ? 0 : FD_CLOEXEC); }
-
-#endif
-
 #if defined(_WIN32)
+
+void held_file::keep_on_exec(bool keep) const { SetHandleInformation((HANDLE) handle, HANDLE_FLAG_INHERIT, keep ? HANDLE_FLAG_INHERIT : 0); }
 
 std::shared_ptr<held_file> held_file::open(const std::string & path) {
     const DWORD  shared = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
@@ -294,6 +290,9 @@ FILE * held_file::stream(uint64_t, uint64_t) const {
 }
 
 #else
+
+void held_file::keep_on_exec(bool keep) const { fcntl((int) handle, F_SETFD, keep ? 0 : FD_CLOEXEC); }
+
 
 std::shared_ptr<held_file> held_file::open(const std::string & path) {
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not hold us up

@@ -112,8 +112,6 @@ std::function<int()> work_of(const lff::contents & found, std::vector<std::strin
     return [=] { return lff::serve(found, arguments); };
 }
 
-bool has_gpu() { return std::string(lff::FLAVOUR) == "gpu"; }
-
 int run(std::vector<std::string> user) {
     if (lff::given(user, { "--version" })) {
         printf("llama.cpp %s %s %s\n%s\n", lff::ENGINE_VERSION, lff::TARGET, lff::FLAVOUR, lff::sandbox_line(lff::can_close()).c_str());
@@ -123,7 +121,7 @@ int run(std::vector<std::string> user) {
         printf("%s%s", HELP, lff::HAS_SERVER ? SERVER_HELP : "");
         return 0;
     }
-    const lff::gpu_wish wish = lff::wanted_gpu();
+    lff::gpu_wish wish = lff::wanted_gpu();
     lff::contents       found;
     lff::set_container(lff::container_of_environment());
     if (!lff::container().path.empty()) {
@@ -134,14 +132,14 @@ int run(std::vector<std::string> user) {
         return lff::list_gpus();
     }
     lff::errand given = errand_of(user, lff::container().path);
-    given.gpu         = has_gpu() && !lff::given(user, { "--trace" }) ? wish : given.gpu;
+    given.gpu         = lff::HAS_GPU && !lff::given(user, { "--trace" }) ? wish : given.gpu;
     if (lff::container().file != nullptr) {
         given.granted.descriptors.push_back((int) lff::container().file->descriptor());
     }
     found.adapters = !lff::take(user, "--no-lora");
     if (lff::given(user, { "--inspect" })) {
         given.work = [] { return lff::inspect(lff::container()); };
-    } else if (has_gpu() && lff::given(user, { lff::PROBE })) {
+    } else if (lff::HAS_GPU && lff::given(user, { lff::PROBE })) {
         given.work = [] { return lff::try_gpu(); };
         return lff::run_inner(given, 0);
     } else if (lff::given(user, { "--what-will-run" })) {

@@ -94,6 +94,8 @@ std::string environment(const char * name) {
 
 void forget(const char * name) { _wputenv_s(widen(name).c_str(), L""); }
 
+void put(const char * name, const std::string & value) { _wputenv_s(widen(name).c_str(), widen(value).c_str()); }
+
 void forget_engine_settings() {
     std::vector<std::wstring> doomed;
     wchar_t * block = GetEnvironmentStringsW();
@@ -141,6 +143,8 @@ std::string environment(const char * name) {
 }
 
 void forget(const char * name) { unsetenv(name); }
+
+void put(const char * name, const std::string & value) { setenv(name, value.c_str(), 1); }
 
 void forget_engine_settings() {
     std::vector<std::string> doomed;

@@ -18,6 +18,7 @@ int64_t file_size(FILE * file);
 std::vector<std::string> arguments(int argc, char ** argv);
 std::string              environment(const char * name);
 void                     forget(const char * name);  // removes a variable from the environment
+void                     put(const char * name, const std::string & value);  // into the environment
 
 // Removes every setting of the engine from the environment: a container runs the same for everybody.
 void forget_engine_settings();

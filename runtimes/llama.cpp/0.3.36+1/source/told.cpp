@@ -1,9 +1,16 @@
 #include "told.h"
 
 #include <atomic>
+#include <cstdint>
 #include <cstring>
 
-#if !defined(_WIN32) && !defined(__wasi__)
+#if defined(_WIN32)
+#  ifndef NOMINMAX
+#    define NOMINMAX
+#  endif
+#  include <windows.h>
+#  include <cstdlib>
+#elif !defined(__wasi__)
 #  include <sys/mman.h>
 #endif
 
@@ -18,10 +25,28 @@ struct page {
 page   own;  // where there is one process
 page * shared = &own;
 
+#if defined(_WIN32)
+HANDLE section = nullptr;
+
+void map(HANDLE from) {
+    void * const seen = MapViewOfFile(from, FILE_MAP_READ | FILE_MAP_WRITE, 0, 0, sizeof(page));
+    if (seen != nullptr) {
+        section = from;
+        shared  = static_cast<page *>(seen);
+    }
+}
+#endif
+
 }
 
 void make_told() {
-#if !defined(_WIN32) && !defined(__wasi__)
+#if defined(_WIN32)
+    SECURITY_ATTRIBUTES inherited = { sizeof inherited, nullptr, TRUE };
+    const HANDLE        made = CreateFileMappingW(INVALID_HANDLE_VALUE, &inherited, PAGE_READWRITE, 0, sizeof(page), nullptr);
+    if (made != nullptr) {
+        map(made);
+    }
+#elif !defined(__wasi__)
     void * const made = mmap(nullptr, sizeof(page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON, -1, 0);
     if (made != MAP_FAILED) {
         shared = static_cast<page *>(made);
@@ -51,5 +76,13 @@ void forget_told() {
     shared->begun     = false;
     shared->device[0] = '\0';
 }
+
+#if defined(_WIN32)
+
+std::string hand_over_told() { return std::to_string((unsigned long long) (uintptr_t) section); }
+
+void take_told(const std::string & word) { map((HANDLE) (uintptr_t) strtoull(word.c_str(), nullptr, 10)); }
+
+#endif
 
 }

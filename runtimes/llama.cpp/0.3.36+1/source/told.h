@@ -14,4 +14,10 @@ void tell_begun();  // a part of the answer is printed: it cannot begin again
 bool told_begun();
 void forget_told();
 
+#if defined(_WIN32)
+// There no process has the memory of another that it came from: a process that is started inherits the page by this word.
+std::string hand_over_told();
+void        take_told(const std::string & word);
+#endif
+
 }

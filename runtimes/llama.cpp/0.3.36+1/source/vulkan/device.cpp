@@ -32,7 +32,7 @@ void quiet_drivers() {
         { "AMD_SHADER_DISK_CACHE", "0" },        { "VK_LOADER_LAYERS_DISABLE", "~implicit~" }, { "NODEVICE_SELECT", "1" },
     };
     for (const auto & setting : settings) {
-        setenv(setting[0], setting[1], 1);
+        put(setting[0], setting[1]);
     }
 }
 
@@ -137,7 +137,7 @@ bool open_gpu(const gpu_wish & wish) {
             close_gpu();
             return false;
         }
-        setenv("GGML_VK_VISIBLE_DEVICES", std::to_string(wish.device).c_str(), 1);
+        put("GGML_VK_VISIBLE_DEVICES", std::to_string(wish.device));
     }
     llama_log_set([](enum ggml_log_level, const char *, void *) {}, nullptr);  // whoever works with the engine sets its own
     llama_backend_init();
@@ -152,7 +152,7 @@ bool open_gpu(const gpu_wish & wish) {
 }
 
 void close_gpu() {
-    setenv("GGML_DISABLE_VULKAN", "1", 1);
+    put("GGML_DISABLE_VULKAN", "1");
     in_use.clear();
 }
 
