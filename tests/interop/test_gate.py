@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.runtime_server import Answer, Server, served
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
 BODY = {"prompt": "a", "n_predict": 1}
+GAP = 0.05  # natural logarithm; what sums in another order may change of the odds of a word (spec/1.0, 14.6.15)
 DEEP_SCHEMA = '{"type":"array","items":' * 20000 + '{"type":"string"}' + "}" * 20000
 DOUBLING = "".join(f"a{i} ::= a{i + 1} a{i + 1} | a{i + 1}\n" for i in range(30))
 ANY_OF = {f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 3} for i in range(25)} | {"d25": {"type": "string"}}
@@ -225,6 +227,37 @@ def test_with_one_slot_an_answer_is_the_one_given_alone(packed: Path) -> None:
         alone = [ask_all(server, [prompt], 24)[0].json()["content"] for prompt in prompts]
         together = [answer.json()["content"] for answer in ask_all(server, prompts, 24)]
     assert together == alone
+
+
+def with_odds(server: Server, prompts: list[str], words: int) -> list[list[tuple[int, dict[int, float]]]]:
+    """For each prompt, all asked at once: the tokens of its answer, each with the log-odds of the likeliest ones."""
+    body = {"n_predict": words, "temperature": 0, "ignore_eos": True, "n_probs": 5, "cache_prompt": False}
+    with ThreadPoolExecutor(len(prompts)) as pool:
+        asked = [pool.submit(send, server, "/completion", json.dumps(body | {"prompt": one}), 240) for one in prompts]
+    return [
+        [
+            (token["id"], {each["id"]: each["logprob"] for each in token["top_logprobs"]})
+            for token in answer.result().json()["completion_probabilities"]
+        ]
+        for answer in asked
+    ]
+
+
+def test_with_several_slots_each_gets_the_answer_to_its_own_question(packed: Path) -> None:
+    """Sums over several answers are added up in another order, so of two words that are as likely either may come."""
+    things = ("a clock", "a lamp", "a map", "a dog", "a brass astrolabe", "a printing press", "a music box", "a globe")
+    prompts = [f"Visitor: {thing}\nLabel:" for thing in things]
+    with served(packed, "--no-browser", "-np", "8") as server:
+        alone = [with_odds(server, [prompt], 24)[0] for prompt in prompts]
+        together = with_odds(server, prompts, 24)
+    assert len({tuple(token for token, _ in answer) for answer in alone}) == len(prompts)
+    for one, other in zip(alone, together, strict=True):
+        assert len(one) == len(other) == 24
+        for (token, odds), (another, other_odds) in zip(one, other, strict=True):
+            if token != another:
+                assert odds[token] - odds[another] <= GAP
+                break
+            assert abs(odds[token] - other_odds[token]) <= GAP
 
 
 def test_a_request_past_its_time_is_given_up_alone(packed: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_story_is_the_same_as_on_the_cpu(new_runtimes: Path, shared_data: Path
 
 def test_the_line_and_the_properties_name_the_device(packed: Path) -> None:
     with served(packed, "--no-browser", env=GPU, wait=PATIENCE) as server:
-        assert re.search(r"chat at \S+ \(on llvmpipe .*; Ctrl\+C stops; sandboxed: ", server.output())
+        assert re.search(r"chat at \S+ \(on llvmpipe .*; Ctrl\+C stops; .*; sandboxed: ", server.output())
         assert server.request("GET", "/props").json()["device"].startswith("llvmpipe")
         assert Path(f"/proc/{server.pid}/exe").readlink() == Path(f"/proc/{server.engine}/exe").readlink()
         status = Path(f"/proc/{server.engine}/status").read_text()
