@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 import llamafile_format
-from llamafile_format.engines.cache import work_folder
-from tests.new_engine import KEY, TARGET
+from tests.new_engine import KEY, TARGET, zig
 from tests.runtime_server import EXHIBIT, run
 
 SOURCE = Path(__file__).resolve().parents[1] / "runtimes" / KEY.replace("@", "/") / "source"
@@ -42,9 +41,7 @@ def pack_boxed(runtimes: Path, out: Path) -> Path:
 
 def compiled(folder: Path, *sources: Path) -> Path:
     """A program of ``sources`` and the runtime's headers, by the pinned compiler, which ``LFF_ZIG`` may name."""
-    compiler = Path(os.environ.get("LFF_ZIG") or work_folder("work") / "zig" / "ziglang" / "zig")
-    if not compiler.is_file():
-        pytest.skip("the pinned compiler is not here")
+    compiler = Path(os.environ.get("LFF_ZIG") or zig())
     cache = compiler.parents[2] / "zig-cache"  # what the engine was built with has compiled the libraries
     command: list[str | Path] = [compiler, "c++", "-target", "x86_64-linux-musl", "-std=c++17", "-O2", "-I", SOURCE]
     subprocess.run(

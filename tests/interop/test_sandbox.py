@@ -109,25 +109,32 @@ def test_the_server_is_shut_in_and_what_holds_its_port_parses_nothing(packed: Pa
 
 MODES = {
     "complete": (("--complete", "-p", "hi", "-n", "2"), ""),
+    "a prompt that is typed": (("--complete", "-f", "-", "-n", "2"), "hi"),
+    "chat": (("--complete", "--chat", "-p", "hi", "-n", "2"), ""),
+    "a named model": (("--complete", "-m", str(EXHIBIT), "-p", "hi", "-n", "2"), ""),
     "trace": (("--trace",), json.dumps({"version": 1, "prompts": [{"id": "a", "text": "hi", "max_tokens": 1}]})),
     "inspect": (("--inspect",), ""),
+    "what will run": (("--what-will-run",), ""),
 }
+UNOPENED = ("inspect", "what will run")
+SERVERS = {"server": (), "embeddings": ("--embeddings",), "system prompt": ("--system-prompt", "Be brief.")}
 
 
-@pytest.mark.parametrize("mode", ["complete", "trace"])
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode not in UNOPENED])
 def test_the_sandbox_is_closed_when_the_model_is_opened(
     packed: Path, tmp_path: Path, tool: Callable[[str], str], mode: str
 ) -> None:
     arguments, stdin = MODES[mode]
     calls = traced(packed, tmp_path, tool, arguments, stdin)
-    check_order(calls, packed)
+    check_order(calls, EXHIBIT if mode == "a named model" else packed)
 
 
+@pytest.mark.parametrize("mode", SERVERS)
 def test_the_sandbox_is_closed_when_the_server_opens_the_model(
-    packed: Path, tmp_path: Path, tool: Callable[[str], str]
+    packed: Path, tmp_path: Path, tool: Callable[[str], str], mode: str
 ) -> None:
     log = tmp_path / "strace"
-    with served(packed, "--no-browser", wrapper=[tool("strace"), "-f", "-y", "-o", str(log)]) as server:
+    with served(packed, "--no-browser", *SERVERS[mode], wrapper=[tool("strace"), "-f", "-y", "-o", str(log)]) as server:
         assert server.request("GET", "/health").status == 200
     calls = log.read_text("utf-8", "replace").splitlines()
     check_order(calls, packed)
@@ -136,8 +143,11 @@ def test_the_sandbox_is_closed_when_the_server_opens_the_model(
     assert not [line for line in made if re.search(r" (connect|bind|socket|execve|fork)\(", line)]
 
 
-def test_inspect_is_shut_in_too(packed: Path, tmp_path: Path, tool: Callable[[str], str]) -> None:
-    arguments, stdin = MODES["inspect"]
+@pytest.mark.parametrize("mode", UNOPENED)
+def test_modes_without_a_model_are_shut_in_too(
+    packed: Path, tmp_path: Path, tool: Callable[[str], str], mode: str
+) -> None:
+    arguments, stdin = MODES[mode]
     assert shut_in(traced(packed, tmp_path, tool, arguments, stdin))
 
 

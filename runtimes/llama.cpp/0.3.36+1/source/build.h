@@ -7,7 +7,6 @@ constexpr const char * ENGINE_VERSION = LFF_ENGINE_VERSION;
 constexpr const char * TARGET         = LFF_TARGET;
 constexpr const char * FLAVOUR        = LFF_FLAVOUR;
 constexpr bool         HAS_SERVER     = LFF_HAS_SERVER;
-constexpr bool         HAS_GPU        = LFF_HAS_GPU;  // graphics processors are used by this program itself
 
 // The instructions in use: a level of cpu_select.h, or generic.
 const char * cpu_level();

@@ -31,6 +31,9 @@ void hand_over_to_gpu(gpu_wish & wish, const std::vector<std::string> & user);
 // Modes whose results must be the same everywhere, or that compute nothing.
 bool stays_on_cpu(const std::vector<std::string> & user);
 
+// Whether this program itself uses graphics processors: a gpu build, or a native one that is both.
+bool has_gpu();
+
 // In a gpu build, the inner process: loads the drivers, before the sandbox closes. False if there is no device that works.
 bool open_gpu(const gpu_wish & wish);
 // No device is used from here on, nor looked for.

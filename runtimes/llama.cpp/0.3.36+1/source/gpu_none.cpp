@@ -7,6 +7,7 @@
 
 namespace lff {
 
+bool has_gpu() { return false; }
 bool open_gpu(const gpu_wish &) { return false; }
 void close_gpu() {}
 

@@ -4,7 +4,6 @@
 
 #if defined(_WIN32)
 
-#include "build.h"
 #include "crash.h"
 #include "plan.h"
 #include "platform.h"
@@ -168,13 +167,13 @@ void hand_over_to_gpu(gpu_wish & wish, const std::vector<std::string> & user) {
         take_told(handed);
         return;
     }
-    if (HAS_GPU && container().file != nullptr && given(user, { "--list-devices" })) {
+    if (has_gpu() && container().file != nullptr && given(user, { "--list-devices" })) {
         make_told();
         end_with_child();
         exit(1);
     }
-    if (!HAS_GPU || wish.off || container().file == nullptr || stays_on_cpu(user)) {
-        if (wish.named() && !HAS_GPU) {
+    if (!has_gpu() || wish.off || container().file == nullptr || stays_on_cpu(user)) {
+        if (wish.named() && !has_gpu()) {
             fprintf(stderr, "llamafile: LFF_GPU=%d: this build uses no GPU; the CPU is used\n", wish.device);
         }
         wish.off = true;

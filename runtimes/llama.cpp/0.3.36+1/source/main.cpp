@@ -132,14 +132,14 @@ int run(std::vector<std::string> user) {
         return lff::list_gpus();
     }
     lff::errand given = errand_of(user, lff::container().path);
-    given.gpu         = lff::HAS_GPU && !lff::given(user, { "--trace" }) ? wish : given.gpu;
+    given.gpu         = lff::has_gpu() && !lff::given(user, { "--trace" }) ? wish : given.gpu;
     if (lff::container().file != nullptr) {
         given.granted.descriptors.push_back((int) lff::container().file->descriptor());
     }
     found.adapters = !lff::take(user, "--no-lora");
     if (lff::given(user, { "--inspect" })) {
         given.work = [] { return lff::inspect(lff::container()); };
-    } else if (lff::HAS_GPU && lff::given(user, { lff::PROBE })) {
+    } else if (lff::has_gpu() && lff::given(user, { lff::PROBE })) {
         given.work = [] { return lff::try_gpu(); };
         return lff::run_inner(given, 0);
     } else if (lff::given(user, { "--what-will-run" })) {
