@@ -93,6 +93,12 @@ int report_fault(const std::exception & error) {
     return report_of(error.what(), is_of_vulkan(error) || dynamic_cast<const gpu_failure *>(&error) != nullptr);
 }
 
+void blame_device(const std::string & what) {
+    if (!gpu_name().empty()) {
+        end(what);
+    }
+}
+
 bool is_crash(int signal) {
     for (const int fatal : {
              SIGSEGV, SIGABRT, SIGILL, SIGFPE,

@@ -16,6 +16,9 @@ void report_failure(const std::string & what);
 // The same of what was thrown. The exit status: that of a fault of the GPU's, or 1.
 int report_fault(const std::exception & error);
 
+// What the device in use failed at: ends the process so that it is started again on the CPU. Returns if none is in use.
+void blame_device(const std::string & what);
+
 // Of a process that ended by a signal, what that says: "the engine crashed (segmentation fault)".
 std::string told_of(int signal);
 // Whether it is one that nobody sends to end a process, but SIGKILL, which nobody can explain.

@@ -34,7 +34,7 @@ set_source_files_properties(${server_folder}/server-http.cpp TARGET_DIRECTORY ll
 set_source_files_properties(${server_folder}/server-common.cpp TARGET_DIRECTORY server-context PROPERTIES
     COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/refuse_download.h;-include;${CMAKE_CURRENT_SOURCE_DIR}/tool_calls.h")
 set_source_files_properties(${server_folder}/server-context.cpp TARGET_DIRECTORY server-context PROPERTIES
-    COMPILE_OPTIONS "-DLFF_COUNT_ANSWERS;-include;${CMAKE_CURRENT_SOURCE_DIR}/usage.h")
+    COMPILE_OPTIONS "-DLFF_COUNT_ANSWERS;-include;${CMAKE_CURRENT_SOURCE_DIR}/usage.h;-include;${CMAKE_CURRENT_SOURCE_DIR}/device_loss.h")
 set_source_files_properties(${server_folder}/server-queue.cpp TARGET_DIRECTORY server-context PROPERTIES
     COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/polling.h")
 
