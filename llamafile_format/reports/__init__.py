@@ -1,4 +1,4 @@
-"""What users read: text, JSON and HTML, all from the same results."""
+"""What users read: text, JSON, pages and the forms that other tools read, all from the same results."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from llamafile_format.reports.replay_json import record_json, replay_json
     from llamafile_format.reports.replay_text import record_text, replay_text
     from llamafile_format.reports.stamp import stamp_json, stamp_lines
+    from llamafile_format.reports.told import Batch
+    from llamafile_format.reports.verify_forms import FORMS
+    from llamafile_format.reports.verify_hub import Status, status_of
     from llamafile_format.reports.verify_json import report_json, report_value, reports_json
     from llamafile_format.reports.verify_lines import WORST_FIRST, answer, report_line, summary_line
     from llamafile_format.reports.verify_text import report_text, trial_lines
@@ -36,6 +39,9 @@ open_door(
         "replay_json": ("record_json", "replay_json"),
         "replay_text": ("record_text", "replay_text"),
         "stamp": ("stamp_json", "stamp_lines"),
+        "told": ("Batch",),
+        "verify_forms": ("FORMS",),
+        "verify_hub": ("Status", "status_of"),
         "verify_json": ("report_json", "report_value", "reports_json"),
         "verify_lines": ("WORST_FIRST", "answer", "report_line", "summary_line"),
         "verify_text": ("report_text", "trial_lines"),
