@@ -105,6 +105,11 @@ class Report:
         return 6 if differs or (self.trial is not None and not self.trial.started) else 0
 
 
+def unreadable(name: str, level: Level, error: str) -> Report:
+    """The report about a file that cannot be opened: one bad path does not end a run over many."""
+    return Report(name, 0, Kind.OTHER, level, {}, (), complete=False, error=error)
+
+
 def judge(
     findings: Iterable[Finding],
     layer: Layer,

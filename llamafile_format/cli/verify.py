@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from llamafile_format.checks.verdict import Level, Report
+from llamafile_format.checks.verdict import Level, Report, unreadable
 from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.reaching import Reach, reaching
 from llamafile_format.cli.terminal import colours, progress
@@ -122,7 +122,7 @@ def command(
                     progress=callback,
                 )
         except SourceError as error:
-            return _unreadable(shown(name), Level(level), error)
+            return unreadable(shown(name), Level(level), error.message)
         except FormatError as error:  # of a record named with --signature; a fault of FILE is a finding
             raise UsageError(str(error), hint=error.hint) from error
 
@@ -176,8 +176,3 @@ class _Show:
         elif self.form == "text" and listed and not self.quiet:
             click.echo(summary_line(self.answers, self.skipped, code))
         return code
-
-
-def _unreadable(name: str, level: Level, error: SourceError) -> Report:
-    """A file that cannot be opened is a report too, so that one bad path does not end a run over many."""
-    return Report(name, 0, Kind.OTHER, level, {}, (), complete=False, error=error.message)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llamafile_format.reports.stamp import stamp_json, stamp_lines
     from llamafile_format.reports.told import Batch
     from llamafile_format.reports.verify_forms import FORMS
-    from llamafile_format.reports.verify_hub import Status, status_of
+    from llamafile_format.reports.verify_hub import HubStatus, hub_status
     from llamafile_format.reports.verify_json import report_json, report_value, reports_json
     from llamafile_format.reports.verify_lines import WORST_FIRST, answer, report_line, summary_line
     from llamafile_format.reports.verify_text import report_text, trial_lines
@@ -41,7 +41,7 @@ open_door(
         "stamp": ("stamp_json", "stamp_lines"),
         "told": ("Batch",),
         "verify_forms": ("FORMS",),
-        "verify_hub": ("Status", "status_of"),
+        "verify_hub": ("HubStatus", "hub_status"),
         "verify_json": ("report_json", "report_value", "reports_json"),
         "verify_lines": ("WORST_FIRST", "answer", "report_line", "summary_line"),
         "verify_text": ("report_text", "trial_lines"),

@@ -24,7 +24,7 @@ _OWN = frozenset({Layer.VALID, Layer.POLICY})  # an error of these says that the
 _QUICK = "level quick reads structure only: member data was not looked at"
 
 
-class Status(Enum):
+class HubStatus(Enum):
     """The states that hubs know and that this verifier gives."""
 
     SAFE = "safe"
@@ -42,7 +42,7 @@ def hub_text(batch: Batch) -> str:
 
 def hub_value(report: Report) -> dict[str, Any]:
     """Name, size and status of one file."""
-    status, message = status_of(report)
+    status, message = hub_status(report)
     scan = {"status": status.value, "message": message, "reportLink": "", "version": __version__}
     return {
         "path": name_of(report),
@@ -51,28 +51,28 @@ def hub_value(report: Report) -> dict[str, Any]:
     }
 
 
-def status_of(report: Report) -> tuple[Status, str]:
+def hub_status(report: Report) -> tuple[HubStatus, str]:
     """The status and why, in the order of clause 10.8.5: the first that applies."""
     errors = [f for f in gravest_first(report) if _counts(report, f, Severity.ERROR)]
     own = [f for f in errors if rule(f.rule).layer in _OWN]
     if own:
-        return Status.UNSAFE, _first(own)
+        return HubStatus.UNSAFE, _first(own)
     if not report.complete:
-        return Status.ERROR, printable(report.error) or "it could not be read to its end"
+        return HubStatus.ERROR, printable(report.error) or "it could not be read to its end"
     if report.kind is Kind.OTHER or report.verdicts.get(Layer.WELL_FORMED) is Verdict.NO:
-        return Status.ERROR, _first(errors) or f"not well-formed: {report.kind.value}"
+        return HubStatus.ERROR, _first(errors) or f"not well-formed: {report.kind.value}"
     refused = [layer.value for layer, verdict in report.verdicts.items() if verdict is Verdict.NO]
     if refused:  # somebody was demanded to vouch, or a behaviour to be as recorded
-        return Status.UNSAFE, _first(errors) or f"{', '.join(refused)}: no"
+        return HubStatus.UNSAFE, _first(errors) or f"{', '.join(refused)}: no"
     if report.trial is not None and not report.trial.started:
-        return Status.ERROR, printable(f"it did not start: {report.trial.reason}")
+        return HubStatus.ERROR, printable(f"it did not start: {report.trial.reason}")
     unseen = not_looked_at(report) if Verdict.UNDETERMINED in report.verdicts.values() else []
     if unseen or report.level is Level.QUICK:
-        return Status.UNSCANNED, "; ".join(unseen) or _QUICK
+        return HubStatus.UNSCANNED, "; ".join(unseen) or _QUICK
     warnings = [f for f in gravest_first(report) if _counts(report, f, Severity.WARNING)]
     if warnings:
-        return Status.CAUTION, _first(warnings)
-    return Status.SAFE, f"{', '.join(layer.value for layer in report.verdicts)}: yes, at level {report.level.value}"
+        return HubStatus.CAUTION, _first(warnings)
+    return HubStatus.SAFE, f"{', '.join(layer.value for layer in report.verdicts)}: yes, at level {report.level.value}"
 
 
 def _counts(report: Report, finding: Finding, severity: Severity) -> bool:

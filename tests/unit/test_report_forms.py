@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from llamafile_format.checks.verdict import Level, Report, Trial, Verdict
 from llamafile_format.container import Kind
 from llamafile_format.findings import Finding, Where
-from llamafile_format.reports import FORMS, Batch, Status, status_of
+from llamafile_format.reports import FORMS, Batch, HubStatus, hub_status
 from llamafile_format.reports.verify_sarif import MAX_RESULTS
 from llamafile_format.rules import Layer, Severity
 from tests.conftest import CliRunner
@@ -194,25 +194,25 @@ def test_every_form_tells_every_fault(form: str) -> None:
 UNSURE = {Layer.WELL_FORMED: Verdict.UNDETERMINED, Layer.VALID: Verdict.YES}
 STRANGE = {Layer.WELL_FORMED: Verdict.NO, Layer.VALID: Verdict.YES}
 WARNED = Finding("LF3028", args={"mark": "x"})
-CASES: dict[str, tuple[Report, Status]] = {
-    "all is well": (report(), Status.SAFE),
-    "exhaustive": (report(level=Level.EXHAUSTIVE), Status.SAFE),
-    "quick": (report(level=Level.QUICK), Status.UNSCANNED),
-    "undetermined": (report(known(OPEN), verdicts=UNSURE), Status.UNSCANNED),
-    "warning": (report(WARNED, severities={"LF3028": Severity.WARNING}), Status.CAUTION),
+CASES: dict[str, tuple[Report, HubStatus]] = {
+    "all is well": (report(), HubStatus.SAFE),
+    "exhaustive": (report(level=Level.EXHAUSTIVE), HubStatus.SAFE),
+    "quick": (report(level=Level.QUICK), HubStatus.UNSCANNED),
+    "undetermined": (report(known(OPEN), verdicts=UNSURE), HubStatus.UNSCANNED),
+    "warning": (report(WARNED, severities={"LF3028": Severity.WARNING}), HubStatus.CAUTION),
     "warning and undetermined": (
         report(WARNED, known(OPEN), verdicts=UNSURE, severities={"LF3028": Severity.WARNING}),
-        Status.UNSCANNED,
+        HubStatus.UNSCANNED,
     ),
-    "not well-formed": (report(known(ERROR), verdicts=STRANGE), Status.ERROR),
-    "not ours": (report(kind=Kind.OTHER, verdicts={}), Status.ERROR),
-    "cut off": (report(complete=False, error="cut off"), Status.ERROR),
-    "limit": (report(complete=False, error="reading stopped at its limit of 3 requests"), Status.ERROR),
-    "did not start": (report(trial=Trial("native", embedded=True, reason="no")), Status.ERROR),
-    "nobody vouches": (report(verdicts={Layer.VALID: Verdict.YES, Layer.AUTHENTIC: Verdict.NO}), Status.UNSAFE),
+    "not well-formed": (report(known(ERROR), verdicts=STRANGE), HubStatus.ERROR),
+    "not ours": (report(kind=Kind.OTHER, verdicts={}), HubStatus.ERROR),
+    "cut off": (report(complete=False, error="cut off"), HubStatus.ERROR),
+    "limit": (report(complete=False, error="reading stopped at its limit of 3 requests"), HubStatus.ERROR),
+    "did not start": (report(trial=Trial("native", embedded=True, reason="no")), HubStatus.ERROR),
+    "nobody vouches": (report(verdicts={Layer.VALID: Verdict.YES, Layer.AUTHENTIC: Verdict.NO}), HubStatus.UNSAFE),
     "nobody looked who": (
         report(verdicts={Layer.VALID: Verdict.YES, Layer.AUTHENTIC: Verdict.UNDETERMINED}),
-        Status.UNSCANNED,
+        HubStatus.UNSCANNED,
     ),
 }
 
@@ -220,10 +220,10 @@ CASES: dict[str, tuple[Report, Status]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_status(case: str) -> None:
     about, status = CASES[case]
-    found, message = status_of(about)
+    found, message = hub_status(about)
     assert found is status
     assert message
-    assert (about.exit_code(strict=True) == 0) or found is not Status.SAFE
+    assert (about.exit_code(strict=True) == 0) or found is not HubStatus.SAFE
     value = json.loads(FORMS["hub-status"](Batch((about,))))
     assert value["securityFileStatus"]["status"] == value["securityFileStatus"]["llamafileFormatScan"]["status"]
     assert value["securityFileStatus"]["status"] == status.value
@@ -235,8 +235,8 @@ def test_bad_content_is_unsafe_though_the_file_be_damaged_too() -> None:
     invalid = next(r for r in all_rules().values() if r.layer is Layer.VALID and r.severity is Severity.ERROR)
     finding = known(Finding(invalid.id))
     bad = {Layer.WELL_FORMED: Verdict.NO, Layer.VALID: Verdict.NO}
-    assert status_of(report(finding, known(ERROR), verdicts=bad))[0] is Status.UNSAFE
-    assert status_of(report(finding, verdicts=bad, complete=False, error="x"))[0] is Status.UNSAFE
+    assert hub_status(report(finding, known(ERROR), verdicts=bad))[0] is HubStatus.UNSAFE
+    assert hub_status(report(finding, verdicts=bad, complete=False, error="x"))[0] is HubStatus.UNSAFE
 
 
 def test_the_command_writes_every_form_and_ends_alike(tmp_path: Path, run_cli: CliRunner) -> None:
