@@ -48,6 +48,7 @@ COMMANDS = {
     "renew": "Stamp the whole file again before old stamps age.",
     "import-oms": "Put a signature made elsewhere into a file.",
     "export-oms": "Take a signature out, for other tools to verify.",
+    "sbom": "Print what a file is made of, for other tools.",
     "explain": "Print how to check a file by hand, with openssl.",
     "runtimes": "Show, build and check the engines that are pinned here.",
     "cache": "Show and empty the cache of unpacked programs.",

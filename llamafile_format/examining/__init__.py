@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from llamafile_format.door import open_door
 
 if TYPE_CHECKING:
+    from llamafile_format.examining.bill import Bill, DataSet, EngineFacts, Library, Model, bill_of
     from llamafile_format.examining.demands import Trust, detached_records
     from llamafile_format.examining.diff import Difference, diff
     from llamafile_format.examining.explain import Facts, Piece, RecordFacts, Signed, Stamped, explain
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 open_door(
     __name__,
     {
+        "bill": ("Bill", "DataSet", "EngineFacts", "Library", "Model", "bill_of"),
         "demands": ("Trust", "detached_records"),
         "diff": ("Difference", "diff"),
         "explain": ("Facts", "Piece", "RecordFacts", "Signed", "Stamped", "explain"),

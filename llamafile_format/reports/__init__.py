@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from llamafile_format.reports.inspect_screen import screen_text
     from llamafile_format.reports.replay_json import record_json, replay_json
     from llamafile_format.reports.replay_text import record_text, replay_text
+    from llamafile_format.reports.sbom_cyclonedx import cyclonedx_text
+    from llamafile_format.reports.sbom_spdx import spdx_text
     from llamafile_format.reports.stamp import stamp_json, stamp_lines
     from llamafile_format.reports.told import Batch
     from llamafile_format.reports.verify_forms import FORMS
@@ -38,6 +40,8 @@ open_door(
         "inspect_screen": ("screen_text",),
         "replay_json": ("record_json", "replay_json"),
         "replay_text": ("record_text", "replay_text"),
+        "sbom_cyclonedx": ("cyclonedx_text",),
+        "sbom_spdx": ("spdx_text",),
         "stamp": ("stamp_json", "stamp_lines"),
         "told": ("Batch",),
         "verify_forms": ("FORMS",),
