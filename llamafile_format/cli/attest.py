@@ -44,8 +44,7 @@ def command(
     llamafile-format verify model.llamafile --format json > report.json
     llamafile-format attest model.llamafile --report report.json --key KEY --detached
     """
-    from llamafile_format.vouching import attest
-    from llamafile_format.vouching.attest import MAX_REPORT
+    from llamafile_format.vouching import MAX_REPORT, attest
 
     with progress("copying") as callback:
         result = attest(
