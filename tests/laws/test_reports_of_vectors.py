@@ -20,7 +20,10 @@ from tests.unit.test_sbom import graph
 
 FOLDER = Path(__file__).resolve().parents[2] / "spec" / "vectors"
 VECTORS = [read_vector(path) for path in sorted(FOLDER.glob("*/*.vector"))]
+MANY = 1000  # members, of which the judges need minutes; their kinds are in the other vectors
 STRICT = JsonStrictValidator(SchemaVersion.V1_7)
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,6 @@ def test_bills(chapter: str) -> None:
         bill = _bill(vector)
         good = lf.validate_upload(vector.payload, level="quick").exit_code() == 0
         assert (bill is not None) >= good, vector.name
-        if bill is not None:
+        if bill is not None and len(bill.members) < MANY:
             assert STRICT.validate_str(cyclonedx_text(bill, "1.7")) is None, vector.name
             assert graph(bill), vector.name
