@@ -1,4 +1,4 @@
-"""A model hub at upload: verdicts with stable rule ids, bounded time and memory, nothing executed.
+"""A model hub at upload: one status for each file with a reason, bounded time and memory, nothing executed.
 
 python examples/hub_gate.py FILE...
 """
@@ -9,18 +9,20 @@ import sys
 
 import llamafile_format as lf
 
+LIMITS = lf.Limits(seconds=600)
+ADMITTED = (lf.HubStatus.SAFE, lf.HubStatus.CAUTION)
+
 
 def admit(path: str) -> bool:
-    """True if the upload is well-formed and valid as far as a quick look can tell; prints why not."""
-    try:
-        report = lf.verify(path, level="quick")
-    except lf.SourceError as error:
-        print(f"{path}: {error}")
-        return False
-    errors = [f for f in report.findings if lf.rule(f.rule).severity is lf.Severity.ERROR]
-    for finding in errors:
-        print(f"{path}: {finding.rule} at byte {finding.where.offset}: {lf.rule(finding.rule).render(finding)}")
-    return report.kind is not lf.Kind.OTHER and not errors
+    """True if others may see the upload; prints the status that the hub shows, and every error with its place."""
+    report = lf.validate_upload(path, limits=LIMITS)
+    status, message = lf.hub_status(report)
+    print(f"{path}: {status.value}: {message}")
+    for finding in report.findings:
+        row = lf.rule(finding.rule)
+        if report.severity(finding.rule) is lf.Severity.ERROR:
+            print(f"  {finding.rule} at byte {finding.where.offset}: {row.render(finding)}. {row.advise(finding)}")
+    return status in ADMITTED
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ __all__ = [
     "FileSource",
     "Finding",
     "FormatError",
+    "HubStatus",
     "Include",
     "Inspection",
     "Kind",
@@ -64,6 +65,7 @@ __all__ = [
     "diff",
     "export_oms",
     "extract",
+    "hub_status",
     "import_oms",
     "inspect",
     "key_policy",
@@ -78,6 +80,7 @@ __all__ = [
     "replay",
     "rule",
     "sign",
+    "validate_upload",
     "verify",
 ]
 
@@ -95,9 +98,10 @@ if TYPE_CHECKING:
         SourceError,
         UsageError,
     )
-    from llamafile_format.examining import Difference, Extracted, Inspection, diff, extract, inspect
+    from llamafile_format.examining import Difference, Extracted, Inspection, diff, extract, inspect, validate_upload
     from llamafile_format.findings import Finding, Where
     from llamafile_format.packing import Include, PackResult, pack
+    from llamafile_format.reports import HubStatus, hub_status
     from llamafile_format.rules import Layer, Rule, Severity, rule
     from llamafile_format.running import RecordResult, Replay, Wanted, record, replay, verify
     from llamafile_format.signing.keys.key_files import read_public
@@ -155,6 +159,7 @@ open_door(
             "diff",
             "extract",
             "inspect",
+            "validate_upload",
         ),
         "findings": (
             "Finding",
@@ -164,6 +169,10 @@ open_door(
             "Include",
             "PackResult",
             "pack",
+        ),
+        "reports": (
+            "HubStatus",
+            "hub_status",
         ),
         "rules": (
             "Layer",

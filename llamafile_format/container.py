@@ -24,6 +24,7 @@ from llamafile_format.manifest.model import MANIFEST_PATH, MAX_MANIFEST, Manifes
 from llamafile_format.manifest.reader import read_manifest
 from llamafile_format.prefix.reverted import form_of, revert
 from llamafile_format.source import ByteSource, FileSource, Window, open_source
+from llamafile_format.source.metered import Metered
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.spans import Span
 from llamafile_format.zip.attribution import attribute
@@ -84,7 +85,7 @@ class Container:
     """A container, or a legacy llamafile, open for reading. Create it with :func:`open_container`."""
 
     def __init__(self, source: ByteSource, *, owned: bool = False) -> None:
-        self.origin = source
+        self.origin = source.origin if isinstance(source, Metered) else source
         self.source = revert(source)  # a converted launcher is read in its unconverted form
         self._owned = owned
         self.archive: Archive = read_archive(source)

@@ -42,7 +42,7 @@ def note(line: str) -> None:
 
 
 def pytest_configure() -> None:
-    """A shell starts what it puts in the background with SIGINT ignored, and programs keep that: tests of it would hang."""
+    """A shell starts programs in the background with SIGINT ignored, and they keep that: tests of it would hang."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

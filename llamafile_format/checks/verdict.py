@@ -14,6 +14,9 @@ from llamafile_format.rules import Layer, Severity, rule
 if TYPE_CHECKING:
     from llamafile_format.signing.trust.evidence import PublisherFact, SignatureFact
 
+REPORT_SCHEMA = "urn:llamafile-format:schema:1.0:report"
+"""What a report as JSON says that it is (10.8.3)."""
+
 
 class Verdict(Enum):
     """Three-valued on purpose: "was not looked at" must never read as "is fine"."""
@@ -103,6 +106,11 @@ class Report:
         if self.verdicts.get(Layer.AUTHENTIC, Verdict.YES) is not Verdict.YES:
             return 5
         return 6 if differs or (self.trial is not None and not self.trial.started) else 0
+
+
+def unreadable(name: str, level: Level, error: str) -> Report:
+    """The report about a file that cannot be opened: one bad path does not end a run over many."""
+    return Report(name, 0, Kind.OTHER, level, {}, (), complete=False, error=error)
 
 
 def judge(

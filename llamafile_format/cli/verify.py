@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from llamafile_format.checks.verdict import Level, Report
+from llamafile_format.checks.verdict import Level, Report, unreadable
 from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.reaching import Reach, reaching
 from llamafile_format.cli.terminal import colours, progress
@@ -19,6 +19,9 @@ from llamafile_format.examining import OURS, expand
 from llamafile_format.running import verify
 from llamafile_format.source.address import is_remote, shown
 
+FORMS = ("text", "json", "jsonl", "sarif", "junit", "github", "markdown", "html", "hub-status")
+"""All but the first and third are one document at the end of the run."""
+
 
 @click.command("verify")
 @click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...", type=PATH)
@@ -28,9 +31,7 @@ from llamafile_format.source.address import is_remote, shown
     default="full",
     help="How much to look at (default: full).",
 )
-@click.option(
-    "--format", "form", type=click.Choice(["text", "json", "jsonl"]), default="text", help="Form of the report."
-)
+@click.option("--format", "form", type=click.Choice(FORMS), default="text", help="Form of the report (default: text).")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing of files that pass; one line for each of the others.")
 @click.option("-v", "--verbose", is_flag=True, help="Whole reports, also of several files.")
 @click.option("--strict", is_flag=True, help="Fail also on warnings and on verdicts that stay undetermined.")
@@ -68,7 +69,9 @@ def command(
     """Check that files are intact and what they claim to be.
 
     Of a folder, every llamafile below it. Several files get one line each and a summary; the exit code is the
-    worst. JSON is one object for one FILE, else a list (jsonl: one object a line).
+    worst, whatever the format. JSON is one object for one FILE, else a list (jsonl: one object a line). sarif is
+    for code scanning, junit for build servers, github for the log of an action, markdown for a comment, html a page of
+    its own; hub-status is the object that model hubs show.
 
     Nothing in a file is executed, rendered or trusted, but for level behaviour. All faults are reported. Verdicts are
     separate: well-formed (the bytes), valid (the contents). Each is yes, no or undetermined; a level says what it did
@@ -119,7 +122,7 @@ def command(
                     progress=callback,
                 )
         except SourceError as error:
-            return _unreadable(shown(name), Level(level), error)
+            return unreadable(shown(name), Level(level), error.message)
         except FormatError as error:  # of a record named with --signature; a fault of FILE is a finding
             raise UsageError(str(error), hint=error.hint) from error
 
@@ -152,10 +155,10 @@ class _Show:
 
         self.codes.append(report.exit_code(strict=self.strict))
         self.answers.append(answer(report, strict=self.strict))
-        if self.form == "json":
-            self.kept.append(report)
-        elif self.form == "jsonl":
+        if self.form == "jsonl":
             click.echo(report_json(report))
+        elif self.form != "text":
+            self.kept.append(report)
         elif self.quiet or self.several:
             if self.codes[-1] or not self.quiet:
                 click.echo(report_line(report, strict=self.strict, color=colours()))
@@ -164,16 +167,12 @@ class _Show:
 
     def end(self, *, listed: bool) -> int:
         """Show list or summary; the exit code: the worst, and 3 where there was nothing to verify."""
-        from llamafile_format.reports import WORST_FIRST, reports_json, summary_line
+        from llamafile_format.reports import FORMS as DOCUMENTS
+        from llamafile_format.reports import WORST_FIRST, Batch, summary_line
 
         code = next((code for code in WORST_FIRST if code in self.codes), 3)
-        if self.form == "json":
-            click.echo(reports_json(self.kept, several=listed))
+        if self.form in DOCUMENTS:
+            click.echo(DOCUMENTS[self.form](Batch(self.kept, listed, self.strict)))
         elif self.form == "text" and listed and not self.quiet:
             click.echo(summary_line(self.answers, self.skipped, code))
         return code
-
-
-def _unreadable(name: str, level: Level, error: SourceError) -> Report:
-    """A file that cannot be opened is a report too, so that one bad path does not end a run over many."""
-    return Report(name, 0, Kind.OTHER, level, {}, (), complete=False, error=error.message)

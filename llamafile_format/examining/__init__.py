@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from llamafile_format.door import open_door
 
 if TYPE_CHECKING:
+    from llamafile_format.examining.bill import Bill, DataSet, EngineFacts, Library, Model, bill_of
     from llamafile_format.examining.demands import Trust, detached_records
     from llamafile_format.examining.diff import Difference, diff
     from llamafile_format.examining.explain import Facts, Piece, RecordFacts, Signed, Stamped, explain
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
     from llamafile_format.examining.memory import Memory, last_verified, memory_folder, recall, watch
     from llamafile_format.examining.refusal import refuse
     from llamafile_format.examining.salvage import Found, State, salvage
+    from llamafile_format.examining.upload import validate_upload
     from llamafile_format.examining.verify import examine, verify
 
 open_door(
     __name__,
     {
+        "bill": ("Bill", "DataSet", "EngineFacts", "Library", "Model", "bill_of"),
         "demands": ("Trust", "detached_records"),
         "diff": ("Difference", "diff"),
         "explain": ("Facts", "Piece", "RecordFacts", "Signed", "Stamped", "explain"),
@@ -58,6 +61,7 @@ open_door(
         "salvage": ("Found", "State", "salvage"),
         "memory": ("Memory", "last_verified", "memory_folder", "recall", "watch"),
         "refusal": ("refuse",),
+        "upload": ("validate_upload",),
         "verify": ("examine", "verify"),
     },
 )

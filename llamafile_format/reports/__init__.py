@@ -1,4 +1,4 @@
-"""What users read: text, JSON and HTML, all from the same results."""
+"""What users read: text, JSON, pages and the forms that other tools read, all from the same results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from llamafile_format.reports.inspect_screen import screen_text
     from llamafile_format.reports.replay_json import record_json, replay_json
     from llamafile_format.reports.replay_text import record_text, replay_text
+    from llamafile_format.reports.sbom_cyclonedx import cyclonedx_text
+    from llamafile_format.reports.sbom_spdx import spdx_text
     from llamafile_format.reports.stamp import stamp_json, stamp_lines
+    from llamafile_format.reports.told import Batch
+    from llamafile_format.reports.verify_forms import FORMS
+    from llamafile_format.reports.verify_hub import HubStatus, hub_status
     from llamafile_format.reports.verify_json import report_json, report_value, reports_json
     from llamafile_format.reports.verify_lines import WORST_FIRST, answer, report_line, summary_line
     from llamafile_format.reports.verify_text import report_text, trial_lines
@@ -35,7 +40,12 @@ open_door(
         "inspect_screen": ("screen_text",),
         "replay_json": ("record_json", "replay_json"),
         "replay_text": ("record_text", "replay_text"),
+        "sbom_cyclonedx": ("cyclonedx_text",),
+        "sbom_spdx": ("spdx_text",),
         "stamp": ("stamp_json", "stamp_lines"),
+        "told": ("Batch",),
+        "verify_forms": ("FORMS",),
+        "verify_hub": ("HubStatus", "hub_status"),
         "verify_json": ("report_json", "report_value", "reports_json"),
         "verify_lines": ("WORST_FIRST", "answer", "report_line", "summary_line"),
         "verify_text": ("report_text", "trial_lines"),

@@ -21,6 +21,8 @@ h1{font-weight:500;font-size:46px;line-height:1.08;letter-spacing:-.01em;margin:
 .lead{font-size:20px;line-height:1.45;color:var(--soft);margin:0 0 26px;max-width:40em}
 h2{font-size:13px;font-weight:600;letter-spacing:.13em;text-transform:uppercase;color:var(--accent);
 border-top:1px solid var(--line);padding-top:16px;margin:52px 0 18px;break-after:avoid}
+h2.name{text-transform:none;letter-spacing:0;font-size:16px;overflow-wrap:anywhere}
+a{color:inherit}
 h3{font-weight:500;font-size:20px;margin:30px 0 10px;break-after:avoid}
 p{margin:0 0 12px;max-width:44em}
 code,.mono,.digest,td.num,text.num{

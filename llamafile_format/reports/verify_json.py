@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llamafile_format import __version__
-from llamafile_format.checks.verdict import Report
+from llamafile_format.checks.verdict import REPORT_SCHEMA, Report
 from llamafile_format.findings import Finding
 from llamafile_format.plain_json import plain, plain_fields
 from llamafile_format.rules import rule, ruleset_digest
+from llamafile_format.source.address import shown
 
 if TYPE_CHECKING:
     from llamafile_format.signing.trust.evidence import PublisherFact
-
-SCHEMA = "urn:llamafile-format:schema:1.0:report"
 
 
 def report_value(report: Report) -> dict[str, Any]:
     """The JSON object of one report."""
     return {
-        "$schema": SCHEMA,
+        "$schema": REPORT_SCHEMA,
         "tool": {"name": "llamafile-format", "version": __version__},
         "ruleset_sha256": ruleset_digest(),
         "file": {
-            "name": report.name,
+            "name": shown(report.name),
             "size": report.size,
             "kind": report.kind.value,
             "revision": report.revision,
@@ -81,7 +81,7 @@ def report_json(report: Report) -> str:
     return json.dumps(report_value(report), sort_keys=True)
 
 
-def reports_json(reports: list[Report], *, several: bool) -> str:
+def reports_json(reports: Sequence[Report], *, several: bool) -> str:
     """One object for one file that was named; a list wherever ``several`` could have been meant."""
     values = [report_value(report) for report in reports]
     return json.dumps(values if several else values[0], indent=1, sort_keys=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from llamafile_format.checks.verdict import Report, Verdict
 from llamafile_format.reports.escape import printable
+from llamafile_format.reports.told import name_of
 from llamafile_format.reports.verify_text import paint
 from llamafile_format.rules import Layer, Severity, rule
 
@@ -28,7 +29,7 @@ def answer(report: Report, *, strict: bool = False) -> str:
 def report_line(report: Report, *, strict: bool = False, color: bool = False) -> str:
     """The answer, the file, and why not *yes*."""
     word = answer(report, strict=strict)
-    text = f"{paint(f'{word:<{_WIDTH}}', _COLORS.get(word, '31'), color)}  {printable(report.name)}"
+    text = f"{paint(f'{word:<{_WIDTH}}', _COLORS.get(word, '31'), color)}  {name_of(report)}"
     reason = _reason(report)
     return f"{text}  {reason}" if reason and word != "yes" else text
 

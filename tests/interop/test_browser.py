@@ -1,4 +1,4 @@
-"""The catalogue record in a real browser: it draws, it runs nothing, it asks the network for nothing."""
+"""Catalogue record and verification report in a real browser: they draw, run nothing, ask the network for nothing."""
 
 from __future__ import annotations
 
@@ -80,3 +80,21 @@ def test_it_needs_no_network_and_no_script(page: Path) -> None:
     assert "default-src 'none'" in text
     assert not re.search(r"<script|javascript:|@import|url\(|\son\w+=", text, re.IGNORECASE)
     assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("width", [1200, 420])
+def test_a_verification_report_draws(width: int, tool: Callable[[str], str], tmp_path: Path) -> None:
+    """The page of `verify --format html`, with texts in it that would like to be more than texts."""
+    from llamafile_format.reports import FORMS
+    from tests.unit.test_report_forms import ALL
+
+    page, shot = tmp_path / "report.html", tmp_path / "shot.png"
+    page.write_text(FORMS["html"](ALL), "utf-8")
+    _browse(tool("chromium"), tmp_path, f"--screenshot={shot}", f"--window-size={width},1600", page.as_uri())
+    found, height, rows = _pixels(shot.read_bytes())
+    assert (found, height) == (width, 1600)
+    assert len(rows) > 300
+    dom = _browse(tool("chromium"), tmp_path, "--dump-dom", page.as_uri()).stdout.decode()
+    assert "<script" not in dom
+    assert dom.count('class="finding ') == 6
+    assert "default-src 'none'" in html.unescape(dom)

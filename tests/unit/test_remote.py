@@ -268,6 +268,10 @@ def test_commands_read_addresses(server: FaultServer, sample: Path, tmp_path: Pa
     assert run("inspect", url, "--field", "file.size")[:2] == (0, f"{sample.stat().st_size}\n")
     assert run("diff", url, str(sample))[:2] == (0, "")
     assert server.url() in run("explain", url)[1]
+    bills = [run("sbom", place, "--format", form) for place in (url, str(sample)) for form in ("cyclonedx", "spdx")]
+    assert [code for code, _, _ in bills] == [0, 0, 0, 0]
+    assert bills[:2] == bills[2:], "a bill is about the file and not about where it lies"
+    assert "s3cret" not in bills[0][1]
     assert "F=$PWD/model.llamafile" in run("explain", url)[1]
     before = server.sent
     assert run("extract", url, "tiny.gguf", "-C", str(tmp_path))[0] == 0

@@ -1,0 +1,74 @@
+"""``validate_upload``: the one call of a hub, which always ends in a report (spec/1.0, 10.13).
+
+    report = validate_upload(path, policy="hub.yaml", limits=Limits(seconds=600))
+    status, message = hub_status(report)
+
+Nothing of the file is run, rendered or believed, and nothing is taken from the environment of the process.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import IO, TYPE_CHECKING
+
+from llamafile_format.checks.verdict import Level, Report, unreadable
+from llamafile_format.errors import SourceError, UsageError
+from llamafile_format.examining.verify import verify
+from llamafile_format.source import ByteSource, FileSource, open_source
+from llamafile_format.source.address import is_remote
+from llamafile_format.source.metered import Metered
+from llamafile_format.source.pending import refuse_pending
+from llamafile_format.source.traffic import Limits
+
+if TYPE_CHECKING:
+    from llamafile_format.signing.trust.policy import Policy
+
+UNLIMITED = Limits()
+
+
+def validate_upload(
+    source: str | os.PathLike[str] | bytes | IO[bytes] | ByteSource,
+    *,
+    policy: Policy | str | os.PathLike[str] | None = None,
+    limits: Limits = UNLIMITED,
+    level: Level | str = Level.FULL,
+    as_of: datetime | None = None,
+) -> Report:
+    """The report about ``source``; one that cannot be opened or read to its end has a report that is not complete.
+
+    ``source`` is a path, bytes, or an open source, such as of :func:`llamafile_format.open_remote`; never an address,
+    because whom to ask for what a stranger names must be somebody's decision. ``policy`` is what the hub demands, or
+    the file or the profile (``"hub"``) that says so. ``limits`` bound what is read (requests: calls of the source) and
+    how long; past them the report is not complete. ``level`` is quick, full or exhaustive: level behaviour runs
+    programs.
+
+    Raises UsageError for an address and for level behaviour, FormatError or SourceError for a policy that is none;
+    nothing that is wrong with ``source`` raises.
+    """
+    level = Level(level)
+    if level is Level.BEHAVIOUR:
+        raise UsageError("an upload is not run", hint="level behaviour starts programs: use full or exhaustive")
+    if isinstance(source, str) and is_remote(source):
+        raise UsageError("an address is not fetched for a stranger", hint="open it first: open_remote(address)")
+    demanded = _policy(policy)
+    name = os.fspath(source) if isinstance(source, str | os.PathLike) else getattr(source, "name", "upload")
+    try:
+        if isinstance(source, str | os.PathLike):
+            refuse_pending(source)
+        opened = open_source(source)
+        try:
+            return verify(Metered(opened, limits), level=level, policy=demanded, as_of=as_of)
+        finally:
+            if opened is not source and isinstance(opened, FileSource):
+                opened.close()
+    except SourceError as error:
+        return unreadable(str(name), level, error.message)
+
+
+def _policy(policy: Policy | str | os.PathLike[str] | None) -> Policy | None:
+    if not isinstance(policy, str | os.PathLike):
+        return policy
+    from llamafile_format.signing.trust.policy_reader import read_policy
+
+    return read_policy(policy)
