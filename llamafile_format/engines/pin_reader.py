@@ -266,7 +266,9 @@ def _agree(pin: Pin) -> None:
         if lost := sorted(set(target.variants) - set(target.flavours)):
             raise FormatError(f"targets has {target.name} with a variant {lost[0]}, not a flavour", clause="14.5.9")
         if target.gpu_in and (target.gpu_in not in target.flavours or Flavour.GPU in target.flavours):
-            raise FormatError(f"targets has {target.name} with gpu_in {target.gpu_in}, which cannot be", clause="14.5.9")
+            raise FormatError(
+                f"targets has {target.name} with gpu_in {target.gpu_in}, which cannot be", clause="14.5.9"
+            )
     for version in pin.logits_as:
         if version == pin.version or re.fullmatch(WORD, version) is None:
             raise FormatError(f"logits_as has {version!r}, which is no other version", clause="14.5.13")
