@@ -12,6 +12,7 @@ import yaml
 import llamafile_format as lf
 from llamafile_format.engines.launch import HERE, _environment
 from llamafile_format.engines.packed import compress, frame_differs
+from llamafile_format.engines.pin_reader import load_pin
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.prefix.launcher import read_index
 from llamafile_format.running.run import Selection, prepare
@@ -24,12 +25,18 @@ ARCHIVE = b"shaders\n" * 1000
 FRAME = compress(ARCHIVE)
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *flavours: str) -> None:
-    """A pin with builds for this target in ``flavours``, and shaders; and a model."""
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *flavours: str, inside: str = "") -> None:
+    """A pin with builds for this target in ``flavours``, and shaders; and a model.
+
+    ``inside``: there are no gpu builds, and those of this flavour use graphics processors themselves.
+    """
     value = yaml.safe_load(REAL.read_text("utf-8"))
     changes: dict[str, Any] = {
         "flavours": value["flavours"] | {"gpu": {}},
-        "targets": [each | {"flavours": [*each["flavours"], "gpu"]} for each in value["targets"]],
+        "targets": [
+            each | ({"gpu_in": inside} if inside in each["flavours"] else {"flavours": [*each["flavours"], "gpu"]})
+            for each in value["targets"]
+        ],
         "shaders": {
             "sha256": hashlib.sha256(ARCHIVE).hexdigest(),
             "size": len(ARCHIVE),
@@ -96,6 +103,28 @@ def test_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "native")
     with pytest.raises(UsageError, match="there is no gpu build of"):
         packed(tmp_path, "gpu")
+
+
+def test_native_builds_that_use_graphics_processors_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "native", inside="native")
+    assert "shaders.zst" not in inside(packed(tmp_path, ""))
+    (tmp_path / "a.llamafile").unlink()
+    path = packed(tmp_path, "gpu")
+    assert {"shaders.zst", f"native/{TARGET}"} <= set(inside(path))
+    assert not {finding.rule for finding in lf.verify(path).findings if finding.rule.startswith("LF33")}
+
+
+@pytest.mark.parametrize(("flavour", "more"), [("gpu", []), ("native", ["gpu"])])
+def test_a_target_is_one_or_the_other(
+    flavour: str, more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = yaml.safe_load(REAL.read_text("utf-8"))
+    targets = [each | {"flavours": each["flavours"] + more, "gpu_in": flavour} for each in value["targets"]]
+    place = write_pin(tmp_path, "9.0", {}, flavours=value["flavours"] | {"gpu": {}}, targets=targets)
+    with pytest.raises(FormatError, match="gpu_in"):
+        load_pin(place)
 
 
 def test_damaged_shaders_are_not_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

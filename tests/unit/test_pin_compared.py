@@ -62,6 +62,7 @@ COMPARED: dict[type, dict[str, tuple[str, ...]]] = {
         "minimum": ("LF3326",),
         "tested": (BYTES,),
         "variants": (),
+        "gpu_in": (BYTES, MADE),
     },
     pin.Variant: {
         "zig": ("LF3304", MADE),
