@@ -69,6 +69,7 @@ def _types(member: MemberFacts, gguf: Gguf, policy: Policy) -> Iterator[Finding]
         counts[tensor.type_id] = counts.get(tensor.type_id, 0) + 1
 
     def refused(type_id: int) -> bool:
+        """True if a list of the policy lacks what mainline takes this number for."""
         known = meanings(type_id)
         lists = ((policy.tensor_types, "name"), (policy.numberings, "numbering"))
         return any(names is not None and not (known and getattr(known[0], field) in names) for names, field in lists)
