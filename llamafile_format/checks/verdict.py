@@ -14,6 +14,9 @@ from llamafile_format.rules import Layer, Severity, rule
 if TYPE_CHECKING:
     from llamafile_format.signing.trust.evidence import PublisherFact, SignatureFact
 
+REPORT_SCHEMA = "urn:llamafile-format:schema:1.0:report"
+"""What a report as JSON says that it is (10.8.3)."""
+
 
 class Verdict(Enum):
     """Three-valued on purpose: "was not looked at" must never read as "is fine"."""

@@ -44,6 +44,7 @@ COMMANDS = {
     "replay": "Ask again what was recorded, and compare.",
     "keygen": "Make a key to sign files with.",
     "sign": "Vouch for a file, for every byte of it.",
+    "attest": "Vouch for a report about a file.",
     "timestamp": "Let an authority say when a signature was there.",
     "renew": "Stamp the whole file again before old stamps age.",
     "import-oms": "Put a signature made elsewhere into a file.",

@@ -79,13 +79,13 @@ def command(
     """
     from llamafile_format.vouching import key_ids
 
-    signers = _signers(key, passphrase_file, signer)
+    signers = signers_of(key, passphrase_file, signer)
     with progress("copying") as callback:
         result = sign(
             file,
             signers,
             out,
-            certificates=_chain(certificate),
+            certificates=chain_of(certificate),
             cosigners=key_ids(cosigners),
             revision=revision,
             declared_time=declared_time,
@@ -99,12 +99,13 @@ def command(
     if as_json:
         import json
 
-        click.echo(json.dumps(_json(result), indent=1, sort_keys=True))
+        click.echo(json.dumps(result_value(result), indent=1, sort_keys=True))
         return
-    _show(result)
+    show_result(result)
 
 
-def _signers(key: str, passphrase_file: str | None, command_: str) -> tuple[Signer, ...]:
+def signers_of(key: str, passphrase_file: str | None, command_: str) -> tuple[Signer, ...]:
+    """Whoever signs with the file ``key``, or by ``command_`` in the place of a private key."""
     if not command_:
         from llamafile_format.cli.passphrase import private_keys
 
@@ -116,7 +117,8 @@ def _signers(key: str, passphrase_file: str | None, command_: str) -> tuple[Sign
     return read_signers(key, command=command_)
 
 
-def _chain(path: str | None) -> tuple[bytes, ...]:
+def chain_of(path: str | None) -> tuple[bytes, ...]:
+    """The certificates in the file ``path``, as DER; none without a file."""
     if path is None:
         return ()
     from llamafile_format.signing.x509.certificates import read_certificates
@@ -143,7 +145,8 @@ def _attestation(path: str | None, predicate_type: str | None) -> Attestation | 
     return Attestation(predicate_type, value)
 
 
-def _show(result: SignResult) -> None:
+def show_result(result: SignResult) -> None:
+    """Print what was signed, by whom, and what was read for it."""
     if not result.records:
         names = ", ".join(result.already)
         click.echo(f"{printable(str(result.path))}  nothing to do: this key has said the very same already ({names})")
@@ -154,7 +157,8 @@ def _show(result: SignResult) -> None:
     click.echo(f"verified {result.verified}")
 
 
-def _json(result: SignResult) -> dict[str, object]:
+def result_value(result: SignResult) -> dict[str, object]:
+    """The result as a JSON object."""
     return {
         "path": str(result.path),
         "size": result.size,

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llamafile_format import __version__
-from llamafile_format.checks.verdict import Report
+from llamafile_format.checks.verdict import REPORT_SCHEMA, Report
 from llamafile_format.findings import Finding
 from llamafile_format.plain_json import plain, plain_fields
 from llamafile_format.rules import rule, ruleset_digest
@@ -17,13 +17,11 @@ from llamafile_format.source.address import shown
 if TYPE_CHECKING:
     from llamafile_format.signing.trust.evidence import PublisherFact
 
-SCHEMA = "urn:llamafile-format:schema:1.0:report"
-
 
 def report_value(report: Report) -> dict[str, Any]:
     """The JSON object of one report."""
     return {
-        "$schema": SCHEMA,
+        "$schema": REPORT_SCHEMA,
         "tool": {"name": "llamafile-format", "version": __version__},
         "ruleset_sha256": ruleset_digest(),
         "file": {

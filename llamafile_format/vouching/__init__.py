@@ -8,6 +8,7 @@ from llamafile_format.door import open_door
 
 if TYPE_CHECKING:
     from llamafile_format.vouching.append import AppendResult, open_checked
+    from llamafile_format.vouching.attest import MAX_REPORT, attest, report_attestation
     from llamafile_format.vouching.oms import ExportResult, export_oms, import_oms, verify_command
     from llamafile_format.vouching.renew import fetch_renewal, renew, renewal_request
     from llamafile_format.vouching.sign import Attestation, SignResult, attestation_of, sign
@@ -18,6 +19,7 @@ open_door(
     __name__,
     {
         "append": ("AppendResult", "open_checked"),
+        "attest": ("MAX_REPORT", "attest", "report_attestation"),
         "oms": ("ExportResult", "export_oms", "import_oms", "verify_command"),
         "renew": ("fetch_renewal", "renew", "renewal_request"),
         "sign": ("Attestation", "SignResult", "attestation_of", "sign"),
