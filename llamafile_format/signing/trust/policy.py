@@ -46,6 +46,14 @@ class Starting(StrEnum):
     FORBID = "forbid"
 
 
+class Templates(StrEnum):
+    """What is asked of chat templates (clause 16.7.12)."""
+
+    ANY = "any"
+    COMPARED = "compared"  # with those that are known
+    KNOWN = "known"
+
+
 class StampLevel(IntEnum):
     """How well the time of a signature is proven, after the baseline levels of ETSI (clause 13.6)."""
 
@@ -212,6 +220,7 @@ class Policy:
     denied_licenses: tuple[str, ...] = ()
     denied_options: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
+    templates: Templates = Templates.ANY
 
     @property
     def takes_registered(self) -> bool:

@@ -20,7 +20,20 @@ _PREFIXES = ("none", "ape", "launcher", "elf", "pe", "macho", "script", "other")
 _WORD = r"[a-z0-9][a-z0-9._-]{0,63}"
 _TARGET = r"[a-z0-9*][a-z0-9._*-]{0,63}"
 _GRAVE = (Severity.INFO, Severity.WARNING, Severity.ERROR)
-_CONTENTS = ("LF8403", "LF8404", "LF8405", "LF8408", "LF8409", "LF8410", "LF8413", "LF8414", "LF8415", "LF8416")
+_CONTENTS = (
+    "LF8403",
+    "LF8404",
+    "LF8405",
+    "LF8408",
+    "LF8409",
+    "LF8410",
+    "LF8413",
+    "LF8414",
+    "LF8415",
+    "LF8416",
+    "LF8419",
+    "LF8420",
+)
 """Rules of 16.7, from which a manifest can be excepted."""
 
 _MOST = 1 << 53

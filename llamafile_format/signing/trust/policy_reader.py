@@ -30,6 +30,7 @@ from llamafile_format.signing.trust.policy import (
     Sizes,
     StampLevel,
     Starting,
+    Templates,
     Unsigned,
     halves_of,
 )
@@ -143,6 +144,7 @@ def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
         denied_licenses=deny.licenses,
         denied_options=deny.options,
         records=read_records(fields) if version > 1 else (),
+        templates=choice(fields, "templates", Templates, Templates.ANY) if version > 1 else Templates.ANY,
     )
 
 
