@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from llamafile_format.errors import SourceError, UsageError
-from llamafile_format.source.address import Address, is_remote, read_address
+from llamafile_format.source.address import HUB, STORES, Address, is_remote, read_address
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.source.small import read_small
 from llamafile_format.source.traffic import LOOK, WHOLE, read_limits
@@ -25,6 +25,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 _TOKEN = re.compile(rb"[!-~]{1,4096}")
 _TOKEN_VARIABLE, _HOST_VARIABLE = "LFF_TOKEN", "LFF_TOKEN_HOST"
+_HUB_VARIABLE, _HUB_TOKEN_VARIABLE = "HF_ENDPOINT", "HF_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,11 @@ class Reach:
     def judge(self, names: Iterable[str]) -> None:
         """UsageError, before anything is asked for, if an address is none or the token could go astray."""
         read_limits(self.limits, WHOLE)
-        addresses = [read_address(name) for name in names if is_remote(name)]
+        addresses = [_address(name) for name in names if is_remote(name)]
+        if self.token_file and any(address.origin[0] in STORES for address in addresses):
+            raise UsageError(
+                "--token-file is for servers", hint="a store takes keys from its own variables, AWS_… and the like"
+            )
         if self.token_file and len({address.origin for address in addresses}) > 1:
             raise UsageError("--token-file is for one host", hint="call the command once for each host")
         for address in addresses:
@@ -54,8 +59,10 @@ class Reach:
         from llamafile_format.source.opening import open_remote
 
         limits = read_limits(self.limits, WHOLE if whole else LOOK)
-        token = self._token(read_address(name))
-        with open_remote(name, limits=limits, ca_file=self.ca_file, token=token) as source:
+        token = self._token(_address(name))
+        with open_remote(
+            name, limits=limits, ca_file=self.ca_file, token=token, hub=_hub(), settings=os.environ
+        ) as source:
             yield source
 
     def _token(self, address: Address) -> str:
@@ -64,6 +71,14 @@ class Reach:
         if token and not address.private:
             raise UsageError(f"{address.name}: a token is not sent over http", hint="ask by https")
         return token
+
+
+def _hub() -> str:
+    return os.environ.get(_HUB_VARIABLE) or HUB
+
+
+def _address(name: str) -> Address:
+    return read_address(name, _hub())
 
 
 def _from_file(path: str) -> str:
@@ -80,7 +95,10 @@ def _from_environment(address: Address) -> str:
             f"{_TOKEN_VARIABLE} is set and {_HOST_VARIABLE} is not", hint="say which host the token is for"
         )
     _, name, port = address.origin
-    return _token(token.encode(), _TOKEN_VARIABLE) if token and host.lower() in (name, f"{name}:{port}") else ""
+    if token and host.lower() in (name, f"{name}:{port}"):
+        return _token(token.encode(), _TOKEN_VARIABLE)
+    mine = os.environ.get(_HUB_TOKEN_VARIABLE, "") if address.name.startswith("hf://") else ""
+    return _token(mine.encode(), _HUB_TOKEN_VARIABLE) if mine else ""
 
 
 def _token(data: bytes, where: str) -> str:

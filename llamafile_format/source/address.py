@@ -15,7 +15,19 @@ from urllib.parse import urljoin, urlsplit
 from llamafile_format.errors import UsageError
 
 SCHEMES = {"https": 443, "http": 80}
-"""Schemes that are read, with their ports."""
+"""Schemes of servers, with their ports."""
+
+STORES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
+"""Schemes of stores, whose objects are read by their own interfaces; with how names of their settings begin."""
+
+HUB = "https://huggingface.co"
+"""Where ``hf://`` leads, unless the user has a hub of their own."""
+
+_HUB = re.compile(
+    r"((?:datasets|spaces)/)?([\w.-]{1,128}/[\w.-]{1,128})(?:@(refs/(?:pr|convert)/[\w.-]{1,128}|[\w.%-]{1,256}))?/(\S+)",
+    re.ASCII,
+)
+"""Kind, repository, revision and path."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _LONGEST = 8192
@@ -52,7 +64,7 @@ class Address:
     def private(self) -> bool:
         """True if what is sent there can be read by nobody on the way: TLS, or this very machine."""
         scheme, host, _ = self.origin
-        if scheme == "https" or host == "localhost":
+        if scheme != "http" or host == "localhost":
             return True
         try:
             return ipaddress.ip_address(host).is_loopback
@@ -63,17 +75,49 @@ class Address:
         return f"Address({self.name!r})"  # the other form must not get into a traceback
 
 
-def read_address(text: str) -> Address:
+def read_address(text: str, hub: str = HUB) -> Address:
     """The address that ``text`` is. UsageError, which shows no secret, if it is none that can be read."""
     name = shown(text)
     scheme = name.partition("://")[0].lower()
-    if scheme not in SCHEMES:
-        raise UsageError(f"cannot read {name}: no scheme that is read", hint=f"read are {' and '.join(SCHEMES)}")
+    if scheme not in (*SCHEMES, *STORES, "hf"):
+        known = ", ".join((*SCHEMES, *STORES))
+        raise UsageError(f"cannot read {name}: no scheme that is read", hint=f"read are {known} and hf")
     if len(text) > _LONGEST or _ODD.search(text):
         raise UsageError(
             f"cannot read {name[:200]}: no address has spaces, no letters beyond ASCII, {_LONGEST} characters at most",
             hint="write them as %20 and the like, and the host as xn--",
         )
+    if scheme in STORES:
+        return _of_store(scheme, text, name)
+    return at_hub(name, hub) if scheme == "hf" else _of_server(text, name)
+
+
+def _of_store(scheme: str, text: str, name: str) -> Address:
+    """``SCHEME://BUCKET/KEY``, with the key as it is."""
+    bucket, _, key = text.partition("://")[2].partition("/")
+    if name != text or "@" in bucket or not re.fullmatch(r"[\w.-]{1,255}", bucket, re.ASCII) or not key:
+        raise UsageError(
+            f"cannot read {name}: an object in a store is {scheme}://BUCKET/KEY",
+            hint="without user, query and fragment; a key that has ? or # in it can be asked for by https only",
+        )
+    return Address(text, name, (scheme, bucket, 0))
+
+
+def at_hub(name: str, hub: str, revision: str = "") -> Address:
+    """The file ``hf://[datasets/]ORG/NAME[@REVISION]/PATH`` at ``hub``; ``revision`` counts before the one named."""
+    found = _HUB.fullmatch(name.partition("://")[2])
+    if found is None or any(part in ("", ".", "..") for part in found[4].split("/")):
+        raise UsageError(
+            f"cannot read {name}: no file at a hub", hint="hf://ORG/NAME/PATH or hf://ORG/NAME@REVISION/PATH"
+        )
+    where = (revision or found[3] or "main").replace("/", "%2F")
+    return _of_server(f"{hub.rstrip('/')}/{found[1] or ''}{found[2]}/resolve/{where}/{found[4]}", name)
+
+
+def _of_server(text: str, name: str) -> Address:
+    """``text`` asks for what is shown as ``name``."""
+    if text.partition("://")[0].lower() not in SCHEMES:
+        raise UsageError(f"cannot read {name}: {shown(text)} is not https")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
@@ -86,12 +130,16 @@ def read_address(text: str) -> Address:
         )
     if not host or port == 0:
         raise UsageError(f"cannot read {name}: it names no host")
+    scheme = parts.scheme.lower()
     return Address(parts._replace(fragment="").geturl(), name, (scheme, host, port or SCHEMES[scheme]))
 
 
 def redirected(at: Address, location: str) -> Address:
     """Where ``at`` sends us by ``location``. UsageError if that is none, or leaves TLS."""
-    to = read_address(urljoin(at.url, location))
+    where = urljoin(at.url, location)
+    if where.partition("://")[0].lower() not in SCHEMES:
+        raise UsageError(f"{at.name} redirects to {shown(where)}, which is no server")
+    to = read_address(where)
     if at.origin[0] == "https" and to.origin[0] != "https":
         raise UsageError(f"{at.name} redirects from https to {to.name}")
     return to

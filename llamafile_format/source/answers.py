@@ -25,6 +25,7 @@ _PIECE = 1 << 16
 _SLOWEST = 1 << 14
 """Bytes a second: a body that is slower is given up and resumed."""
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _PAGE = 1 << 13
 """Bytes that are read of a page that says no."""
 
@@ -77,6 +78,12 @@ class Answer:
     def location(self) -> str:
         """Where a redirect leads."""
         return str(self._response.headers.get("Location", ""))
+
+    @property
+    def commit(self) -> str:
+        """The commit that a hub answers from; empty for all others."""
+        said = str(self._response.headers.get("X-Repo-Commit", ""))
+        return said if _COMMIT.fullmatch(said) else ""
 
     @property
     def is_of_nothing(self) -> bool:

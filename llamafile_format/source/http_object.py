@@ -147,6 +147,7 @@ class HttpObject:
         for _ in range(_MOST_REDIRECTS + 1):
             self._traffic.request(length)
             answer = self._connections.get(at, self._headers(at, spec))
+            self._seen(answer)
             if answer.status not in _REDIRECTS:
                 self._at = at
                 return answer
@@ -156,6 +157,9 @@ class HttpObject:
                 except UsageError as error:  # nobody here has typed it
                     raise SourceError(error.message) from None
         raise SourceError(f"redirected more than {_MOST_REDIRECTS} times")
+
+    def _seen(self, answer: Answer) -> None:
+        """Every answer passes here, redirects too, before it is judged."""
 
     def _headers(self, at: Address, spec: str) -> dict[str, str]:
         """Always a range: some servers refuse to send large objects whole. No If-Match: some refuse that."""

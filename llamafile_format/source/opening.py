@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-from llamafile_format.source.address import read_address
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from llamafile_format.source.address import HUB, STORES, read_address
 from llamafile_format.source.connections import Connections
 from llamafile_format.source.http_object import Access, HttpObject
+from llamafile_format.source.hub_object import HubObject
 from llamafile_format.source.remote import PARALLEL, RemoteSource
+from llamafile_format.source.store_object import StoreObject, store_of
 from llamafile_format.source.traffic import WHOLE, Limits, Traffic
 
 
 def open_remote(
-    url: str, *, limits: Limits = WHOLE, ca_file: str = "", token: str = "", patience: float = 20.0
+    url: str,
+    *,
+    limits: Limits = WHOLE,
+    ca_file: str = "",
+    token: str = "",
+    patience: float = 20.0,
+    hub: str = HUB,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> RemoteSource:
-    """The object at ``url`` (https or http) as a byte source, to be given to ``verify``, ``inspect`` and others.
+    """The object at ``url`` as a byte source, to be given to ``verify``, ``inspect`` and others.
+
+    ``url`` is ``https://…``, ``http://…``, ``hf://ORG/NAME[@REVISION]/PATH`` at ``hub``, or ``s3://``, ``gs://`` or
+    ``az://BUCKET/KEY``, with ``settings`` by the names of the variables that those stores' own tools read.
 
     ``ca_file`` holds the certificates to trust instead of the system's. ``token`` goes to the host of ``url``, over TLS
     or to this machine, and to no other, wherever that host redirects to. ``patience`` is seconds of silence after which
-    a request is made again. Nothing is taken from the environment.
+    a request is made again. Nothing is taken from the environment, but by obstore what settings do not say.
 
     Raises UsageError for an address that is none, SourceError if it cannot be read by ranges.
     """
-    address = read_address(url)
+    address = read_address(url, hub)
     traffic = Traffic(address.name, limits)
+    if address.origin[0] in STORES:
+        store = store_of(address, settings)
+        return RemoteSource(StoreObject(address, store, traffic, ca_file=ca_file, patience=patience), traffic)
     connections = Connections(ca_file=ca_file, parallel=PARALLEL, patience=patience)
     access = Access(token, address.origin, patience)
+    if address.name.startswith("hf://"):
+        return RemoteSource(HubObject(address, hub, access, traffic, connections), traffic)
     return RemoteSource(HttpObject(address, access, traffic, connections), traffic)

@@ -1,0 +1,34 @@
+"""A file in a repository of a hub: read from one commit, whichever the name stands for later (spec/1.0, 10.12.8)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from llamafile_format.errors import SourceError
+from llamafile_format.source.address import Address, at_hub
+from llamafile_format.source.answers import Answer, Version
+from llamafile_format.source.connections import Connections
+from llamafile_format.source.http_object import Access, HttpObject
+from llamafile_format.source.traffic import Traffic
+
+
+class HubObject(HttpObject):
+    """The file at ``address`` of ``hub``. A branch can move between two answers: so the first names the commit, and
+    what is asked for later is asked for by that.
+    """
+
+    def __init__(self, address: Address, hub: str, access: Access, traffic: Traffic, connections: Connections) -> None:
+        super().__init__(address, access, traffic, connections)
+        self._hub = hub
+        self._commit = ""
+
+    def _seen(self, answer: Answer) -> None:
+        commit = answer.commit
+        with self._lock:
+            if commit and not self._commit:
+                self._commit, self._first = commit, at_hub(self.name, self._hub, commit)
+            if commit not in ("", self._commit):
+                raise SourceError("changed while it was read: its revision is another commit now", hint="try again")
+
+    def _compare(self, version: Version) -> None:
+        super()._compare(replace(version, tag=f"{self._commit} {version.tag}".strip()))
