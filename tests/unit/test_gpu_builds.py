@@ -105,9 +105,7 @@ def test_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         packed(tmp_path, "gpu")
 
 
-def test_native_builds_that_use_graphics_processors_themselves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_native_builds_that_use_graphics_processors_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "native", inside="native")
     assert "shaders.zst" not in inside(packed(tmp_path, ""))
     (tmp_path / "a.llamafile").unlink()
