@@ -29,7 +29,7 @@ RUN = 256 << 10
 STEP = 1 << 20
 """Bytes that are read at a time where nothing else reads them."""
 
-SPEAKING = 1024
+SPEAKING = 4096
 """Elements from which a tensor of zeros, or of one number, is worth a word: biases and tiny ones may be so."""
 
 

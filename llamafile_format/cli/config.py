@@ -96,6 +96,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _parse(path: Path, data: bytes) -> Config:
+    from llamafile_format.signing.trust.profiles import is_bare
     from llamafile_format.strict_yaml import parse
 
     value, fault = parse(data, _MAX)
@@ -113,12 +114,14 @@ def _parse(path: Path, data: bytes) -> Config:
     keys = [keys] if isinstance(keys, str) else keys
     if not isinstance(keys, list):
         raise _unusable(path, "key is a path, or a list of paths")
-    if keys and "policy" in value:
+    policy = value.get("policy")
+    profile = policy if isinstance(policy, str) and policy and is_bare(policy) else None
+    if keys and "policy" in value and not profile:
         raise _unusable(path, "key and policy exclude each other: add the key to the policy")
     return Config(
         path,
         tuple(_file(path, "key", each) for each in keys),
-        _file(path, "policy", value["policy"]) if "policy" in value else None,
+        profile or (_file(path, "policy", policy) if "policy" in value else None),
         _file(path, "cache", value["cache"]) if "cache" in value else None,
     )
 
@@ -141,7 +144,9 @@ def with_defaults(policy: str | None, keys: Sequence[str], *, named: bool = Fals
     found = config()
     if found.policy is None and not found.keys:
         return policy, keys
-    what = f"the policy {found.policy}" if found.policy else f"the key {', '.join(found.keys)}"
+    told = [f"the policy {found.policy}"] if found.policy else []
+    told += [f"the key {', '.join(found.keys)}"] if found.keys else []
+    what = " and ".join(told)
     from llamafile_format.reports import printable
 
     click.echo(f"note: {printable(what)} is from {printable(str(found.path))}", err=True)

@@ -25,7 +25,7 @@ def trusting(function: _F) -> _F:
     for decorate in (
         without,
         click.option("--key", "keys", multiple=True, metavar="PUB", help="Trust who signed with this public key."),
-        click.option("--policy", metavar="P.yaml", default=None, help="Whom to trust, and what else to demand."),
+        click.option("--policy", metavar="NAME|P.yaml", default=None, help="Whom to trust, and what else to demand."),
     ):
         function = decorate(function)
     return function
@@ -51,24 +51,30 @@ def chosen_policy(
             hint="a trusted root vouches for everybody who has a certificate: say who it must be",
         )
     try:
-        if policy is not None:
-            return _from_file(policy, alone=not (keys or trusted_root or authorities))
-        return _from_options(keys, trusted_root, identity or "", issuer or "", authorities)
+        if policy is not None and not (keys or trusted_root or authorities):
+            from llamafile_format.signing.trust.policy_reader import read_policy
+
+            return read_policy(policy)
+        named = _from_options(keys, trusted_root, identity or "", issuer or "", authorities)
+        return named if policy is None or named is None else _together(policy, named)
     except FormatError as error:
         raise UsageError(str(error), hint=error.hint) from error
     except SourceError as error:
         raise UsageError(error.message, hint=error.hint) from error
 
 
-def _from_file(path: str, *, alone: bool) -> Policy:
+def _together(profile: str, signers: Policy) -> Policy:
+    """A profile names nobody, so that options can; who writes a file says in it whom to trust (16.9.2)."""
+    from llamafile_format.signing.trust.policy import signed_by
     from llamafile_format.signing.trust.policy_reader import read_policy
+    from llamafile_format.signing.trust.profiles import is_bare
 
-    if not alone:
+    if not is_bare(profile):
         raise UsageError(
-            "--policy says whom to trust, and goes with neither --key nor --trusted-root nor --tsa",
+            "--policy with a file says whom to trust, and goes with neither --key nor --trusted-root nor --tsa",
             hint="add the key, the root or the authority to the policy",
         )
-    return read_policy(path)
+    return signed_by(read_policy(profile), signers)
 
 
 def _from_options(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from llamafile_format.checks.verdict import Level, Report, unreadable
@@ -40,8 +39,9 @@ def validate_upload(
 
     ``source`` is a path, bytes, or an open source, such as of :func:`llamafile_format.open_remote`; never an address,
     because whom to ask for what a stranger names must be somebody's decision. ``policy`` is what the hub demands, or
-    the file that says so. ``limits`` bound what is read (requests: calls of the source) and how long; past them the
-    report is not complete. ``level`` is quick, full or exhaustive: level behaviour runs programs.
+    the file or the profile (``"hub"``) that says so. ``limits`` bound what is read (requests: calls of the source) and
+    how long; past them the report is not complete. ``level`` is quick, full or exhaustive: level behaviour runs
+    programs.
 
     Raises UsageError for an address and for level behaviour, FormatError or SourceError for a policy that is none;
     nothing that is wrong with ``source`` raises.
@@ -71,4 +71,4 @@ def _policy(policy: Policy | str | os.PathLike[str] | None) -> Policy | None:
         return policy
     from llamafile_format.signing.trust.policy_reader import read_policy
 
-    return read_policy(Path(policy))
+    return read_policy(policy)

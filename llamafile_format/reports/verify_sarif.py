@@ -39,15 +39,16 @@ def sarif_text(batch: Batch) -> str:
     )
     told, left = found[:MAX_RESULTS], len(found) - MAX_RESULTS
     rules = sorted({finding.rule for _, finding in told})
-    invocations = [_invocation(report, at, batch.strict) for at, report in enumerate(reports)]
+    artifacts, places = _artifacts(reports)
+    invocations = [_invocation(report, place, batch.strict) for report, place in zip(reports, places, strict=True)]
     if left > 0:
         text = f"{left} results more were found; the {MAX_RESULTS} gravest are here"
         invocations[0]["toolExecutionNotifications"].append({"level": "note", "message": {"text": text}})
     run = {
         "tool": {"driver": _driver(rules)},
         "invocations": invocations,
-        "artifacts": [_artifact(report) for report in reports],
-        "results": list(_results(reports, told, rules)),
+        "artifacts": artifacts,
+        "results": list(_results(reports, places, told, rules)),
         "columnKind": "utf16CodeUnits",
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
@@ -75,17 +76,31 @@ def _rule(name: str) -> dict[str, Any]:
     }
 
 
-def _invocation(report: Report, at: int, strict: bool) -> dict[str, Any]:
+def _invocation(report: Report, place: dict[str, Any], strict: bool) -> dict[str, Any]:
     """How reading one file went. A file that could not be read to its end is no success, whatever was found in it."""
     told = []
     if report.error:
-        where = {"physicalLocation": {"artifactLocation": _location(report, at)}}
+        where = {"physicalLocation": {"artifactLocation": place}}
         told.append({"level": "error", "message": {"text": printable(report.error)}, "locations": [where]})
     return {
         "executionSuccessful": report.complete,
         "exitCode": report.exit_code(strict=strict),
         "toolExecutionNotifications": told,
     }
+
+
+def _artifacts(reports: Sequence[Report]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The artifacts, none twice though a file was named twice, and for each report the place that names its own."""
+    index: dict[str, int] = {}
+    artifacts: list[dict[str, Any]] = []
+    places: list[dict[str, Any]] = []
+    for report in reports:
+        value = _artifact(report)
+        at = index.setdefault(json.dumps(value), len(artifacts))
+        if at == len(artifacts):
+            artifacts.append(value)
+        places.append({"uri": uri_of(report), "index": at})
+    return artifacts, places
 
 
 def _artifact(report: Report) -> dict[str, Any]:
@@ -114,12 +129,11 @@ def uri_of(report: Report) -> str:
     return f"file://{path}" if path.startswith("/") else path
 
 
-def _location(report: Report, at: int) -> dict[str, Any]:
-    return {"uri": uri_of(report), "index": at}
-
-
 def _results(
-    reports: Sequence[Report], told: Sequence[tuple[int, Finding]], rules: Sequence[str]
+    reports: Sequence[Report],
+    places: Sequence[dict[str, Any]],
+    told: Sequence[tuple[int, Finding]],
+    rules: Sequence[str],
 ) -> Iterator[dict[str, Any]]:
     index = {name: at for at, name in enumerate(rules)}
     seen: Counter[str] = Counter()
@@ -136,7 +150,7 @@ def _results(
             "kind": "open" if remark else "fail",
             "level": "none" if remark else level,
             "message": {"text": f"{text_of(finding)}. {remedy_of(finding)}"},
-            "locations": [_place(_location(report, at), finding.where)],
+            "locations": [_place(places[at], finding.where)],
             "partialFingerprints": {
                 _FINGERPRINT: f"{mark}:{seen[mark]}",
                 "primaryLocationLineHash": f"{mark[:16]}:{seen[mark]}",

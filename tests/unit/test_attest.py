@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
+from in_toto_attestation.v1.statement import Statement
+from in_toto_attestation.v1.statement_pb2 import Statement as StatementMessage
 
 import llamafile_format as lf
 from llamafile_format.checks.attested import REPORT
@@ -59,6 +62,15 @@ def test_the_report_is_the_predicate(file: Path) -> None:
     after = lf.verify(file)
     assert after.exit_code() == 0
     assert attest(file, report, keys("p256"), declared_time=TIME).already  # it says the very same
+
+
+def test_in_toto_reads_it(file: Path) -> None:
+    """The library of in-toto takes the payload for a statement of its own, and finds nothing wrong with it."""
+    attest(file, told(file), keys("p256"))
+    read = Statement.copy_from_pb(json_format.Parse(read_bundle(record_of(file)).payload, StatementMessage()))
+    read.validate()
+    assert read.pb.predicate_type == REPORT
+    assert read.pb.predicate["verdicts"]["valid"] == "yes"
 
 
 def test_it_vouches_for_no_file(file: Path) -> None:

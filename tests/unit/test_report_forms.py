@@ -99,6 +99,15 @@ def test_fingerprints_stay_when_bytes_move() -> None:
     assert len(set(twice)) == 2  # two of a kind are two results
 
 
+def test_a_file_that_is_named_twice_is_one_artifact() -> None:
+    log = json.loads(FORMS["sarif"](Batch((BAD, BAD, GOOD), listed=True)))
+    assert list(sarif_schema().iter_errors(log)) == []
+    (run,) = log["runs"]
+    assert [each["location"]["uri"] for each in run["artifacts"]] == ["m.llamafile", "good.llamafile"]
+    marks = [result["partialFingerprints"]["llamafileFormat/v1"] for result in run["results"]]
+    assert len(set(marks)) == len(marks) == 2 * len(BAD.findings)
+
+
 def test_sarif_keeps_the_gravest() -> None:
     many = [replace(known(OPEN), args={"what": str(number)}) for number in range(MAX_RESULTS)]
     (run,) = json.loads(FORMS["sarif"](Batch((report(*many, known(ERROR)),))))["runs"]

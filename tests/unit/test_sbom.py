@@ -15,7 +15,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from spdx_python_model import v3_0_1 as spdx
 
 import llamafile_format as lf
-from llamafile_format.examining import bill_of
+from llamafile_format.examining import Bill, bill_of
 from llamafile_format.reports import cyclonedx_text, spdx_text
 from spec.vectors.generate.gguf_builder import STRING, U32, V3, model
 from tests.conftest import CliRunner
@@ -95,7 +95,7 @@ def cyclone(what: Any, version: str = "1.6") -> dict[str, Any]:
 
 def graph(what: Any) -> list[dict[str, Any]]:
     """The elements, after SPDX's own model has read them, found every name, and written them again."""
-    text = spdx_text(bill_of(what))
+    text = spdx_text(what if isinstance(what, Bill) else bill_of(what))
     assert text.isascii()
     objects = spdx.SHACLObjectSet()
     spdx.JSONLDDeserializer().read(io.BytesIO(text.encode()), objects)

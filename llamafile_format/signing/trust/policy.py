@@ -7,7 +7,7 @@ A policy always comes from outside the file. These are its parts as values; ``po
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
@@ -211,6 +211,17 @@ class Policy:
                 severities |= dict.fromkeys(each.rules, Severity.INFO)
                 reasons |= dict.fromkeys(each.rules, each.reason)
         return severities, reasons
+
+
+def signed_by(demands: Policy, signers: Policy) -> Policy:
+    """``demands`` of a profile, and one signature of those whom ``signers`` (``key_policy``, ``root_policy``) names."""
+    return replace(
+        demands,
+        name=f"{demands.name} and {signers.name}",
+        signers=signers.signers,
+        authorities=signers.authorities,
+        unsigned=Unsigned.REFUSE,
+    )
 
 
 def halves_of(keys: Sequence[PublicKey]) -> frozenset[str]:

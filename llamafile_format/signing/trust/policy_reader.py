@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llamafile_format.errors import FormatError
 from llamafile_format.signing.trust.hands import Demand, count_hands, hands_of, marks_of
@@ -54,6 +54,7 @@ from llamafile_format.signing.trust.policy_values import (
     window,
     word,
 )
+from llamafile_format.signing.trust.profiles import is_bare, overlaid, profile_bytes, profile_names
 from llamafile_format.signing.x509.identities import ANY, kind_of
 from llamafile_format.strict_fields import FieldFault, Fields
 from llamafile_format.strict_yaml import parse, place_of
@@ -63,17 +64,18 @@ if TYPE_CHECKING:
 
 
 def read_policy(path: str | os.PathLike[str]) -> Policy:
-    """The policy in the file ``path``; what it names lies relative to its folder.
+    """The policy in the file ``path``, whose names of files are relative to its folder; or the profile of a bare name.
 
     FormatError that names the field, what was found and what is allowed; SourceError if the policy cannot be read.
     """
-    data = read_bounded(Path(path))
+    data = profile_bytes(path) if isinstance(path, str) and is_bare(path) else read_bounded(Path(path))
     value, reason = parse(data, MAX_FILE)
     if reason:
         raise FormatError(f"{path}: the policy cannot be read: {reason}", clause="16.2.1")
     try:
+        value, profile = _extended(value)
         with Fields(value, "", "16.2") as fields:
-            policy = _policy(fields, Path(path).parent, hashlib.sha256(data).hexdigest())
+            policy = _policy(fields, Path(path).parent, hashlib.sha256(profile + data).hexdigest())
         _agree(policy)
     except FieldFault as fault:
         place = place_of(data, fault.path, key=fault.key)
@@ -83,6 +85,17 @@ def read_policy(path: str | os.PathLike[str]) -> Policy:
         error.message = f"{path}: {error.message}"
         raise
     return policy
+
+
+def _extended(value: Any) -> tuple[Any, bytes]:
+    """``value``, laid over the profile that it extends (16.11.3), and the bytes of that."""
+    if not isinstance(value, dict) or value.get("policy") != 2 or "extends" not in value:
+        return value, b""
+    name = value["extends"]
+    if name not in profile_names():
+        raise Fields(value, "", "16.11.3").wrong("extends", name, " or ".join(profile_names()))
+    data = profile_bytes(name)
+    return overlaid(parse(data, MAX_FILE)[0], value), data
 
 
 def _policy(fields: Fields, folder: Path, digest: str) -> Policy:

@@ -71,13 +71,14 @@ register(
 register(
     [
         ("type-without-scales", "LF5043 LF5094", "A fork's type.", one(134, (64,), bytes(15))),
-        ("zero", "LF5091", "1024 zeros in 32 rows.", one(F32, (32, 32), bytes(4096))),
-        ("zero-by-scales", "LF5091", "All scales are 0, and no nibble is.", one(Q4_0, (32, 32), block(0.0, 18) * 32)),
-        ("constant", "LF5092", "1024 times the same number.", one(F32, (32, 32), f32([0.25] * 1024))),
+        ("zero", "LF5091", "4096 zeros in 64 rows.", one(F32, (64, 64), bytes(16384))),
+        ("zero-by-scales", "LF5091", "All scales are 0, and no nibble is.", one(Q4_0, (64, 64), block(0.0, 18) * 128)),
+        ("constant", "LF5092", "4096 times the same number.", one(F32, (64, 64), f32([0.25] * 4096))),
         ("scale-1024", "LF5093", "A scale of 1024.", one(Q8_0, (32,), block(-1024.0, 34))),
         ("block-of-no-model", "LF5096", "Block 2 of two, counted from 0.", blocks(*WHOLE, "blk.2.attn_q.weight")),
     ],
     valid="yes",
+    zipped=["zero", "zero-by-scales", "constant"],
 )
 
 register_good(
@@ -86,15 +87,15 @@ register_good(
             "good-numbers",
             "",
             "LF5090 LF5091 LF5092 LF5094",
-            "The largest numbers there are, and one that differs among 1024.",
-            one(F32, (32, 32), f32([*[3.4e38] * 1023, -3.4e38])),
+            "The largest numbers there are, and one that differs among 4096.",
+            one(F32, (64, 64), f32([*[3.4e38] * 4095, -3.4e38])),
         ),
         (
             "good-zeros-few",
             "",
             "LF5091 LF5092",
             "Zeros of one dimension, as a bias may be.",
-            one(F32, (1024,), bytes(4096)),
+            one(F32, (4096,), bytes(16384)),
         ),
         (
             "good-scales",
@@ -111,5 +112,6 @@ register_good(
             "Blocks that differ, of an architecture where they may.",
             blocks("blk.0.ssm_in.weight", "blk.1.attn_q.weight", architecture="jamba"),
         ),
-    ]
+    ],
+    zipped=["good-numbers", "good-zeros-few"],
 )
