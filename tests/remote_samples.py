@@ -20,6 +20,9 @@ from llamafile_format.source import BytesSource
 from tests.laws.containers import tiny_gguf
 from tests.laws.sparse import ROW, gguf_header
 
+FINITE = bytes.maketrans(b"\x7f\xff", b"\x3f\xbf")
+"""Makes numbers of any bytes: none with them is NaN or infinite."""
+
 
 def remote_container(path: Path, *, aligned: int = 3, filler: int = 1 << 20) -> Path:
     """``aligned`` models, a tiny one and others of some ``filler`` bytes: more than both ends that are read at once."""
@@ -29,7 +32,7 @@ def remote_container(path: Path, *, aligned: int = 3, filler: int = 1 << 20) -> 
     ]
     for index in range(1, aligned):
         head = gguf_header(filler)
-        data = head + random.Random(index).randbytes(4 * ROW * ((filler - 4096) // (4 * ROW)))
+        data = head + random.Random(index).randbytes(4 * ROW * ((filler - 4096) // (4 * ROW))).translate(FINITE)
         contents.append(Content(f"model-{index}.gguf", "weights", "application/x-gguf", BytesSource(data), 65536))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     try:

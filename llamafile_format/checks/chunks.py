@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.claims import Claims
-from llamafile_format.manifest.hashing import Piece, check_pieces, digest_range
+from llamafile_format.manifest.hashing import Piece, Sink, check_pieces, digest_range
 from llamafile_format.manifest.layout import Tile, chunk_line, tiles
 from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces
 from llamafile_format.manifest.model import CHUNKS_PATH, Member
@@ -41,17 +41,23 @@ Faults = dict[str, list[tuple[Tile, bytes, bool, bool]]]
 
 
 def check_chunks(
-    source: ByteSource, claims: Claims, *, whole: Collection[str] = (), progress: Advance | None = None
+    source: ByteSource,
+    claims: Claims,
+    *,
+    whole: Collection[str] = (),
+    sink: Sink | None = None,
+    progress: Advance | None = None,
 ) -> Iterator[Finding]:
     """Hash all of [0, end of the chunk list) against list and manifest. Raises SourceError when reading fails.
 
-    Of the members ``whole`` (paths) the whole digests and the CRC are computed too, in the same read.
+    Of the members ``whole`` (paths) the whole digests and the CRC are computed too, in the same read. ``sink`` is
+    given the bytes by their offset in ``source`` as they pass, each once, from several threads.
     """
     text = _List()
     singles = {m.path: m for m in claims.manifest.members if 0 < m.size <= CHUNK_SIZE and m.path != "-"}
     apart = {m.path for m in claims.manifest.members if m.path in whole and (m.size > CHUNK_SIZE or m.sha512)}
     wrong: Faults = defaultdict(list)
-    for mismatch in check_pieces(source, _expected(source, claims, text, singles, apart), progress=progress):
+    for mismatch in check_pieces(source, _expected(source, claims, text, singles, apart), sink=sink, progress=progress):
         piece = mismatch.piece
         path = _path_at(claims, piece.offset)
         tile = Tile(piece.offset, piece.length, path)
@@ -60,7 +66,7 @@ def check_chunks(
         finding
         for member in claims.manifest.members
         if member.path in apart
-        for finding in _check_whole(source, member, text, wrong, progress)
+        for finding in _check_whole(source, member, text, wrong, sink=sink, progress=progress)
     ]
     yield from text.findings
     yield from _judge_roots(claims, text, wrong)
@@ -245,11 +251,12 @@ def _check_empty(member: Member) -> Iterator[Finding]:
 
 
 def _check_whole(
-    source: ByteSource, member: Member, text: _List, wrong: Faults, progress: Advance | None
+    source: ByteSource, member: Member, text: _List, wrong: Faults, *, sink: Sink | None, progress: Advance | None
 ) -> Iterator[Finding]:
     """One read of a member for its chunk digests (differences go to ``wrong``), whole digests and CRC."""
     wide = bool(member.sha512)
-    found = digest_range(source, member.offset, member.size, sha512=wide, progress=progress)
+    placed = (lambda at, view: sink(member.offset + at, view)) if sink else None
+    found = digest_range(source, member.offset, member.size, sha512=wide, sink=placed, progress=progress)
     listed, listed512 = text.digests.get(member.path, []), text.digests512.get(member.path, [])
     for index, ((at, count), digest) in enumerate(zip(pieces(member.offset, member.size), found.chunks, strict=True)):
         small = index < len(listed) and digest != listed[index]

@@ -88,6 +88,14 @@ def subject_of(container: Container, member: MemberFacts, uses: tuple[str, ...] 
     )
 
 
+def ggufs_of(container: Container) -> Iterator[tuple[Gguf, int, str]]:
+    """Every GGUF that is stored inside, whatever it is called: its header, its first byte, its name."""
+    for member in container.members:
+        usable = member.stored and member.offset >= 0 and member.size >= 4
+        if usable and container.source.read_at(member.offset, 4) == b"GGUF":
+            yield container.gguf(member), member.offset, member.path
+
+
 def _shards(container: Container) -> Iterator[tuple[str, int, Gguf]]:
     """Path, place and header of every GGUF that could be one of several."""
     for member in container.members:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llamafile_format.checks.templates import check_templates
+from llamafile_format.checks.tensor_names import check_tensor_names
 from llamafile_format.checks.weights_content import check_content
 from llamafile_format.checks.weights_tokens import check_tokenizer
 from llamafile_format.findings import Finding, Where
@@ -39,6 +40,7 @@ def check_gguf(
         return gguf, findings
     if gguf.complete:
         findings += check_content(gguf, base, member)
+        findings += check_tensor_names(gguf, base, member)
     findings += check_tokenizer(gguf, base, member, deep=deep)
     findings += check_templates(templates_of(gguf), base=base, member=member)
     if deep and gguf.complete and not any(finding.rule == "LF5088" for finding in gguf.findings):

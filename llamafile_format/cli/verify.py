@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
+from llamafile_format.checks.tensors import TensorsAsked
 from llamafile_format.checks.verdict import Level, Report, unreadable
-from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.arguments import PATH, SIZE
 from llamafile_format.cli.reaching import Reach, reaching
 from llamafile_format.cli.terminal import colours, progress
 from llamafile_format.cli.trusting import chosen_policy, moment_of, trusting
@@ -44,6 +45,20 @@ FORMS = ("text", "json", "jsonl", "sarif", "junit", "github", "markdown", "html"
 )
 @click.option("--require-signature", is_flag=True, help="Fail with code 5 unless somebody trusted signed.")
 @click.option("--as-of", metavar="DATE", default=None, help="Judge as of this day or moment (UTC) instead of now.")
+@click.option(
+    "--tensors",
+    type=click.Choice(["sample", "all"]),
+    default="sample",
+    help="At full: look for NaN and the like in samples of the tensors (default), or in all blocks.",
+)
+@click.option(
+    "--tensors-budget",
+    "budget",
+    type=SIZE,
+    default="64MiB",
+    metavar="SIZE",
+    help="How much of the tensors a sample is (default: 64MiB).",
+)
 @click.option("--try", "trial", is_flag=True, help="Then start a file that passed once on this host, for one token.")
 @click.option("--signature", "signatures", multiple=True, metavar="RECORD", help="A signature record beside FILE.")
 @reaching
@@ -62,6 +77,8 @@ def command(
     authorities: tuple[str, ...],
     require_signature: bool,
     as_of: str | None,
+    tensors: str,
+    budget: int,
     trial: bool,
     signatures: tuple[str, ...],
     reach: Reach,
@@ -91,6 +108,8 @@ def command(
     llamafile-format verify model.llamafile --policy archive.yaml --as-of 2055-01-01
     llamafile-format verify -q /srv/models
     """
+    if tensors == "all" and level == Level.QUICK.value:
+        raise UsageError("level quick reads no tensor", hint="leave --level quick or --tensors all out")
     if trial and level == Level.QUICK.value:
         raise UsageError("a file is started only after every byte was read", hint="leave --level quick out")
     several = len(files) != 1 or Path(files[0]).is_dir()
@@ -119,6 +138,7 @@ def command(
                     signatures=signatures,
                     trial=trial,
                     remember=True,
+                    tensors=TensorsAsked(tensors == "all", budget),
                     progress=callback,
                 )
         except SourceError as error:

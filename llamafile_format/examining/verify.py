@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.checks.canonical import check_padding, check_structure, signature_entries
 from llamafile_format.checks.manifest import check_manifest
+from llamafile_format.checks.tensors import TensorsAsked
 from llamafile_format.checks.verdict import Level, Report, Verdict, judge
 from llamafile_format.container import CUT_OFF, Container, Kind, Openable
 from llamafile_format.errors import SourceError
@@ -29,6 +30,7 @@ from llamafile_format.source.remote import RemoteSource
 from llamafile_format.zip.writer import MARK
 
 if TYPE_CHECKING:
+    from llamafile_format.checks.tensors import TensorWatch
     from llamafile_format.examining.verify_signatures import Judged
     from llamafile_format.signing.trust.policy import Policy
 
@@ -45,6 +47,7 @@ def verify(
     require_signature: bool = False,
     signatures: Sequence[str | os.PathLike[str]] = (),
     replayer: Replayer | None = None,
+    tensors: TensorsAsked | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Verify ``what`` and return verdicts and findings, as :func:`llamafile_format.verify`, which says what they mean.
@@ -57,7 +60,7 @@ def verify(
     if isinstance(what, str | os.PathLike):
         refuse_pending(what)
     source = open_source(what)
-    run = _Run(Level(level), progress, trust, replayer)
+    run = _Run(Level(level), progress, trust, replayer, tensors or TensorsAsked())
     try:
         container = Container(source, owned=source is not what)
     except SourceError as error:
@@ -91,6 +94,8 @@ class _Run:
     callback: Progress | None
     trust: Trust = field(default_factory=Trust)
     replayer: Replayer | None = None
+    tensors: TensorsAsked = field(default_factory=TensorsAsked)
+    watch: TensorWatch | None = None
     findings: list[Finding] = field(default_factory=list)
     kind: Kind = Kind.OTHER
     total: int = 0
@@ -272,13 +277,28 @@ def _digests(container: Container, run: _Run) -> Iterator[Finding]:
 
     run.total = claims.layout.chunks.gap_offset + manifest.prefix.engine_size
     recomputed = wholes(manifest, everything=run.whole)
-    yield from check_chunks(container.source, claims, whole=recomputed.members, progress=run.advance)
+    run.watch = _watch(container, run)
+    yield from check_chunks(
+        container.source, claims, whole=recomputed.members, sink=run.watch.see, progress=run.advance
+    )
     if recomputed.prefix:
         yield from check_prefix_digests(container.source, claims, progress=run.advance)
     if recomputed.assets:
         yield from _assets(container)
     if recomputed.left:
         yield Finding("LF9002", args={"what": few(recomputed.left)})
+
+
+def _watch(container: Container, run: _Run) -> TensorWatch:
+    """A watch over the tensors of every GGUF inside: all of them at the levels that leave out nothing."""
+    from llamafile_format.checks.contents import ggufs_of
+    from llamafile_format.checks.tensors import TensorWatch
+
+    watch = TensorWatch(run.tensors.or_all(run.level.whole))
+    for gguf, base, member in ggufs_of(container):
+        watch.add(gguf, base=base, member=member)
+    watch.choose()
+    return watch
 
 
 def _assets(container: Container) -> Iterator[Finding]:
@@ -331,6 +351,11 @@ def _contents(container: Container, run: _Run) -> Iterator[Finding]:
     from llamafile_format.checks.contents import check_contents
 
     yield from check_contents(container, deep=run.level is not Level.QUICK)
+    if run.level is not Level.QUICK:
+        if run.watch is None:  # no pass over all bytes went before: a legacy llamafile, or a layout that lies
+            run.watch = _watch(container, run)
+            run.watch.read(container.source)
+        yield from run.watch.findings()
 
 
 def _report(name: str, size: int, container: Container | None, run: _Run) -> Report:

@@ -168,12 +168,17 @@ class Mismatch:
 
 
 def check_pieces(
-    source: ByteSource, expected: Iterable[Piece], *, progress: Advance | None = None, workers: int | None = None
+    source: ByteSource,
+    expected: Iterable[Piece],
+    *,
+    sink: Sink | None = None,
+    progress: Advance | None = None,
+    workers: int | None = None,
 ) -> Iterator[Mismatch]:
     """Hash pieces on all cores; yield those that differ, in the order given. Raises SourceError on reads.
 
-    Each worker reads into its own buffer of one chunk. Pieces are taken from ``expected`` a few at a time, so a list of
-    a million is never held.
+    ``sink`` is given every piece, by its offset in ``source``. Each worker reads into its own buffer of one chunk.
+    Pieces are taken from ``expected`` a few at a time, so a list of a million is never held.
     """
     count = workers or cores()
     window: deque[Future[list[Mismatch]]] = deque()
@@ -182,13 +187,13 @@ def check_pieces(
     first = next(batches, [])
     second = next(batches, None)
     if second is None:  # a small file: starting threads would take longer than the work
-        yield from _check_batch(source, first, buffers, progress)
+        yield from _check_batch(source, first, buffers, sink, progress)
         return
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(count) as pool:
         for batch in chain([first, second], batches):
-            window.append(pool.submit(_check_batch, source, batch, buffers, progress))
+            window.append(pool.submit(_check_batch, source, batch, buffers, sink, progress))
             if len(window) > count + 1:
                 yield from window.popleft().result()
         while window:
@@ -228,7 +233,7 @@ class _Buffers:
 
 
 def _check_batch(
-    source: ByteSource, batch: Sequence[Piece], buffers: _Buffers, progress: Advance | None
+    source: ByteSource, batch: Sequence[Piece], buffers: _Buffers, sink: Sink | None, progress: Advance | None
 ) -> list[Mismatch]:
     wrong = []
     buffer = buffers.take(max((piece.length for piece in batch), default=0))
@@ -236,6 +241,8 @@ def _check_batch(
         for piece in batch:
             view = buffer[: piece.length]
             source.read_into(piece.offset, view)
+            if sink is not None:
+                sink(piece.offset, view)
             found = hashlib.sha256(view).digest()
             digest = found != piece.sha256 or bool(piece.sha512 and hashlib.sha512(view).digest() != piece.sha512)
             crc = piece.crc32 is not None and zlib.crc32(view) != piece.crc32

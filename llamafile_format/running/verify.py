@@ -20,6 +20,7 @@ from llamafile_format.source import FileSource
 from llamafile_format.source.pending import refuse_pending
 
 if TYPE_CHECKING:
+    from llamafile_format.checks.tensors import TensorsAsked
     from llamafile_format.findings import Finding
     from llamafile_format.signing.trust.policy import Policy
 
@@ -34,6 +35,7 @@ def verify(
     signatures: Sequence[str | os.PathLike[str]] = (),
     trial: bool = False,
     remember: bool = False,
+    tensors: TensorsAsked | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Verify ``what`` and return verdicts and findings; nothing in it is rendered or trusted.
@@ -47,7 +49,8 @@ def verify(
     everything is judged by. ``signatures`` are detached records (clause 13.10), which count as if they stood behind
     the embedded ones. ``trial`` starts a file, of which nothing was found to be wrong, once on this machine, for one
     token; the report says what became of it. ``remember`` keeps a memory of it, by which ``run`` need not read the file
-    again; no memory is ever asked here.
+    again; no memory is ever asked here. ``tensors`` says how many bytes of tensors are looked at for NaN and the like
+    (64 MiB unless told otherwise; all at exhaustive).
 
     Raises SourceError only if ``what`` cannot be opened at all, or has an unfinished change (clause 8.5.5), FormatError
     for a detached record whose name is none.
@@ -63,6 +66,7 @@ def verify(
             require_signature=require_signature,
             signatures=signatures,
             replayer=replay_known,
+            tensors=tensors,
             progress=progress,
         )
 

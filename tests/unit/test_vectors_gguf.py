@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llamafile_format.checks.tensors import check_tensors
 from llamafile_format.checks.verdict import judge
 from llamafile_format.checks.weights import check_gguf
 from llamafile_format.rules import Layer, all_rules, rule
@@ -30,6 +31,7 @@ OURS = [
 def test_vector(path: Path) -> None:
     vector = read_vector(path)
     gguf, findings = check_gguf(BytesSource(vector.payload), deep=True)
+    findings += check_tensors(BytesSource(vector.payload), [(gguf, 0, "")])
     assert sorted({finding.rule for finding in findings}) == sorted(vector.rules)
     assert judge(findings, Layer.VALID).value == vector.valid
     assert gguf.complete or findings

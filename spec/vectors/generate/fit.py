@@ -28,10 +28,19 @@ def gguf(entries: Sequence[bytes], *shapes: Shape) -> bytes:
     return V3.build(entries, rows, bytes(at))
 
 
+def blocks(width: int) -> list[tuple[str, tuple[int, ...]]]:
+    """What stands between the embedding and the end of a model of two blocks."""
+    return [
+        ("blk.0.attn_q.weight", (width, 16)),
+        ("blk.1.attn_q.weight", (width, 16)),
+        ("output_norm.weight", (width,)),
+    ]
+
+
 def model(*more: bytes, **sizes: int) -> bytes:
     """The model: a vocabulary of six tokens, width 32."""
     entries = [*model_entries(**sizes), *vocabulary(WORDS), *more]
-    return gguf(entries, ("token_embd.weight", (32, 6)), ("blk.0.attn_q.weight", (32, 16)))
+    return gguf(entries, ("token_embd.weight", (32, 6)), *blocks(32))
 
 
 def lora(*shapes: Shape, architecture: str = "llama", general: str = "adapter", kind: str = "lora") -> bytes:
@@ -174,7 +183,8 @@ _bad(
             "wide.gguf",
             gguf(
                 [*model_entries(embedding_length=64), V3.entry("tokenizer.ggml.model", STRING, "none")],
-                ("blk.0.attn_q.weight", (64, 16)),
+                ("token_embd.weight", (64, 6)),
+                *blocks(64),
             ),
             "weights",
             "application/x-gguf",

@@ -50,7 +50,7 @@ def bert(*extra: bytes, tokens: int = 6) -> bytes:
 _ALL = " ".join(f"LF33{number}" for number in range(10, 19))
 _ROWS: list[tuple[str, str, str, Callable[[], bytes]]] = [
     ("version-1", "LF3310 LF5005", "GGUF of version 1.", lambda: speaker(dialect=V1)),
-    ("big-endian", "LF3311 LF5004", "Numbers big end first.", lambda: speaker(dialect=BIG)),
+    ("big-endian", "LF3311 LF5004 LF5094", "Numbers big end first.", lambda: speaker(dialect=BIG)),
     (
         "id-as-array",
         "LF3313",

@@ -36,7 +36,7 @@ register_good(
         ),
         ("good-version-2", "", "LF5003 LF5005", "Version 2.", lambda: model(dialect=V2)),
         ("good-version-1", "LF5005", "LF5002 LF5004", "Version 1: lengths of 4 bytes.", lambda: model(dialect=V1)),
-        ("good-big-endian", "LF5004", "LF5003", "Big endian.", lambda: model(dialect=BIG)),
+        ("good-big-endian", "LF5004 LF5094", "LF5003", "Big endian.", lambda: model(dialect=BIG)),
         ("good-no-tensors", "", "LF5016 LF5051", "Keys only.", lambda: V3.build(model_entries())),
         (
             "good-tensors-65536",
@@ -173,7 +173,7 @@ register_good(
         ),
         (
             "tensor-type-of-a-fork",
-            "LF5043",
+            "LF5043 LF5094",
             "LF5041 LF5042",
             "Type 139 is IQ4_K in one fork and nothing in mainline.",
             lambda: with_tensors([V3.tensor("a", (256,), 139, 0)], bytes(144)),
