@@ -15,7 +15,7 @@ ADMITTED = (lf.HubStatus.SAFE, lf.HubStatus.CAUTION)
 
 def admit(path: str) -> bool:
     """True if others may see the upload; prints the status that the hub shows, and every error with its place."""
-    report = lf.validate_upload(path, limits=LIMITS)
+    report = lf.validate_upload(path, policy="hub", limits=LIMITS)
     status, message = lf.hub_status(report)
     print(f"{path}: {status.value}: {message}")
     for finding in report.findings:

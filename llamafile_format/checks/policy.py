@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from llamafile_format.engines.known import is_registered
 from llamafile_format.engines.members import parse_runtime_path
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.signing.trust.licenses import license_allowed
@@ -84,10 +85,10 @@ def _rolled_back(data: bytes, pin: Pin, revisions: Sequence[int]) -> str:
 
 
 def _licensed(manifest: Manifest, policy: Policy) -> Iterator[Finding]:
-    if policy.licenses is None:
+    if policy.licenses is None and not policy.denied_licenses:
         return
     expression = manifest.license
-    allowed = license_allowed(expression, policy.licenses)
+    allowed = license_allowed(expression, policy.licenses, policy.denied_licenses, by_meaning=policy.version > 1)
     if not allowed:
         named = f"{expression!r} is not an SPDX expression" if allowed is None else f"{expression} is not allowed here"
         reason = named if expression else "the file names no licence"
@@ -98,7 +99,8 @@ def _engines(container: Container, manifest: Manifest, policy: Policy) -> Iterat
     if policy.engines is None:
         return
     for what, where, name, digest in _programs(container, manifest):
-        if not any(_is_engine(entry, name, digest) for entry in policy.engines):
+        registered = policy.takes_registered and is_registered(digest)
+        if not (registered or any(_is_engine(entry, name, digest) for entry in policy.engines)):
             yield Finding("LF8404", where, {"what": what, "engine": name or "a program without a name"})
 
 

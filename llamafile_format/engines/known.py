@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from llamafile_format.prefix.engine import known_engine
 from llamafile_format.specdata import spec_yaml
 
 
@@ -52,6 +53,14 @@ def known_build(sha256: str) -> KnownBuild | None:
 
     pin = next((pin for pin in pins() if any(build.sha256 == sha256 for build in pin.builds)), None)
     return KnownBuild(sha256, pin.key, Status.ACTIVE) if pin is not None else None
+
+
+def is_registered(sha256: str) -> bool:
+    """True if the registry has an engine or a build with this SHA-256 that is not refused, or a pin has it."""
+    if known_engine(sha256) is not None:
+        return True
+    known = known_build(sha256)
+    return known is not None and known.status is not Status.REFUSED
 
 
 def same_logits(sha256: str) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ class Trust:
         policy = self.policy
         if policy is None:
             return ()
-        engines = any(each.startswith("sha256:") for each in policy.engines or ())
+        engines = policy.takes_registered or any(each.startswith("sha256:") for each in policy.engines or ())
         pinned = any(pin.manifests for pin in policy.pins)
         named = (
             (policy.denied_digests, "denied digests"),

@@ -1,6 +1,6 @@
 """``validate_upload``: the one call of a hub, which always ends in a report (spec/1.0, 10.13).
 
-    report = validate_upload(path, policy="hub.yaml", limits=Limits(seconds=600))
+    report = validate_upload(path, policy="hub", limits=Limits(seconds=600))
     status, message = hub_status(report)
 
 Nothing of the file is run, rendered or believed, and nothing is taken from the environment of the process.

@@ -54,15 +54,19 @@ def check_signatures(
             findings.append(Finding("LF9005", args={"count": len(records)}))
         return Judged(tuple(findings), untrusted(seen), publishers.facts)
     outcome = evaluate(seen, policy, required=trust.required, published=publishers.published)
-    findings += [*outcome.findings, *_policy(container, trust, outcome, whole=whole)]
+    findings += [*outcome.findings, *_policy(container, trust, outcome, level=level, whole=whole)]
     return Judged(tuple(findings), outcome.facts, publishers.settled(outcome.tally), outcome.asked)
 
 
-def _policy(container: Container, trust: Trust, outcome: Outcome, *, whole: bool) -> Iterator[Finding]:
+def _policy(container: Container, trust: Trust, outcome: Outcome, *, level: Level, whole: bool) -> Iterator[Finding]:
     from llamafile_format.checks.policy import check_policy
+    from llamafile_format.checks.policy_members import check_policy_members
+    from llamafile_format.checks.policy_templates import check_policy_templates
 
     assert trust.policy is not None
     yield from check_policy(container, trust.policy, at=trust.at, revisions=outcome.revisions)
+    yield from check_policy_members(container, trust.policy, deep=level is not Level.QUICK)
+    yield from check_policy_templates(container, trust.policy, deep=level is not Level.QUICK)
     if trust.compared and not whole:
         yield Finding("LF8407", args={"what": " and ".join(trust.compared)})
 

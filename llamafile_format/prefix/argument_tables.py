@@ -94,6 +94,12 @@ def choose_table(dialect: Dialect, engines: Iterable[tuple[str, str]] = ()) -> C
     return Choice(_common(tuple(dict.fromkeys(wanted or [row[3] for row in mine]))), tuple(dict.fromkeys(unknown)))
 
 
+def is_option(name: str) -> bool:
+    """True if some table of the registry has an option of this name, allowed or refused."""
+    wanted = normal(name)
+    return any(wanted in _table(names).by_name for names in {str(row[3]) for row in spec_yaml(REGISTRY)["tables"]})
+
+
 def reason(word: str) -> str:
     """What a refused option does, in words."""
     return next((str(text) for name, text in spec_yaml(REGISTRY)["reasons"] if name == word), word)

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from llamafile_format.checks.template_family import Descent, descent, known_template
 from llamafile_format.checks.templates import LITERAL_MAX, check_template
+from llamafile_format.specdata import spec_dir
+from spec.vectors.generate.known_templates import registry
 from tests.engine_sources import engine_sources
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
@@ -17,6 +20,20 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The templates in upstream's repository at the pinned commit."""
     folder = engine_sources(tmp_path_factory.mktemp("engine"), "models/templates")
     return sorted((folder / "models" / "templates").glob("*.jinja"))
+
+
+def test_the_registry_knows_them(templates: list[Path]) -> None:
+    """As it was written: a template that changes or comes is another row."""
+    written = (spec_dir() / "registry" / "templates.yaml").read_text("utf-8")
+    assert registry(templates[0].parent, "llama.cpp models/templates") == written
+    for path in templates:
+        text = path.read_bytes().decode()
+        row = known_template(text)
+        assert row is not None, path.name
+        assert descent(text) == Descent((row.family,), ())
+        again = descent(text + "{# a comment of somebody #}")  # not known any more, and still of its family
+        assert row.family in again.families, path.name
+        assert not again.foreign, path.name
 
 
 def test_upstream_templates_are_clean(templates: list[Path]) -> None:

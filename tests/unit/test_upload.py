@@ -88,3 +88,11 @@ def test_a_policy_may_be_a_file(tmp_path: Path, good: Path) -> None:
     assert lf.Layer.POLICY in by_name.verdicts
     with pytest.raises(lf.SourceError):
         lf.validate_upload(good, policy=tmp_path / "absent.yaml")
+
+
+def test_a_policy_may_be_a_profile(good: Path) -> None:
+    report = lf.validate_upload(good, policy="hub")
+    assert report.policy == "hub"
+    assert lf.Layer.POLICY in report.verdicts
+    with pytest.raises(lf.SourceError):
+        lf.validate_upload(good, policy="./hub")  # a path is no name

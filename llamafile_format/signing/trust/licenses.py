@@ -1,12 +1,15 @@
-"""SPDX licence expressions: does a list of licences allow what a manifest names? (spec/1.0, 16.7.2)
+"""SPDX licence expressions: does a list of licences allow what a manifest names? (spec/1.0, 16.7.2 and 16.7.7)
 
-Grammar of SPDX 2.3, annex D: ids, ``+``, ``WITH`` an exception, ``AND`` before ``OR``, parentheses; in any case.
+Grammar of SPDX 2.3, annex D: ids, ``+``, ``WITH`` an exception, ``AND`` before ``OR``, parentheses; in any case. The
+names, and which of them mean the same, are those of the library ``license-expression``; the grammar is read here,
+because its depth is somebody else's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 MAX_DEPTH = 32  # parentheses; the manifest bounds the length
 _ID = r"(?:DocumentRef-[A-Za-z0-9.-]+:)?[A-Za-z0-9][A-Za-z0-9.-]*"
@@ -21,17 +24,60 @@ def is_license(text: str) -> bool:
     return bool(_LICENSE.fullmatch(text)) and words[0] not in _WORDS and words[-1] not in _WORDS
 
 
-def license_allowed(expression: str, allowed: Sequence[str]) -> bool | None:
-    """True if ``allowed`` lets somebody use what is under ``expression``; None if that is no such expression."""
+def unknown_names(entry: str) -> tuple[str, ...]:
+    """Names in ``entry``, one licence, that SPDX's list does not have; ``LicenseRef-…`` is nobody's but a file's."""
+    words = [word.removesuffix("+") for word in entry.upper().split() if word != "WITH"]
+    return tuple(word for word in words if not _is_own(word) and word not in _names())
+
+
+def license_allowed(
+    expression: str, allowed: Sequence[str] | None, denied: Sequence[str] = (), *, by_meaning: bool = False
+) -> bool | None:
+    """True if ``allowed`` and ``denied`` let somebody use what is under ``expression``; None if it is no expression.
+
+    None for ``allowed`` allows all. ``by_meaning`` compares old names of SPDX with those that took their place.
+    """
     tokens = _tokens(expression)
     if not tokens:
         return None
-    reader = _Reader(tokens, frozenset(" ".join(entry.upper().split()) for entry in allowed))
+    spell = _meaning if by_meaning else str.upper
+    reader = _Reader(tokens, None if allowed is None else _entries(allowed, spell), _entries(denied, spell), spell)
     try:
         result = reader.either(0)
     except ValueError:
         return None
     return result if reader.at == len(tokens) else None
+
+
+def _entries(names: Iterable[str], spell: Callable[[str], str]) -> frozenset[str]:
+    return frozenset(
+        " WITH ".join(spell(part) for part in name.upper().split(" WITH ")) for name in map(_single, names)
+    )
+
+
+def _single(name: str) -> str:
+    return " ".join(name.split())
+
+
+def _is_own(name: str) -> bool:
+    return name.startswith(("LICENSEREF-", "DOCUMENTREF-"))
+
+
+def _meaning(name: str) -> str:
+    upper = name.upper()
+    return upper if _is_own(upper) else _names().get(upper, upper)
+
+
+@cache
+def _names() -> Mapping[str, str]:
+    """Each name of SPDX's list, an old one too, in capitals, to the one that is used today."""
+    from license_expression import get_spdx_licensing  # type: ignore[import-untyped]
+
+    known = get_spdx_licensing().known_symbols
+    found = {
+        old.upper(): key.upper() for key, symbol in known.items() for old in symbol.aliases if not _is_own(old.upper())
+    }
+    return found | {key.upper(): key.upper() for key in known if not _is_own(key.upper())}
 
 
 def _tokens(expression: str) -> list[str] | None:
@@ -48,10 +94,14 @@ def _tokens(expression: str) -> list[str] | None:
 class _Reader:
     """Reads tokens from left to right; ValueError where the grammar has no place for one."""
 
-    def __init__(self, tokens: Sequence[str], allowed: frozenset[str]) -> None:
+    def __init__(
+        self, tokens: Sequence[str], allowed: frozenset[str] | None, denied: frozenset[str], spell: Callable[[str], str]
+    ) -> None:
         self.at = 0
         self._tokens = tokens
         self._allowed = allowed
+        self._denied = denied
+        self._spell = spell
 
     def either(self, depth: int) -> bool:
         """``a OR b``: one of them is enough."""
@@ -74,10 +124,12 @@ class _Reader:
             if not self._take(")"):
                 raise ValueError("a parenthesis stays open")
             return result
-        name = self._name()
+        name = self._spell(self._name())
+        names = {name} | ({self._spell(name[:-1])} if name.endswith("+") else set())
+        denied = bool(names & self._denied)  # with every exception, too
         if self._take("WITH"):
-            return f"{name} WITH {self._name()}" in self._allowed
-        return name in self._allowed or (name.endswith("+") and name[:-1] in self._allowed)
+            names = {f"{name} WITH {self._spell(self._name())}"}
+        return not denied and not names & self._denied and (self._allowed is None or bool(names & self._allowed))
 
     def _name(self) -> str:
         name = self._tokens[self.at] if self.at < len(self._tokens) else "("

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import PublicKey
 
 
+REGISTERED = "registered"
+"""In a list of engines: those that the registry of engines has by digest."""
+
+
 class Role(StrEnum):
     """What a signer is believed about (clause 16.3.2)."""
 
@@ -40,6 +44,14 @@ class Starting(StrEnum):
 
     ALLOW = "allow"
     FORBID = "forbid"
+
+
+class Templates(StrEnum):
+    """What is asked of chat templates (clause 16.7.12)."""
+
+    ANY = "any"
+    COMPARED = "compared"  # with those that are known
+    KNOWN = "known"
 
 
 class StampLevel(IntEnum):
@@ -168,8 +180,9 @@ class Policy:
     """What one archive, hub or person demands. ``max_age_days`` is in days, 0 for any age. With ``separate``, who
     counts for one of ``requirements`` counts for no other.
 
-    ``licenses``, ``engines``, ``prefixes``, ``roles``, ``targets`` and ``flavours`` are lists of what is allowed; None
-    allows all. ``algorithms`` says from
+    ``licenses``, ``engines``, ``prefixes``, ``roles``, ``targets``, ``flavours``, ``architectures``, ``tensor_types``
+    and ``numberings`` are lists of what is allowed; None allows all. ``denied_licenses`` and ``denied_options`` are not
+    allowed, and of each of ``records`` there must be one. ``version`` is that of the syntax. ``algorithms`` says from
     which date an algorithm counts as broken, ``severities`` which rules weigh more or less here. ``sha256`` is that of
     the policy's own bytes, empty for one that was not read from a file.
     """
@@ -200,6 +213,19 @@ class Policy:
     sizes: Sizes = Sizes()
     reasons: Mapping[str, str] = field(default_factory=dict)
     exceptions: tuple[Excepted, ...] = ()
+    version: int = 1
+    architectures: tuple[str, ...] | None = None
+    tensor_types: tuple[str, ...] | None = None
+    numberings: tuple[str, ...] | None = None
+    denied_licenses: tuple[str, ...] = ()
+    denied_options: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
+    templates: Templates = Templates.ANY
+
+    @property
+    def takes_registered(self) -> bool:
+        """True if engines are allowed that the registry of engines has (16.7.8)."""
+        return self.version > 1 and REGISTERED in (self.engines or ())
 
     def weights(self, manifest_sha256: str, at: datetime) -> tuple[dict[str, Severity], dict[str, str]]:
         """How rules weigh in the file with this manifest at the moment ``at``, and why, where the policy says it."""

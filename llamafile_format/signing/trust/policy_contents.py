@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from llamafile_format.rules import Layer, Rule, Severity, all_rules
-from llamafile_format.signing.trust.licenses import is_license
+from llamafile_format.signing.trust.licenses import is_license, unknown_names
 from llamafile_format.signing.trust.policy import Excepted, Sizes
 from llamafile_format.signing.trust.policy_values import count, date_of, mapping, word
 from llamafile_format.strict_fields import Fields
@@ -20,7 +20,20 @@ _PREFIXES = ("none", "ape", "launcher", "elf", "pe", "macho", "script", "other")
 _WORD = r"[a-z0-9][a-z0-9._-]{0,63}"
 _TARGET = r"[a-z0-9*][a-z0-9._*-]{0,63}"
 _GRAVE = (Severity.INFO, Severity.WARNING, Severity.ERROR)
-_CONTENTS = ("LF8403", "LF8404", "LF8405", "LF8408", "LF8409", "LF8410")
+_CONTENTS = (
+    "LF8403",
+    "LF8404",
+    "LF8405",
+    "LF8408",
+    "LF8409",
+    "LF8410",
+    "LF8413",
+    "LF8414",
+    "LF8415",
+    "LF8416",
+    "LF8419",
+    "LF8420",
+)
 """Rules of 16.7, from which a manifest can be excepted."""
 
 _MOST = 1 << 53
@@ -35,27 +48,73 @@ class Allowed(NamedTuple):
     roles: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
     flavours: tuple[str, ...] | None = None
+    architectures: tuple[str, ...] | None = None
+    tensor_types: tuple[str, ...] | None = None
+    numberings: tuple[str, ...] | None = None
+
+
+RECORDS = {"card": "card", "license": "license", "behaviour": "behaviour", "publisher": "publisher-signature"}
+"""What may be demanded (16.7.11), and the role of the member that it is."""
 
 
 def read_allowed(fields: Fields, version: int) -> Allowed:
     """``allow`` (16.7.1)."""
-    names = ("licenses", "engines", "prefixes", *(("roles", "targets", "flavours") if version > 1 else ()))
+    names = Allowed._fields if version > 1 else ("licenses", "engines", "prefixes")
     found = Allowed(**{name: fields.texts(name) for name in names if fields.has(name)})
-    for index, name in enumerate(found.licenses or ()):
-        if not is_license(name):
-            raise fields.wrong(f"licenses[{index}]", name, "an SPDX id, or ID WITH EXCEPTION")
+    check_licenses(fields, found.licenses or (), version)
+    _check_types(fields, found)
     for index, kind in enumerate(found.prefixes or ()):
         word(fields, f"prefixes[{index}]", kind, _PREFIXES)
     patterns = (
         ("engines", _ENGINE, "NAME, NAME@VERSION, or sha256: and 64 digits"),
         ("roles", _WORD, "a role"),
         ("flavours", _WORD, "a flavour"),
+        ("architectures", _WORD, "the name of an architecture"),
         ("targets", _TARGET, "a target, in which * stands for any run of characters"),
     )
     for field, pattern, words in patterns:
         for index, entry in enumerate(getattr(found, field) or ()):
             if not re.fullmatch(pattern, entry):
                 raise fields.wrong(f"{field}[{index}]", entry, words)
+    return found
+
+
+def check_licenses(fields: Fields, names: tuple[str, ...], version: int) -> None:
+    """Entries of a list of licences: single ones, and from version 2 on, names that SPDX has."""
+    for index, name in enumerate(names):
+        if not is_license(name):
+            raise fields.wrong(f"licenses[{index}]", name, "an SPDX id, or ID WITH EXCEPTION")
+        if version > 1 and unknown_names(name):
+            raise fields.wrong(f"licenses[{index}]", name, "a name of SPDX's list, or LicenseRef-NAME")
+
+
+def _check_types(fields: Fields, found: Allowed) -> None:
+    """A type that is misspelt would be refused everywhere, and nobody knew why."""
+    from llamafile_format.weights.tensor_types import type_table
+
+    rows = [row for rows in type_table().values() for row in rows]
+    for field, known in (("tensor_types", {row.name for row in rows}), ("numberings", {row.numbering for row in rows})):
+        for index, name in enumerate(getattr(found, field) or ()):
+            if name not in known:
+                raise fields.wrong(f"{field}[{index}]", name, "a name of the registry of tensor types (7.6)")
+
+
+def read_denied_options(fields: Fields) -> tuple[str, ...]:
+    """``deny.options`` (16.7.10), as engines look them up; each is an option of some table."""
+    from llamafile_format.prefix.argument_tables import is_option, normal
+
+    found = fields.texts("options")
+    for index, name in enumerate(found):
+        if not is_option(name):
+            raise fields.wrong(f"options[{index}]", name, "an option of the registry of arguments (3.10)")
+    return tuple(map(normal, found))
+
+
+def read_records(fields: Fields) -> tuple[str, ...]:
+    """``records`` (16.7.11)."""
+    found = fields.texts("records")
+    for index, name in enumerate(found):
+        word(fields, f"records[{index}]", name, RECORDS)
     return found
 
 

@@ -30,13 +30,17 @@ from llamafile_format.signing.trust.policy import (
     Sizes,
     StampLevel,
     Starting,
+    Templates,
     Unsigned,
     halves_of,
 )
 from llamafile_format.signing.trust.policy_contents import (
     Allowed,
+    check_licenses,
     read_allowed,
+    read_denied_options,
     read_exception,
+    read_records,
     read_severities,
     read_sizes,
 )
@@ -103,7 +107,7 @@ def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
     if type(version) is not int or version not in (1, 2):
         raise fields.wrong("policy", version, "1 or 2")
     time = fields.optional("time", lambda inner: _time(inner, folder)) or _Time()
-    deny = fields.optional("deny", _deny) or _Deny()
+    deny = fields.optional("deny", lambda inner: _deny(inner, version)) or _Deny()
     allow = fields.optional("allow", lambda inner: read_allowed(inner, version)) or Allowed()
     severities, reasons = read_severities(fields, version)
     return Policy(
@@ -133,6 +137,14 @@ def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
         sizes=(fields.optional("sizes", read_sizes) if version > 1 else None) or Sizes(),
         reasons=reasons,
         exceptions=fields.many("exceptions", read_exception) if version > 1 else (),
+        version=version,
+        architectures=allow.architectures,
+        tensor_types=allow.tensor_types,
+        numberings=allow.numberings,
+        denied_licenses=deny.licenses,
+        denied_options=deny.options,
+        records=read_records(fields) if version > 1 else (),
+        templates=choice(fields, "templates", Templates, Templates.ANY) if version > 1 else Templates.ANY,
     )
 
 
@@ -234,13 +246,20 @@ def _algorithms(fields: Fields) -> dict[str, date]:
 class _Deny(NamedTuple):
     digests: tuple[Denied, ...] = ()
     keys: tuple[Denied, ...] = ()
+    licenses: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
-def _deny(fields: Fields) -> _Deny:
-    return _Deny(
+def _deny(fields: Fields, version: int) -> _Deny:
+    found = _Deny(
         fields.many("digests", lambda inner: _denied(inner, "sha256")),
         fields.many("keys", lambda inner: _denied(inner, "key_id")),
     )
+    if version == 1:
+        return found
+    licenses = fields.texts("licenses")
+    check_licenses(fields, licenses, version)
+    return found._replace(licenses=licenses, options=read_denied_options(fields))
 
 
 def _denied(fields: Fields, name: str) -> Denied:
