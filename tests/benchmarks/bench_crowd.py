@@ -23,7 +23,7 @@ from tests.benchmarks.random_model import write
 from tests.new_engine import KEY, TARGET, already_built
 from tests.runtime_server import EXHIBIT, Server, served
 
-ROUNDS, TOKENS, CLIENTS = 5, 32, 64
+ROUNDS, TOKENS, CLIENTS, WORDS = 5, 32, 64, 96
 QUIET, BESIDE, CROWD = 0.95, 0.7, 1.2
 OURS = "its own choice"
 
@@ -106,13 +106,13 @@ def _timed(server: Server, tokens: int, prompt: str = "The clock") -> float:
 def clients(file: Path) -> bool:
     """Sixty-four at once: the time until all are answered, against the best fixed number of slots."""
     taken: dict[str, list[float]] = {}
-    for _ in range(3):
+    for _ in range(ROUNDS):
         for name, options in {OURS: (), **{f"-np {slots}": ("-np", str(slots)) for slots in (1, 4, 16)}}.items():
             with served(file, "--no-browser", "-c", "512", *options) as server, ThreadPoolExecutor(CLIENTS) as pool:
                 begin = time.perf_counter()
                 list(
                     pool.map(
-                        lambda i, s=server: _timed(s, 24, f"Visitor: the clock number {i}.\nLabel:"), range(CLIENTS)
+                        lambda i, s=server: _timed(s, WORDS, f"Visitor: the clock number {i}.\nLabel:"), range(CLIENTS)
                     )
                 )
                 taken.setdefault(name, []).append(time.perf_counter() - begin)
