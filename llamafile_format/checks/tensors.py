@@ -222,6 +222,7 @@ def _judge(tensor: _Tensor, health: Health) -> Iterator[Finding]:
     name, size = tensor.info.name, tensor.type.block_bytes or 1
 
     def finding(rule: str, at: int, length: int, **args: Value) -> Finding:
+        """``rule`` at the ``length`` bytes from ``at`` of the tensor."""
         where = Where(tensor.start + at, length, tensor.member, name)
         return Finding(rule, where, {"tensor": name, "type": tensor.type.name, **args})
 
