@@ -11,6 +11,8 @@ from unicodedata import normalize
 from jinja2 import nodes
 
 from llamafile_format.checks import template_names as names
+from llamafile_format.checks.template_family import known_template
+from llamafile_format.checks.template_gates import Gates
 from llamafile_format.checks.template_lexer import Block, TokenKind
 from llamafile_format.checks.template_tree import Places, Tree, Unparsed, deep_stack, parse
 from llamafile_format.checks.template_values import (
@@ -70,9 +72,17 @@ def check_tree(sink: Sink, source: str, blocks: Sequence[Block]) -> None:
         with deep_stack():
             tree = parse(source, blocks)
             _Judge(sink, places, tree).run()
+            if known_template(source) is None:
+                _gated(sink, places, tree)
     except Unparsed as error:
         sink.add(error.rule, places.at(error.line), problem=str(error))
         _names_without_a_tree(sink, blocks)
+
+
+def _gated(sink: Sink, places: Places, tree: Tree) -> None:
+    """LF6036: prose that is printed, or not, by what a message says."""
+    for node, text in Gates(tree).prose():
+        sink.add("LF6036", places.at(node.lineno), text=" ".join(text.split())[:80])
 
 
 def _names_without_a_tree(sink: Sink, blocks: Sequence[Block]) -> None:
