@@ -38,7 +38,9 @@ def gguf(label: str = "weights", size: int = 0, architecture: str = "llama") -> 
     for key in ("context_length", "embedding_length", "block_count"):
         head += text(f"{architecture}.{key}") + struct.pack("<II", 4, 32)
     head += text("token_embd.weight") + struct.pack("<IQIQ", 1, count, 0, 0)
-    return head + bytes(-len(head) % 32) + noise(label, 4 * count)
+    numbers = bytearray(noise(label, 4 * count))
+    numbers[3::4] = bytes(byte & 0x3F for byte in numbers[3::4])  # below 2, and so none of them is NaN or infinite
+    return head + bytes(-len(head) % 32) + bytes(numbers)
 
 
 def engine(label: str, size: int, assets: Sequence[tuple[str, bytes]] = (), version: str = "") -> bytes:
