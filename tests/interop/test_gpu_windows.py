@@ -38,9 +38,9 @@ def windows(new_runtimes: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def screen(tool: Callable[[str], Path]) -> Iterator[str]:
-    """A screen, without which wine has no Vulkan."""
+    """A screen, without which wine has no Vulkan. Asked for first, also where there is no build to show on it."""
     program = tool("Xvfb")
     if not SOFTWARE.is_file():
         pytest.skip("needs mesa-vulkan-drivers")
