@@ -18,7 +18,7 @@ from llamafile_format.engines.page import LOCK, cached, fill_cache, packages
 from llamafile_format.engines.pin import Flavour, Pin, Target
 from llamafile_format.engines.sources import Step, file_digest
 from llamafile_format.engines.toolchain import fill, toolchain_files
-from llamafile_format.engines.work import Workshop
+from llamafile_format.engines.work import SHADERS, Workshop
 from llamafile_format.errors import UsageError
 
 SUMS = "SHA256SUMS"
@@ -94,6 +94,9 @@ def _write_by_hand(pin: Pin, target: Target, flavour: Flavour, folder: Path) -> 
     home = f"{_WORK}/{flavour}-{target.name}"
     places |= {"work": _WORK, "version": pin.version, "target": target.name, "flavour": str(flavour)}
     places |= {"toolchain": f"{home}/toolchain"}
+    if pin.shaders is not None:
+        places |= {SHADERS: f"{_WORK}/{SHADERS}", "shaders_sha256": pin.shaders.sha256}
+        places |= {"shaders_size": str(pin.shaders.size)}
     for name, text in toolchain_files(pin, target, flavour, places).items():
         (folder / name).write_text(text, encoding="utf-8")
     command = configure_command(pin, target.recipes(flavour), Path(home) / "build", places)
@@ -116,11 +119,15 @@ def _write_by_hand(pin: Pin, target: Target, flavour: Flavour, folder: Path) -> 
 
 
 def _readme(pin: Pin) -> str:
-    unpacked = "\n".join(f"    /work/{one.id:<8} {one.file}" for one in pin.inputs if one.id in pin.recipe.uses)
+    uses = {*pin.recipe.uses, *(name for flavour in pin.flavours.values() for name in flavour.uses)}
+    unpacked = "\n".join(f"    /work/{one.id:<8} {one.file}" for one in pin.inputs if one.id in uses)
+    if pin.shaders is not None and SHADERS in uses:
+        path = f"runtimes/{pin.name}/{pin.version}/{pin.shaders.file}"
+        unpacked += f"\n    /work/{SHADERS:<8} {path} (zstd, then tar)"
     ours = "\n".join(
         f"    /work/{one.id:<8} runtimes/{normpath(f'{pin.name}/{pin.version}/{one.path}')}"
         for one in pin.own
-        if one.id in pin.recipe.uses
+        if one.id in uses
     )
     return f"""# Vault of {pin.key}
 

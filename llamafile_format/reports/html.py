@@ -6,33 +6,18 @@ is escaped, so that the same file gives the same page and no file can write on i
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
 from llamafile_format import __version__
 from llamafile_format.examining import Inspection
 from llamafile_format.reports import html_sections as sections
 from llamafile_format.reports import inspect_words as words
-from llamafile_format.reports.html_style import style_sheet
 from llamafile_format.reports.markup import Markup, el
 from llamafile_format.reports.numbers import in_words, plural, size_text
+from llamafile_format.reports.page_head import page_head
 
 
 def page(inspection: Inspection) -> str:
     """The page as HTML text. Ask for ``inspect(..., tensors=True)``, or the treemap is left out."""
-    style = style_sheet()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=policy),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("meta", name="referrer", content="no-referrer"),
-        el("title", f"{object_name(inspection)} - catalogue record"),
-        el("style", Markup(style)),
-    )
+    head = page_head(f"{object_name(inspection)} - catalogue record")
     body = el("body", el("main", _title_block(inspection), *_sections(inspection), _colophon()))
     return f"<!DOCTYPE html>\n{el('html', head, body, lang='en')}\n"
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
 
 from llamafile_format import __version__
 from llamafile_format.checks.verdict import Level, Report, Verdict
 from llamafile_format.findings import Finding
 from llamafile_format.reports.escape import printable
-from llamafile_format.reports.html_style import style_sheet
 from llamafile_format.reports.markup import Markup, el, join
 from llamafile_format.reports.numbers import plural, size_text
+from llamafile_format.reports.page_head import page_head
 from llamafile_format.reports.signatures_text import signature_lines
 from llamafile_format.reports.told import (
     Batch,
@@ -41,19 +39,7 @@ def verify_page(batch: Batch) -> str:
     """The page as HTML text: a list of the files if there are several, then a section for each."""
     reports, strict = batch.reports, batch.strict
     title = name_of(reports[0]) if len(reports) == 1 else f"{plural(len(reports), 'file')} verified"
-    style = style_sheet()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=policy),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("meta", name="referrer", content="no-referrer"),
-        el("title", f"{title} - verification report"),
-        el("style", Markup(style)),
-    )
+    head = page_head(f"{title} - verification report")
     sections = [_section(report, at, strict, alone=len(reports) == 1) for at, report in enumerate(reports, 1)]
     body = el(
         "body",

@@ -89,6 +89,10 @@ def read_address(text: str, hub: str = HUB) -> Address:
         )
     if scheme in STORES:
         return _of_store(scheme, text, name)
+    if (
+        scheme == "hf" and name != text
+    ):  # another file than the one that was typed, and a secret that everybody has seen
+        raise UsageError(f"cannot read {name}: an address at a hub has neither user nor query nor fragment")
     return at_hub(name, hub) if scheme == "hf" else _of_server(text, name)
 
 

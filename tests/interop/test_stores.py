@@ -11,7 +11,7 @@ import pytest
 import llamafile_format
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.source.address import read_address
-from llamafile_format.source.store_object import store_of
+from llamafile_format.source.store_object import _body, store_of
 from tests.conftest import CliRunner
 from tests.object_stores import BUCKET, Hub, Store, hub, moto, rclone, seaweed
 from tests.remote_samples import remote_container
@@ -128,6 +128,18 @@ def test_keys_are_not_sent_where_others_can_read_them() -> None:
     assert "secret" not in repr(store_of(address, {"AWS_SECRET_ACCESS_KEY": "secret"}))
 
 
+def test_an_answer_that_goes_on_for_ever_is_left() -> None:
+    class Endless:
+        """An answer with more and more in it."""
+
+        def stream(self, min_chunk_size: int) -> Iterator[bytes]:
+            """Pieces without an end."""
+            while True:
+                yield b"x" * min_chunk_size * 100
+
+    assert len(_body(Endless(), 150)) == 200
+
+
 def test_a_token_file_is_not_for_stores(run_cli: CliRunner, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("t")
     done = run_cli("verify", "s3://bucket/key", "--token-file", tmp_path / "token")
@@ -182,7 +194,19 @@ def test_addresses_at_a_hub(name: str, url: str) -> None:
     assert (read_address(name).url, read_address(name).name) == (url, name)
 
 
-@pytest.mark.parametrize("name", ["hf://a/b", "hf://a/b/../c", "hf://a/b@/c", "hf://a", "hf://a/b//c"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hf://me:token@a/b/c",
+        "hf://a/b/c?d",
+        "hf://a/b/c#d",
+        "hf://a/b",
+        "hf://a/b/../c",
+        "hf://a/b@/c",
+        "hf://a",
+        "hf://a/b//c",
+    ],
+)
 def test_addresses_at_a_hub_that_are_none(name: str) -> None:
     with pytest.raises(UsageError):
         read_address(name)

@@ -18,9 +18,10 @@ from llamafile_format.engines.build import build
 from llamafile_format.engines.host import host_target
 from llamafile_format.engines.pin import Flavour, Pin
 from llamafile_format.engines.pin_reader import load_pin
-from llamafile_format.engines.vault import check_vault, fill_vault
+from llamafile_format.engines.vault import _readme, _write_by_hand, check_vault, fill_vault
 from llamafile_format.engines.work import BuildFailed, Workshop
 from llamafile_format.errors import FormatError, LlamafileError, UsageError
+from tests.new_engine import RUNTIMES, pin_of
 from tests.unit.runtime_workshop import PROGRAM, make_pin
 
 pytestmark = pytest.mark.skipif(host_target() != "linux-x86_64", reason="pins are built on linux-x86_64")
@@ -241,6 +242,18 @@ def test_a_vault_builds_again(pin: Pin, tmp_path: Path) -> None:
     assert "/work/project" in (folder / "README.md").read_text()
     (folder / "README.md").write_text("x")
     assert check_vault(folder, lambda *_: None) == ["README.md"]
+
+
+@pytest.mark.parametrize(("target", "flavour"), [("linux-x86_64", Flavour.GPU), ("windows-x86_64", Flavour.NATIVE)])
+def test_a_vault_says_where_shaders_go(target: str, flavour: Flavour, tmp_path: Path) -> None:
+    newest = pin_of(RUNTIMES)
+    wanted = newest.target(target)
+    assert wanted is not None
+    _write_by_hand(newest, wanted, flavour, tmp_path)
+    text = (tmp_path / "build.sh").read_text()
+    assert "-DLFF_SHADERS=/work/shaders" in text
+    assert "{" not in text
+    assert "/work/shaders" in _readme(newest)
 
 
 def test_the_count_of_ninja_is_understood() -> None:

@@ -27,11 +27,13 @@ static inline void lff_relax_(void) {
 // In the loop over a graph, the only place that asks; `state` is its thread.
 #define ggml_op_is_empty(op) (state->ith == 0 ? lff_engine_heartbeat() : (void) 0, ggml_op_is_empty(op))
 
+static inline int64_t lff_tokens_of(const struct ggml_cgraph * graph) { return graph->n_nodes > 0 ? graph->nodes[0]->ne[1] : 0; }
+
 // Around each graph (crew.h). Both functions are defined and called in one source: what stands between the parentheses
 // tells one from the other.
 #define ggml_graph_compute_kickoff(pool, threads) ggml_graph_compute_kickoff(pool, LFF_CREW_##threads)
 #define LFF_CREW_int       int
-#define LFF_CREW_n_threads lff_crew(n_threads, threadpool->cgraph->n_nodes, threadpool->cgraph->nodes[0]->ne[1])
+#define LFF_CREW_n_threads lff_crew(n_threads, threadpool->cgraph->n_nodes, lff_tokens_of(threadpool->cgraph))
 #define clear_numa_thread_affinity(how) LFF_CLEAR_##how
 #define LFF_CLEAR_void clear_numa_thread_affinity(void)
 #define LFF_CLEAR_     (clear_numa_thread_affinity(), lff_crew_done())
