@@ -370,4 +370,4 @@ def test_the_user_may_allow_names(packed: Path) -> None:
 
 
 def test_how_many_at_once_is_printed(server: Server) -> None:
-    assert "8 at once, each with a context of 512 tokens" in server.output()
+    assert "16 at once, each with a context of 512 tokens" in server.output()
