@@ -12,6 +12,7 @@ from llamafile_format.checks.tensors import TensorsAsked
 from llamafile_format.checks.verdict import Level, Report, unreadable
 from llamafile_format.cli.arguments import PATH, SIZE
 from llamafile_format.cli.reaching import Reach, reaching
+from llamafile_format.cli.resuming import Resume
 from llamafile_format.cli.terminal import colours, progress
 from llamafile_format.cli.trusting import chosen_policy, moment_of, trusting
 from llamafile_format.container import Kind
@@ -60,6 +61,8 @@ FORMS = ("text", "json", "jsonl", "sarif", "junit", "github", "markdown", "html"
     help="How much of the tensors a sample is (default: 64MiB).",
 )
 @click.option("--try", "trial", is_flag=True, help="Then start a file that passed once on this host, for one token.")
+@click.option("--resume", is_flag=True, help="Of a FILE that is an address: go on where a run was ended.")
+@click.option("--journal", metavar="PATH", default=None, help="With --resume: where its journal is, not in the cache.")
 @click.option("--signature", "signatures", multiple=True, metavar="RECORD", help="A signature record beside FILE.")
 @reaching
 def command(
@@ -80,6 +83,8 @@ def command(
     tensors: str,
     budget: int,
     trial: bool,
+    resume: bool,
+    journal: str | None,
     signatures: tuple[str, ...],
     reach: Reach,
 ) -> None:
@@ -117,6 +122,8 @@ def command(
         raise UsageError("--signature goes with one FILE", hint="a record beside a file speaks of that file only")
     if trial and any(map(is_remote, files)):
         raise UsageError("--try starts files of this machine", hint="fetch the file first")
+    resuming = Resume(resume, journal)
+    resuming.judge(files, level, several=several)
     if quiet and (verbose or form != "text"):
         raise UsageError("--quiet is for text, and the opposite of --verbose")
     reach.judge(files)
@@ -128,9 +135,14 @@ def command(
     def look(name: str) -> Report:
         """The report about one file; one that cannot be read has an incomplete report."""
         try:
-            with reach.opened(name, whole=level != Level.QUICK.value) as what, progress("verifying") as callback:
+            with (
+                reach.opened(name, whole=level != Level.QUICK.value) as what,
+                resuming.of(what) as resumption,
+                progress("verifying") as callback,
+            ):
                 return verify(
                     what,
+                    resumption=resumption,
                     level=level,
                     policy=trust,
                     as_of=at,
