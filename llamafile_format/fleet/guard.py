@@ -75,7 +75,7 @@ class Guard:
         if outcome.report is None:
             return unreadable(shown(name), terms.level, outcome.why)
         try:
-            return replace(read_report(outcome.report), name=name)
+            return read_report(outcome.report)
         except FormatError as error:
             return unreadable(shown(name), terms.level, f"its report cannot be read: {error.message}")
 
