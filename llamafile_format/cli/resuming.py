@@ -28,8 +28,10 @@ class Resume:
 
     def judge(self, files: Iterable[str], level: str, *, several: bool) -> None:
         """UsageError where there is nothing that could be gone on with."""
-        if self.journal is not None and (not self.wanted or several):
-            raise UsageError("--journal goes with --resume and one FILE")
+        if self.journal is not None and not self.wanted:
+            raise UsageError("--journal goes with --resume")
+        if self.wanted and several:
+            raise UsageError("--resume goes with one FILE", hint="call the command once for each")
         if self.wanted and not all(map(is_remote, files)):
             raise UsageError(
                 "--resume is for addresses", hint="a file of this machine is read at the speed of its disk"

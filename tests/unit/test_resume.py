@@ -283,7 +283,7 @@ def test_what_it_does_not_go_with(server: FaultServer, sample: Path) -> None:
         ["verify", server.url(), "--resume", "--level", "quick"],
         ["verify", server.url(), "--resume", "--level", "exhaustive"],
         ["verify", server.url(), "--journal", "x"],
-        ["verify", server.url(), server.url(), "--resume", "--journal", "x"],
+        ["verify", server.url(), server.url(), "--resume"],
         ["inspect", server.url(), "--resume"],
         ["extract", server.url(), "--resume"],
         ["diff", server.url(), server.url(), "--resume"],
