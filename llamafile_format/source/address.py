@@ -146,7 +146,10 @@ def _of_server(text: str, name: str) -> Address:
 
 def redirected(at: Address, location: str) -> Address:
     """Where ``at`` sends us by ``location``. UsageError if that is none, or leaves TLS."""
-    where = urljoin(at.url, location)
+    try:
+        where = urljoin(at.url, location)
+    except ValueError:  # half a bracket, say
+        raise UsageError(f"{at.name} redirects to what is no address") from None
     if where.partition("://")[0].lower() not in SCHEMES:
         raise UsageError(f"{at.name} redirects to {shown(where)}, which is no server")
     to = read_address(where)

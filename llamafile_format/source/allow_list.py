@@ -25,6 +25,7 @@ _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
 _AMBIENT = ("AWS_", "GOOGLE_", "AZURE_", "OBJECT_STORE_")
+_HARMLESS = ("AWS_CA_BUNDLE",)  # obstore does not read it
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _MOST_MACHINES = 16
 
@@ -138,8 +139,7 @@ class AllowList:
 
     def settings(self, address: Address) -> Mapping[str, str]:
         """Of the store of ``address``. UsageError if the environment would add to them."""
-        found = [name for name in os.environ if name.startswith(_AMBIENT) or name.lower() in _PROXIES]
-        if found:
+        if found := ambient(os.environ):
             raise UsageError(
                 f"{min(found)} is set, which reading from a store would obey",
                 hint="a store that strangers name is reached as the list says and not otherwise: unset it",
@@ -169,7 +169,9 @@ class Listed:
         scheme, host, port = at.origin
         if scheme != "https" or (host, port) not in self._servers:
             raise NotListed(f"{at.name} is not on the list of what may be asked for")
-        self.places(host, port)  # here and not first where the library connects, which would call it a broken connection
+        self.places(
+            host, port
+        )  # here and not first where the library connects, which would call it a broken connection
 
     def places(self, host: str, port: int) -> tuple[Place, ...]:
         """See :class:`Checkpoint`. A name with one machine too many has none: somebody is playing with it."""
@@ -192,6 +194,15 @@ class Listed:
             if refusal(machine, self._private):  # which one, and what it is for, is not for strangers to know
                 raise NotListed(f"{host} leads to a machine that strangers do not get to")
         return tuple(Place(_family(machine), machine, port) for machine in machines[:_MOST_MACHINES])
+
+
+def ambient(environment: Iterable[str]) -> list[str]:
+    """Names of variables that a library for stores obeys, whatever it is told: places, credentials and proxies."""
+    return [
+        name
+        for name in environment
+        if name.lower() in _PROXIES or (name.startswith(_AMBIENT) and name not in _HARMLESS)
+    ]
 
 
 def connected(places: Iterable[Place], timeout: float) -> socket.socket:
