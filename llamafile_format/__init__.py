@@ -19,6 +19,7 @@ from llamafile_format.door import open_door
 __version__ = "1.0.0"
 
 __all__ = [
+    "AllowList",
     "AppendResult",
     "Attestation",
     "ByteSource",
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     from llamafile_format.signing.trust.policy import Policy, key_policy
     from llamafile_format.signing.trust.policy_reader import read_policy
     from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
+    from llamafile_format.source.allow_list import AllowList
     from llamafile_format.source.opening import open_remote
     from llamafile_format.source.remote import RemoteSource
     from llamafile_format.source.traffic import Limits
@@ -211,6 +213,7 @@ open_door(
             "FileSource",
             "Window",
         ),
+        "source.allow_list": ("AllowList",),
         "source.opening": ("open_remote",),
         "source.remote": ("RemoteSource",),
         "source.traffic": ("Limits",),
