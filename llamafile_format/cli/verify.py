@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,16 +11,18 @@ from pathlib import Path
 import click
 
 from llamafile_format.checks.tensors import TensorsAsked
-from llamafile_format.checks.verdict import Level, Report, unreadable
+from llamafile_format.checks.verdict import Level, Report
 from llamafile_format.cli.arguments import PATH, SIZE
+from llamafile_format.cli.config import config
 from llamafile_format.cli.reaching import Reach, reaching
+from llamafile_format.cli.resuming import Resume
 from llamafile_format.cli.terminal import colours, progress
 from llamafile_format.cli.trusting import chosen_policy, moment_of, trusting
 from llamafile_format.container import Kind
-from llamafile_format.errors import FormatError, SourceError, UsageError
+from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.examining import OURS, expand
-from llamafile_format.running import verify
-from llamafile_format.source.address import is_remote, shown
+from llamafile_format.fleet import Bounds, Guard, Terms, look
+from llamafile_format.source.address import is_remote
 
 FORMS = ("text", "json", "jsonl", "sarif", "junit", "github", "markdown", "html", "hub-status")
 """All but the first and third are one document at the end of the run."""
@@ -60,6 +64,8 @@ FORMS = ("text", "json", "jsonl", "sarif", "junit", "github", "markdown", "html"
     help="How much of the tensors a sample is (default: 64MiB).",
 )
 @click.option("--try", "trial", is_flag=True, help="Then start a file that passed once on this host, for one token.")
+@click.option("--resume", is_flag=True, help="Of a FILE that is an address: go on where a run was ended.")
+@click.option("--journal", metavar="PATH", default=None, help="With --resume: where its journal is, not in the cache.")
 @click.option("--signature", "signatures", multiple=True, metavar="RECORD", help="A signature record beside FILE.")
 @reaching
 def command(
@@ -80,6 +86,8 @@ def command(
     tensors: str,
     budget: int,
     trial: bool,
+    resume: bool,
+    journal: str | None,
     signatures: tuple[str, ...],
     reach: Reach,
 ) -> None:
@@ -117,43 +125,63 @@ def command(
         raise UsageError("--signature goes with one FILE", hint="a record beside a file speaks of that file only")
     if trial and any(map(is_remote, files)):
         raise UsageError("--try starts files of this machine", hint="fetch the file first")
+    resuming = Resume(resume, journal)
+    resuming.judge(files, level, several=several)
     if quiet and (verbose or form != "text"):
         raise UsageError("--quiet is for text, and the opposite of --verbose")
     reach.judge(files)
     trust = chosen_policy(
         policy, keys, trusted_root=trusted_root, identity=identity, issuer=issuer, authorities=authorities
     )
-    at = moment_of(as_of) or datetime.now(UTC)  # one moment for all files
-
-    def look(name: str) -> Report:
-        """The report about one file; one that cannot be read has an incomplete report."""
-        try:
-            with reach.opened(name, whole=level != Level.QUICK.value) as what, progress("verifying") as callback:
-                return verify(
-                    what,
-                    level=level,
-                    policy=trust,
-                    as_of=at,
-                    require_signature=require_signature,
-                    signatures=signatures,
-                    trial=trial,
-                    remember=True,
-                    tensors=TensorsAsked(tensors == "all", budget),
-                    progress=callback,
-                )
-        except SourceError as error:
-            return unreadable(shown(name), Level(level), error.message)
-        except FormatError as error:  # of a record named with --signature; a fault of FILE is a finding
-            raise UsageError(str(error), hint=error.hint) from error
-
+    terms = Terms(
+        level=Level(level),
+        policy=trust,
+        as_of=moment_of(as_of) or datetime.now(UTC),  # one moment for all files
+        require_signature=require_signature,
+        signatures=signatures,
+        tensors=TensorsAsked(tensors == "all", budget),
+        trial=trial,
+        remember=True,
+        cache=config().cache if trust is None else None,  # with a policy nothing is remembered
+        reach=reach,
+        resume=resuming,
+    )
     show = _Show(form, several=several and not verbose, quiet=quiet, strict=strict)
-    for name, named in expand(files):
-        report = look(name)
-        if named or report.kind is not Kind.OTHER or not report.complete or name.lower().endswith(OURS):
-            show.add(report)
-        else:
-            show.skipped += 1
+    with _judging(terms, several=several) as judge:
+        for name, named in expand(files):
+            report = judge(name)
+            if named or report.kind is not Kind.OTHER or not report.complete or name.lower().endswith(OURS):
+                show.add(report)
+            else:
+                show.skipped += 1
     click.get_current_context().exit(show.end(listed=several))
+
+
+@contextmanager
+def _judging(terms: Terms, *, several: bool) -> Iterator[Callable[[str], Report]]:
+    """What gives the report about one file. Of several, none may end or hold up what is said of the others: they are
+    verified in a child process. What is started meanwhile has bounds of its own.
+    """
+    if not several:
+
+        def here(name: str) -> Report:
+            """The report about the one file that was named."""
+            try:
+                with progress("verifying") as callback:
+                    return look(name, terms, callback)
+            except FormatError as error:  # of a record named with --signature; a fault of FILE is a finding
+                raise UsageError(str(error), hint=error.hint) from error
+
+        yield here
+        return
+    with Guard(Bounds(memory=0, silence=0) if terms.starts_programs else Bounds()) as guard:
+
+        def guarded(name: str) -> Report:
+            """The report about one of several."""
+            with progress("verifying") as callback:
+                return guard.report(name, terms, progress=callback)
+
+        yield guarded
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llamafile_format.reports.verify_hub import HubStatus, hub_status
     from llamafile_format.reports.verify_json import report_json, report_value, reports_json
     from llamafile_format.reports.verify_lines import WORST_FIRST, answer, report_line, summary_line
+    from llamafile_format.reports.verify_read import read_report
     from llamafile_format.reports.verify_text import report_text, trial_lines
 
 open_door(
@@ -48,6 +49,7 @@ open_door(
         "verify_hub": ("HubStatus", "hub_status"),
         "verify_json": ("report_json", "report_value", "reports_json"),
         "verify_lines": ("WORST_FIRST", "answer", "report_line", "summary_line"),
+        "verify_read": ("read_report",),
         "verify_text": ("report_text", "trial_lines"),
     },
 )

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 import llamafile_format as lf
 from llamafile_format.examining import Bill, bill_of
-from llamafile_format.reports import FORMS, Batch, cyclonedx_text
+from llamafile_format.reports import FORMS, Batch, cyclonedx_text, read_report, report_json
 from spec.vectors.generate.load import Vector, read_vector
 from tests.unit.test_report_forms import sarif_schema
 from tests.unit.test_sbom import graph
@@ -38,6 +38,11 @@ def test_sarif(batch: Batch) -> None:
     assert len(run["results"]) == min(sum(len(report.findings) for report in batch.reports), 5000)
     marks = [result["partialFingerprints"]["llamafileFormat/v1"] for result in run["results"]]
     assert len(set(marks)) == len(marks)
+
+
+def test_a_report_comes_back_from_its_json(batch: Batch) -> None:
+    for report in batch.reports:
+        assert read_report(json.loads(report_json(report))) == report
 
 
 def test_junit_fails_where_the_command_does(batch: Batch) -> None:
