@@ -113,7 +113,7 @@ def by_a_stranger() -> bytes:
 @vector(
     "scanned-is-not-signed",
     rules="LF8101",
-    layer="signatures",
+    layer="trust",
     trust="scanned",
     authentic="no",
     policy="yes",
@@ -126,7 +126,7 @@ def only_scanned() -> bytes:
 @vector(
     "scanner-signs",
     rules="LF8104",
-    layer="signatures",
+    layer="trust",
     trust="scanned",
     authentic="no",
     policy="yes",
