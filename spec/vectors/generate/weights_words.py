@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from spec.vectors.generate import vector
-from spec.vectors.generate.contents import beside
-from spec.vectors.generate.forge import Part
+from spec.vectors.generate.forge import Part, Spec, container, license_, readme, weights
 from spec.vectors.generate.gguf_builder import STRING, V3, model, register, register_good
 
 CHAPTER = "weights"
@@ -58,7 +57,9 @@ register_good(
 def card(text: str, role: str = "card") -> bytes:
     """A container with a text of role card or recipe."""
     name = {"card": "CARD.md", "recipe": "recipe.yaml"}[role]
-    return beside(Part(name, text.encode(), role, "text/plain"))
+    part = Part(name, text.encode(), role, "text/plain")
+    texts = [readme(), part, license_()] if role == "card" else [readme(), license_(), part]
+    return container(Spec([*texts, weights()], labels={"default": "tiny.gguf"}))
 
 
 @vector("pipeline-in-a-card", rules="LF5097 LF5098", comment="A card that has its reader run what is fetched.")
