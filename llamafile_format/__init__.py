@@ -79,6 +79,7 @@ __all__ = [
     "recover",
     "repack",
     "replay",
+    "resumed",
     "rule",
     "sign",
     "validate_upload",
@@ -99,7 +100,16 @@ if TYPE_CHECKING:
         SourceError,
         UsageError,
     )
-    from llamafile_format.examining import Difference, Extracted, Inspection, diff, extract, inspect, validate_upload
+    from llamafile_format.examining import (
+        Difference,
+        Extracted,
+        Inspection,
+        diff,
+        extract,
+        inspect,
+        resumed,
+        validate_upload,
+    )
     from llamafile_format.findings import Finding, Where
     from llamafile_format.packing import Include, PackResult, pack
     from llamafile_format.reports import HubStatus, hub_status
@@ -161,6 +171,7 @@ open_door(
             "diff",
             "extract",
             "inspect",
+            "resumed",
             "validate_upload",
         ),
         "findings": (
