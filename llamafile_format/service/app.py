@@ -205,6 +205,9 @@ async def _upload(office: Office, request: Request, name: str, level: str) -> To
         raise Refused(413, f"the upload has {error}") from None
     except (CutOff, ClientDisconnect) as error:
         raise Refused(408, f"the upload was cut off: {error}") from None
+    except OSError as error:
+        say("fault", error=str(error.strerror))
+        raise Busy("the gate cannot write now", 60) from None
     office.metrics.received(length)
     return await asyncio.to_thread(office.told, job)
 

@@ -5,6 +5,7 @@ An ASGI application around another. A request for ``/v1/`` without a key goes no
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -23,6 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 UPLOADS = "/v1/uploads"
+_BADGE = re.compile(r"/v1/jobs/[^/]*/badge\.svg")
 _SMALL = 1 << 16  # bytes of a body that is no upload
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _HEADERS = [
@@ -98,7 +100,7 @@ class Front:
     def _needs_key(self, path: str) -> bool:
         if path == "/metrics":
             return not self._gate.open_metrics
-        return path.startswith("/v1/") and not path.endswith("/badge.svg")
+        return path.startswith("/v1/") and not _BADGE.fullmatch(path)
 
     def _is_ours(self, hosts: list[bytes]) -> bool:
         """True for one of our names, whatever the port: a page elsewhere whose name leads here is none."""

@@ -187,6 +187,11 @@ class Jobs:
             with self._lock:
                 self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def again(self, job: Job) -> None:
+        """Queue ``job`` once more: it is not its fault that there is no result."""
+        with self._change() as base:
+            base.execute("UPDATE jobs SET state = 'queued' WHERE id = ? AND state = 'running'", [job.id])
+
     def recover(self) -> list[Job]:
         """Queue again what a kill has interrupted; those that were tried too often are failed, and returned."""
         with self._change() as base:

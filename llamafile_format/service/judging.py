@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -26,6 +27,9 @@ from llamafile_format.source.traffic import Limits
 
 if TYPE_CHECKING:
     from llamafile_format.signing.trust.policy import Policy
+
+
+_PAUSE = 2.0  # seconds, after what should never be
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -108,8 +112,20 @@ class Workers:
     def _work(self) -> None:
         with Guard(self._gate.bounds) as guard:
             while not self._ending.is_set():
-                if (job := self._jobs.take(1.0)) is not None:
-                    self._judge(guard, job)
+                job = None
+                try:
+                    if (job := self._jobs.take(1.0)) is not None:
+                        self._judge(guard, job)
+                except Exception as error:  # a disk that is full, say: a worker that ended would be missed by nobody
+                    say("fault", error=f"{type(error).__name__}: {error}"[:500])
+                    self._ending.wait(_PAUSE)
+                    self._put_back(job)
+
+    def _put_back(self, job: Job | None) -> None:
+        """To the queue, if that can be written to; else the next start does it."""
+        if job is not None:
+            with contextlib.suppress(Exception):
+                self._jobs.again(job)
 
     def _judge(self, guard: Guard, job: Job) -> None:
         began = time.monotonic()

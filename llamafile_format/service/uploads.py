@@ -145,6 +145,8 @@ def _settle(descriptor: int, data: bytes, part: Path, path: Path) -> None:
     _write(descriptor, data)
     os.fsync(descriptor)
     part.rename(path)
+    if os.name != "posix":  # elsewhere folders are not opened
+        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

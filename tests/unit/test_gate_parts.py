@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 import llamafile_format as lf
 from llamafile_format.fleet import Guard, Terms
 from llamafile_format.reports import report_value
-from llamafile_format.service import read_gate
+from llamafile_format.service import judging, read_gate
 from llamafile_format.service.badge import badge_svg
 from llamafile_format.service.config import Gate, Key
 from llamafile_format.service.documents import MEDIA, Form, document, report_of, summary
@@ -228,6 +229,35 @@ def test_no_key_has_all_of_the_disk(tmp_path: Path) -> None:
     (uploads.folder / "x").write_bytes(bytes(6 << 20))
     with pytest.raises(Busy, match="no room"), uploads.promise(second, 2 << 20):
         pass
+
+
+def test_a_worker_outlives_a_disk_that_is_full(
+    gate: Gate, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, finish, calls = gate.keys[0], jobs.finish, []
+
+    def full(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise sqlite3.OperationalError("database or disk is full")
+        finish(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(jobs, "finish", full)
+    monkeypatch.setattr(judging, "_PAUSE", 0.01)
+    uploads = Uploads(gate, jobs)
+    added = jobs.add(job(key, size=1), key)
+    uploads.path(added.id).write_bytes(b"x")
+    workers = judging.Workers(gate, jobs, uploads, Metrics())
+    workers.start()
+    for _ in range(1000):
+        found = jobs.get(added.id)
+        if found and found.state is State.DONE:
+            break
+        time.sleep(0.1)
+    assert workers.alive
+    workers.close()
+    assert found is not None
+    assert (found.state, found.tries, len(calls)) == (State.DONE, 2, 2)
 
 
 # What is said
