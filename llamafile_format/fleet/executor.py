@@ -16,6 +16,8 @@ from llamafile_format.errors import SourceError, UsageError
 _PLACE = re.compile(r"(dask|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]+):(\d{1,5})")
 _PATIENCE = 60  # seconds until a scheduler answers, and until it has a worker
 
+_KEEPING = 5  # seconds between two looks at who is still there
+
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": 50,  # workers are killed by whoever owns the machine; files do not do it
     "distributed.scheduler.work-stealing": False,
@@ -26,6 +28,7 @@ _SETTINGS = {
     "distributed.worker.memory.spill": False,
     "distributed.admin.low-level-log-length": 100,
     "distributed.comm.timeouts.connect": "60s",
+    "distributed.deploy.lost-worker-timeout": "60s",
     "logging": {"distributed": "critical"},  # that a worker has died is told by what becomes of its shard
 }
 
@@ -69,7 +72,7 @@ class Executor:
             try:
                 client = stack.enter_context(self._client(stack, distributed))
                 client.wait_for_workers(1, timeout=_PATIENCE)
-            except (OSError, TimeoutError, ValueError) as error:
+            except (OSError, TimeoutError, ValueError, RuntimeError) as error:
                 raise SourceError(f"the executor {self.place} does not answer: {error}") from error
             yield client
 
@@ -81,9 +84,10 @@ class Executor:
                 address, security=distributed.Security() if secure else None, timeout=_PATIENCE, set_as_default=False
             )
         security = distributed.Security.temporary()  # other users of this machine reach a port on it, too
+        workers = self.workers or os.cpu_count() or 1
         cluster = stack.enter_context(
             distributed.LocalCluster(
-                n_workers=self.workers or os.cpu_count() or 1,
+                n_workers=workers,
                 threads_per_worker=1,
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
@@ -95,7 +99,22 @@ class Executor:
                 silence_logs=logging.CRITICAL,
             )
         )
+        _keep(cluster, workers)
         return distributed.Client(cluster, security=security, set_as_default=False)
+
+
+def _keep(cluster: Any, workers: int) -> None:
+    """See to it that there are so many workers: Dask starts a killed one again, but none killed at its start."""
+    from tornado.ioloop import PeriodicCallback
+
+    def keep() -> None:
+        """Forget who is gone, and start as many anew."""
+        for name, worker in list(cluster.workers.items()):
+            if worker.status.name in ("closed", "failed"):
+                del cluster.workers[name]
+        cluster.scale(workers)
+
+    cluster.loop.add_callback(PeriodicCallback(keep, _KEEPING * 1000).start)
 
 
 def _is_loopback(host: str) -> bool:

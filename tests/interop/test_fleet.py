@@ -33,6 +33,7 @@ from tests.object_stores import BUCKET, free_ports, seaweed, started
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
 OBJECTS, DISTINCT = 2000, 250
+KILLS = 10
 SMALL = 20_000  # bytes of a vector
 POISON = {
     "crash": End.CRASHED,
@@ -102,13 +103,15 @@ def _workers(coordinator: psutil.Process) -> list[psutil.Process]:
 
 
 @contextmanager
-def _killing(coordinator: psutil.Process, kills: list[int]) -> Iterator[None]:
-    """A worker is killed every few seconds, whichever it is."""
+def _killing(coordinator: psutil.Process, kills: list[int], begun: Path) -> Iterator[None]:
+    """A worker is killed every few seconds, whichever it is, from when ``begun`` is there; some object takes longer than
+    that, and would never be done if there were no end.
+    """
     over, dice = threading.Event(), random.Random(11)
 
     def kill() -> None:
-        while not over.wait(3):
-            if workers := _workers(coordinator):
+        while len(kills) < KILLS and not over.wait(3):
+            if begun.exists() and (workers := _workers(coordinator)):
                 worker = dice.choice(workers)
                 try:
                     worker.kill()
@@ -141,8 +144,9 @@ def test_nothing_is_lost_or_doubled_and_each_culprit_is_named(
     shelf: Path, expected: dict[bytes, str], tmp_path: Path
 ) -> None:
     names, all_names = _listed(shelf, tmp_path, *POISON)
+    log = tmp_path / "log"
     kills: list[int] = []
-    with _coordinator(names, tmp_path / "ledger", tmp_path / "log") as process, _killing(process, kills):
+    with _coordinator(names, tmp_path / "ledger", log) as process, _killing(process, kills, log):
         assert process.wait(PATIENCE) == 4, process.stderr.read().decode()[-2000:]
     rows = _once(tmp_path / "ledger", all_names)
     assert kills
