@@ -19,6 +19,7 @@ from llamafile_format.door import open_door
 __version__ = "1.0.0"
 
 __all__ = [
+    "AllowList",
     "AppendResult",
     "Attestation",
     "ByteSource",
@@ -78,6 +79,7 @@ __all__ = [
     "recover",
     "repack",
     "replay",
+    "resumed",
     "rule",
     "sign",
     "validate_upload",
@@ -98,7 +100,16 @@ if TYPE_CHECKING:
         SourceError,
         UsageError,
     )
-    from llamafile_format.examining import Difference, Extracted, Inspection, diff, extract, inspect, validate_upload
+    from llamafile_format.examining import (
+        Difference,
+        Extracted,
+        Inspection,
+        diff,
+        extract,
+        inspect,
+        resumed,
+        validate_upload,
+    )
     from llamafile_format.findings import Finding, Where
     from llamafile_format.packing import Include, PackResult, pack
     from llamafile_format.reports import HubStatus, hub_status
@@ -108,6 +119,7 @@ if TYPE_CHECKING:
     from llamafile_format.signing.trust.policy import Policy, key_policy
     from llamafile_format.signing.trust.policy_reader import read_policy
     from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
+    from llamafile_format.source.allow_list import AllowList
     from llamafile_format.source.opening import open_remote
     from llamafile_format.source.remote import RemoteSource
     from llamafile_format.source.traffic import Limits
@@ -159,6 +171,7 @@ open_door(
             "diff",
             "extract",
             "inspect",
+            "resumed",
             "validate_upload",
         ),
         "findings": (
@@ -200,6 +213,7 @@ open_door(
             "FileSource",
             "Window",
         ),
+        "source.allow_list": ("AllowList",),
         "source.opening": ("open_remote",),
         "source.remote": ("RemoteSource",),
         "source.traffic": ("Limits",),

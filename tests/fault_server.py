@@ -37,6 +37,7 @@ class FaultServer(ThreadingHTTPServer):
         self.seen: Counter[str] = Counter()
         self.tokens: list[str] = []
         self.lock, self.stopped = Lock(), Event()
+        self.most: int | None = None  # bytes after which nothing more is said
         self.scheme = "http"
         self.elsewhere = ""
         if certificate is not None:
@@ -148,6 +149,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _before_silent(self) -> bool:
         self.server.stopped.wait(30)
         return True
+
+    def _before_tiring(self) -> bool:
+        if self.server.most is not None and self.server.sent >= self.server.most:
+            self.server.stopped.wait(60)
+        return self.server.stopped.is_set()
+
+    def _before_failing(self) -> bool:
+        over = self.server.most is not None and self.server.sent >= self.server.most
+        if over:
+            self._say(404)
+        return over
 
     def _before_drip_headers(self) -> bool:
         self.wfile.write(b"HTTP/1.1 206 Partial Content\r\n")

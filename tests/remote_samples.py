@@ -42,8 +42,8 @@ def remote_container(path: Path, *, aligned: int = 3, filler: int = 1 << 20) -> 
     return path
 
 
-def server_certificate(folder: Path) -> tuple[Path, Path]:
-    """(the authority, key and chain) of a server at 127.0.0.1, as PEM files."""
+def server_certificate(folder: Path, name: str = "") -> tuple[Path, Path]:
+    """(the authority, key and chain) of a server at 127.0.0.1, or of the host ``name``, as PEM files."""
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
     now = dt.datetime.now(dt.UTC)
@@ -63,7 +63,9 @@ def server_certificate(folder: Path) -> tuple[Path, Path]:
         )
 
     root = certificate(root_name, root_key.public_key(), True).sign(root_key, hashes.SHA256())
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName(
+        [x509.DNSName(name) if name else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    )
     leaf = certificate(x509.Name([]), key.public_key(), False).add_extension(names, critical=True)
     chain = leaf.sign(root_key, hashes.SHA256())
     authority, served = folder / "authority.pem", folder / "server.pem"

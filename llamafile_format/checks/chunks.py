@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.claims import Claims
-from llamafile_format.manifest.hashing import Piece, Sink, check_pieces, digest_range
+from llamafile_format.manifest.hashing import Piece, Proven, Sink, check_pieces, digest_range
 from llamafile_format.manifest.layout import Tile, chunk_line, tiles
 from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces
 from llamafile_format.manifest.model import CHUNKS_PATH, Member
@@ -47,17 +47,20 @@ def check_chunks(
     whole: Collection[str] = (),
     sink: Sink | None = None,
     progress: Advance | None = None,
+    proven: Proven | None = None,
 ) -> Iterator[Finding]:
     """Hash all of [0, end of the chunk list) against list and manifest. Raises SourceError when reading fails.
 
     Of the members ``whole`` (paths) the whole digests and the CRC are computed too, in the same read. ``sink`` is
-    given the bytes by their offset in ``source`` as they pass, each once, from several threads.
+    given the bytes by their offset in ``source`` as they pass, each once, from several threads. What is ``proven`` is
+    neither read nor given to it; members ``whole`` are read whatever is.
     """
     text = _List()
     singles = {m.path: m for m in claims.manifest.members if 0 < m.size <= CHUNK_SIZE and m.path != "-"}
     apart = {m.path for m in claims.manifest.members if m.path in whole and (m.size > CHUNK_SIZE or m.sha512)}
     wrong: Faults = defaultdict(list)
-    for mismatch in check_pieces(source, _expected(source, claims, text, singles, apart), sink=sink, progress=progress):
+    expected = _expected(source, claims, text, singles, apart)
+    for mismatch in check_pieces(source, expected, sink=sink, progress=progress, proven=proven):
         piece = mismatch.piece
         path = _path_at(claims, piece.offset)
         tile = Tile(piece.offset, piece.length, path)

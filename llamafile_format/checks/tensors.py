@@ -6,6 +6,7 @@ is read. A budget below the size of all tensors is spread over them, in runs of 
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -67,6 +68,15 @@ class _Range(NamedTuple):
     tensor: int
 
 
+class Seen(NamedTuple):
+    """What some bytes show: health by the number of the tensor, and parts of blocks that go on beyond them, each
+    (tensor, start of its block, its own place, bytes).
+    """
+
+    health: list[tuple[int, Health]]
+    halves: list[tuple[int, int, int, bytes]]
+
+
 @dataclass(slots=True)
 class TensorWatch:
     """Looks at the tensors of the GGUFs of a file. Add the GGUFs, :meth:`choose`, let bytes pass, then ask."""
@@ -118,15 +128,34 @@ class TensorWatch:
                 self._ranges.append(_Range(tensor.start + start, tensor.start + start + length, index))
         self._starts = [range_.start for range_ in self._ranges]
 
+    @property
+    def choice(self) -> str:
+        """A digest of what is looked at: what one watch has :class:`Seen`, another with the same choice may take in."""
+        tensors = [(each.member, each.info.name, each.type.name, each.start, each.size) for each in self._tensors]
+        return hashlib.sha256(repr((tensors, [tuple(range_) for range_ in self._ranges])).encode()).hexdigest()
+
     def see(self, at: int, view: memoryview) -> None:
         """Look at ``view``, the bytes of the file from ``at``, as far as they are chosen. Threads may call this."""
-        end = at + len(view)
+        self.take(self.look(at, view))
+
+    def look(self, at: int, view: memoryview) -> Seen:
+        """What ``view`` shows of the tensors, which is not taken in yet."""
+        end, seen = at + len(view), Seen([], [])
         for index in range(max(0, bisect_right(self._starts, at) - 1), len(self._ranges)):
             range_ = self._ranges[index]
             if range_.start >= end:
                 break
             if range_.end > at:
-                self._see(range_, max(range_.start, at), view[max(range_.start - at, 0) : range_.end - at])
+                self._look(range_, max(range_.start, at), view[max(range_.start - at, 0) : range_.end - at], seen)
+        return seen
+
+    def take(self, seen: Seen) -> None:
+        """Take in what was seen; halves of blocks when the other half has come by."""
+        with self._lock:
+            for index, health in seen.health:
+                self._health[index].add(health)
+        for index, start, at, part in seen.halves:
+            self._half(index, start, at, part)
 
     def read(self, source: ByteSource) -> None:
         """Look at all that is chosen by reading it."""
@@ -134,35 +163,39 @@ class TensorWatch:
             for at in range(range_.start, range_.end, STEP):
                 self.see(at, memoryview(source.read_at(at, min(STEP, range_.end - at))))
 
-    def _see(self, range_: _Range, at: int, view: memoryview) -> None:
-        """Whole blocks of ``view`` at once; halves at its ends when the other half has come by."""
-        size = self._tensors[range_.tensor].type.block_bytes or 1
+    def _look(self, range_: _Range, at: int, view: memoryview, seen: Seen) -> None:
+        """Whole blocks of ``view`` at once, and halves at its ends."""
+        size = self._size(range_.tensor)
         head = min(-(at - range_.start) % size, len(view))
         tail = (len(view) - head) % size
-        if head:
-            self._half(range_, at, bytes(view[:head]), size)
-        if tail:
-            self._half(range_, at + len(view) - tail, bytes(view[len(view) - tail :]), size)
+        for place, part in ((at, view[:head]), (at + len(view) - tail, view[len(view) - tail :])):
+            if len(part):
+                start = place - (place - range_.start) % size
+                seen.halves.append((range_.tensor, start, place, bytes(part)))
         if len(view) > head + tail:
-            self._blocks(range_.tensor, at + head, bytes(view[head : len(view) - tail]), size)
+            found = self._blocks(range_.tensor, at + head, bytes(view[head : len(view) - tail]))
+            seen.health.append((range_.tensor, found))
 
-    def _half(self, range_: _Range, at: int, part: bytes, size: int) -> None:
-        start = at - (at - range_.start) % size
+    def _half(self, index: int, start: int, at: int, part: bytes) -> None:
+        size = self._size(index)
         with self._lock:
-            parts = self._halves.setdefault((range_.tensor, start), {})
+            parts = self._halves.setdefault((index, start), {})
             parts[at] = part
             whole = b"".join(parts[key] for key in sorted(parts))
             if len(whole) < size:
                 return
-            del self._halves[range_.tensor, start]
-        self._blocks(range_.tensor, start, whole[:size], size)
+            del self._halves[index, start]
+        found = self._blocks(index, start, whole[:size])
+        with self._lock:
+            self._health[index].add(found)
 
-    def _blocks(self, index: int, at: int, data: bytes, size: int) -> None:
+    def _size(self, index: int) -> int:
+        return self._tensors[index].type.block_bytes or 1
+
+    def _blocks(self, index: int, at: int, data: bytes) -> Health:
         tensor, known = self._tensors[index], self._health[index]
         varied = not (known.zero or known.same)
-        found = look(tensor.type.name, size, data, at - tensor.start, varied=varied)
-        with self._lock:
-            known.add(found)
+        return look(tensor.type.name, self._size(index), data, at - tensor.start, varied=varied)
 
     def findings(self) -> Iterator[Finding]:
         """What was found, and, once for each GGUF, how much was not looked at."""

@@ -61,7 +61,8 @@ class Report:
     ``complete`` is False when reading failed on the way: then nothing here is a *yes*. ``signatures`` has one fact for
     each signature record, ``policy`` the name of the policy that judged, with the SHA-256 of its bytes if it was read
     from a file; ``severities`` are the rules that the policy raised or lowered, ``reasons`` why. ``trial`` is
-    there if the file was started. ``revision`` is the state of a remote object that was read, in its server's words.
+    there if the file was started. ``revision`` is the state of a remote object that was read, in its server's words;
+    ``resumed_bytes`` of the ``checked_bytes`` were hashed by an earlier run (10.12.9).
     """
 
     name: str
@@ -74,6 +75,7 @@ class Report:
     error: str = ""
     manifest_sha256: str = ""
     checked_bytes: int = 0
+    resumed_bytes: int = 0
     signatures: tuple[SignatureFact, ...] = ()
     publishers: tuple[PublisherFact, ...] = ()
     policy: str = ""

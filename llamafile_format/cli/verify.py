@@ -15,6 +15,7 @@ from llamafile_format.checks.verdict import Level, Report
 from llamafile_format.cli.arguments import PATH, SIZE
 from llamafile_format.cli.config import config
 from llamafile_format.cli.reaching import Reach, reaching
+from llamafile_format.cli.resuming import Resume
 from llamafile_format.cli.terminal import colours, progress
 from llamafile_format.cli.trusting import chosen_policy, moment_of, trusting
 from llamafile_format.container import Kind
@@ -63,6 +64,8 @@ FORMS = ("text", "json", "jsonl", "sarif", "junit", "github", "markdown", "html"
     help="How much of the tensors a sample is (default: 64MiB).",
 )
 @click.option("--try", "trial", is_flag=True, help="Then start a file that passed once on this host, for one token.")
+@click.option("--resume", is_flag=True, help="Of a FILE that is an address: go on where a run was ended.")
+@click.option("--journal", metavar="PATH", default=None, help="With --resume: where its journal is, not in the cache.")
 @click.option("--signature", "signatures", multiple=True, metavar="RECORD", help="A signature record beside FILE.")
 @reaching
 def command(
@@ -83,6 +86,8 @@ def command(
     tensors: str,
     budget: int,
     trial: bool,
+    resume: bool,
+    journal: str | None,
     signatures: tuple[str, ...],
     reach: Reach,
 ) -> None:
@@ -120,6 +125,8 @@ def command(
         raise UsageError("--signature goes with one FILE", hint="a record beside a file speaks of that file only")
     if trial and any(map(is_remote, files)):
         raise UsageError("--try starts files of this machine", hint="fetch the file first")
+    resuming = Resume(resume, journal)
+    resuming.judge(files, level, several=several)
     if quiet and (verbose or form != "text"):
         raise UsageError("--quiet is for text, and the opposite of --verbose")
     reach.judge(files)
@@ -137,6 +144,7 @@ def command(
         remember=True,
         cache=config().cache if trust is None else None,  # with a policy nothing is remembered
         reach=reach,
+        resume=resuming,
     )
     show = _Show(form, several=several and not verbose, quiet=quiet, strict=strict)
     with _judging(terms, several=several) as judge:

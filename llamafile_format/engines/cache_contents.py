@@ -35,6 +35,7 @@ class ItemKind(Enum):
     BUILD = "build"  # a program that was taken out of a file; the next start puts it there again
     LEFTOVER = "leftover"  # an unfinished program of a start that was killed
     MEMORY = "memory"  # of verifications; the next start verifies again
+    JOURNAL = "journal"  # of verifications that were not finished; the next one begins anew
     WORK = "work"  # inputs and results of `runtimes build`; made again in minutes to hours
 
 
@@ -85,6 +86,8 @@ def _in(folder: Path) -> Iterator[Item]:
                     yield from _programs(folder / "rt" / digest.name)
         elif entry.name == "verified":
             yield _item(ItemKind.MEMORY, folder / entry.name)
+        elif entry.name == "resumed":
+            yield _item(ItemKind.JOURNAL, folder / entry.name)
         else:
             yield _item(ItemKind.WORK, folder / entry.name)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from llamafile_format.examining.many import OURS, expand
     from llamafile_format.examining.memory import Memory, last_verified, memory_folder, recall, watch
     from llamafile_format.examining.refusal import refuse
+    from llamafile_format.examining.resuming import Resumption, resumed
     from llamafile_format.examining.salvage import Found, State, salvage
     from llamafile_format.examining.upload import validate_upload
     from llamafile_format.examining.verify import examine, verify
@@ -61,6 +62,7 @@ open_door(
         "salvage": ("Found", "State", "salvage"),
         "memory": ("Memory", "last_verified", "memory_folder", "recall", "watch"),
         "refusal": ("refuse",),
+        "resuming": ("Resumption", "resumed"),
         "upload": ("validate_upload",),
         "verify": ("examine", "verify"),
     },

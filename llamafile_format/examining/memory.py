@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import stat
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +19,7 @@ from typing import Any
 from llamafile_format import __version__
 from llamafile_format.checks.verdict import Level, Report, Verdict
 from llamafile_format.container import Kind
-from llamafile_format.engines.cache import candidates
-from llamafile_format.engines.private_place import firm, is_own
+from llamafile_format.engines.private_folder import folder_path, private_folder, read_private, write_private
 from llamafile_format.rules import Layer, ruleset_digest
 from llamafile_format.source import FileSource, Identity
 from llamafile_format.source.filesystem import tells_of_changes
@@ -31,7 +28,7 @@ SETTLED = 2 * 10**9
 """ns that ``ctime`` must be old when reading begins: a later change within its resolution could leave it as it is."""
 KEPT = 30 * 86400
 """Seconds for which a memory counts."""
-_FOLDERS = ("llamafile-format", "verified")
+_FOLDER = "verified"
 _MOST = 4096  # bytes of a memory; one has 500
 
 
@@ -73,8 +70,8 @@ class Watch:
         memory = Memory(
             self.source.identity, report.manifest_sha256, report.level.value, told, _rules(), int(time.time())
         )
-        with contextlib.suppress(OSError), _folder(make=True) as folder:
-            _write(folder, _name(memory.identity), memory.encode())
+        with contextlib.suppress(OSError), private_folder(_FOLDER, make=True) as folder:
+            write_private(folder, _name(memory.identity), memory.encode())
 
 
 def watch(source: FileSource) -> Watch | None:
@@ -107,8 +104,8 @@ def last_verified(source: FileSource) -> Memory | None:
     if os.name != "posix" or source.changed() or not tells_of_changes(source.fd):
         return None
     try:
-        with _folder(make=False) as folder:
-            data = _read(folder, _name(source.identity))
+        with private_folder(_FOLDER, make=False) as folder:
+            data = read_private(folder, _name(source.identity), _MOST)
     except OSError:
         return None
     memory = _decode(data)
@@ -117,11 +114,7 @@ def last_verified(source: FileSource) -> Memory | None:
 
 def memory_folder() -> Path | None:
     """Where memories lie, for whoever lists or empties the cache; None if there are none."""
-    for place in candidates():
-        with contextlib.suppress(OSError):
-            os.close(_enter(place, make=False))
-            return place.joinpath(*_FOLDERS)
-    return None
+    return folder_path(_FOLDER)
 
 
 def _rules() -> str:
@@ -148,80 +141,3 @@ def _decode(data: bytes) -> Memory | None:
         return None
     good = layers == {Layer.WELL_FORMED, Layer.VALID} and Verdict.NO not in answers and level is not Level.QUICK
     return memory if plain and exact and good else None
-
-
-# The folder and its files, by descriptors: no link is followed, and nothing is believed that is not this user's.
-
-
-@contextlib.contextmanager
-def _folder(*, make: bool) -> Iterator[int]:
-    """A descriptor of the first folder that works. Raises OSError if none does."""
-    reason = OSError("no folder takes memories")
-    for place in candidates():
-        try:
-            folder = _enter(place, make=make)
-        except OSError as error:
-            reason = error
-            continue
-        try:
-            yield folder
-        finally:
-            os.close(folder)
-        return
-    raise reason
-
-
-def _enter(place: Path, *, make: bool) -> int:
-    """A descriptor of the folder of memories in ``place``. Raises OSError unless it is this user's alone."""
-    if make:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    folder = os.open(firm(place), flags)
-    try:
-        for name in _FOLDERS:
-            if make:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(name, 0o700, dir_fd=folder)
-            inner = os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-            _own(os.fstat(folder), 0o077 if name == _FOLDERS[-1] else 0o022)
-    except OSError:
-        os.close(folder)
-        raise
-    return folder
-
-
-def _own(info: os.stat_result, forbidden: int) -> None:
-    if not is_own(info, forbidden):
-        raise PermissionError("is not this user's alone")
-
-
-def _read(folder: int, name: str) -> bytes:
-    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        info = os.fstat(file)
-        _own(info, 0o022)
-        if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1 or info.st_size > _MOST:
-            raise PermissionError("is no memory")
-        return os.read(file, _MOST)
-    finally:
-        os.close(file)
-
-
-def _write(folder: int, name: str, data: bytes) -> None:
-    """Put ``data`` under ``name`` in one step, in place of whatever has it."""
-    partial = f"{name}.{os.getpid()}"
-    with contextlib.suppress(FileNotFoundError):  # of a process of this id that was killed here
-        os.unlink(partial, dir_fd=folder)
-    file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
-    try:
-        os.write(file, data)
-        os.fchmod(file, 0o600)  # whatever the umask is
-    finally:
-        os.close(file)
-    try:
-        os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except OSError:
-        os.unlink(partial, dir_fd=folder)
-        raise

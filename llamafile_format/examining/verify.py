@@ -31,6 +31,7 @@ from llamafile_format.zip.writer import MARK
 
 if TYPE_CHECKING:
     from llamafile_format.checks.tensors import TensorWatch
+    from llamafile_format.examining.resuming import Resumption
     from llamafile_format.examining.verify_signatures import Judged
     from llamafile_format.signing.trust.policy import Policy
 
@@ -48,26 +49,30 @@ def verify(
     signatures: Sequence[str | os.PathLike[str]] = (),
     replayer: Replayer | None = None,
     tensors: TensorsAsked | None = None,
+    resumption: Resumption | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Verify ``what`` and return verdicts and findings, as :func:`llamafile_format.verify`, which says what they mean.
 
     ``replayer`` does what level behaviour adds; without one its verdict stays undetermined. Nothing here can start a
-    program. Raises SourceError only if ``what`` cannot be opened at all, or has an unfinished change (clause 8.5.5),
-    FormatError for a detached record whose name is none.
+    program. ``resumption`` of the source ``what`` goes on, at level full. Raises SourceError only if ``what`` cannot be
+    opened at all, or has an unfinished change (clause 8.5.5), FormatError for a detached record whose name is none.
     """
     trust = Trust(policy, as_of or datetime.now(UTC), require_signature, detached_records(signatures))
     if isinstance(what, str | os.PathLike):
         refuse_pending(what)
     source = open_source(what)
-    run = _Run(Level(level), progress, trust, replayer, tensors or TensorsAsked())
+    run = _Run(Level(level), progress, trust, replayer, tensors or TensorsAsked(), resumption)
     try:
         container = Container(source, owned=source is not what)
     except SourceError as error:
         run.error = error.message
         return _report(source.name, source.size, None, run)
     with container:
-        return _examine(container, run)
+        report = _examine(container, run)
+    if resumption is not None and report.complete:
+        resumption.done()
+    return report
 
 
 def examine(
@@ -95,6 +100,7 @@ class _Run:
     trust: Trust = field(default_factory=Trust)
     replayer: Replayer | None = None
     tensors: TensorsAsked = field(default_factory=TensorsAsked)
+    resumption: Resumption | None = None
     watch: TensorWatch | None = None
     findings: list[Finding] = field(default_factory=list)
     kind: Kind = Kind.OTHER
@@ -278,8 +284,16 @@ def _digests(container: Container, run: _Run) -> Iterator[Finding]:
     run.total = claims.layout.chunks.gap_offset + manifest.prefix.engine_size
     recomputed = wholes(manifest, everything=run.whole)
     run.watch = _watch(container, run)
+    proven = run.resumption
+    if proven is not None:
+        proven.begin(run.watch, hashlib.sha256(container.manifest_bytes).hexdigest())
     yield from check_chunks(
-        container.source, claims, whole=recomputed.members, sink=run.watch.see, progress=run.advance
+        container.source,
+        claims,
+        whole=recomputed.members,
+        sink=(proven or run.watch).see,
+        progress=run.advance,
+        proven=proven,
     )
     if recomputed.prefix:
         yield from check_prefix_digests(container.source, claims, progress=run.advance)
@@ -390,6 +404,7 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
         error=run.error,
         manifest_sha256=digest,
         checked_bytes=run.done,
+        resumed_bytes=run.resumption.resumed if run.resumption else 0,
         signatures=run.judged.signatures if run.judged else (),
         publishers=run.judged.publishers if run.judged else (),
         policy=policy.name if policy else "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +18,7 @@ from llamafile_format.source.remote import RemoteSource
 
 if TYPE_CHECKING:
     from llamafile_format.checks.tensors import TensorsAsked
+    from llamafile_format.examining import Resumption
     from llamafile_format.signing.trust.policy import Policy
     from llamafile_format.source import ByteSource
 
@@ -29,6 +30,13 @@ class Reaching(Protocol):
 
     def opened(self, name: str, *, whole: bool) -> AbstractContextManager[str | ByteSource]:
         """``name`` itself if it is a path, else a source, until the block ends; ``whole``: all of it may be read."""
+
+
+class Resuming(Protocol):
+    """Goes on with a verification of a remote object that was ended (spec/1.0, 10.12.9)."""
+
+    def of(self, what: str | ByteSource) -> AbstractContextManager[Resumption | None]:
+        """What ``verify`` needs to go on with ``what``; None if that is not wanted, or not possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ class Terms:
     remember: bool = False
     cache: str | None = None
     reach: Reaching = Local()
+    resume: Resuming | None = None
 
     @property
     def starts_programs(self) -> bool:
@@ -79,11 +88,14 @@ def look(name: str, terms: Terms, progress: Progress | None = None, *, unless: s
     wrong with the file itself.
     """
     try:
-        with terms.reach.opened(name, whole=terms.level is not Level.QUICK) as what:
+        with ExitStack() as stack:
+            what = stack.enter_context(terms.reach.opened(name, whole=terms.level is not Level.QUICK))
             if unless and isinstance(what, RemoteSource) and what.revision == unless:
                 raise Unchanged
+            resumption = stack.enter_context(terms.resume.of(what)) if terms.resume else None
             return verify(
                 what,
+                resumption=resumption,
                 level=terms.level,
                 policy=terms.policy,
                 as_of=terms.as_of,

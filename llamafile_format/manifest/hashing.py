@@ -14,8 +14,9 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, combine_crcs, pieces
 from llamafile_format.progress import Advance
@@ -167,6 +168,16 @@ class Mismatch:
     crc32: bool
 
 
+class Proven(Protocol):
+    """Pieces that were right before, in the same state of the same object. Threads share it."""
+
+    def knows(self, piece: Piece) -> bool:
+        """True if ``piece``, with all that it must be, was right: then it is not read."""
+
+    def keep(self, piece: Piece) -> None:
+        """``piece`` is right; said by the thread that has just handed its bytes to the sink."""
+
+
 def check_pieces(
     source: ByteSource,
     expected: Iterable[Piece],
@@ -174,30 +185,40 @@ def check_pieces(
     sink: Sink | None = None,
     progress: Advance | None = None,
     workers: int | None = None,
+    proven: Proven | None = None,
 ) -> Iterator[Mismatch]:
     """Hash pieces on all cores; yield those that differ, in the order given. Raises SourceError on reads.
 
     ``sink`` is given every piece, by its offset in ``source``. Each worker reads into its own buffer of one chunk.
-    Pieces are taken from ``expected`` a few at a time, so a list of a million is never held.
+    Pieces are taken from ``expected`` a few at a time, so a list of a million is never held. Those that are ``proven``
+    are not read.
     """
     count = workers or cores()
     window: deque[Future[list[Mismatch]]] = deque()
-    buffers = _Buffers()
-    batches = _batches(expected)
+    batches = _batches(expected if proven is None else _unproven(expected, proven, progress))
     first = next(batches, [])
     second = next(batches, None)
+    check = partial(_check_batch, source, buffers=_Buffers(), sink=sink, progress=progress, proven=proven)
     if second is None:  # a small file: starting threads would take longer than the work
-        yield from _check_batch(source, first, buffers, sink, progress)
+        yield from check(first)
         return
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(count) as pool:
         for batch in chain([first, second], batches):
-            window.append(pool.submit(_check_batch, source, batch, buffers, sink, progress))
+            window.append(pool.submit(check, batch))
             if len(window) > count + 1:
                 yield from window.popleft().result()
         while window:
             yield from window.popleft().result()
+
+
+def _unproven(expected: Iterable[Piece], proven: Proven, progress: Advance | None) -> Iterator[Piece]:
+    for piece in expected:
+        if not proven.knows(piece):
+            yield piece
+        elif progress:
+            progress(piece.length)
 
 
 _BATCH = 64  # small pieces (headers, documents) travel together, or the hand-over would cost more than the hash
@@ -233,7 +254,13 @@ class _Buffers:
 
 
 def _check_batch(
-    source: ByteSource, batch: Sequence[Piece], buffers: _Buffers, sink: Sink | None, progress: Advance | None
+    source: ByteSource,
+    batch: Sequence[Piece],
+    *,
+    buffers: _Buffers,
+    sink: Sink | None,
+    progress: Advance | None,
+    proven: Proven | None,
 ) -> list[Mismatch]:
     wrong = []
     buffer = buffers.take(max((piece.length for piece in batch), default=0))
@@ -248,6 +275,8 @@ def _check_batch(
             crc = piece.crc32 is not None and zlib.crc32(view) != piece.crc32
             if digest or crc:
                 wrong.append(Mismatch(piece, found, digest, crc))
+            elif proven is not None:
+                proven.keep(piece)
             if progress:
                 progress(piece.length)
     finally:

@@ -298,6 +298,8 @@ def started_text(inspection: Inspection) -> list[str]:
     starts = [build for build in will.builds if build.starts]
     kinds = dict.fromkeys(_kind(build.member) for build in starts)
     parts = [f"{printable(kind)} on {plural(_targets(starts, kind), 'system')}" for kind in kinds]
+    seconds = sum(build.why == "gpu" for build in will.builds)  # started by the native one, where a device answers
+    parts += [f"gpu on {plural(seconds, 'system')}"] if seconds else []
     return [*parts, *(["its page"] if will.page else [])] or ["nothing: there is no build inside"]
 
 

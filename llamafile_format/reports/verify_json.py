@@ -35,6 +35,7 @@ def report_value(report: Report) -> dict[str, Any]:
         "error": report.error,
         "manifest_sha256": report.manifest_sha256,
         "checked_bytes": report.checked_bytes,
+        "resumed_bytes": report.resumed_bytes,
         "verdicts": {layer.value: verdict.value for layer, verdict in report.verdicts.items()},
         "findings": [finding_value(finding, report) for finding in report.findings],
         "signatures": plain(report.signatures),

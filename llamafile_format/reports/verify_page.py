@@ -96,6 +96,7 @@ def _facts(report: Report) -> Markup:
         "Size": f"{size_text(report.size)} ({report.size} bytes)",
         "Level": report.level.value,
         "Bytes hashed": report.checked_bytes if report.level is not Level.QUICK else None,
+        "Of them by an earlier run": report.resumed_bytes,
         "Manifest SHA-256": report.manifest_sha256,
         "Revision": printable(report.revision),
         "Policy": printable(report.policy),

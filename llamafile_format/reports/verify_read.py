@@ -39,6 +39,7 @@ def _report(value: Mapping[str, Any]) -> Report:
         error=_text(value["error"]),
         manifest_sha256=_text(value["manifest_sha256"]),
         checked_bytes=_number(value["checked_bytes"]),
+        resumed_bytes=_number(value["resumed_bytes"]),
         signatures=tuple(map(_signature, value["signatures"])),
         publishers=tuple(map(_publisher, value["publishers"])),
         policy=_text(policy["name"]),

@@ -100,6 +100,7 @@ def _summary(report: Report) -> str:
     scope = f"{report.kind.value}, level {report.level.value}" if report.complete else "not completed"
     if report.level is not Level.QUICK and report.checked_bytes:
         scope += f", {report.checked_bytes} bytes hashed"
+        scope += f", {report.resumed_bytes} of them by an earlier run" if report.resumed_bytes else ""
     return f"{scope}; {faults or 'no findings'}"
 
 

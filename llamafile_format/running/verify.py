@@ -21,6 +21,7 @@ from llamafile_format.source.pending import refuse_pending
 
 if TYPE_CHECKING:
     from llamafile_format.checks.tensors import TensorsAsked
+    from llamafile_format.examining import Resumption
     from llamafile_format.findings import Finding
     from llamafile_format.signing.trust.policy import Policy
 
@@ -36,6 +37,7 @@ def verify(
     trial: bool = False,
     remember: bool = False,
     tensors: TensorsAsked | None = None,
+    resumption: Resumption | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Verify ``what`` and return verdicts and findings; nothing in it is rendered or trusted.
@@ -50,7 +52,8 @@ def verify(
     the embedded ones. ``trial`` starts a file, of which nothing was found to be wrong, once on this machine, for one
     token; the report says what became of it. ``remember`` keeps a memory of it, by which ``run`` need not read the file
     again; no memory is ever asked here. ``tensors`` says how many bytes of tensors are looked at for NaN and the like
-    (64 MiB unless told otherwise; all at exhaustive).
+    (64 MiB unless told otherwise; all at exhaustive). ``resumption``, of the open remote source ``what``, goes on where
+    a run at level full was ended (clause 10.12.9).
 
     Raises SourceError only if ``what`` cannot be opened at all, or has an unfinished change (clause 8.5.5), FormatError
     for a detached record whose name is none.
@@ -67,6 +70,7 @@ def verify(
             signatures=signatures,
             replayer=replay_known,
             tensors=tensors,
+            resumption=resumption,
             progress=progress,
         )
 

@@ -118,6 +118,12 @@ def at_hub(name: str, hub: str, revision: str = "") -> Address:
     return _of_server(f"{hub.rstrip('/')}/{found[1] or ''}{found[2]}/resolve/{where}/{found[4]}", name)
 
 
+def repository_of(name: str) -> str:
+    """The repository ``[datasets/|spaces/]ORG/NAME`` of a file at a hub; empty if ``name`` is none."""
+    found = _HUB.fullmatch(name.partition("://")[2])
+    return f"{found[1] or ''}{found[2]}" if found else ""
+
+
 def _of_server(text: str, name: str) -> Address:
     """``text`` asks for what is shown as ``name``."""
     if text.partition("://")[0].lower() not in SCHEMES:
@@ -140,7 +146,10 @@ def _of_server(text: str, name: str) -> Address:
 
 def redirected(at: Address, location: str) -> Address:
     """Where ``at`` sends us by ``location``. UsageError if that is none, or leaves TLS."""
-    where = urljoin(at.url, location)
+    try:
+        where = urljoin(at.url, location)
+    except ValueError:  # half a bracket, say
+        raise UsageError(f"{at.name} redirects to what is no address") from None
     if where.partition("://")[0].lower() not in SCHEMES:
         raise UsageError(f"{at.name} redirects to {shown(where)}, which is no server")
     to = read_address(where)

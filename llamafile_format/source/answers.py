@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -43,10 +44,14 @@ class Passing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Which state of an object of ``size`` bytes an answer comes from; ``tag`` is what the server says, or empty."""
+    """Which state of an object of ``size`` bytes an answer comes from; ``tag`` is what the server says, or empty.
+
+    ``pinned``: the server promises that the same tag means the same bytes, also on another day.
+    """
 
     size: int
     tag: str
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,11 @@ class Part:
     start: int
     end: int
     version: Version
+
+
+def is_pinned(said: Iterable[str]) -> bool:
+    """True if one of these names of a state stands for its bytes: not *null*, and no weak ETag (RFC 9110, 8.8.1)."""
+    return any(word and word != "null" and not word.startswith("W/") for word in said)
 
 
 class Answer:
@@ -113,7 +123,7 @@ class Answer:
         length = headers.get("Content-Length", "").strip()
         if length and length != str(end - start):
             raise SourceError(f"the server sends {end - start} bytes by one header, {length[:20]} by another")
-        return Part(start, end, Version(size, self._tag()))
+        return Part(start, end, self._version(size))
 
     def receive(self, buffer: memoryview, patience: float) -> int:
         """Read the body into ``buffer``, as far as it goes; SourceError if there is more of it.
@@ -149,11 +159,12 @@ class Answer:
             page = ""
         return ": ".join([str(self.status), *dict.fromkeys(found[2].strip() for found in _SAID.finditer(page))])
 
-    def _tag(self) -> str:
+    def _version(self, size: int) -> Version:
         """The store's own version and the ETag; the time of the last change where there is neither."""
         headers = self._response.headers
         said = [headers.get(name, "") for name in ("x-amz-version-id", "x-goog-generation", "ETag")]
-        return " ".join(filter(None, said))[:512] or headers.get("Last-Modified", "")[:512]
+        tag = " ".join(filter(None, said))[:512]
+        return Version(size, tag or headers.get("Last-Modified", "")[:512], is_pinned(said))
 
     def _retry_after(self) -> float:
         text = self._response.headers.get("Retry-After", "")

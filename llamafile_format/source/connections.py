@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.source.address import Address
+from llamafile_format.source.allow_list import Checkpoint, connected
 from llamafile_format.source.answers import Answer, Passing
 
 if TYPE_CHECKING:
@@ -25,14 +26,16 @@ if TYPE_CHECKING:
 class Connections:
     """At most ``parallel`` connections to each host. ``ca_file`` takes the place of the system's certificates.
 
-    A server that is silent for ``patience`` seconds is given up.
+    A server that is silent for ``patience`` seconds is given up. ``checkpoint`` judges every request and every machine
+    that is connected to.
     """
 
-    def __init__(self, *, ca_file: str, parallel: int, patience: float) -> None:
+    def __init__(self, *, ca_file: str, parallel: int, patience: float, checkpoint: Checkpoint | None = None) -> None:
         self.ended = threading.Event()
         self._patience = patience
+        self._checkpoint = checkpoint
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._pool = _pool(_context(ca_file), parallel, patience, self._note)
+        self._pool = _pool(_context(ca_file), parallel, patience, self._note, checkpoint)
 
     def _note(self, new: socket.socket) -> None:
         self._sockets.add(new)
@@ -48,6 +51,8 @@ class Connections:
 
         if self.ended.is_set():
             raise SourceError("reading was ended")
+        if self._checkpoint is not None:
+            self._checkpoint.admit(at)
         try:
             response = self._pool.request(
                 "GET",
@@ -105,7 +110,11 @@ def _tls_reason(error: Exception) -> str:
 
 
 def _pool(
-    context: ssl.SSLContext, parallel: int, patience: float, note: Callable[[socket.socket], None]
+    context: ssl.SSLContext,
+    parallel: int,
+    patience: float,
+    note: Callable[[socket.socket], None],
+    checkpoint: Checkpoint | None,
 ) -> PoolManager:
     try:
         import urllib3
@@ -123,8 +132,22 @@ def _pool(
             super().connect()
             note(self.sock)
 
+        def _new_conn(self) -> socket.socket:
+            if checkpoint is not None:  # it lets no such address through: this is the second lock
+                raise SourceError("nobody is asked over http")
+            return super()._new_conn()
+
     class Secure(HTTPSConnection):
-        """Notes its socket."""
+        """Notes its socket; connects to a machine that was judged, whose certificate must be of the name."""
+
+        def _new_conn(self) -> socket.socket:
+            if checkpoint is None:
+                return super()._new_conn()
+            places = checkpoint.places(self.host, self.port or 443)
+            try:
+                return connected(places, min(patience, 10.0))
+            except OSError as error:
+                raise urllib3.exceptions.NewConnectionError(self, "no connection") from error
 
         def connect(self) -> None:
             """Connect, and note the socket, so that it can be cut."""

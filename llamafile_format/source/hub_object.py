@@ -31,4 +31,5 @@ class HubObject(HttpObject):
                 raise SourceError("changed while it was read: its revision is another commit now", hint="try again")
 
     def _compare(self, version: Version) -> None:
-        super()._compare(replace(version, tag=f"{self._commit} {version.tag}".strip()))
+        tag = f"{self._commit} {version.tag}".strip()
+        super()._compare(replace(version, tag=tag, pinned=bool(self._commit) or version.pinned))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from llamafile_format.source.address import HUB, STORES, read_address
+from llamafile_format.source.address import HUB, STORES, Address, read_address
+from llamafile_format.source.allow_list import AllowList, Checkpoint
 from llamafile_format.source.connections import Connections
 from llamafile_format.source.http_object import Access, HttpObject
 from llamafile_format.source.hub_object import HubObject
@@ -36,11 +37,49 @@ def open_remote(
     Raises UsageError for an address that is none, SourceError if it cannot be read by ranges.
     """
     address = read_address(url, hub)
+    return _opened(
+        address, limits, hub=hub, ca_file=ca_file, token=token, patience=patience, settings=settings, checkpoint=None
+    )
+
+
+def open_listed(text: str, allowed: AllowList, *, limits: Limits = WHOLE, patience: float = 20.0) -> RemoteSource:
+    """The object at ``text``, which a stranger named, if ``allowed`` lets it be asked for, as :func:`open_remote`.
+
+    Raises UsageError for an address that is none, SourceError if it is not listed or cannot be read by ranges.
+    """
+    address = allowed.judge(text)
+    store = address.origin[0] in STORES
+    settings = allowed.settings(address) if store else {}
+    checkpoint = None if store else allowed.checkpoint(address)
+    token = "" if store else allowed.token(address)
+    return _opened(
+        address,
+        limits,
+        hub=allowed.hub,
+        ca_file=allowed.ca_file,
+        token=token,
+        patience=patience,
+        settings=settings,
+        checkpoint=checkpoint,
+    )
+
+
+def _opened(
+    address: Address,
+    limits: Limits,
+    *,
+    hub: str,
+    ca_file: str,
+    token: str,
+    patience: float,
+    settings: Mapping[str, str],
+    checkpoint: Checkpoint | None,
+) -> RemoteSource:
     traffic = Traffic(address.name, limits)
     if address.origin[0] in STORES:
         store = store_of(address, settings)
         return RemoteSource(StoreObject(address, store, traffic, ca_file=ca_file, patience=patience), traffic)
-    connections = Connections(ca_file=ca_file, parallel=PARALLEL, patience=patience)
+    connections = Connections(ca_file=ca_file, parallel=PARALLEL, patience=patience, checkpoint=checkpoint)
     access = Access(token, address.origin, patience)
     if address.name.startswith("hf://"):
         return RemoteSource(HubObject(address, hub, access, traffic, connections), traffic)

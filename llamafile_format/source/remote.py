@@ -97,6 +97,11 @@ class RemoteSource:
         """Which state of the object is read, in the words of its server; empty if it says nothing."""
         return self._object.version.tag
 
+    @property
+    def pinned(self) -> bool:
+        """True if :attr:`revision` will stand for the same bytes on another day, by the word of its server."""
+        return self._object.version.pinned
+
     def _begin(self) -> int:
         self.traffic.round()
         tail, head = self._pool.submit(self._object.begin, TAIL), self._pool.submit(self._object.fetch, 0, HEAD)

@@ -15,7 +15,7 @@ from typing import Any
 
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.source.address import STORES, Address, read_address, shown
-from llamafile_format.source.answers import Version
+from llamafile_format.source.answers import Version, is_pinned
 from llamafile_format.source.traffic import Traffic
 
 _SAID = re.compile(r"<(Code|Message)>([^<]{1,200})</\1>")
@@ -179,7 +179,7 @@ class StoreObject:
         """Keep the first version, and refuse every other."""
         said = [str(meta.get(name) or "") for name in ("version", "e_tag")]
         tag = " ".join(filter(None, said))[:512] or str(meta["last_modified"])
-        version = Version(int(meta["size"]), tag)
+        version = Version(int(meta["size"]), tag, is_pinned(said))
         with self._lock:
             if not self._begun:
                 self._begun, self.version = True, version

@@ -104,8 +104,8 @@ def _workers(coordinator: psutil.Process) -> list[psutil.Process]:
 
 @contextmanager
 def _killing(coordinator: psutil.Process, kills: list[int], begun: Path) -> Iterator[None]:
-    """A worker is killed every few seconds, whichever it is, from when ``begun`` is there; some object takes longer than
-    that, and would never be done if there were no end.
+    """A worker is killed every few seconds, whichever it is, from when ``begun`` is there; some object takes longer
+    than that, and would never be done if there were no end.
     """
     over, dice = threading.Event(), random.Random(11)
 

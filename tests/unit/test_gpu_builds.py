@@ -15,6 +15,7 @@ from llamafile_format.engines.packed import compress, frame_differs
 from llamafile_format.engines.pin_reader import load_pin
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.prefix.launcher import read_index
+from llamafile_format.reports.inspect_words import started_text
 from llamafile_format.running.run import Selection, prepare
 from tests.repack_samples import gguf, write
 from tests.runtime_samples import REAL, program, use, write_pin
@@ -82,6 +83,9 @@ def test_what_is_packed(flavour: str, wanted: set[str], tmp_path: Path, monkeypa
     assert index is not None
     assert {build.flavour for build in index.builds} == wanted - {"gpu"}
     assert not {finding.rule for finding in lf.verify(path).findings if finding.rule.startswith("LF33")}
+    started = started_text(lf.inspect(path))
+    assert started[0].startswith("llama.cpp/9.0/native on 1 system")
+    assert ("gpu on 1 system" in started) is ("gpu" in wanted)
 
 
 def test_a_repack_brings_them_and_takes_them_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
