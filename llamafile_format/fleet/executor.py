@@ -80,9 +80,13 @@ class Executor:
         if self.place != "local":
             secure = self.place.startswith("tls:")
             address = self.place if secure else self.place.replace("dask:", "tcp:", 1)
-            return distributed.Client(
-                address, security=distributed.Security() if secure else None, timeout=_PATIENCE, set_as_default=False
-            )
+            security = distributed.Security() if secure else None
+            if security is not None and security.get_connection_args("client").get("ssl_context") is None:
+                raise UsageError(
+                    f"{self.place} needs certificates",
+                    hint="Dask's settings name them: DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__CLIENT__CERT and __KEY",
+                )
+            return distributed.Client(address, security=security, timeout=_PATIENCE, set_as_default=False)
         security = distributed.Security.temporary()  # other users of this machine reach a port on it, too
         workers = self.workers or os.cpu_count() or 1
         cluster = stack.enter_context(

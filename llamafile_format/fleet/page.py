@@ -15,7 +15,7 @@ from pathlib import Path
 from llamafile_format import __version__
 from llamafile_format.fleet.ledger import Basis, Line, newest
 from llamafile_format.fleet.row import ANSWERS, PASSED_OVER, QUARANTINED, Row
-from llamafile_format.reports import Markup, el, page_head, plural, size_text
+from llamafile_format.reports import Markup, el, grouped, page_head, plural, size_text
 from llamafile_format.rules import all_rules
 
 MOST = 5000
@@ -36,6 +36,7 @@ _STYLE = """
 background:var(--card);border:1px solid var(--line);border-radius:3px;padding:6px 9px;min-width:12em;max-width:100%}
 .filters :focus-visible,summary:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 #shown{color:var(--soft);font-size:14px;margin:0 0 0 auto}
+td.bar svg{height:10px;margin-top:6px}
 #objects td:first-child{width:62%}
 #objects details p{margin:6px 0 0;font-size:14px}
 summary{cursor:pointer;overflow-wrap:anywhere}
@@ -134,7 +135,7 @@ def ledger_page(ledger: Path) -> str:
 
 def _lead(found: _Gathered) -> str:
     total, good = found.answers.total() - found.answers[PASSED_OVER], found.answers["yes"]
-    parts = [f"{good} of {total} are what they claim to be"]
+    parts = [f"{grouped(good)} of {grouped(total)} are what they claim to be"]
     if found.answers[QUARANTINED]:
         parts.append(f"{found.answers[QUARANTINED]} ended the process that looked at them")
     return "; ".join(parts) + "."
@@ -148,7 +149,7 @@ def _bars(entries: Iterable[tuple[Markup | str, int, str]]) -> Markup:
         el(
             "li",
             el("span", word),
-            el("span", count, class_="num"),
+            el("span", grouped(count), class_="num"),
             el(
                 "svg",
                 el("rect", x=0, y=0, width=max(100.0 * count / most, 0.4), height=12),
@@ -195,7 +196,12 @@ def _rules(found: _Gathered) -> list[Markup]:
     ]
     more = len(found.rules) - len(lines)
     rows = [
-        el("tr", el("td", name), el("td", count, class_="num"), el("td", _bar(count, lines[0][1]), class_="bar"))
+        el(
+            "tr",
+            el("td", name),
+            el("td", grouped(count), class_="num"),
+            el("td", _bar(count, lines[0][1]), class_="bar"),
+        )
         for name, count, _ in lines
     ]
     head = el("tr", el("th", "Rule"), el("th", "Objects", class_="num"), el("th", ""))
@@ -216,7 +222,7 @@ def _objects(rows: list[Row], found: _Gathered) -> list[Markup]:
         return [el("h2", "Objects"), el("p", "There is nothing to say of any of them.")]
     there = sum(count for word, count in found.answers.items() if word not in ("yes", PASSED_OVER))
     left = there - sum(row.answer != "yes" for row in rows)
-    head = el("tr", *(el("th", name, scope="col") for name in ("Object", "Answer", "Size")))
+    head = el("tr", *(el("th", name, scope="col") for name in ("Object", "Answer")), el("th", "Size", class_="num"))
     return [
         el("h2", "Objects to look at"),
         *([el("p", f"The worst {len(rows)}; {left} others are in the ledger.", class_="dim")] if left > 0 else []),

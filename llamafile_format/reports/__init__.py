@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llamafile_format.reports.inspect_rich import print_screen
     from llamafile_format.reports.inspect_screen import screen_text
     from llamafile_format.reports.markup import Markup, el
-    from llamafile_format.reports.numbers import plural, size_text
+    from llamafile_format.reports.numbers import grouped, plural, size_text
     from llamafile_format.reports.page_head import page_head
     from llamafile_format.reports.replay_json import record_json, replay_json
     from llamafile_format.reports.replay_text import record_text, replay_text
@@ -43,7 +43,7 @@ open_door(
         "inspect_rich": ("print_screen",),
         "inspect_screen": ("screen_text",),
         "markup": ("Markup", "el"),
-        "numbers": ("plural", "size_text"),
+        "numbers": ("grouped", "plural", "size_text"),
         "page_head": ("page_head",),
         "replay_json": ("record_json", "replay_json"),
         "replay_text": ("record_text", "replay_text"),

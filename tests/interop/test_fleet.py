@@ -259,8 +259,8 @@ def test_a_scheduler_elsewhere_over_tls(tmp_path: Path, run_cli: CliRunner) -> N
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
-    assert refused.returncode == 4
-    assert "does not answer" in refused.stderr
+    assert refused.returncode == 2
+    assert "needs certificates" in refused.stderr
     assert [row.answer for _, row in newest(tmp_path / "L")] == ["yes"]
 
 
