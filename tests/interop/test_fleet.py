@@ -19,15 +19,16 @@ import psutil
 import pytest
 
 from llamafile_format.checks.verdict import Level
-from llamafile_format.fleet import Item, Row, Terms, look, newest
+from llamafile_format.fleet import Item, Ledger, Row, Terms, look, newest
 from llamafile_format.fleet.bounds import End, Outcome
-from llamafile_format.fleet.ledger import lines
+from llamafile_format.fleet.ledger import Basis, lines
 from llamafile_format.fleet.row import row_of
 from llamafile_format.reports import report_value
 from spec.vectors.generate.load import read_vector
 from tests.conftest import ROOT, CliRunner
 from tests.fleet_coordinator import SHARD, WORKERS
 from tests.laws.containers import small_container
+from tests.interop.webdriver import browser
 from tests.object_stores import BUCKET, free_ports, seaweed, started
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
@@ -290,3 +291,31 @@ def test_what_a_store_lists(tmp_path: Path, tool: Callable[[str], Path], run_cli
         assert third.returncode == 4  # it is cut off
     kept = "".join(path.read_text() for path in (tmp_path / "L").glob("*.jsonl"))
     assert not re.search("|".join(map(re.escape, store.settings.values())), kept.replace("us-east-1", ""))
+
+
+def test_the_page_of_a_ledger_filters_in_a_browser(
+    tmp_path: Path, tool: Callable[[str], Path], run_cli: CliRunner
+) -> None:
+    """By name, answer and rule; rows open by themselves; nothing is fetched, and the browser has no complaint."""
+    damaged = {"rules": {"LF4001": 1}, "errors": ("LF4001",), "told": ("LF4001 is damaged",)}
+    rows = [Row(f"/a/{name}", "v", 1, "no", "done", 0.1, **damaged) for name in ("one", "two")]
+    rows += [Row("/b/three", "v", 1, "quarantined", "crashed", 0.1, why="SIGSEGV")]
+    with Ledger(tmp_path / "L", Basis("0", "quick", "1")) as ledger:
+        ledger.append(rows)
+    assert run_cli("fleet", "report", tmp_path / "L", "-o", tmp_path / "page.html").returncode == 0
+    with browser(tool, tmp_path / "profile") as window:
+        window.open((tmp_path / "page.html").as_uri())
+        window.wait("document.getElementById('shown').textContent === '3 of 3 shown'")
+        window.type("input[name=text]", "/a/")
+        window.wait("document.getElementById('shown').textContent === '2 of 3 shown'")
+        window.type("input[name=text]", " two")
+        window.wait("document.getElementById('shown').textContent === '1 of 3 shown'")
+        window.script("document.querySelector('input[name=text]').value = ''")
+        for field, value, count in (("rule", "LF4001", 2), ("answer", "no", 2), ("answer", "quarantined", 0)):
+            window.script(
+                f"const one = document.querySelector('select[name={field}]'); one.value = '{value}';"
+                "one.dispatchEvent(new Event('input', {bubbles: true}))"
+            )
+            window.wait(f"document.getElementById('shown').textContent === '{count} of 3 shown'")
+        assert [each for each in window.requested() if not each.startswith("file:")] == []
+        assert window.complaints() == []
