@@ -27,8 +27,8 @@ from llamafile_format.reports import report_value
 from spec.vectors.generate.load import read_vector
 from tests.conftest import ROOT, CliRunner
 from tests.fleet_coordinator import SHARD, WORKERS
-from tests.laws.containers import small_container
 from tests.interop.webdriver import browser
+from tests.laws.containers import small_container
 from tests.object_stores import BUCKET, free_ports, seaweed, started
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
