@@ -52,6 +52,7 @@ COMMANDS = {
     "export-oms": "Take a signature out, for other tools to verify.",
     "sbom": "Print what a file is made of, for other tools.",
     "explain": "Print how to check a file by hand, with openssl.",
+    "gate": "Verify what others send, as a service.",
     "runtimes": "Show, build and check the engines that are pinned here.",
     "cache": "Show and empty the cache of unpacked programs.",
     "rule": "Explain a rule: clause, reason, remedy.",
