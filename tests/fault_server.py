@@ -37,7 +37,7 @@ class FaultServer(ThreadingHTTPServer):
         self.seen: Counter[str] = Counter()
         self.tokens: list[str] = []
         self.lock, self.stopped = Lock(), Event()
-        self.most: int | None = None  # bytes after which nothing more is said
+        self.most: int | None = None  # requests after which nothing more is said
         self.scheme = "http"
         self.elsewhere = ""
         if certificate is not None:
@@ -151,12 +151,12 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def _before_tiring(self) -> bool:
-        if self.server.most is not None and self.server.sent >= self.server.most:
+        if self.server.most is not None and self.turn > self.server.most:
             self.server.stopped.wait(60)
         return self.server.stopped.is_set()
 
     def _before_failing(self) -> bool:
-        over = self.server.most is not None and self.server.sent >= self.server.most
+        over = self.server.most is not None and self.turn > self.server.most
         if over:
             self._say(404)
         return over

@@ -7,6 +7,7 @@ judges each of them. A server that holds us up can be cut off from another threa
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import ssl
 import threading
@@ -18,6 +19,7 @@ from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.source.address import Address
 from llamafile_format.source.allow_list import Checkpoint, connected
 from llamafile_format.source.answers import Answer, Passing
+from llamafile_format.source.body import Noted
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager
@@ -35,7 +37,10 @@ class Connections:
         self._patience = patience
         self._checkpoint = checkpoint
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._pool = _pool(_context(ca_file), parallel, patience, self._note, checkpoint)
+        tls = functools.cache(lambda: _context(ca_file))  # reading the system's certificates takes 0.1 s
+        if ca_file:
+            tls()
+        self._pool = _pool(tls, parallel, patience, self._note, checkpoint)
 
     def _note(self, new: socket.socket) -> None:
         self._sockets.add(new)
@@ -77,7 +82,7 @@ class Connections:
             raise Passing("the server does not answer") from None
         except (exceptions.HTTPError, OSError):
             raise Passing("the connection broke off") from None
-        return Answer(response)
+        return Answer(response, getattr(response.connection, "body", None))
 
     def close(self) -> None:
         """End all connections at once, those too that a thread is reading from, and allow no other; safe to call twice.
@@ -110,7 +115,7 @@ def _tls_reason(error: Exception) -> str:
 
 
 def _pool(
-    context: ssl.SSLContext,
+    tls: Callable[[], ssl.SSLContext],
     parallel: int,
     patience: float,
     note: Callable[[socket.socket], None],
@@ -124,8 +129,8 @@ def _pool(
             "reading over a network needs urllib3", hint="pip install 'llamafile-format[remote]'"
         ) from error
 
-    class Plain(HTTPConnection):
-        """Notes its socket."""
+    class Plain(Noted, HTTPConnection):
+        """Notes its socket, and the body of its last answer."""
 
         def connect(self) -> None:
             """Connect, and note the socket, so that it can be cut."""
@@ -137,8 +142,8 @@ def _pool(
                 raise SourceError("nobody is asked over http")
             return super()._new_conn()
 
-    class Secure(HTTPSConnection):
-        """Notes its socket; connects to a machine that was judged, whose certificate must be of the name."""
+    class Secure(Noted, HTTPSConnection):
+        """Notes the same; connects to a machine that was judged, whose certificate must be of the name."""
 
         def _new_conn(self) -> socket.socket:
             if checkpoint is None:
@@ -164,7 +169,11 @@ def _pool(
 
         ConnectionCls: Any = Secure
 
+        def __init__(self, *where: Any, **options: Any) -> None:
+            """A pool for one host, under the certificates of ``tls``."""
+            super().__init__(*where, **options | {"ssl_context": tls()})
+
     timeout = urllib3.Timeout(connect=min(patience, 10.0), read=patience)
-    pool = urllib3.PoolManager(maxsize=parallel, block=True, ssl_context=context, timeout=timeout)
+    pool = urllib3.PoolManager(maxsize=parallel, block=True, timeout=timeout)
     pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
     return pool
