@@ -43,6 +43,9 @@ TEMPLATE_TOKENS = 40_000
 TEMPLATE_BINDINGS = 200_000
 """Bindings of its variables that are followed, in all rounds together; known templates have some thousands."""
 
+TEMPLATE_WORK = 1 << 18
+"""Bytes of all different templates of a file, and steps in which they are followed; a known one has some thousands."""
+
 GGUF_TENSORS = 65_536
 GGUF_KEYS = 16_384
 GGUF_KEY_BYTES = 1 << 20
@@ -76,6 +79,7 @@ CAPS = (
     Cap("depth of a DER structure", DER_DEPTH, "LF8001"),
     Cap("tokens of a chat template", TEMPLATE_TOKENS, "LF6033"),
     Cap("bindings of variables that are followed in a chat template", TEMPLATE_BINDINGS, "LF6033"),
+    Cap("bytes and steps of all different chat templates of a file", TEMPLATE_WORK, "LF6033"),
     Cap("tensors of a GGUF", GGUF_TENSORS, "LF5008"),
     Cap("keys of a GGUF", GGUF_KEYS, "LF5009"),
     Cap("bytes of all keys of a GGUF", GGUF_KEY_BYTES, "LF5017"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from llamafile_format.checks.allowed_arguments import Objection, Sort, objections, suggestion
+from llamafile_format.checks.templates import Texts, check_template
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.prefix.argument_options import Form, Option, read_options
 from llamafile_format.prefix.argument_tables import Choice, choose_table
@@ -54,6 +55,7 @@ _FOREIGN = {
 OBJECTIONS = frozenset({*_NATIVE.values(), *_FOREIGN.values(), "LF6102", "LF6118", "LF6126", "LF6130"})
 """Rules that object to an option, in whatever dialect."""
 MAX_FINDINGS = 64  # objections that are reported; one is enough for the verdict
+MAX_OPENED = 64  # members that are read because an option opens them
 MAX_SUGGESTIONS = 4  # of them, those for which a better word is sought
 _MODES = frozenset(["--server", "--chat", "--cli"])
 _LOCAL = re.compile(r"127(\.[0-9]{1,3}){3}|localhost|\[?::1\]?", re.IGNORECASE)
@@ -94,11 +96,13 @@ def check_arguments(
     classic: bool = False,
     base_offset: int = 0,
     member: str = ".args",
+    texts: Texts | None = None,
 ) -> list[Finding]:
     """All findings about an arguments member. ``base_offset`` is the absolute offset of ``data``.
 
     ``members`` are roles by path, ``engines`` names and versions of the builds in the file; ``read`` gives members that
-    an option opens as text. ``classic`` tells a legacy llamafile: whoever wrote it knew no list of options.
+    an option opens as text. ``classic`` tells a legacy llamafile: whoever wrote it knew no list of options. ``texts``
+    are the templates of the file so far.
     """
     parsed = parse(data, dialect, base_offset=base_offset, member=member)
     found = list(parsed.findings)
@@ -111,7 +115,7 @@ def check_arguments(
     found += _tokens(parsed, place)
     judged = judge_arguments(parsed, place.members, engines)
     found += _options(judged, place)
-    found += _texts(judged, place, read)
+    found += _texts(judged, place, read, texts or Texts())
     if judged.choice.unknown and parsed.tokens:
         where = Where(base_offset, len(data), member=member)
         found.append(Finding("LF6127", where, {"engines": ", ".join(judged.choice.unknown)}))
@@ -200,8 +204,9 @@ def _named_weights(option: Option, place: _Place) -> Finding | None:
     return None
 
 
-def _texts(judged: Judged, place: _Place, read: Read | None) -> Iterator[Finding]:
+def _texts(judged: Judged, place: _Place, read: Read | None, texts: Texts) -> Iterator[Finding]:
     """Templates, grammars and schemas: in the arguments themselves, or in a member that an option opens."""
+    opened: set[tuple[str, str]] = set()
     bad = {objection.option for objection in judged.objections}
     for option in judged.options:
         if option in bad or option.row is None or option.form not in (Form.PLAIN, Form.EQUALS) or not option.values:
@@ -210,33 +215,38 @@ def _texts(judged: Judged, place: _Place, read: Read | None) -> Iterator[Finding
         token = judged.parsed.tokens[option.end - 1]
         if kind == "template":
             yield from _template(
-                value.encode("utf-8", "surrogateescape"), place.base + token.offset, place.member, option
+                value.encode("utf-8", "surrogateescape"), place.base + token.offset, place.member, option, texts
             )
         elif kind in ("grammar", "schema", "object"):
             if problem := _problem(kind, value.encode("utf-8", "surrogateescape")):
                 yield place.at("LF6126", token, {"option": option.written, "problem": problem})
         elif kind in ("template-file", "grammar-file", "schema-file") and read is not None:
-            yield from _opened(option, kind.removesuffix("-file"), value.removeprefix(BUNDLE), read)
+            kind, path = kind.removesuffix("-file"), value.removeprefix(BUNDLE)
+            if (kind, path) not in opened and len(opened) < MAX_OPENED:
+                yield from _opened(option, kind, path, read, texts)
+            elif (kind, path) not in opened:
+                reason = f"{MAX_OPENED} others that arguments open stand before it"
+                yield Finding("LF9003", Where(member=path), {"path": path, "reason": reason})
+                return
+            opened.add((kind, path))
 
 
-def _opened(option: Option, kind: str, path: str, read: Read) -> Iterator[Finding]:
+def _opened(option: Option, kind: str, path: str, read: Read, texts: Texts) -> Iterator[Finding]:
     found = read(path)
     if found is None:
         yield Finding("LF9003", Where(member=path), {"path": path, "reason": "its text cannot be had"})
         return
     offset, data = found
     if kind == "template":
-        yield from _template(data, offset, path, option)
+        yield from _template(data, offset, path, option, texts)
     elif problem := _problem(kind, data):
         where = Where(offset, len(data), path)
         yield Finding("LF6126", where, {"option": option.written, "problem": problem})
 
 
-def _template(data: bytes, offset: int, member: str, option: Option) -> Iterator[Finding]:
-    from llamafile_format.checks.templates import check_template
-
+def _template(data: bytes, offset: int, member: str, option: Option, texts: Texts) -> Iterator[Finding]:
     field = "template" if member != ".args" else option.written
-    yield from check_template(data, base=offset, member=member, field=field)
+    yield from check_template(data, base=offset, member=member, field=field, texts=texts)
 
 
 def _problem(kind: str, data: bytes) -> str:

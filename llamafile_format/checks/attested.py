@@ -15,9 +15,6 @@ from llamafile_format.signing.records.statement import read_statement
 BEHAVIOUR = "urn:llamafile-format:behaviour:1.0"
 """Predicate type of a behaviour record (15.7.6)."""
 
-REPORT = "urn:llamafile-format:report:1.0"
-"""Predicate type of a verification report (13.12)."""
-
 
 def attested_records(container: Container) -> Mapping[str, bytes]:
     """The attested behaviour records of ``container`` by name, ``attested/NNNN``, in order. Nobody's key was asked.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.checks.shards import check_shard_sets
 from llamafile_format.checks.subject import Subject
+from llamafile_format.checks.templates import Texts
 from llamafile_format.checks.weights_member import QUICK_HEADER, check_weights_member, why_weights
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
@@ -33,6 +34,7 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
     from llamafile_format.checks.what_will_run import Use
 
     uses = uses_of(container)
+    texts = Texts()
     for member in container.members:
         if member.role in _OUR_OWN or (only is not None and member.path not in only):
             continue
@@ -42,12 +44,12 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
             if member.role in _CHECKED or why_weights(member, why):
                 yield _unchecked(member, "its data does not lie inside the file")
             continue
-        yield from _weights(container, member, why, deep)
+        yield from _weights(container, member, why, deep, texts)
         # Not one of them takes the place of another: a file may name its own arguments as its template.
         if member.role == "template" or Use.TEMPLATE in used:
-            yield from _template(container, member)
+            yield from _template(container, member, texts)
         if member.role == "arguments" or member.path == ARGUMENTS_PATH:
-            yield from _arguments(container, member, deep)
+            yield from _arguments(container, member, deep, texts)
         if member.role == "behaviour":
             yield from _behaviour(container, member)
     yield from check_shard_sets(_shards(container))
@@ -65,16 +67,18 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
         yield from check_runtimes(container, deep=deep)
 
 
-def _weights(container: Container, member: MemberFacts, why: tuple[str, ...], deep: bool) -> Iterator[Finding]:
+def _weights(
+    container: Container, member: MemberFacts, why: tuple[str, ...], deep: bool, texts: Texts
+) -> Iterator[Finding]:
     """The member as weights, if it is or should be any."""
     if member.method != STORED:  # reported by the archive checks; compressed weights cannot be read in place
         if why_weights(member, why):
             yield _unchecked(member, "it is compressed")
         return
-    yield from check_weights_member(subject_of(container, member, why), deep=deep)
+    yield from check_weights_member(subject_of(container, member, why, texts), deep=deep)
 
 
-def subject_of(container: Container, member: MemberFacts, uses: tuple[str, ...] = ()) -> Subject:
+def subject_of(container: Container, member: MemberFacts, uses: tuple[str, ...], texts: Texts) -> Subject:
     """``member`` of ``container``, which is stored and lies inside the file, for the checks of contents."""
     return Subject(
         path=member.path,
@@ -85,6 +89,7 @@ def subject_of(container: Container, member: MemberFacts, uses: tuple[str, ...] 
         read=lambda budget: container.gguf(member, budget=budget),
         listed=container.manifest is not None and member.role != "engine-asset",
         uses=uses,
+        texts=texts,
     )
 
 
@@ -104,20 +109,22 @@ def _shards(container: Container) -> Iterator[tuple[str, int, Gguf]]:
             yield member.path, member.offset, container.gguf(member, budget=QUICK_HEADER)
 
 
-def _template(container: Container, member: MemberFacts) -> Iterator[Finding]:
+def _template(container: Container, member: MemberFacts, texts: Texts) -> Iterator[Finding]:
     from llamafile_format.checks.templates import check_template
 
     if member.size > MAX_TEXT:
         yield _unchecked(member, f"it has {member.size} bytes, more than {MAX_TEXT}")
         return
+    if texts.exhausted:
+        return
     text = _read(container, member)
     if isinstance(text, Finding):
         yield text
         return
-    yield from check_template(text, base=member.offset, member=member.path)
+    yield from check_template(text, base=member.offset, member=member.path, texts=texts)
 
 
-def _arguments(container: Container, member: MemberFacts, deep: bool) -> Iterator[Finding]:
+def _arguments(container: Container, member: MemberFacts, deep: bool, texts: Texts) -> Iterator[Finding]:
     from llamafile_format.checks.arguments import check_arguments
     from llamafile_format.checks.what_will_run import describe, engines_of
 
@@ -147,6 +154,7 @@ def _arguments(container: Container, member: MemberFacts, deep: bool) -> Iterato
         classic=container.manifest is None,
         base_offset=member.offset,
         member=member.path,
+        texts=texts,
     )
 
 

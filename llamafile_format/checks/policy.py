@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from llamafile_format.engines.known import is_registered
 from llamafile_format.engines.members import parse_runtime_path
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.signing.trust.licenses import license_allowed
+from llamafile_format.signing.trust.policy import REGISTERED
 from llamafile_format.signing.trust.wildcards import fits
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def check_policy(container: Container, policy: Policy, *, at: datetime, revision
         *_licensed(manifest, policy),
         *_engines(container, manifest, policy),
         *_prefix(container, policy),
+        *_prefix_digest(container, manifest, policy),
+        *_created(manifest, policy, at),
         *_roles(manifest, policy),
         *_targets(manifest, policy),
         *_sizes(container, manifest, policy),
@@ -130,6 +133,34 @@ def _prefix(container: Container, policy: Policy) -> Iterator[Finding]:
         yield Finding(
             "LF8405", Where(offset=0), {"kind": kind, "allowed": ", ".join(policy.prefixes) or "none of them"}
         )
+
+
+def _prefix_digest(container: Container, manifest: Manifest, policy: Policy) -> Iterator[Finding]:
+    """A launcher is compared with what this library writes (14.2), so it needs no digest; no prefix has none."""
+    allowed, prefix = policy.prefix_digests, manifest.prefix
+    if allowed is None or container.prefix.kind.value in _NO_ENGINE:
+        return
+    digests = {prefix.sha256, prefix.engine_sha256}
+    if not (digests & {*allowed} or (REGISTERED in allowed and any(map(is_registered, digests)))):
+        yield Finding("LF8423", Where(offset=0, length=prefix.size), {"digest": prefix.engine_sha256})
+
+
+def _created(manifest: Manifest, policy: Policy, at: datetime) -> Iterator[Finding]:
+    bounds = policy.created
+    if bounds is None:
+        return
+    reason = ""
+    try:
+        made = datetime.fromisoformat(manifest.created)
+    except ValueError:  # no such day, or no word about it
+        reason = "it does not say when it was made"
+    else:
+        if bounds.since is not None and made < bounds.since:
+            reason = f"it says {manifest.created}, before {bounds.since:%Y-%m-%d}"
+        elif bounds.max_age_days and at - made > timedelta(days=bounds.max_age_days):
+            reason = f"it says {manifest.created}, more than {bounds.max_age_days} days ago"
+    if reason:
+        yield Finding("LF8422", Where(field="created"), {"reason": reason})
 
 
 def _roles(manifest: Manifest, policy: Policy) -> Iterator[Finding]:

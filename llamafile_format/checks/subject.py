@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from llamafile_format.checks.templates import Texts
 from llamafile_format.source import ByteSource
 from llamafile_format.weights.gguf_model import Gguf
 
@@ -15,7 +16,7 @@ class Subject:
 
     ``listed`` says that the role is somebody's claim and not a guess of ours from the name; ``read`` reads the GGUF
     with at most so many bytes of its header; ``uses`` are reasons besides name and role to take it for weights, as
-    phrases that continue "it is weights: ..."; ``payload`` is false for what came in with a runtime.
+    phrases that continue "it is weights: ..."; ``texts`` are the templates of the file so far.
     """
 
     path: str
@@ -26,3 +27,4 @@ class Subject:
     read: Callable[[int | None], Gguf]
     listed: bool = True
     uses: tuple[str, ...] = ()
+    texts: Texts = field(default_factory=Texts)

@@ -36,7 +36,7 @@ class Gates:
     tree: Tree
     tainted: set[Key] = field(default_factory=set)
     flags: set[Key] = field(default_factory=set)
-    _steps: int = 0
+    steps: int = 0
 
     def __post_init__(self) -> None:
         """Follow assignments until nothing changes. Raises Unparsed past the bounds of 12.4."""
@@ -54,8 +54,8 @@ class Gates:
         waiting = [node]
         while waiting:
             found = waiting.pop()
-            self._steps += 1
-            if self._steps > TEMPLATE_BINDINGS:
+            self.steps += 1
+            if self.steps > TEMPLATE_BINDINGS:
                 raise Unparsed("LF6033", "what depends on its messages takes too many steps to follow", node.lineno)
             yield found
             waiting += found.iter_child_nodes()

@@ -28,6 +28,7 @@ from llamafile_format.checks.template_values import (
     named,
 )
 from llamafile_format.findings import Value
+from llamafile_format.limits import TEMPLATE_BINDINGS
 
 RANGE_MAX = 10_000
 WIDTH_MAX = 1000
@@ -65,24 +66,31 @@ class Sink(Protocol):
         """Record ``rule`` at character ``at``."""
 
 
-def check_tree(sink: Sink, source: str, blocks: Sequence[Block]) -> None:
-    """Findings about the tree of ``source``, or one that says why it has none."""
+def check_tree(sink: Sink, source: str, blocks: Sequence[Block]) -> int:
+    """Findings about the tree of ``source``, or one that says why it has none. Returns the steps that it took."""
     places = Places(source, blocks)
+    steps = 0
     try:
         with deep_stack():
             tree = parse(source, blocks)
-            _Judge(sink, places, tree).run()
+            judge = _Judge(sink, places, tree)
+            judge.run()
+            steps = judge.flow.steps
             if known_template(source) is None:
-                _gated(sink, places, tree)
+                steps += _gated(sink, places, tree)
     except Unparsed as error:
         sink.add(error.rule, places.at(error.line), problem=str(error))
         _names_without_a_tree(sink, blocks)
+        return steps + (TEMPLATE_BINDINGS if error.rule == "LF6033" else 0)
+    return steps
 
 
-def _gated(sink: Sink, places: Places, tree: Tree) -> None:
-    """LF6036: prose that is printed, or not, by what a message says."""
-    for node, text in Gates(tree).prose():
+def _gated(sink: Sink, places: Places, tree: Tree) -> int:
+    """LF6036: prose that is printed, or not, by what a message says. Returns the steps that it took."""
+    gates = Gates(tree)
+    for node, text in gates.prose():
         sink.add("LF6036", places.at(node.lineno), text=" ".join(text.split())[:80])
+    return gates.steps
 
 
 def _names_without_a_tree(sink: Sink, blocks: Sequence[Block]) -> None:

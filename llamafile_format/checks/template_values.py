@@ -90,7 +90,7 @@ class Flow:
         self._loops = NOTHING
         self._poured = NOTHING  # what methods put into lists and mappings, under whichever name
         self._known: dict[int, Value] = {}
-        self._steps = 0
+        self.steps = 0
         self._changed = True
         self._settle(tree)
 
@@ -165,8 +165,8 @@ class Flow:
 
     def _step(self) -> None:
         """Count one more: a macro that is told a thousand times and called as often has a million bindings."""
-        self._steps += 1
-        if self._steps > TEMPLATE_BINDINGS:
+        self.steps += 1
+        if self.steps > TEMPLATE_BINDINGS:
             raise Unparsed("LF6033", f"its variables are bound in more than {TEMPLATE_BINDINGS} ways", 1)
 
     def _keep(self, attribute: str, value: Value) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from llamafile_format.checks import template_names as names
@@ -22,9 +22,13 @@ from llamafile_format.checks.template_lexer import (
     split_template,
 )
 from llamafile_format.findings import Finding, Value, Where
+from llamafile_format.limits import TEMPLATE_WORK
 from llamafile_format.weights.gguf_limits import FINDINGS_PER_RULE
 
 SIZE_MAX = 256 << 10
+TEXT_COST = 1024
+"""What every template costs, however short."""
+
 TEXTS_MAX = 16
 """Different templates of one GGUF that are judged; models are known to have up to three."""
 LITERAL_MAX = 6000
@@ -51,28 +55,58 @@ class Verdicts:
             self.findings.append(Finding(rule, Where(offset), args))
 
 
-def check_template(data: bytes, *, base: int = 0, member: str = "", field: str = "template") -> list[Finding]:
-    """Findings about one template: ``data`` is its text, ``base`` the offset of its first byte in the file."""
+@dataclass(slots=True)
+class Texts:
+    """The templates of one file, which share what is spent on judging them (12.4.4)."""
+
+    _left: int = TEMPLATE_WORK
+    _known: dict[bytes, None] = field(default_factory=dict)
+    _full: bool = False
+
+    @property
+    def exhausted(self) -> bool:
+        """True if nothing more is judged, and that was said."""
+        return self._full
+
+    def judge(self, data: bytes) -> tuple[Finding, ...]:
+        """Findings about ``data``, at offsets in it; LF6033 for the first that is too much, and nothing after that."""
+        if self._full:
+            return ()
+        if data not in self._known:
+            if self._left <= 0:
+                self._full = True
+                problem = f"others before it took the {TEMPLATE_WORK} bytes and steps that are spent on one file"
+                return (Finding("LF6033", Where(0), {"problem": problem}),)
+            self._known[data] = None
+            self._left -= TEXT_COST + len(data) + _judged(data)[1]
+        return _judged(data)[0]
+
+
+def check_template(
+    data: bytes, *, base: int = 0, member: str = "", field: str = "template", texts: Texts | None = None
+) -> list[Finding]:
+    """Findings about one template: ``data`` is its text, ``base`` the offset of its first byte in the file, whose other
+    templates are among ``texts``."""
     return [
         replace(finding, where=Where(base + (finding.where.offset or 0), None, member, field))
-        for finding in _findings(data[: SIZE_MAX + 1])
+        for finding in (texts or Texts()).judge(data[: SIZE_MAX + 1])
     ]
 
 
-@lru_cache(maxsize=16)
-def _findings(data: bytes) -> tuple[Finding, ...]:
-    """Findings about the text ``data``, at offsets in it. The same text is often met again, and judged once."""
+@lru_cache(maxsize=64)
+def _judged(data: bytes) -> tuple[tuple[Finding, ...], int]:
+    """Findings about the text ``data``, at offsets in it, and the steps it took. What is met again is judged once."""
     source = data.decode("utf-8", "surrogateescape")
     verdicts = Verdicts(source)
     if len(data) > SIZE_MAX:
         verdicts.add("LF6011", 0, limit=SIZE_MAX)
-        return tuple(verdicts.findings)
+        return tuple(verdicts.findings), 0
     _characters(verdicts)
     try:
         blocks = split_template(source)
     except TemplateSyntaxError as error:
         verdicts.add("LF6014", error.at, problem=str(error))
-        return tuple(verdicts.findings)
+        return tuple(verdicts.findings), 0
     for block in blocks:
         if block.kind is BlockKind.TEXT:
             _literal(verdicts, block.text, block.at)
@@ -80,27 +114,32 @@ def _findings(data: bytes) -> tuple[Finding, ...]:
             _tag(verdicts, block)
             _tokens(verdicts, block)
     check_flow(verdicts, blocks)
+    steps = 0
     if not any(finding.rule == "LF6012" for finding in verdicts.findings):
         from llamafile_format.checks.template_rules import check_tree  # with a grammar that costs time to load
 
-        check_tree(verdicts, source, blocks)
-    return tuple(verdicts.findings)
+        steps = check_tree(verdicts, source, blocks)
+    return tuple(verdicts.findings), steps
 
 
-def check_templates(templates: Iterable[tuple[str, int, bytes]], *, base: int = 0, member: str = "") -> list[Finding]:
-    """Findings about the templates of a GGUF, each (key, offset in the GGUF, text); LF6026 if they differ."""
+def check_templates(
+    templates: Iterable[tuple[str, int, bytes]], *, base: int = 0, member: str = "", texts: Texts | None = None
+) -> list[Finding]:
+    """Findings about the templates of a GGUF, each (key, offset in the GGUF, text); LF6026 if they differ. Others of
+    the same file are among ``texts``."""
     findings: list[Finding] = []
-    texts: dict[bytes, str] = {}
+    shared = texts or Texts()
+    known: dict[bytes, str] = {}
     for key, offset, data in templates:
-        texts.setdefault(data, key)
-        if len(texts) > TEXTS_MAX:
+        known.setdefault(data, key)
+        if len(known) > TEXTS_MAX:
             problem = f"{TEXTS_MAX} other templates stand before it"
             findings.append(Finding("LF6033", Where(base + offset, None, member, key), {"problem": problem}))
             break
-        findings += check_template(data, base=base + offset, member=member, field=key)
-    if len(texts) > 1:
+        findings += check_template(data, base=base + offset, member=member, field=key, texts=shared)
+    if len(known) > 1:
         where = Where(None, None, member, "tokenizer.chat_template")
-        findings.append(Finding("LF6026", where, {"count": len(texts), "keys": ", ".join(texts.values())}))
+        findings.append(Finding("LF6026", where, {"count": len(known), "keys": ", ".join(known.values())}))
     return findings
 
 

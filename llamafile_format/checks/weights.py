@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llamafile_format.checks.templates import check_templates
+from llamafile_format.checks.templates import Texts, check_templates
 from llamafile_format.checks.tensor_names import check_tensor_names
 from llamafile_format.checks.weights_content import check_content
 from llamafile_format.checks.weights_tokens import check_tokenizer
@@ -27,12 +27,14 @@ def check_gguf(
     deep: bool = True,
     budget: int | None = None,
     gguf: Gguf | None = None,
+    texts: Texts | None = None,
 ) -> tuple[Gguf, list[Finding]]:
     """Read the GGUF that ``source`` holds and check it; findings come out at ``base`` plus their place in it.
 
     ``deep`` allows bodies of arrays and padding between tensors to be read; ``budget`` bounds the header bytes read,
     and ``Gguf.stopped`` says ``"budget"`` where that cut the reading short, ``"cap"`` where a cap of 12.4 did. ``gguf``
-    is the result of an earlier reading with the same ``base`` and ``member``. Raises SourceError only.
+    is the result of an earlier reading with the same ``base`` and ``member``, ``texts`` the templates of the file
+    so far. Raises SourceError only.
     """
     gguf = gguf or read_gguf(source, base=base, member=member, budget=budget)
     findings = list(gguf.findings)
@@ -42,7 +44,7 @@ def check_gguf(
         findings += check_content(gguf, base, member)
         findings += check_tensor_names(gguf, base, member)
     findings += check_tokenizer(gguf, base, member, deep=deep)
-    findings += check_templates(templates_of(gguf), base=base, member=member)
+    findings += check_templates(templates_of(gguf), base=base, member=member, texts=texts)
     if deep and gguf.complete and not any(finding.rule == "LF5088" for finding in gguf.findings):
         findings += _padding(gguf, source, base, member)
     return gguf, findings

@@ -78,7 +78,9 @@ def _gguf(subject: Subject, deep: bool) -> Iterator[Finding]:
     from llamafile_format.checks.weights import check_gguf
 
     gguf = subject.read(None if deep else QUICK_HEADER)
-    _, findings = check_gguf(subject.source, base=subject.base, member=subject.path, deep=deep, gguf=gguf)
+    _, findings = check_gguf(
+        subject.source, base=subject.base, member=subject.path, deep=deep, gguf=gguf, texts=subject.texts
+    )
     yield from findings
     if _claims_role(subject) and gguf.stopped != "fault":
         yield from _role_of(subject, gguf)
@@ -129,7 +131,9 @@ def _none(subject: Subject, promised: Format | None) -> Iterator[Finding]:
     elif promised is GGUF or subject.media_type == GGUF.media_type or (subject.uses and not _is_model(subject)):
         from llamafile_format.checks.weights import check_gguf
 
-        _, findings = check_gguf(subject.source, base=subject.base, member=subject.path, deep=False)
+        _, findings = check_gguf(
+            subject.source, base=subject.base, member=subject.path, deep=False, texts=subject.texts
+        )
         yield from findings
     elif promised is not None:
         yield _instead(subject, "its bytes are something else")

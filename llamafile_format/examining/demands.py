@@ -57,10 +57,12 @@ class Trust:
         if policy is None:
             return ()
         engines = policy.takes_registered or any(each.startswith("sha256:") for each in policy.engines or ())
+        prefixes = bool(policy.prefix_digests)
         pinned = any(pin.manifests for pin in policy.pins)
         named = (
             (policy.denied_digests, "denied digests"),
             (engines, "engines by digest"),
+            (prefixes, "prefixes by digest"),
             (pinned, "pinned manifests"),
         )
         return tuple(words for there, words in named if there)

@@ -23,7 +23,7 @@ from llamafile_format.examining.demands import Trust, detached_records, unestabl
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.progress import Progress
 from llamafile_format.rules import Layer, Severity, rule
-from llamafile_format.signing.trust.policy import Starting
+from llamafile_format.signing.trust.policy import Starting, Tensors
 from llamafile_format.source import FileSource, open_source
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.source.remote import PARALLEL, RemoteSource
@@ -305,11 +305,14 @@ def _digests(container: Container, run: _Run) -> Iterator[Finding]:
 
 
 def _watch(container: Container, run: _Run) -> TensorWatch:
-    """A watch over the tensors of every GGUF inside: all of them at the levels that leave out nothing."""
+    """A watch over the tensors of every GGUF inside: all of them at the levels that leave out nothing, or for a
+    policy."""
     from llamafile_format.checks.contents import ggufs_of
     from llamafile_format.checks.tensors import TensorWatch
 
-    watch = TensorWatch(run.tensors.or_all(run.level.whole))
+    policy = run.trust.policy
+    demanded = policy is not None and policy.tensors is Tensors.ALL
+    watch = TensorWatch(run.tensors.or_all(run.level.whole or demanded))
     for gguf, base, member in ggufs_of(container):
         watch.add(gguf, base=base, member=member)
     watch.choose()

@@ -12,12 +12,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llamafile_format.checks.attested import REPORT
 from llamafile_format.checks.verdict import REPORT_SCHEMA
 from llamafile_format.container import open_container
 from llamafile_format.errors import FormatError
 from llamafile_format.manifest.canonical_json import decode
 from llamafile_format.progress import Progress
+from llamafile_format.signing.records.statement import REPORT
 from llamafile_format.source.address import shown
 from llamafile_format.vouching.sign import Attestation, Passphrase, SignResult, sign
 

@@ -12,12 +12,12 @@ from in_toto_attestation.v1.statement import Statement
 from in_toto_attestation.v1.statement_pb2 import Statement as StatementMessage
 
 import llamafile_format as lf
-from llamafile_format.checks.attested import REPORT
 from llamafile_format.checks.signatures import read_records
 from llamafile_format.manifest.canonical_json import decode
 from llamafile_format.reports import report_json, reports_json
 from llamafile_format.signing.keys.key_files import write_keys
 from llamafile_format.signing.records.envelope import read_bundle
+from llamafile_format.signing.records.statement import REPORT
 from llamafile_format.vouching import attest
 from tests.conftest import CliRunner
 from tests.signing_samples import TIME, container, keys

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+import llamafile_format as lf
 from llamafile_format.checks import template_names as names
+from llamafile_format.checks.arguments import MAX_OPENED, check_arguments
 from llamafile_format.checks.template_lexer import BlockKind, TemplateSyntaxError, split_template
-from llamafile_format.checks.templates import LITERAL_MAX, check_template
-from llamafile_format.rules import Severity, rule
+from llamafile_format.checks.templates import LITERAL_MAX, Texts, check_template
+from llamafile_format.checks.verdict import Verdict
+from llamafile_format.packing.inputs import Include
+from llamafile_format.prefix.arguments import Dialect
+from llamafile_format.rules import Layer, Severity, rule
+from tests.laws.containers import tiny_gguf
 
 CHAPTER = (Path(__file__).resolve().parents[2] / "spec" / "1.0" / "07-weights.md").read_text()
 
@@ -120,3 +126,48 @@ def test_spec_lists_the_same_names(rule_id: str, words: frozenset[str]) -> None:
 
 def test_spec_states_the_longest_literal() -> None:
     assert f"more than {LITERAL_MAX} characters" in " ".join(CHAPTER.split())
+
+
+def test_the_templates_of_a_file_share_what_is_spent_on_them() -> None:
+    texts = Texts()
+    costly = ["{% macro f(a) %}{% endmacro %}" * 450 + "{{ f(b) }}" * 450 + f"{{# {index} #}}" for index in range(8)]
+    found = [check_template(text.encode(), base=index, texts=texts) for index, text in enumerate(costly)]
+    judged = sum(bool(each) for each in found)
+    assert judged <= 3, "two take all steps, and the third is told to have none left"
+    (last,) = found[judged - 1]
+    assert (last.rule, last.where.offset) == ("LF6033", judged - 1)
+    assert "others before it" in str(last.args["problem"])
+    assert texts.exhausted
+    assert all(each == [] for each in found[judged:]), "it is said once"
+
+
+def test_the_same_text_costs_once() -> None:
+    texts = Texts()
+    text = ("x" * 200_000).encode()
+    assert [check_template(text, texts=texts)[0].rule for _ in range(100)] == ["LF6024"] * 100
+
+
+def test_members_and_arguments_share_the_cap_too(tmp_path: Path) -> None:
+    names = [f"t{index}.jinja" for index in range(14)]
+    for index, name in enumerate(names):
+        (tmp_path / name).write_text("{{ messages }}" * 100 + "x" * 5000 + "\n" * 20_000 + f"{{# {index} #}}")
+    (tmp_path / "m.gguf").write_bytes(tiny_gguf())
+    out = tmp_path / "m.llamafile"
+    lf.pack([tmp_path / "m.gguf"], out, prefix="none", name="m", include=[Include(tmp_path / name) for name in names])
+    report = lf.verify(out)
+    assert [finding.rule for finding in report.findings if finding.rule == "LF6033"] == ["LF6033"]
+    assert report.verdicts[Layer.VALID] is Verdict.UNDETERMINED
+
+
+def test_a_member_that_arguments_open_a_thousand_times_is_read_once() -> None:
+    read: list[str] = []
+
+    def text(path: str) -> tuple[int, bytes]:
+        read.append(path)
+        return 0, b"{{ messages }}"
+
+    names = [f"t{index % 100}.jinja" for index in range(1000)]
+    lines = "".join(f"--chat-template-file\n/zip/{name}\n" for name in names) + "...\n"
+    found = check_arguments(lines.encode(), Dialect.NATIVE, members=dict.fromkeys(names, "template"), read=text)
+    assert len(read) == len(set(read)) == MAX_OPENED
+    assert [finding.rule for finding in found if finding.rule == "LF9003"] == ["LF9003"]

@@ -132,6 +132,13 @@ def test_a_budget_that_is_too_small_is_told(broken: Path, run_cli: CliRunner) ->
     assert run_cli("verify", str(broken), "--tensors", "all", "--level", "quick").returncode == 2
 
 
+def test_a_policy_asks_for_all_at_full_and_deepens_nothing_at_quick(broken: Path, run_cli: CliRunner) -> None:
+    result = run_cli("verify", str(broken), "--policy", "hub", "--tensors-budget", "1MiB")
+    assert "LF5090" in result.stdout
+    assert "LF5094" not in result.stdout
+    assert "LF5090" not in run_cli("verify", str(broken), "--policy", "hub", "--level", "quick").stdout
+
+
 def test_asking_for_all_is_never_taken_back() -> None:
     assert TensorsAsked(all=True).or_all(False).all
     assert TensorsAsked().or_all(True).all

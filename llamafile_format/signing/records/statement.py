@@ -19,6 +19,7 @@ from llamafile_format.signing.records.strict_json import fields_of, wrong
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 OMS_PREDICATE = "https://model_signing/signature/v1.0"  # OpenSSF Model Signing v1.0
 COUNTERSIGNATURE = "urn:llamafile-format:countersignature:1.0"
+REPORT = "urn:llamafile-format:report:1.0"  # a verification report (13.12)
 FORMAT = "llamafile/1.0"
 GIT_NAMES = (".git", ".gitattributes", ".github", ".gitignore")  # what OMS tools pass over unless told otherwise
 UNNAMED = "llamafile"  # the subject of a container without a name: OMS wants one

@@ -125,12 +125,14 @@ def count(votes: Iterable[Vote], policy: Policy, *, at: datetime, weights: Mappi
     for vote in votes:
         hands.join(vote.marks)  # also of those that do not count: they still say whose key it is
         finding = _too_weak(vote, policy, at)
-        if finding is None:
+        if not vote.signer.approves:
+            refused[vote.path] = f"{vote.signer.id} is believed about reports alone"
+        elif finding is None:
             standing.append(vote)
         else:
             findings.append(finding)
             refused[vote.path] = "it is dated less well than the policy asks"
-    lone = _lone(standing, policy, hands)
+    lone = without_half(standing, policy, hands)
     alone = dict.fromkeys(vote.signer.id for vote in standing if vote in lone)
     findings += [Finding("LF8106", args={"signer": signer}) for signer in alone]
     refused |= {vote.path: f"{vote.signer.id} has not signed with a post-quantum key" for vote in lone}
@@ -152,7 +154,7 @@ def _too_weak(vote: Vote, policy: Policy, at: datetime) -> Finding | None:
     return None
 
 
-def _lone(standing: Sequence[Vote], policy: Policy, hands: Hands) -> set[Vote]:
+def without_half(standing: Sequence[Vote], policy: Policy, hands: Hands) -> set[Vote]:
     """Those of ``standing`` that need a post-quantum half and have none of the same hand about at least the same."""
     if policy.post_quantum is PostQuantum.NEVER:
         return set()

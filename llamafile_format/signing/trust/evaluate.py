@@ -17,6 +17,7 @@ from llamafile_format.signing.trust.counting import Tally, Vote, count, settled,
 from llamafile_format.signing.trust.evidence import Evidence, SignatureFact, Standing, moment
 from llamafile_format.signing.trust.judgement import Circumstances, Judgement, judge_bundle
 from llamafile_format.signing.trust.policy import Policy, Role, SignerRule, Unsigned
+from llamafile_format.signing.trust.scanned import scanned
 from llamafile_format.signing.trust.sight import Sights
 
 
@@ -64,7 +65,11 @@ def evaluate(seen: Sights, policy: Policy, *, required: bool = False, published:
     counted = [index for index, vote in votes.items() if vote in standing]
     findings += tally.findings
     findings += _cosigners(evidence, judged, policy, counted)
-    known = any(found.signer is not None or found.standing is Standing.BAD for found in judged.values())
+    findings += scanned(evidence, judged, seen, policy)
+    known = any(
+        found.signer.approves if found.signer is not None else found.standing is Standing.BAD
+        for found in judged.values()
+    )
     asked = known or required or policy.unsigned is Unsigned.REFUSE
     if asked:
         missing = list(_requirements(evidence, policy, tally, judged.values(), unsure=published.unsure))

@@ -30,6 +30,11 @@ class Role(StrEnum):
     ASSEMBLER = "assembler"
     ARCHIVE = "archive"
     RUNTIME = "runtime"
+    SCANNER = "scanner"  # reported on it (16.12): about nothing else
+
+
+APPROVING = frozenset(Role) - {Role.SCANNER}
+"""The roles in which a signer vouches for the file."""
 
 
 class Unsigned(StrEnum):
@@ -52,6 +57,13 @@ class Templates(StrEnum):
     ANY = "any"
     COMPARED = "compared"  # with those that are known
     KNOWN = "known"
+
+
+class Tensors(StrEnum):
+    """How many tensors are looked at from level full on (clause 16.7.13)."""
+
+    SAMPLED = "sampled"
+    ALL = "all"
 
 
 class StampLevel(IntEnum):
@@ -115,6 +127,11 @@ class SignerRule:
     models: tuple[str, ...] = ()
     halves: frozenset[str] = frozenset()
 
+    @property
+    def approves(self) -> bool:
+        """True if the signer can vouch for a file, rather than report on it alone."""
+        return bool(self.roles & APPROVING)
+
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
@@ -176,15 +193,35 @@ class Excepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Scanned:
+    """At least ``threshold`` reports by different scanners (of ``signers``, or all), at most ``max_age_days`` old and
+    made by the rules with one of the digests ``rulesets``; none means those of the verifier."""
+
+    max_age_days: int
+    threshold: int = 1
+    signers: tuple[str, ...] = ()
+    rulesets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """When a file may say that it was put together: from ``since`` on, at most ``max_age_days`` ago; 0 for any age."""
+
+    since: datetime | None = None
+    max_age_days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What one archive, hub or person demands. ``max_age_days`` is in days, 0 for any age. With ``separate``, who
     counts for one of ``requirements`` counts for no other.
 
-    ``licenses``, ``engines``, ``prefixes``, ``roles``, ``targets``, ``flavours``, ``architectures``, ``tensor_types``
-    and ``numberings`` are lists of what is allowed; None allows all. ``denied_licenses`` and ``denied_options`` are not
-    allowed, and of each of ``records`` there must be one. ``version`` is that of the syntax. ``algorithms`` says from
-    which date an algorithm counts as broken, ``severities`` which rules weigh more or less here. ``sha256`` is that of
-    the policy's own bytes, empty for one that was not read from a file.
+    ``licenses``, ``engines``, ``prefixes``, ``prefix_digests``, ``roles``, ``targets``, ``flavours``,
+    ``architectures``, ``tensor_types`` and ``numberings`` are lists of what is allowed; None allows all.
+    ``denied_licenses`` and ``denied_options`` are not allowed, and of each of ``records`` there must be one.
+    ``version`` is that of the syntax. ``algorithms`` says from which date an algorithm counts as broken, ``severities``
+    which rules weigh more or less here. ``sha256`` is that of the policy's own bytes, empty for one that was not read
+    from a file.
     """
 
     name: str
@@ -221,6 +258,10 @@ class Policy:
     denied_options: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
     templates: Templates = Templates.ANY
+    tensors: Tensors = Tensors.SAMPLED
+    prefix_digests: tuple[str, ...] | None = None
+    created: Created | None = None
+    scanned: Scanned | None = None
 
     @property
     def takes_registered(self) -> bool:
@@ -271,7 +312,7 @@ def key_policy(
     signers = tuple(
         SignerRule(
             name,
-            frozenset(Role),
+            APPROVING,
             keys=tuple(dict.fromkeys(key for file in files for key in file)),
             halves=frozenset[str]().union(*map(halves_of, files)),
         )
@@ -295,7 +336,7 @@ def root_policy(data: bytes, identity: str, issuer: str = "", *, authorities: It
         from llamafile_format.signing.x509.certificates import read_certificates
 
         roots = CertificateRule(read_certificates(data, "--trusted-root"), identity)
-        signer = SignerRule(identity, frozenset(Role), certificate=roots)
+        signer = SignerRule(identity, APPROVING, certificate=roots)
     else:
-        signer = SignerRule(identity, frozenset(Role), sigstore=SigstoreRule(data, identity, issuer))
+        signer = SignerRule(identity, APPROVING, sigstore=SigstoreRule(data, identity, issuer))
     return Policy("--trusted-root", (signer,), authorities=tuple(authorities))

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from llamafile_format.rules import Layer, Rule, Severity, all_rules
 from llamafile_format.signing.trust.licenses import is_license, unknown_names
-from llamafile_format.signing.trust.policy import Excepted, Sizes
+from llamafile_format.signing.trust.policy import REGISTERED, Created, Excepted, Scanned, Sizes
 from llamafile_format.signing.trust.policy_values import count, date_of, mapping, word
 from llamafile_format.strict_fields import Fields
 
 _ENGINE = r"sha256:[0-9a-f]{64}|[A-Za-z0-9][A-Za-z0-9._+-]*(?:@[A-Za-z0-9*][A-Za-z0-9._+*-]*)?"
 _PREFIXES = ("none", "ape", "launcher", "elf", "pe", "macho", "script", "other")  # clause 3.2.1
+_DIGEST = rf"[0-9a-f]{{64}}|{REGISTERED}"
 _WORD = r"[a-z0-9][a-z0-9._-]{0,63}"
 _TARGET = r"[a-z0-9*][a-z0-9._*-]{0,63}"
 _GRAVE = (Severity.INFO, Severity.WARNING, Severity.ERROR)
@@ -33,10 +34,13 @@ _CONTENTS = (
     "LF8416",
     "LF8419",
     "LF8420",
+    "LF8422",
+    "LF8423",
 )
 """Rules of 16.7, from which a manifest can be excepted."""
 
 _MOST = 1 << 53
+MAX_DAYS = 36_525
 
 
 class Allowed(NamedTuple):
@@ -51,6 +55,7 @@ class Allowed(NamedTuple):
     architectures: tuple[str, ...] | None = None
     tensor_types: tuple[str, ...] | None = None
     numberings: tuple[str, ...] | None = None
+    prefix_digests: tuple[str, ...] | None = None
 
 
 RECORDS = {"card": "card", "license": "license", "behaviour": "behaviour", "publisher": "publisher-signature"}
@@ -67,6 +72,7 @@ def read_allowed(fields: Fields, version: int) -> Allowed:
         word(fields, f"prefixes[{index}]", kind, _PREFIXES)
     patterns = (
         ("engines", _ENGINE, "NAME, NAME@VERSION, or sha256: and 64 digits"),
+        ("prefix_digests", _DIGEST, f"64 lower-case hexadecimal digits, or {REGISTERED}"),
         ("roles", _WORD, "a role"),
         ("flavours", _WORD, "a flavour"),
         ("architectures", _WORD, "the name of an architecture"),
@@ -124,6 +130,36 @@ def read_sizes(fields: Fields) -> Sizes:
     if sizes == Sizes():
         raise fields.wrong("", {}, "file, member or members: this limits nothing")
     return sizes
+
+
+def read_created(fields: Fields) -> Created:
+    """``created`` (16.7.14): at least one bound."""
+    found = Created(date_of(fields, "since"), count(fields, "max_age_days", least=1, default=0, most=MAX_DAYS))
+    if found == Created():
+        raise fields.wrong("", {}, "since or max_age_days: this bounds nothing")
+    return found
+
+
+def read_scanned(fields: Fields) -> Scanned:
+    """``scanned`` (16.12.1): how old a report may be is never left open."""
+    found = Scanned(
+        count(fields, "max_age_days", least=1, default=0, most=MAX_DAYS),
+        count(fields, "threshold", least=1, default=1),
+        fields.texts("signers"),
+        fields.texts("rulesets"),
+    )
+    if not found.max_age_days:
+        raise fields.wrong("max_age_days", None, f"days, from 1 to {MAX_DAYS}")
+    for index, digest in enumerate(found.rulesets):
+        if not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise fields.wrong(f"rulesets[{index}]", digest, "64 lower-case hexadecimal digits")
+    return found
+
+
+def risky_templates() -> dict[str, Severity]:
+    """What ``template_risk: none`` makes of the rules about chat templates that are warnings (16.7.15)."""
+    warned = (row for row in all_rules().values() if row.clause.startswith("7.11.") and not row.undetermined)
+    return {row.id: Severity.ERROR for row in warned if row.severity is Severity.WARNING}
 
 
 def read_severities(fields: Fields, version: int) -> tuple[dict[str, Severity], dict[str, str]]:

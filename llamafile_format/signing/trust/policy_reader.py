@@ -11,12 +11,14 @@ import os
 import re
 from collections.abc import Iterable
 from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llamafile_format.errors import FormatError
 from llamafile_format.signing.trust.hands import Demand, count_hands, hands_of, marks_of
 from llamafile_format.signing.trust.policy import (
+    APPROVING,
     Authority,
     CertificateRule,
     Denied,
@@ -25,24 +27,30 @@ from llamafile_format.signing.trust.policy import (
     PostQuantum,
     Requirement,
     Role,
+    Scanned,
     SignerRule,
     SigstoreRule,
     Sizes,
     StampLevel,
     Starting,
     Templates,
+    Tensors,
     Unsigned,
     halves_of,
 )
 from llamafile_format.signing.trust.policy_contents import (
+    MAX_DAYS,
     Allowed,
     check_licenses,
     read_allowed,
+    read_created,
     read_denied_options,
     read_exception,
     read_records,
+    read_scanned,
     read_severities,
     read_sizes,
+    risky_templates,
 )
 from llamafile_format.signing.trust.policy_values import (
     MAX_FILE,
@@ -102,6 +110,13 @@ def _extended(value: Any) -> tuple[Any, bytes]:
     return overlaid(parse(data, MAX_FILE)[0], value), data
 
 
+class _Risk(StrEnum):
+    """What of chat templates is taken (clause 16.7.15)."""
+
+    ANY = "any"
+    NONE = "none"
+
+
 def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
     version = fields.take("policy")
     if type(version) is not int or version not in (1, 2):
@@ -110,9 +125,11 @@ def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
     deny = fields.optional("deny", lambda inner: _deny(inner, version)) or _Deny()
     allow = fields.optional("allow", lambda inner: read_allowed(inner, version)) or Allowed()
     severities, reasons = read_severities(fields, version)
+    if version > 1 and choice(fields, "template_risk", _Risk, _Risk.ANY) is _Risk.NONE:
+        severities = risky_templates() | severities
     return Policy(
         name=fields.text("name"),
-        signers=fields.many("signers", lambda inner: _signer(inner, folder)),
+        signers=fields.many("signers", lambda inner: _signer(inner, folder, version)),
         requirements=fields.many("require", _requirement),
         separate=fields.flag("separate") if fields.has("separate") else False,
         unsigned=choice(fields, "unsigned", Unsigned, Unsigned.REFUSE),
@@ -145,21 +162,26 @@ def _policy(fields: Fields, folder: Path, digest: str) -> Policy:
         denied_options=deny.options,
         records=read_records(fields) if version > 1 else (),
         templates=choice(fields, "templates", Templates, Templates.ANY) if version > 1 else Templates.ANY,
+        tensors=choice(fields, "tensors", Tensors, Tensors.SAMPLED) if version > 1 else Tensors.SAMPLED,
+        prefix_digests=allow.prefix_digests,
+        created=fields.optional("created", read_created) if version > 1 else None,
+        scanned=fields.optional("scanned", read_scanned) if version > 1 else None,
     )
 
 
 # Signers and demands (clauses 16.3 and 16.4)
 
 
-def _signer(fields: Fields, folder: Path) -> SignerRule:
+def _signer(fields: Fields, folder: Path, version: int) -> SignerRule:
     files: list[tuple[PublicKey, ...]] = []
     for index, name in enumerate(fields.texts("keys")):
         files.append(public_keys(fields, f"keys[{index}]", beside(fields, f"keys[{index}]", name, folder)))
     if fields.has("public_key"):
         files.append(public_keys(fields, "public_key", fields.text("public_key").encode()))
-    roles = [word(fields, f"roles[{index}]", role, Role) for index, role in enumerate(fields.texts("roles"))]
+    known = [role for role in Role if version > 1 or role is not Role.SCANNER]
+    roles = [word(fields, f"roles[{index}]", role, known) for index, role in enumerate(fields.texts("roles"))]
     if not roles:
-        raise fields.wrong("roles", [], f"at least one of {', '.join(Role)}")
+        raise fields.wrong("roles", [], f"at least one of {', '.join(known)}")
     first, end = window(fields)
     signer = SignerRule(
         id=fields.text("id"),
@@ -200,7 +222,7 @@ def _sigstore(fields: Fields, folder: Path) -> SigstoreRule:
 
 def _requirement(fields: Fields) -> Requirement:
     return Requirement(
-        role=Role(word(fields, "role", fields.take("role"), Role)),
+        role=Role(word(fields, "role", fields.take("role"), [role for role in Role if role in APPROVING])),
         threshold=count(fields, "threshold", least=1, default=1),
         signers=fields.texts("signers"),
     )
@@ -219,7 +241,7 @@ def _time(fields: Fields, folder: Path) -> _Time:
     level = "B"
     if fields.has("minimum_level"):
         level = word(fields, "minimum_level", fields.take("minimum_level"), StampLevel.__members__)
-    age = count(fields, "max_age_days", least=1, default=0, most=36_525)
+    age = count(fields, "max_age_days", least=1, default=0, most=MAX_DAYS)
     return _Time(StampLevel[level], age, fields.many("authorities", lambda inner: _authority(inner, folder)))
 
 
@@ -291,38 +313,48 @@ def _agree(policy: Policy) -> None:
             holder = holders.setdefault(key.key_id, signer.id)
             if holder != signer.id:  # a threshold would count one hand twice
                 raise _clash("signers", f"{holder} and {signer.id} hold the same key {key.key_id[:16]}")
-    for index, wanted in enumerate(policy.requirements):
-        where = f"require[{index}]"
-        able = [signer.id for signer in policy.signers if wanted.role in signer.roles]
+    demands: list[tuple[str, Requirement | Scanned, Role]] = [
+        (f"require[{index}]", wanted, wanted.role) for index, wanted in enumerate(policy.requirements)
+    ]
+    if policy.scanned is not None:
+        demands.append(("scanned", policy.scanned, Role.SCANNER))
+    for where, wanted, role in demands:
+        able = [signer.id for signer in policy.signers if role in signer.roles]
         for name in wanted.signers:
             if name not in signers:
                 raise _clash(where, f"there is no signer {name}")
             if name not in able:
-                raise _clash(where, f"{name} has not the role {wanted.role}")
+                raise _clash(where, f"{name} has not the role {role}")
         _unique(f"{where}.signers", wanted.signers)
-    for index, (wanted, found) in enumerate(zip(policy.requirements, _reachable(policy), strict=True)):
+    for (where, wanted, role), found in zip(demands, _reachable(policy), strict=True):
         if found < wanted.threshold:
-            reason = f"{wanted.threshold} signers are wanted as {wanted.role}, and {found} may count"
-            raise _clash(f"require[{index}]", reason)
-    if not policy.signers and policy.unsigned is not Unsigned.ALLOW:
+            reason = f"{wanted.threshold} signers are wanted as {role}, and {found} may count"
+            raise _clash(where, reason)
+    if not any(signer.approves for signer in policy.signers) and policy.unsigned is not Unsigned.ALLOW:
         raise _clash("signers", "nobody is trusted; `unsigned: allow` says that this is meant")
     if policy.minimum_level > StampLevel.B and not policy.authorities:
         raise _clash("time.minimum_level", f"{policy.minimum_level.name} needs an authority")
 
 
 def _reachable(policy: Policy) -> list[int]:
-    """How many may count for each demand, at best: signers that are one hand count once (13.4.7)."""
+    """How many may count for each demand, at best: signers that are one hand count once (13.4.7). The last is that for
+    reports, where there is one: ``separate`` is about approvals."""
+    demands = [_demand(policy, number, wanted, wanted.role) for number, wanted in enumerate(policy.requirements)]
+    found = count_hands(demands) if policy.separate else [count_hands([demand])[0] for demand in demands]
+    if policy.scanned is not None:
+        found = [*found, *count_hands([_demand(policy, len(demands), policy.scanned, Role.SCANNER)])]
+    return found
+
+
+def _demand(policy: Policy, number: int, wanted: Requirement | Scanned, role: Role) -> Demand:
     hands = hands_of(policy)
-    demands = []
-    for number, wanted in enumerate(policy.requirements):
-        ballots: set[tuple[str, str]] = set()
-        for signer in policy.signers:
-            if wanted.role in signer.roles and signer.id in (wanted.signers or (signer.id,)):
-                ballots |= {(signer.id, hands.of(mark)) for mark in marks_of(signer)}
-                if signer.certificate and ANY in signer.certificate.identity:  # a pattern: somebody else each time
-                    ballots.add((signer.id, f"somebody for demand {number} by {signer.id}"))
-        demands.append(Demand(wanted.threshold, frozenset(ballots)))
-    return count_hands(demands) if policy.separate else [count_hands([demand])[0] for demand in demands]
+    ballots: set[tuple[str, str]] = set()
+    for signer in policy.signers:
+        if role in signer.roles and signer.id in (wanted.signers or (signer.id,)):
+            ballots |= {(signer.id, hands.of(mark)) for mark in marks_of(signer)}
+            if signer.certificate and ANY in signer.certificate.identity:  # a pattern: somebody else each time
+                ballots.add((signer.id, f"somebody for demand {number} by {signer.id}"))
+    return Demand(wanted.threshold, frozenset(ballots))
 
 
 def _unique(what: str, names: Iterable[str]) -> set[str]:

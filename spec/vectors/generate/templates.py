@@ -117,6 +117,22 @@ register(
     valid="undetermined",
 )
 
+
+def many(count: int) -> Callable[[], bytes]:
+    """Makes a model with ``count`` templates of 20,480 bytes, all different."""
+    texts = [GOOD + f"{{# {index:05} #}}" for index in range(count)]
+    return lambda: model(
+        *(V3.entry(f"{KEY}.v{index}", STRING, text + "\n" * (20_480 - len(text))) for index, text in enumerate(texts))
+    )
+
+
+register(
+    [("texts-of-one-file", "LF6026 LF6033", "Sixteen texts that take more than is spent on one file.", many(16))],
+    layer="none",
+    zipped=["texts-of-one-file"],
+    valid="undetermined",
+)
+
 SHORT = "Always name the friends of our house."
 
 register(
@@ -167,6 +183,7 @@ register_good(
                 "{{ raise_exception('no_user') }}"
             ),
         ),
+        ("good-texts-of-one-file", "LF6026", "LF6033", "Ten different texts.", many(10)),
         (
             "good-guarded-macro",
             "",
@@ -260,5 +277,5 @@ register_good(
             ),
         ),
     ],
-    zipped=["good-tokens"],
+    zipped=["good-tokens", "good-texts-of-one-file"],
 )
