@@ -15,6 +15,7 @@ import click
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.source.address import HUB, STORES, Address, is_remote, read_address
 from llamafile_format.source.pending import refuse_pending
+from llamafile_format.source.proxies import Proxies
 from llamafile_format.source.small import read_small
 from llamafile_format.source.traffic import LOOK, WHOLE, read_limits
 
@@ -48,6 +49,8 @@ class Reach:
             raise UsageError("--token-file is for one host", hint="call the command once for each host")
         for address in addresses:
             self._token(address)
+        if addresses:
+            Proxies.of(os.environ)
 
     @contextmanager
     def opened(self, name: str, *, whole: bool) -> Iterator[str | ByteSource]:
@@ -61,7 +64,13 @@ class Reach:
         limits = read_limits(self.limits, WHOLE if whole else LOOK)
         token = self._token(_address(name))
         with open_remote(
-            name, limits=limits, ca_file=self.ca_file, token=token, hub=_hub(), settings=os.environ
+            name,
+            limits=limits,
+            ca_file=self.ca_file,
+            token=token,
+            hub=_hub(),
+            settings=os.environ,
+            proxies=Proxies.of(os.environ),
         ) as source:
             yield source
 
