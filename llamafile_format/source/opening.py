@@ -8,6 +8,7 @@ from types import MappingProxyType
 from llamafile_format.source.address import HUB, STORES, Address, read_address
 from llamafile_format.source.allow_list import AllowList, Checkpoint
 from llamafile_format.source.connections import Connections
+from llamafile_format.source.foreign_object import ForeignObject, foreign_address
 from llamafile_format.source.http_object import Access, HttpObject
 from llamafile_format.source.hub_object import HubObject
 from llamafile_format.source.proxies import NONE, Proxies
@@ -51,6 +52,16 @@ def open_remote(
         proxies=proxies,
         checkpoint=None,
     )
+
+
+def open_foreign(url: str, *, limits: Limits = WHOLE) -> RemoteSource:
+    """The object at ``url``, of a scheme that fsspec knows and our own sources do not. For what a user has typed only.
+
+    Raises UsageError for an address that is none, or without a package for it, SourceError if it cannot be read.
+    """
+    address = foreign_address(url)
+    traffic = Traffic(address.name, limits)
+    return RemoteSource(ForeignObject(address, traffic), traffic)
 
 
 def open_listed(text: str, allowed: AllowList, *, limits: Limits = WHOLE, patience: float = 20.0) -> RemoteSource:
