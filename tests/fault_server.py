@@ -37,7 +37,7 @@ class FaultServer(ThreadingHTTPServer):
         self.seen: Counter[str] = Counter()
         self.tokens: list[str] = []
         self.lock, self.stopped = Lock(), Event()
-        self.most: int | None = None  # requests after which nothing more is said
+        self.most: int | None = None  # the byte from which on no large range is had
         self.scheme = "http"
         self.elsewhere = ""
         if certificate is not None:
@@ -150,13 +150,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.stopped.wait(30)
         return True
 
+    def _is_beyond(self) -> bool:
+        low, _, high = self.headers["Range"].removeprefix("bytes=").partition("-")
+        large = bool(low) and int(high) - int(low) >= 1 << 19
+        return self.server.most is not None and large and int(low) >= self.server.most
+
     def _before_tiring(self) -> bool:
-        if self.server.most is not None and self.turn > self.server.most:
+        if self._is_beyond():
             self.server.stopped.wait(60)
         return self.server.stopped.is_set()
 
     def _before_failing(self) -> bool:
-        over = self.server.most is not None and self.turn > self.server.most
+        over = self._is_beyond()
         if over:
             self._say(404)
         return over

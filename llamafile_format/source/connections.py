@@ -1,13 +1,14 @@
 """Connections to servers, kept open and shared by threads; everything of urllib3 that is used stands here.
 
-No proxy, no credential and no setting is taken from the environment. Redirects and tries are for ``http_object``, which
-judges each of them. A server that holds us up can be cut off from another thread.
+No credential and no setting is taken from the environment, and proxies are those that are given. Redirects and tries
+are for ``http_object``, which judges each of them. A server that holds us up can be cut off from another thread.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import socket
 import ssl
 import threading
@@ -20,9 +21,13 @@ from llamafile_format.source.address import Address
 from llamafile_format.source.allow_list import Checkpoint, connected
 from llamafile_format.source.answers import Answer, Passing
 from llamafile_format.source.body import Noted
+from llamafile_format.source.proxies import NONE, Proxies, Proxy
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager
+
+
+_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 class Connections:
@@ -32,7 +37,15 @@ class Connections:
     that is connected to.
     """
 
-    def __init__(self, *, ca_file: str, parallel: int, patience: float, checkpoint: Checkpoint | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        ca_file: str,
+        parallel: int,
+        patience: float,
+        checkpoint: Checkpoint | None = None,
+        proxies: Proxies = NONE,
+    ) -> None:
         self.ended = threading.Event()
         self._patience = patience
         self._checkpoint = checkpoint
@@ -40,7 +53,9 @@ class Connections:
         tls = functools.cache(lambda: _context(ca_file))  # reading the system's certificates takes 0.1 s
         if ca_file:
             tls()
-        self._pool = _pool(tls, parallel, patience, self._note, checkpoint)
+        self._proxies = proxies
+        make = _pools(tls, parallel, patience, self._note, checkpoint)
+        self._pools = {proxy: make(proxy) for proxy in {None, proxies.http, proxies.https}}
 
     def _note(self, new: socket.socket) -> None:
         self._sockets.add(new)
@@ -58,8 +73,9 @@ class Connections:
             raise SourceError("reading was ended")
         if self._checkpoint is not None:
             self._checkpoint.admit(at)
+        proxy = self._proxies.between(at)
         try:
-            response = self._pool.request(
+            response = self._pools[proxy].request(
                 "GET",
                 at.url,
                 headers=headers,
@@ -74,6 +90,8 @@ class Connections:
                 f"{at.name}: no trustworthy connection: {_tls_reason(error)}",
                 hint="name the authority of a server of your own: --ca-file FILE",
             ) from None
+        except exceptions.ProxyError as error:
+            raise _of_proxy(proxy, error) from None
         except exceptions.NameResolutionError:
             raise Passing(f"the name {at.origin[1]} cannot be resolved") from None
         except exceptions.NewConnectionError:
@@ -92,7 +110,8 @@ class Connections:
         self.ended.set()
         for each in list(self._sockets):
             _shut(each)
-        self._pool.clear()
+        for pool in self._pools.values():
+            pool.clear()
 
 
 def _shut(each: socket.socket) -> None:
@@ -114,13 +133,24 @@ def _tls_reason(error: Exception) -> str:
     return str(reason).lower().replace("_", " ")[:200]
 
 
-def _pool(
+def _of_proxy(proxy: Proxy | None, error: Exception) -> Exception:
+    """What is said of a proxy that fails: its name, and the status by which it refuses."""
+    name = proxy.name if proxy else "of nobody"
+    found = _REFUSED.search(str(error))
+    if found is None:
+        return Passing(f"no connection to the proxy {name}")
+    words = f"the proxy {name} does not let us through ({found[1]})"
+    return Passing(words) if found[1].startswith("5") else SourceError(words)
+
+
+def _pools(
     tls: Callable[[], ssl.SSLContext],
     parallel: int,
     patience: float,
     note: Callable[[socket.socket], None],
     checkpoint: Checkpoint | None,
-) -> PoolManager:
+) -> Callable[[Proxy | None], PoolManager]:
+    """What makes the connections through a proxy, or without one."""
     try:
         import urllib3
         from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -173,7 +203,15 @@ def _pool(
             """A pool for one host, under the certificates of ``tls``."""
             super().__init__(*where, **options | {"ssl_context": tls()})
 
-    timeout = urllib3.Timeout(connect=min(patience, 10.0), read=patience)
-    pool = urllib3.PoolManager(maxsize=parallel, block=True, timeout=timeout)
-    pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-    return pool
+    def made(proxy: Proxy | None) -> PoolManager:
+        """Connections by these classes."""
+        timeout = urllib3.Timeout(connect=min(patience, 10.0), read=patience)
+        options: dict[str, Any] = {"maxsize": parallel, "block": True, "timeout": timeout}
+        if proxy is None:
+            pool = urllib3.PoolManager(**options)
+        else:
+            pool = urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, **options)
+        pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+        return pool
+
+    return made

@@ -16,6 +16,7 @@ from typing import Any
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.source.address import STORES, Address, read_address, shown
 from llamafile_format.source.answers import Version, is_pinned
+from llamafile_format.source.proxies import NONE, Proxies
 from llamafile_format.source.traffic import Traffic
 
 _SAID = re.compile(r"<(Code|Message)>([^<]{1,200})</\1>")
@@ -87,7 +88,16 @@ def store_of(address: Address, environment: Mapping[str, str]) -> Store:
 class StoreObject:
     """The object at ``address`` in ``store``. Nobody is asked for keys: without any it is read as by a stranger."""
 
-    def __init__(self, address: Address, store: Store, traffic: Traffic, *, ca_file: str, patience: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        store: Store,
+        traffic: Traffic,
+        *,
+        ca_file: str,
+        patience: float,
+        proxies: Proxies = NONE,
+    ) -> None:
         self.name = address.name
         self.version = Version(0, "")
         self._key = address.url.partition("://")[2].partition("/")[2]
@@ -95,7 +105,7 @@ class StoreObject:
         self._traffic = traffic
         self._lock = Lock()
         self._ended = False
-        self._store = _opened(store, ca_file, patience)
+        self._store = _opened(store, ca_file, patience, proxies)
 
     def begin(self, tail: int) -> tuple[int, bytes]:
         """See :class:`RangedObject`. The size comes with the bytes; a store without such ranges is asked."""
@@ -187,7 +197,7 @@ class StoreObject:
                 raise SourceError(f"{self.name}: changed while it was read", hint="try again when it is at rest")
 
 
-def _opened(store: Store, ca_file: str, patience: float) -> Any:
+def _opened(store: Store, ca_file: str, patience: float, proxies: Proxies) -> Any:
     try:
         from obstore import store as kinds
         from obstore.exceptions import BaseError
@@ -201,6 +211,7 @@ def _opened(store: Store, ca_file: str, patience: float) -> Any:
         settings["skip_signature"] = True
     client: dict[str, Any] = {"connect_timeout": "10s", "timeout": f"{patience:g}s", "user_agent": "llamafile-format"}
     client["allow_http"] = any(settings.get(place, "").startswith("http:") for place in _PLACES)
+    client |= _through(proxies)
     if ca_file:
         client["root_certificate"] = _certificates(ca_file)
     retries = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=3 * patience)}
@@ -212,6 +223,16 @@ def _opened(store: Store, ca_file: str, patience: float) -> Any:
             f"{store.scheme}://{store.bucket} cannot be reached with these settings",
             hint=f"they are variables that begin with {name}_",
         ) from error
+
+
+def _through(proxies: Proxies) -> dict[str, str]:
+    """Options of the client: stores are asked by TLS, but for one on this very machine.
+
+    One that excludes everything takes the place of those that the library would find in the environment.
+    """
+    if proxies.https is None:
+        return {"proxy_url": "http://127.0.0.1:9", "proxy_excludes": "*"}
+    return {"proxy_url": proxies.https.url_with_secret, "proxy_excludes": proxies.excludes}
 
 
 def _body(result: Any, length: int) -> bytes:
