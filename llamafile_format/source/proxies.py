@@ -16,7 +16,7 @@ from llamafile_format.errors import UsageError
 from llamafile_format.source.address import Address, is_this_machine
 
 _PLAIN = re.compile(r"[!-~]{1,2048}")
-_MINE = "localhost,127.0.0.1,::1"
+_MINE = "localhost,127.0.0.0/8,::1"
 
 
 @dataclass(frozen=True, slots=True)

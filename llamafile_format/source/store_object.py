@@ -231,7 +231,7 @@ def _through(proxies: Proxies) -> dict[str, str]:
     One that excludes everything takes the place of those that the library would find in the environment.
     """
     if proxies.https is None:
-        return {"proxy_url": "http://127.0.0.1:9", "proxy_excludes": "*"}
+        return {"proxy_url": "http://127.0.0.1:9", "proxy_excludes": "*,0.0.0.0/0,::/0"}
     return {"proxy_url": proxies.https.url_with_secret, "proxy_excludes": proxies.excludes}
 
 
