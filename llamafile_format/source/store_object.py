@@ -111,9 +111,9 @@ class StoreObject:
         """See :class:`RangedObject`. The size comes with the bytes; a store without such ranges is asked."""
         try:
             start, data = self._get({"suffix": tail}, tail)
-        except SourceError:
-            if self._begun or self._size():  # some answer for an empty object what is no answer
-                raise
+        except SourceError as refused:
+            if self._begun or not self._is_empty():  # some answer for an empty object what is no answer
+                raise refused from None
             return 0, b""
         if data is None:
             size = self._size()
@@ -171,6 +171,13 @@ class StoreObject:
             raise SourceError(f"{self.name}: the store sends something else for bytes {start} to {end - 1}")
         self._traffic.received(len(data))
         return int(start), data
+
+    def _is_empty(self) -> bool:
+        """False too if the store does not tell: then what it said before counts."""
+        try:
+            return self._size() == 0
+        except SourceError:
+            return False
 
     def _size(self) -> int:
         import obstore
