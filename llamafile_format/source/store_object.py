@@ -146,7 +146,7 @@ class StoreObject:
         self._ended = True
 
     def _get(self, span: Any, buffer: memoryview) -> tuple[int, int | None]:
-        """Where the answer for ``span`` begins, and how many of its bytes are in ``buffer``; None if there is no such range."""
+        """Where the answer for ``span`` begins, and how many bytes are in ``buffer`` now; None where it knows none."""
         import obstore
         from obstore.exceptions import BaseError
 
