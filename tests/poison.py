@@ -16,12 +16,17 @@ from llamafile_format.source import ByteSource
 
 @dataclass(frozen=True, slots=True)
 class Poisoned:
-    """Opens paths as they are; what has one of these words in its name is poison."""
+    """Opens paths as they are; what has one of these words in its name is poison. ``log`` gets a line for each."""
+
+    log: str = ""
 
     @contextmanager
     def opened(self, name: str, *, whole: bool) -> Iterator[str | ByteSource]:
         """As of ``Reaching``."""
         word = Path(name).name
+        if self.log:
+            with open(self.log, "a", encoding="utf-8") as file:  # short appends of several processes do not mix
+                file.write(f"{name}\n")
         if "crash" in word:
             ctypes.string_at(0)
         elif "abort" in word:

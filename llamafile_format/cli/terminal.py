@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from llamafile_format.progress import Progress
 
 _INTERVAL = 0.1  # seconds between two redraws
+_LOGGED = 30.0  # seconds between two lines where nothing can be drawn over
 _DELAY = 0.4  # short work shows nothing
 
 
@@ -58,6 +59,44 @@ def progress(label: str) -> Iterator[Progress | None]:
         if shown:
             sys.stderr.write("\r\x1b[2K")
             sys.stderr.flush()
+
+
+@contextmanager
+def objects(label: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A callback for (done, in all, a note) that tells objects, rate and time left on stderr.
+
+    On a terminal it draws one line; elsewhere, as in the log of a batch job, it adds one every so often.
+    """
+    start = time.monotonic()
+    last = start - (0 if not draws() else _INTERVAL)
+    every = _INTERVAL if draws() else _LOGGED
+
+    def draw(done: int, total: int, note: str) -> None:
+        """Tell it, if the last time was long enough ago."""
+        nonlocal last
+        now = time.monotonic()
+        if now - last < every:
+            return
+        last = now
+        rate = done / max(now - start, 1e-6)
+        left = (total - done) / rate if rate else 0.0
+        line = f"{done} of {total}  {rate:.3g}/s  {left:.0f} s left  {note}"
+        if draws():
+            sys.stderr.write(f"\r\x1b[2K{f'{label[:12]:<12} {_bar(done, total)} {line}'[:79]}")
+        else:
+            sys.stderr.write(f"{label}: {line}\n")
+        sys.stderr.flush()
+
+    try:
+        yield draw
+    finally:
+        if draws():
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+
+def _bar(done: int, total: int) -> str:
+    return f"{'█' * int(20 * done / max(total, 1)):░<20}"
 
 
 def size_text(size: int) -> str:

@@ -14,9 +14,10 @@ LEAST_MEMORY = 1 << 28
 
 
 class End(Enum):
-    """How a verification in a child process ended. All but the first say nothing good of the file, and name it."""
+    """How a verification in a child process ended. All but the first two say nothing good of the file, and name it."""
 
     DONE = "done"
+    UNCHANGED = "unchanged"  # it was not looked at: it is still in the state that the caller knows
     CRASHED = "crashed"
     OUT_OF_MEMORY = "out of memory"
     OUT_OF_TIME = "out of time"

@@ -18,11 +18,14 @@ import time
 from functools import partial
 from typing import IO
 
+from llamafile_format.checks.verdict import Report, unreadable
 from llamafile_format.engines.cache import preferred
+from llamafile_format.errors import UsageError
 from llamafile_format.fleet.bounds import Bounds
 from llamafile_format.fleet.frames import LARGEST, Kind, read_frame, write_frame
-from llamafile_format.fleet.look import Terms, look
+from llamafile_format.fleet.look import Terms, Unchanged, look
 from llamafile_format.reports import report_value
+from llamafile_format.source.address import shown
 
 _BEAT = 0.2  # seconds between two words of progress
 _GRACE = 10.0  # seconds that a guard has before the alarm does its work
@@ -38,12 +41,12 @@ def main() -> None:
         threading.Thread(target=_end_with_guard, args=(asked.fileno(),), daemon=True).start()
     terms = Terms()
     while (frame := read_frame(asked)) is not None:
-        name, others = pickle.loads(frame[1])
+        name, unless, others = pickle.loads(frame[1])
         terms = others or terms
         preferred.set(partial(getattr, terms, "cache"))
         write_frame(answers, Kind.BEGUN)
         pulse = _Pulse(answers, bounds)
-        kind, data = _answer(name, terms, pulse)
+        kind, data = _answer(name, unless, terms, pulse)
         pulse.end()
         write_frame(answers, kind, data)
 
@@ -76,10 +79,13 @@ def _end_with_guard(descriptor: int) -> None:
     os._exit(0)
 
 
-def _answer(name: str, terms: Terms, pulse: _Pulse) -> tuple[Kind, bytes]:
+def _answer(name: str, unless: str, terms: Terms, pulse: _Pulse) -> tuple[Kind, bytes]:
     """What is said about one file at the end."""
     try:
-        data = json.dumps(report_value(look(name, terms, pulse.beat))).encode("ascii")
+        report = _report(name, unless, terms, pulse)
+        data = json.dumps(report_value(report)).encode("ascii")
+    except Unchanged:
+        return Kind.UNCHANGED, b""
     except MemoryError:
         return Kind.MEMORY, b""
     except Exception as error:  # whatever it is, it belongs to this file and to no other
@@ -87,6 +93,13 @@ def _answer(name: str, terms: Terms, pulse: _Pulse) -> tuple[Kind, bytes]:
             return Kind.MEMORY, b""
         return Kind.FAILED, f"{type(error).__name__}: {error}"[:1000].encode("utf-8", "backslashreplace")
     return (Kind.REPORT, data) if len(data) <= LARGEST else (Kind.LARGE, b"")
+
+
+def _report(name: str, unless: str, terms: Terms, pulse: _Pulse) -> Report:
+    try:
+        return look(name, terms, pulse.beat, unless=unless)
+    except UsageError as error:  # an address in a list that is none, or a token that must not be sent there
+        return unreadable(shown(name), terms.level, error.message)
 
 
 class _Pulse:

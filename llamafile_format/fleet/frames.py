@@ -18,13 +18,16 @@ LARGEST = 64 << 20
 class Kind(IntEnum):
     """What a frame holds. The first is of the guard, the others of the child."""
 
-    ASK = 1  # a pickle: a name, and the terms if they are not those of the last one
+    ASK = (
+        1  # a pickle: a name, the state in which it need not be looked at, and the terms unless they are the last ones
+    )
     BEGUN = 2  # nothing: from now on, what happens is because of the file
     PROGRESS = 3  # two numbers as text: done, in all
     REPORT = 4  # JSON
     MEMORY = 5  # nothing
     FAILED = 6  # a text
     LARGE = 7  # nothing
+    UNCHANGED = 8  # nothing
 
 
 def write_frame(stream: IO[bytes], kind: Kind, data: bytes = b"") -> None:

@@ -36,6 +36,7 @@ from llamafile_format.source.address import shown
 _START = 300.0  # seconds until a child has begun; a machine can be that busy
 _TRIES = 3  # children that may end before they have begun with a file
 _ENDING = 5.0  # seconds that a child has to end by itself
+_GOOD = (End.DONE, End.UNCHANGED)
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; import llamafile_format.fleet.child as c; c.main()"
 """The child finds what its guard finds, and nothing in the folder that one happens to work in."""
 
@@ -53,17 +54,20 @@ class Guard:
         self._child: _Child | None = None
         self._lock = threading.Lock()
 
-    def judge(self, name: str, terms: Terms, *, progress: Progress | None = None) -> Outcome:
-        """Verify ``name``, a path or what ``terms.reach`` opens. SourceError only if no child can be started."""
+    def judge(self, name: str, terms: Terms, *, unless: str = "", progress: Progress | None = None) -> Outcome:
+        """Verify ``name``, a path or what ``terms.reach`` opens; not if it is a remote object in the state ``unless``.
+
+        SourceError only if no child can be started.
+        """
         with self._lock:
             for _ in range(_TRIES):
                 child = self._ready()
                 try:
-                    outcome = child.judge(name, terms, self.bounds, progress)
+                    outcome = child.judge((name, unless), terms, self.bounds, progress)
                 except BaseException:  # somebody interrupts: what the child is at is nobody's any more
                     self._end()
                     raise
-                if outcome is None or outcome.end is not End.DONE or child.judged >= self._uses:
+                if outcome is None or outcome.end not in _GOOD or child.judged >= self._uses:
                     self._end()
                 if outcome is not None:
                     return outcome
@@ -134,11 +138,11 @@ class _Child:
                 self._heard.put(frame)
         self._heard.put(None)
 
-    def judge(self, name: str, terms: Terms, bounds: Bounds, progress: Progress | None) -> Outcome | None:
+    def judge(self, what: tuple[str, str], terms: Terms, bounds: Bounds, progress: Progress | None) -> Outcome | None:
         """The outcome of one verification; None if the child ended before it began, which is not the file's doing."""
         self.judged += 1
         try:
-            write_frame(self._asks, Kind.ASK, pickle.dumps((name, None if terms is self._terms else terms)))
+            write_frame(self._asks, Kind.ASK, pickle.dumps((*what, None if terms == self._terms else terms)))
         except OSError:
             return None
         self._terms = terms
@@ -170,6 +174,8 @@ class _Child:
         kind, data = frame or (None, b"")
         if kind is Kind.REPORT:
             return _reported(data)
+        if kind is Kind.UNCHANGED:
+            return Outcome(End.UNCHANGED)
         if kind is Kind.MEMORY:
             return Outcome(End.OUT_OF_MEMORY, None, f"to verify it takes more than {bounds.memory} bytes of memory")
         if kind is Kind.FAILED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +14,7 @@ from llamafile_format.progress import Progress
 from llamafile_format.running import verify
 from llamafile_format.source.address import is_remote, shown
 from llamafile_format.source.pending import refuse_pending
+from llamafile_format.source.remote import RemoteSource
 
 if TYPE_CHECKING:
     from llamafile_format.checks.tensors import TensorsAsked
@@ -75,17 +76,23 @@ class Terms:
         return self.trial or self.level is Level.BEHAVIOUR
 
 
-def look(name: str, terms: Terms, progress: Progress | None = None) -> Report:
+class Unchanged(Exception):
+    """An object is still in the state that was told, and was not looked at."""
+
+
+def look(name: str, terms: Terms, progress: Progress | None = None, *, unless: str = "") -> Report:
     """The report about ``name``; one that cannot be opened or read has an incomplete report.
 
+    Raises Unchanged if it is a remote object in the state ``unless`` (a revision), which is known before it is read.
     Raises FormatError for a detached record that is none, UsageError for a token that may not be sent: nothing that is
     wrong with the file itself.
     """
     try:
-        with (
-            terms.reach.opened(name, whole=terms.level is not Level.QUICK) as what,
-            terms.resume.of(what) if terms.resume else nullcontext() as resumption,
-        ):
+        with ExitStack() as stack:
+            what = stack.enter_context(terms.reach.opened(name, whole=terms.level is not Level.QUICK))
+            if unless and isinstance(what, RemoteSource) and what.revision == unless:
+                raise Unchanged
+            resumption = stack.enter_context(terms.resume.of(what)) if terms.resume else None
             return verify(
                 what,
                 resumption=resumption,

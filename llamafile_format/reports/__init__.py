@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from llamafile_format.reports.inspect_lists import entry_lines, key_lines, map_lines, tensor_lines
     from llamafile_format.reports.inspect_rich import print_screen
     from llamafile_format.reports.inspect_screen import screen_text
+    from llamafile_format.reports.markup import Markup, el
+    from llamafile_format.reports.numbers import grouped, plural, size_text
+    from llamafile_format.reports.page_head import page_head
     from llamafile_format.reports.replay_json import record_json, replay_json
     from llamafile_format.reports.replay_text import record_text, replay_text
     from llamafile_format.reports.sbom_cyclonedx import cyclonedx_text
     from llamafile_format.reports.sbom_spdx import spdx_text
     from llamafile_format.reports.stamp import stamp_json, stamp_lines
-    from llamafile_format.reports.told import Batch
+    from llamafile_format.reports.told import Batch, gravest_first, text_of
     from llamafile_format.reports.verify_forms import FORMS
     from llamafile_format.reports.verify_hub import HubStatus, hub_status
     from llamafile_format.reports.verify_json import report_json, report_value, reports_json
@@ -39,12 +42,15 @@ open_door(
         "inspect_lists": ("entry_lines", "key_lines", "map_lines", "tensor_lines"),
         "inspect_rich": ("print_screen",),
         "inspect_screen": ("screen_text",),
+        "markup": ("Markup", "el"),
+        "numbers": ("grouped", "plural", "size_text"),
+        "page_head": ("page_head",),
         "replay_json": ("record_json", "replay_json"),
         "replay_text": ("record_text", "replay_text"),
         "sbom_cyclonedx": ("cyclonedx_text",),
         "sbom_spdx": ("spdx_text",),
         "stamp": ("stamp_json", "stamp_lines"),
-        "told": ("Batch",),
+        "told": ("Batch", "gravest_first", "text_of"),
         "verify_forms": ("FORMS",),
         "verify_hub": ("HubStatus", "hub_status"),
         "verify_json": ("report_json", "report_value", "reports_json"),

@@ -9,11 +9,15 @@ from llamafile_format.reports.html_style import style_sheet
 from llamafile_format.reports.markup import Markup, el
 
 
-def page_head(title: str) -> Markup:
-    """The head of a page. Its content security policy allows the style sheet, by digest, and no request at all."""
-    style = style_sheet()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+def page_head(title: str, *, style: str = "", script: str = "") -> Markup:
+    """The head of a page. Its content security policy allows the style sheet, by digest, and no request at all.
+
+    ``style`` is added to the sheet. ``script`` is one of ours that stands at the end of the body, allowed by digest.
+    """
+    style = style_sheet() + style
+    policy = f"default-src 'none'; style-src {_digest(style)}; base-uri 'none'; form-action 'none'"
+    if script:
+        policy += f"; script-src {_digest(script)}"
     return el(
         "head",
         el("meta", charset="utf-8"),
@@ -24,3 +28,8 @@ def page_head(title: str) -> Markup:
         el("title", title),
         el("style", Markup(style)),
     )
+
+
+def _digest(text: str) -> str:
+    """``text`` as a content security policy names it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from threading import Lock
 from types import MappingProxyType
@@ -130,6 +130,18 @@ class AllowList:
         if not listed:
             raise NotListed(f"{address.name} is not on the list of what may be asked for")
         return address
+
+    def narrowed(self, text: str) -> AllowList:
+        """This list with no credentials but those for ``text``. UsageError, NotListed: see :meth:`judge`."""
+        address = self.judge(text)
+        name, place = repository_of(address.name), address.origin[1:]
+        hub = address.name.startswith("hf://")
+        return replace(
+            self,
+            servers={each: token if each == place and not hub else "" for each, token in self.servers.items()},
+            buckets={each: known for each, known in self.buckets.items() if each == address.origin[:2]},
+            repositories={each: token for each, token in self.repositories.items() if hub and each == name},
+        )
 
     def token(self, address: Address) -> str:
         """The token for what :meth:`judge` has let through, or an empty text."""

@@ -7,7 +7,7 @@ that is kept compressed. So every answer is compared with the question and with 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Lock
@@ -232,6 +232,29 @@ def _opened(store: Store, ca_file: str, patience: float, proxies: Proxies) -> An
             f"{store.scheme}://{store.bucket} cannot be reached with these settings",
             hint=f"they are variables that begin with {name}_",
         ) from error
+
+
+def listed(
+    prefix: str, environment: Mapping[str, str], *, ca_file: str = "", proxies: Proxies = NONE
+) -> Iterator[tuple[str, str, int]]:
+    """Address, version and size in bytes of each object below ``prefix``, which is ``SCHEME://BUCKET/`` and what their
+    keys begin with. UsageError, SourceError.
+    """
+    scheme, _, rest = prefix.partition("://")
+    bucket, _, begin = rest.partition("/")
+    store = store_of(read_address(f"{scheme.lower()}://{bucket}/{begin or '-'}"), environment)
+    opened = _opened(store, ca_file, 60.0, proxies)
+    import obstore
+    from obstore.exceptions import BaseError
+
+    try:
+        for page in obstore.list(opened, prefix=begin or None):
+            for meta in page:
+                if meta["path"].startswith(begin):  # a store may take whole folders only, and list more
+                    version = meta.get("version") or meta.get("e_tag") or ""
+                    yield f"{scheme.lower()}://{bucket}/{meta['path']}", str(version), int(meta["size"])
+    except (BaseError, OSError, ValueError) as error:
+        raise SourceError(f"{prefix}: {_why(error)}") from None
 
 
 def _through(proxies: Proxies) -> dict[str, str]:

@@ -20,6 +20,7 @@ NAMES = (
     "sparse",
     "verify",
     "remote",
+    "fleet",
     "sign",
     "pack",
     "repack",

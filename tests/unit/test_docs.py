@@ -23,7 +23,7 @@ from spec.vectors.generate.forge import gguf
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-HUBS = ROOT / "docs" / "hubs.md"
+HUBS = ROOT / "docs" / "hub.md"
 RUNTIMES = ROOT / "runtimes" / "README.md"
 CHAPTER_8 = ROOT / "spec" / "1.0" / "08-repacking.md"
 CHAPTER_10 = ROOT / "spec" / "1.0" / "10-verification.md"

@@ -55,7 +55,7 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 150
-    for name in ("archives", "hubs", "researchers", "engineers", "limits", "figures", "demo", "architecture"):
+    for name in ("archives", "hub", "researchers", "engineers", "limits", "figures", "demo", "architecture"):
         assert f"docs/{name}.md" in README
 
 
@@ -91,7 +91,7 @@ def _type(script: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["archives", "hubs", "researchers", "engineers"])
+@pytest.mark.parametrize("name", ["archives", "hub", "researchers", "engineers"])
 def test_a_page_works_as_printed(name: str, tmp_path: Path, tool: ToolFinder) -> None:
     """Every block of commands, in the order printed, in one shell, with nothing but what a clone holds."""
     native_build()

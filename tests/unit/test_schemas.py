@@ -27,7 +27,19 @@ from spec.vectors.generate.load import Vector, read_vector, vector_files
 from tests.unit.test_vectors_container import trust
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("behaviour", "explain", "inspect", "manifest", "policy", "prompts", "recipe", "replay", "report", "runtime")
+NAMES = (
+    "behaviour",
+    "explain",
+    "gate",
+    "inspect",
+    "manifest",
+    "policy",
+    "prompts",
+    "recipe",
+    "replay",
+    "report",
+    "runtime",
+)
 Path_ = tuple[str | int, ...]
 Json = dict[str, Any]
 
