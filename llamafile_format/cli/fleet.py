@@ -131,7 +131,7 @@ def _tell(tally: Tally) -> None:
     for row in tally.quarantined:
         click.echo(f"quarantined  {printable(row.name)}  {printable(row.why)}")
     if tally.left_out:
-        click.echo(f"quarantined  and {tally.left_out} more, in the ledger")
+        click.echo(f"quarantined  {tally.left_out}{' more' if tally.quarantined else ''}, named in the ledger")
     counts = ", ".join(f"{count} {word}" for word, count in sorted(tally.answers.items(), key=lambda each: -each[1]))
     work = f"{tally.done} verified now, {tally.before} in the ledger before" if tally.total else "nothing to do"
     click.echo(f"{plural(tally.before + tally.done, 'object')}: {counts or 'none'}; {work}; exit code {tally.code}")

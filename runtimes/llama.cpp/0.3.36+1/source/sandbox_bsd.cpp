@@ -1,13 +1,37 @@
 // The sandbox on OpenBSD (unveil, pledge) and FreeBSD (Capsicum). Compiled, never run by us.
 #include "sandbox.h"
 
-#if defined(__OpenBSD__)
+#if defined(__OpenBSD__) || defined(__FreeBSD__)
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
 #include <sys/resource.h>
 #include <unistd.h>
+
+namespace lff {
+
+// What a caller left open is not for the engine: one by one below the last that stays, and all above it at once.
+void close_others(const grants & granted) {
+    const std::vector<int> & kept = granted.descriptors;
+    int last = 2;
+    for (const int fd : kept) {
+        last = std::max(last, fd);
+    }
+    for (int fd = 3; fd < last; fd++) {
+        if (std::find(kept.begin(), kept.end(), fd) == kept.end()) {
+            close(fd);
+        }
+    }
+    closefrom(last + 1);
+}
+
+}
+
+#endif
+
+#if defined(__OpenBSD__)
 
 namespace lff {
 namespace {
@@ -30,6 +54,7 @@ closed can_close() {
 
 // pledge knows connections only as a whole: with the right to accept comes that to connect.
 closed close_sandbox(const grants & granted) {
+    close_others(granted);
     const struct rlimit none = { 0, 0 };
     setrlimit(RLIMIT_CORE, &none);
     for (const auto * paths : { &granted.read, &granted.read_below }) {
@@ -53,11 +78,7 @@ closed close_sandbox(const grants & granted) {
 
 #elif defined(__FreeBSD__)
 
-#include <cerrno>
-#include <cstring>
-#include <stdexcept>
 #include <sys/procctl.h>
-#include <sys/resource.h>
 
 namespace lff {
 
@@ -68,7 +89,8 @@ closed can_close() {
     return found;
 }
 
-closed close_sandbox(const grants &) {
+closed close_sandbox(const grants & granted) {
+    close_others(granted);
     const struct rlimit none = { 0, 0 };
     setrlimit(RLIMIT_CORE, &none);
     int yes = PROC_NO_NEW_PRIVS_ENABLE;
