@@ -12,7 +12,7 @@ TRAINING := .venv-exhibit
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo demo-real test engine laws lint bench vectors share exhibit lock clean
+.PHONY: help demo demo-real test engine laws lint bench fuzz vectors share exhibit lock clean
 
 help:
 	@echo 'make demo     pack, inspect, verify, damage, repack and extract a real language model; leaves demo/'
@@ -22,6 +22,7 @@ help:
 	@echo 'make laws     every bit of small files flipped, where make test flips one of every byte (an hour)'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the figures that the project promises, measured here'
+	@echo 'make fuzz     every vector and 10,000 mutants of them, each within 10 s and 200 MB (FUZZ_COUNT, FUZZ_SEED)'
 	@echo 'make vectors  write the test vectors and the identification skeletons again'
 	@echo 'make share    write the man pages and completions again'
 	@echo 'make exhibit  train the small model of the exhibit again (downloads PyTorch; minutes to an hour)'
@@ -53,6 +54,9 @@ lint: $(DEV)/.ready
 
 bench: $(DEV)/.ready
 	$(DEV)/bin/python -m tests.benchmarks
+
+fuzz: $(DEV)/.ready
+	$(DEV)/bin/python -m tests.fuzz.mutants --vectors --count $(or $(FUZZ_COUNT),10000) --seed $(or $(FUZZ_SEED),1)
 
 vectors: $(DEV)/.ready
 	$(DEV)/bin/python -m spec.vectors.generate

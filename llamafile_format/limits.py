@@ -57,6 +57,9 @@ GGUF_TOKENS = 1 << 20
 GGUF_BYTE_TOKENS = 4096
 """Tokens that stand for one byte each, of which a vocabulary has 256."""
 
+METADATA_TEXT = 1 << 20
+"""Bytes of strings of one GGUF, without its vocabulary, that are searched for commands and addresses."""
+
 UNPACKED_BYTES = 256 << 20
 """Bytes that the deflated members of a file unpack to while their CRC-32 is checked, all together."""
 
@@ -85,6 +88,7 @@ CAPS = (
     Cap("bytes of all keys of a GGUF", GGUF_KEY_BYTES, "LF5017"),
     Cap("bytes of keys, values and tensor table of a GGUF", GGUF_METADATA_BYTES, "LF5073"),
     Cap("strings in all arrays of a GGUF", GGUF_STRINGS, "LF5073"),
+    Cap("bytes of strings of a GGUF that are searched (7.15)", METADATA_TEXT, "LF9003"),
     Cap("tokens of a vocabulary", GGUF_TOKENS, "LF5073"),
     Cap("tokens of it that stand for a byte", GGUF_BYTE_TOKENS, "LF5073"),
 )

@@ -50,6 +50,8 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
             yield from _template(container, member, texts)
         if member.role == "arguments" or member.path == ARGUMENTS_PATH:
             yield from _arguments(container, member, deep, texts)
+        if member.role in ("card", "recipe"):
+            yield from _document(container, member)
         if member.role == "behaviour":
             yield from _behaviour(container, member)
     yield from check_shard_sets(_shards(container))
@@ -156,6 +158,19 @@ def _arguments(container: Container, member: MemberFacts, deep: bool, texts: Tex
         member=member.path,
         texts=texts,
     )
+
+
+def _document(container: Container, member: MemberFacts) -> Iterator[Finding]:
+    from llamafile_format.checks.metadata import check_document
+
+    if member.size > MAX_TEXT:
+        yield _unchecked(member, f"it has {member.size} bytes, more than {MAX_TEXT}")
+        return
+    data = _read(container, member)
+    if isinstance(data, Finding):
+        yield data
+        return
+    yield from check_document(data, member.offset, member.path)
 
 
 def _behaviour(container: Container, member: MemberFacts) -> Iterator[Finding]:

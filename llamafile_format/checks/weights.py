@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from llamafile_format.checks.metadata import check_metadata
 from llamafile_format.checks.templates import Texts, check_templates
 from llamafile_format.checks.tensor_names import check_tensor_names
 from llamafile_format.checks.weights_content import check_content
@@ -44,6 +45,7 @@ def check_gguf(
         findings += check_content(gguf, base, member)
         findings += check_tensor_names(gguf, base, member)
     findings += check_tokenizer(gguf, base, member, deep=deep)
+    findings += check_metadata(gguf, base, member)
     findings += check_templates(templates_of(gguf), base=base, member=member, texts=texts)
     if deep and gguf.complete and not any(finding.rule == "LF5088" for finding in gguf.findings):
         findings += _padding(gguf, source, base, member)

