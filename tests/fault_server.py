@@ -37,7 +37,7 @@ class FaultServer(ThreadingHTTPServer):
         self.seen: Counter[str] = Counter()
         self.tokens: list[str] = []
         self.lock, self.stopped = Lock(), Event()
-        self.most: int | None = None  # bytes after which nothing more is said
+        self.most: int | None = None  # the byte from which on no large range is had
         self.scheme = "http"
         self.elsewhere = ""
         if certificate is not None:
@@ -70,8 +70,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_HEAD(self) -> None:
-        """Nobody is to ask for it."""
-        self._say(405)
+        """Nobody is to ask for it, but for a store that knows no ranges from the end."""
+        if not self.path.startswith("/no-suffix/"):
+            self._say(405)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.server.data)))
+        self.send_header("ETag", f'"{hash(self.server.data) & 0xFFFFFFFF:x}"')
+        self.send_header("Last-Modified", "Sun, 29 Nov 2026 00:00:00 GMT")
+        self.end_headers()
 
     def do_GET(self) -> None:
         """Answer with the fault that the path names."""
@@ -150,13 +157,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.stopped.wait(30)
         return True
 
+    def _is_beyond(self) -> bool:
+        low, _, high = self.headers["Range"].removeprefix("bytes=").partition("-")
+        large = bool(low) and int(high) - int(low) >= 1 << 19
+        return self.server.most is not None and large and int(low) >= self.server.most
+
     def _before_tiring(self) -> bool:
-        if self.server.most is not None and self.server.sent >= self.server.most:
+        if self._is_beyond():
             self.server.stopped.wait(60)
         return self.server.stopped.is_set()
 
     def _before_failing(self) -> bool:
-        over = self.server.most is not None and self.server.sent >= self.server.most
+        over = self._is_beyond()
         if over:
             self._say(404)
         return over
@@ -175,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         data, size = self.server.data, len(self.server.data)
         found = RANGE.fullmatch(self.headers.get("Range", ""))
         assert found, "every request has a range"
-        assert self.headers["Accept-Encoding"] == "identity"
+        assert self.headers.get("Accept-Encoding", "identity") == "identity"
         first, last = found.groups()
         low = int(first) if first else max(0, size - int(last))
         high = min(int(last) + 1 if first and last else size, size)

@@ -48,19 +48,21 @@ def check_chunks(
     sink: Sink | None = None,
     progress: Advance | None = None,
     proven: Proven | None = None,
+    workers: int | None = None,
 ) -> Iterator[Finding]:
     """Hash all of [0, end of the chunk list) against list and manifest. Raises SourceError when reading fails.
 
     Of the members ``whole`` (paths) the whole digests and the CRC are computed too, in the same read. ``sink`` is
     given the bytes by their offset in ``source`` as they pass, each once, from several threads. What is ``proven`` is
-    neither read nor given to it; members ``whole`` are read whatever is.
+    neither read nor given to it; members ``whole`` are read whatever is. ``workers`` threads read and hash: more than
+    there are cores where reading is waiting.
     """
     text = _List()
     singles = {m.path: m for m in claims.manifest.members if 0 < m.size <= CHUNK_SIZE and m.path != "-"}
     apart = {m.path for m in claims.manifest.members if m.path in whole and (m.size > CHUNK_SIZE or m.sha512)}
     wrong: Faults = defaultdict(list)
     expected = _expected(source, claims, text, singles, apart)
-    for mismatch in check_pieces(source, expected, sink=sink, progress=progress, proven=proven):
+    for mismatch in check_pieces(source, expected, sink=sink, progress=progress, proven=proven, workers=workers):
         piece = mismatch.piece
         path = _path_at(claims, piece.offset)
         tile = Tile(piece.offset, piece.length, path)

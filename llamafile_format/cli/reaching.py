@@ -14,7 +14,9 @@ import click
 
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.source.address import HUB, STORES, Address, is_remote, read_address
+from llamafile_format.source.foreign_object import foreign_address, is_foreign
 from llamafile_format.source.pending import refuse_pending
+from llamafile_format.source.proxies import Proxies
 from llamafile_format.source.small import read_small
 from llamafile_format.source.traffic import LOOK, WHOLE, read_limits
 
@@ -30,16 +32,23 @@ _HUB_VARIABLE, _HUB_TOKEN_VARIABLE = "HF_ENDPOINT", "HF_TOKEN"
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How files are reached that have an address instead of a path."""
+    """How files are reached that have an address instead of a path. ``typed``: whoever runs us has typed them all."""
 
     limits: tuple[str, ...]
     ca_file: str
     token_file: str
+    typed: bool = False
 
     def judge(self, names: Iterable[str]) -> None:
         """UsageError, before anything is asked for, if an address is none or the token could go astray."""
         read_limits(self.limits, WHOLE)
-        addresses = [_address(name) for name in names if is_remote(name)]
+        foreign = [foreign_address(name) for name in names if self._is_foreign(name)]
+        if foreign and (self.token_file or self.ca_file):
+            raise UsageError(
+                f"--token-file and --ca-file are not for {foreign[0].name}",
+                hint="the package for its scheme has its own",
+            )
+        addresses = [_address(name) for name in names if is_remote(name) and not self._is_foreign(name)]
         if self.token_file and any(address.origin[0] in STORES for address in addresses):
             raise UsageError(
                 "--token-file is for servers", hint="a store takes keys from its own variables, AWS_… and the like"
@@ -48,6 +57,8 @@ class Reach:
             raise UsageError("--token-file is for one host", hint="call the command once for each host")
         for address in addresses:
             self._token(address)
+        if addresses:
+            Proxies.of(os.environ)
 
     @contextmanager
     def opened(self, name: str, *, whole: bool) -> Iterator[str | ByteSource]:
@@ -56,14 +67,27 @@ class Reach:
             refuse_pending(name)
             yield name
             return
-        from llamafile_format.source.opening import open_remote
+        from llamafile_format.source.opening import open_foreign, open_remote
 
         limits = read_limits(self.limits, WHOLE if whole else LOOK)
+        if self._is_foreign(name):
+            with open_foreign(name, limits=limits) as source:
+                yield source
+            return
         token = self._token(_address(name))
         with open_remote(
-            name, limits=limits, ca_file=self.ca_file, token=token, hub=_hub(), settings=os.environ
+            name,
+            limits=limits,
+            ca_file=self.ca_file,
+            token=token,
+            hub=_hub(),
+            settings=os.environ,
+            proxies=Proxies.of(os.environ),
         ) as source:
             yield source
+
+    def _is_foreign(self, name: str) -> bool:
+        return self.typed and is_foreign(name)
 
     def _token(self, address: Address) -> str:
         """The token for the host of ``address``, or an empty text. UsageError if others could read it on its way."""
@@ -113,7 +137,7 @@ def reaching(function: _F) -> _F:
     @functools.wraps(function)
     def wrapped(*args: Any, limits: tuple[str, ...], ca_file: str, token_file: str, **others: Any) -> Any:
         """``function``, with the three options as one."""
-        return function(*args, reach=Reach(limits, ca_file, token_file), **others)
+        return function(*args, reach=Reach(limits, ca_file, token_file, typed=True), **others)
 
     for decorate in (
         click.option(

@@ -26,7 +26,7 @@ from llamafile_format.rules import Layer, Severity, rule
 from llamafile_format.signing.trust.policy import Starting, Tensors
 from llamafile_format.source import FileSource, open_source
 from llamafile_format.source.pending import refuse_pending
-from llamafile_format.source.remote import RemoteSource
+from llamafile_format.source.remote import PARALLEL, RemoteSource
 from llamafile_format.zip.writer import MARK
 
 if TYPE_CHECKING:
@@ -294,6 +294,7 @@ def _digests(container: Container, run: _Run) -> Iterator[Finding]:
         sink=(proven or run.watch).see,
         progress=run.advance,
         proven=proven,
+        workers=PARALLEL if isinstance(container.origin, RemoteSource) else None,
     )
     if recomputed.prefix:
         yield from check_prefix_digests(container.source, claims, progress=run.advance)

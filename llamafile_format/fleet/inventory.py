@@ -11,6 +11,7 @@ from typing import Any
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.examining import expand
 from llamafile_format.source.address import HUB, STORES, is_remote, read_address, shown
+from llamafile_format.source.proxies import Proxies
 from llamafile_format.source.store_object import listed
 
 _LONGEST = 1 << 16  # characters of a line
@@ -51,7 +52,7 @@ def _below(prefix: str, environment: Mapping[str, str], ca_file: str) -> Iterato
             f"{shown(prefix)} cannot be listed",
             hint=f"prefixes are of {', '.join(STORES)}; write other addresses into a file, one a line",
         )
-    for name, version, size in listed(prefix, environment, ca_file=ca_file):
+    for name, version, size in listed(prefix, environment, ca_file=ca_file, proxies=Proxies.of(environment)):
         yield Item(name, version, size, named=False)
 
 

@@ -52,6 +52,14 @@ def shown(name: str) -> str:
     return f"{found[0]}{host.rpartition('@')[2]}{slash}{path}"
 
 
+def is_this_machine(host: str) -> bool:
+    """True if ``host`` is this very machine, by its name or its addresses."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where an object is. ``url`` is what is asked for, ``name`` what may be shown of it."""
@@ -64,12 +72,7 @@ class Address:
     def private(self) -> bool:
         """True if what is sent there can be read by nobody on the way: TLS, or this very machine."""
         scheme, host, _ = self.origin
-        if scheme != "http" or host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
+        return scheme != "http" or is_this_machine(host)
 
     def __repr__(self) -> str:
         return f"Address({self.name!r})"  # the other form must not get into a traceback

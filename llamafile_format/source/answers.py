@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http.client import HTTPException
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,11 @@ from llamafile_format.errors import SourceError
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
+    from llamafile_format.source.body import Body
+
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 _NOTHING = re.compile(r"bytes \*/0{1,18}")
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
-_PIECE = 1 << 16
 _SLOWEST = 1 << 14
 """Bytes a second: a body that is slower is given up and resumed."""
 
@@ -71,8 +73,9 @@ def is_pinned(said: Iterable[str]) -> bool:
 class Answer:
     """A response, with its body unread. Leaving the ``with`` gives the connection back, or ends it."""
 
-    def __init__(self, response: BaseHTTPResponse) -> None:
+    def __init__(self, response: BaseHTTPResponse, body: Body | None) -> None:
         self._response = response
+        self._body = body
         self.status = response.status
 
     def __enter__(self) -> Answer:
@@ -81,7 +84,9 @@ class Answer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._response.close()  # nothing, if the body was read to its end: then the connection is free again already
+        if self._body is not None and self._body.isclosed():  # read to its end: the connection serves again
+            self._response.release_conn()
+        self._response.close()
         self._response.release_conn()
 
     @property
@@ -130,24 +135,24 @@ class Answer:
 
         A body that breaks off, or drips, ends early and is for the caller to go on with.
         """
-        from urllib3.exceptions import HTTPError
-
         done, began = 0, time.monotonic()
         try:
             while done < len(buffer):
-                piece = self._response.read1(min(_PIECE, len(buffer) - done), decode_content=False)
-                if not piece:
+                count = self._more(buffer[done:])
+                if not count:
                     return done
-                buffer[done : done + len(piece)] = piece
-                done += len(piece)
+                done += count
                 if time.monotonic() - began > patience + done / _SLOWEST:
                     return done
-            if not self._response.headers.get("Content-Length") and self._response.read1(1, decode_content=False):
+            if not self._response.headers.get("Content-Length") and self._more(memoryview(bytearray(1))):
                 raise SourceError("the server sends more bytes than it says")
-        except (HTTPError, OSError) as error:
+        except (HTTPException, OSError) as error:
             if isinstance(error, SourceError):
                 raise
         return done
+
+    def _more(self, view: memoryview) -> int:
+        return self._body.receive(view) if self._body is not None else 0
 
     def refusal(self) -> str:
         """The status, and what a store says about it."""

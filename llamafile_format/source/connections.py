@@ -1,12 +1,14 @@
 """Connections to servers, kept open and shared by threads; everything of urllib3 that is used stands here.
 
-No proxy, no credential and no setting is taken from the environment. Redirects and tries are for ``http_object``, which
-judges each of them. A server that holds us up can be cut off from another thread.
+No credential and no setting is taken from the environment, and proxies are those that are given. Redirects and tries
+are for ``http_object``, which judges each of them. A server that holds us up can be cut off from another thread.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import re
 import socket
 import ssl
 import threading
@@ -18,9 +20,14 @@ from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.source.address import Address
 from llamafile_format.source.allow_list import Checkpoint, connected
 from llamafile_format.source.answers import Answer, Passing
+from llamafile_format.source.body import Noted
+from llamafile_format.source.proxies import NONE, Proxies, Proxy
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager
+
+
+_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 class Connections:
@@ -30,12 +37,25 @@ class Connections:
     that is connected to.
     """
 
-    def __init__(self, *, ca_file: str, parallel: int, patience: float, checkpoint: Checkpoint | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        ca_file: str,
+        parallel: int,
+        patience: float,
+        checkpoint: Checkpoint | None = None,
+        proxies: Proxies = NONE,
+    ) -> None:
         self.ended = threading.Event()
         self._patience = patience
         self._checkpoint = checkpoint
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._pool = _pool(_context(ca_file), parallel, patience, self._note, checkpoint)
+        tls = functools.cache(lambda: _context(ca_file))  # reading the system's certificates takes 0.1 s
+        if ca_file:
+            tls()
+        self._proxies = proxies
+        make = _pools(tls, parallel, patience, self._note, checkpoint)
+        self._pools = {proxy: make(proxy) for proxy in {None, proxies.http, proxies.https}}
 
     def _note(self, new: socket.socket) -> None:
         self._sockets.add(new)
@@ -53,8 +73,9 @@ class Connections:
             raise SourceError("reading was ended")
         if self._checkpoint is not None:
             self._checkpoint.admit(at)
+        proxy = self._proxies.between(at)
         try:
-            response = self._pool.request(
+            response = self._pools[proxy].request(
                 "GET",
                 at.url,
                 headers=headers,
@@ -69,6 +90,8 @@ class Connections:
                 f"{at.name}: no trustworthy connection: {_tls_reason(error)}",
                 hint="name the authority of a server of your own: --ca-file FILE",
             ) from None
+        except exceptions.ProxyError as error:
+            raise _of_proxy(proxy, error) from None
         except exceptions.NameResolutionError:
             raise Passing(f"the name {at.origin[1]} cannot be resolved") from None
         except exceptions.NewConnectionError:
@@ -77,7 +100,7 @@ class Connections:
             raise Passing("the server does not answer") from None
         except (exceptions.HTTPError, OSError):
             raise Passing("the connection broke off") from None
-        return Answer(response)
+        return Answer(response, getattr(response.connection, "body", None))
 
     def close(self) -> None:
         """End all connections at once, those too that a thread is reading from, and allow no other; safe to call twice.
@@ -87,7 +110,8 @@ class Connections:
         self.ended.set()
         for each in list(self._sockets):
             _shut(each)
-        self._pool.clear()
+        for pool in self._pools.values():
+            pool.clear()
 
 
 def _shut(each: socket.socket) -> None:
@@ -109,13 +133,24 @@ def _tls_reason(error: Exception) -> str:
     return str(reason).lower().replace("_", " ")[:200]
 
 
-def _pool(
-    context: ssl.SSLContext,
+def _of_proxy(proxy: Proxy | None, error: Exception) -> Exception:
+    """What is said of a proxy that fails: its name, and the status by which it refuses."""
+    name = proxy.name if proxy else "of nobody"
+    found = _REFUSED.search(str(error))
+    if found is None:
+        return Passing(f"no connection to the proxy {name}")
+    words = f"the proxy {name} does not let us through ({found[1]})"
+    return Passing(words) if found[1].startswith("5") else SourceError(words)
+
+
+def _pools(
+    tls: Callable[[], ssl.SSLContext],
     parallel: int,
     patience: float,
     note: Callable[[socket.socket], None],
     checkpoint: Checkpoint | None,
-) -> PoolManager:
+) -> Callable[[Proxy | None], PoolManager]:
+    """What makes the connections through a proxy, or without one."""
     try:
         import urllib3
         from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -124,8 +159,8 @@ def _pool(
             "reading over a network needs urllib3", hint="pip install 'llamafile-format[remote]'"
         ) from error
 
-    class Plain(HTTPConnection):
-        """Notes its socket."""
+    class Plain(Noted, HTTPConnection):
+        """Notes its socket, and the body of its last answer."""
 
         def connect(self) -> None:
             """Connect, and note the socket, so that it can be cut."""
@@ -137,8 +172,8 @@ def _pool(
                 raise SourceError("nobody is asked over http")
             return super()._new_conn()
 
-    class Secure(HTTPSConnection):
-        """Notes its socket; connects to a machine that was judged, whose certificate must be of the name."""
+    class Secure(Noted, HTTPSConnection):
+        """Notes the same; connects to a machine that was judged, whose certificate must be of the name."""
 
         def _new_conn(self) -> socket.socket:
             if checkpoint is None:
@@ -164,7 +199,19 @@ def _pool(
 
         ConnectionCls: Any = Secure
 
-    timeout = urllib3.Timeout(connect=min(patience, 10.0), read=patience)
-    pool = urllib3.PoolManager(maxsize=parallel, block=True, ssl_context=context, timeout=timeout)
-    pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-    return pool
+        def __init__(self, *where: Any, **options: Any) -> None:
+            """A pool for one host, under the certificates of ``tls``."""
+            super().__init__(*where, **options | {"ssl_context": tls()})
+
+    def made(proxy: Proxy | None) -> PoolManager:
+        """Connections by these classes."""
+        timeout = urllib3.Timeout(connect=min(patience, 10.0), read=patience)
+        options: dict[str, Any] = {"maxsize": parallel, "block": True, "timeout": timeout}
+        if proxy is None:
+            pool = urllib3.PoolManager(**options)
+        else:
+            pool = urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, **options)
+        pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+        return pool
+
+    return made

@@ -8,8 +8,10 @@ from types import MappingProxyType
 from llamafile_format.source.address import HUB, STORES, Address, read_address
 from llamafile_format.source.allow_list import AllowList, Checkpoint
 from llamafile_format.source.connections import Connections
+from llamafile_format.source.foreign_object import ForeignObject, foreign_address
 from llamafile_format.source.http_object import Access, HttpObject
 from llamafile_format.source.hub_object import HubObject
+from llamafile_format.source.proxies import NONE, Proxies
 from llamafile_format.source.remote import PARALLEL, RemoteSource
 from llamafile_format.source.store_object import StoreObject, store_of
 from llamafile_format.source.traffic import WHOLE, Limits, Traffic
@@ -24,6 +26,7 @@ def open_remote(
     patience: float = 20.0,
     hub: str = HUB,
     settings: Mapping[str, str] = MappingProxyType({}),
+    proxies: Proxies = NONE,
 ) -> RemoteSource:
     """The object at ``url`` as a byte source, to be given to ``verify``, ``inspect`` and others.
 
@@ -32,14 +35,33 @@ def open_remote(
 
     ``ca_file`` holds the certificates to trust instead of the system's. ``token`` goes to the host of ``url``, over TLS
     or to this machine, and to no other, wherever that host redirects to. ``patience`` is seconds of silence after which
-    a request is made again. Nothing is taken from the environment, but by obstore what settings do not say.
+    a request is made again. ``proxies`` are between us and servers (10.12.10). Nothing is taken from the environment,
+    but by obstore what settings do not say.
 
     Raises UsageError for an address that is none, SourceError if it cannot be read by ranges.
     """
     address = read_address(url, hub)
     return _opened(
-        address, limits, hub=hub, ca_file=ca_file, token=token, patience=patience, settings=settings, checkpoint=None
+        address,
+        limits,
+        hub=hub,
+        ca_file=ca_file,
+        token=token,
+        patience=patience,
+        settings=settings,
+        proxies=proxies,
+        checkpoint=None,
     )
+
+
+def open_foreign(url: str, *, limits: Limits = WHOLE) -> RemoteSource:
+    """The object at ``url``, of a scheme that fsspec knows and our own sources do not. For what a user has typed only.
+
+    Raises UsageError for an address that is none, or without a package for it, SourceError if it cannot be read.
+    """
+    address = foreign_address(url)
+    traffic = Traffic(address.name, limits)
+    return RemoteSource(ForeignObject(address, traffic), traffic)
 
 
 def open_listed(text: str, allowed: AllowList, *, limits: Limits = WHOLE, patience: float = 20.0) -> RemoteSource:
@@ -60,6 +82,7 @@ def open_listed(text: str, allowed: AllowList, *, limits: Limits = WHOLE, patien
         token=token,
         patience=patience,
         settings=settings,
+        proxies=NONE,
         checkpoint=checkpoint,
     )
 
@@ -73,13 +96,17 @@ def _opened(
     token: str,
     patience: float,
     settings: Mapping[str, str],
+    proxies: Proxies,
     checkpoint: Checkpoint | None,
 ) -> RemoteSource:
     traffic = Traffic(address.name, limits)
     if address.origin[0] in STORES:
         store = store_of(address, settings)
-        return RemoteSource(StoreObject(address, store, traffic, ca_file=ca_file, patience=patience), traffic)
-    connections = Connections(ca_file=ca_file, parallel=PARALLEL, patience=patience, checkpoint=checkpoint)
+        there = StoreObject(address, store, traffic, ca_file=ca_file, patience=patience, proxies=proxies)
+        return RemoteSource(there, traffic)
+    connections = Connections(
+        ca_file=ca_file, parallel=PARALLEL, patience=patience, checkpoint=checkpoint, proxies=proxies
+    )
     access = Access(token, address.origin, patience)
     if address.name.startswith("hf://"):
         return RemoteSource(HubObject(address, hub, access, traffic, connections), traffic)

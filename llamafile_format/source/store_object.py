@@ -16,11 +16,13 @@ from typing import Any
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.source.address import STORES, Address, read_address, shown
 from llamafile_format.source.answers import Version, is_pinned
+from llamafile_format.source.proxies import NONE, Proxies
 from llamafile_format.source.traffic import Traffic
 
 _SAID = re.compile(r"<(Code|Message)>([^<]{1,200})</\1>")
 _STATUS = re.compile(r"status code: (\d{3})")
 _RETRIES = 4
+_PIECE = 1 << 20
 
 _SETTINGS = {
     "s3": {
@@ -87,7 +89,16 @@ def store_of(address: Address, environment: Mapping[str, str]) -> Store:
 class StoreObject:
     """The object at ``address`` in ``store``. Nobody is asked for keys: without any it is read as by a stranger."""
 
-    def __init__(self, address: Address, store: Store, traffic: Traffic, *, ca_file: str, patience: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        store: Store,
+        traffic: Traffic,
+        *,
+        ca_file: str,
+        patience: float,
+        proxies: Proxies = NONE,
+    ) -> None:
         self.name = address.name
         self.version = Version(0, "")
         self._key = address.url.partition("://")[2].partition("/")[2]
@@ -95,52 +106,53 @@ class StoreObject:
         self._traffic = traffic
         self._lock = Lock()
         self._ended = False
-        self._store = _opened(store, ca_file, patience)
+        self._store = _opened(store, ca_file, patience, proxies)
 
     def begin(self, tail: int) -> tuple[int, bytes]:
         """See :class:`RangedObject`. The size comes with the bytes; a store without such ranges is asked."""
+        buffer = memoryview(bytearray(tail))
         try:
-            start, data = self._get({"suffix": tail}, tail)
-        except SourceError:
-            if self._begun or self._size():  # some answer for an empty object what is no answer
-                raise
+            start, count = self._get({"suffix": tail}, buffer)
+        except SourceError as refused:
+            if self._begun or not self._is_empty():  # some answer for an empty object what is no answer
+                raise refused from None
             return 0, b""
-        if data is None:
+        if count is None:
             size = self._size()
-            start, data = self._get((max(0, size - tail), size), tail) if size else (0, b"")
-        if data is None or (start, start + len(data)) != (max(0, self.version.size - tail), self.version.size):
+            start, count = self._get((max(0, size - tail), size), buffer) if size else (0, 0)
+        if count is None or (start, start + count) != (max(0, self.version.size - tail), self.version.size):
             raise SourceError(f"{self.name}: asked for its end, the store sent something else")
-        return start, data
+        return start, bytes(buffer[:count])
 
     def fetch(self, start: int, end: int) -> bytes:
         """See :class:`RangedObject`."""
-        at, data = self._get((start, end), end - start)
-        if data is None:  # past its end
-            return b""
-        if at != start or len(data) != min(end, self.version.size) - start:
-            raise SourceError(
-                f"{self.name}: asked for bytes {start} to {end - 1}, the store sent {at} to {at + len(data) - 1}"
-            )
-        return data
+        buffer = memoryview(bytearray(end - start))
+        return bytes(buffer[: self.fetch_into(start, buffer)])
 
     def fetch_into(self, start: int, buffer: memoryview) -> int:
         """See :class:`RangedObject`."""
-        data = self.fetch(start, start + len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        end = start + len(buffer)
+        at, count = self._get((start, end), buffer)
+        if count is None:  # past its end
+            return 0
+        if at != start or count != min(end, self.version.size) - start:
+            raise SourceError(
+                f"{self.name}: asked for bytes {start} to {end - 1}, the store sent {at} to {at + count - 1}"
+            )
+        return count
 
     def close(self) -> None:
         """No other request is made; one that is under way ends by its time."""
         self._ended = True
 
-    def _get(self, span: Any, most: int) -> tuple[int, bytes | None]:
-        """Where the answer for ``span`` begins, and its bytes; None where the store has no such range."""
+    def _get(self, span: Any, buffer: memoryview) -> tuple[int, int | None]:
+        """Where the answer for ``span`` begins, and how many bytes are in ``buffer`` now; None where it knows none."""
         import obstore
         from obstore.exceptions import BaseError
 
         if self._ended:
             raise SourceError(f"{self.name}: reading was ended")
-        self._traffic.request(most)
+        self._traffic.request(len(buffer))
         try:
             result = obstore.get(self._store, self._key, options={"range": span})
             encoding = str(result.attributes.get("Content-Encoding", "") or "identity").strip().lower()
@@ -150,17 +162,24 @@ class StoreObject:
                 )
             self._compare(result.meta)
             start, end = result.range
-            data = _body(result, end - start) if end - start <= most else b""
+            count = _received(result, buffer[: end - start]) if end - start <= len(buffer) else -1
         except (BaseError, OSError, ValueError) as error:
             if isinstance(error, SourceError):
                 raise
             if _status(error) in ("416", "501") or type(error).__name__ == "NotSupportedError":
                 return 0, None
             raise SourceError(f"{self.name}: {_why(error)}") from None
-        if len(data) != end - start:
+        if count != end - start:
             raise SourceError(f"{self.name}: the store sends something else for bytes {start} to {end - 1}")
-        self._traffic.received(len(data))
-        return int(start), data
+        self._traffic.received(count)
+        return int(start), count
+
+    def _is_empty(self) -> bool:
+        """False too if the store does not tell: then what it said before counts."""
+        try:
+            return self._size() == 0
+        except SourceError:
+            return False
 
     def _size(self) -> int:
         import obstore
@@ -187,7 +206,7 @@ class StoreObject:
                 raise SourceError(f"{self.name}: changed while it was read", hint="try again when it is at rest")
 
 
-def _opened(store: Store, ca_file: str, patience: float) -> Any:
+def _opened(store: Store, ca_file: str, patience: float, proxies: Proxies) -> Any:
     try:
         from obstore import store as kinds
         from obstore.exceptions import BaseError
@@ -201,6 +220,7 @@ def _opened(store: Store, ca_file: str, patience: float) -> Any:
         settings["skip_signature"] = True
     client: dict[str, Any] = {"connect_timeout": "10s", "timeout": f"{patience:g}s", "user_agent": "llamafile-format"}
     client["allow_http"] = any(settings.get(place, "").startswith("http:") for place in _PLACES)
+    client |= _through(proxies)
     if ca_file:
         client["root_certificate"] = _certificates(ca_file)
     retries = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=3 * patience)}
@@ -214,14 +234,16 @@ def _opened(store: Store, ca_file: str, patience: float) -> Any:
         ) from error
 
 
-def listed(prefix: str, environment: Mapping[str, str], *, ca_file: str = "") -> Iterator[tuple[str, str, int]]:
+def listed(
+    prefix: str, environment: Mapping[str, str], *, ca_file: str = "", proxies: Proxies = NONE
+) -> Iterator[tuple[str, str, int]]:
     """Address, version and size in bytes of each object below ``prefix``, which is ``SCHEME://BUCKET/`` and what their
     keys begin with. UsageError, SourceError.
     """
     scheme, _, rest = prefix.partition("://")
     bucket, _, begin = rest.partition("/")
     store = store_of(read_address(f"{scheme.lower()}://{bucket}/{begin or '-'}"), environment)
-    opened = _opened(store, ca_file, 60.0)
+    opened = _opened(store, ca_file, 60.0, proxies)
     import obstore
     from obstore.exceptions import BaseError
 
@@ -235,14 +257,26 @@ def listed(prefix: str, environment: Mapping[str, str], *, ca_file: str = "") ->
         raise SourceError(f"{prefix}: {_why(error)}") from None
 
 
-def _body(result: Any, length: int) -> bytes:
-    """The bytes of an answer, no more than one piece beyond ``length``: a store can send on for ever."""
-    data = bytearray()
-    for piece in result.stream(min_chunk_size=1):
-        data += piece
-        if len(data) > length:
-            break
-    return bytes(data)
+def _through(proxies: Proxies) -> dict[str, str]:
+    """Options of the client: stores are asked by TLS, but for one on this very machine.
+
+    One that excludes everything takes the place of those that the library would find in the environment.
+    """
+    if proxies.https is None:
+        return {"proxy_url": "http://127.0.0.1:9", "proxy_excludes": "*,0.0.0.0/0,::/0"}
+    return {"proxy_url": proxies.https.url_with_secret, "proxy_excludes": proxies.excludes}
+
+
+def _received(result: Any, buffer: memoryview) -> int:
+    """How many bytes of an answer are in ``buffer`` now; -1 if there are more: a store can send on for ever."""
+    done = 0
+    for piece in result.stream(min_chunk_size=_PIECE):
+        part = memoryview(piece)
+        if len(part) > len(buffer) - done:
+            return -1
+        buffer[done : done + len(part)] = part
+        done += len(part)
+    return done
 
 
 def _certificates(path: str) -> bytes:

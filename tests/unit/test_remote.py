@@ -304,7 +304,7 @@ def test_commands_refuse_what_makes_no_sense(
         ["verify", server.url(), "--token-file", str(tmp_path / "none")],
         ["verify", server.url(), "--try"],
         ["verify", server.url(), "https://user:pw@example.org/x"],
-        ["inspect", "ftp://example.org/x"],
+        ["inspect", "nosuch://example.org/x"],
         ["diff", server.url(), "https://"],
     ):
         code, out, error = run(*wrong)
