@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -26,36 +27,39 @@ HANGS = 120
 HEAP_MIB = 1024
 FOUND_BYTES = 6 << 10
 """Bytes of finds that are kept for a target, and of which none has more than a quarter."""
+WORD = re.compile(rb"[A-Za-z_.-]{3,24}|\{[{%]-?|-?[%}]\}")
+WORDS = 500
+"""Of a dictionary: what a mutation puts in as a whole, taken from the seeds."""
 Judge = Callable[[bytes], None]
 Line = tuple[CodeType, int]
 
 
 def hunt(judge: Judge, starts: Iterable[bytes], work: Path, *, seconds: int, name: str) -> None:
-    """Fuzz ``judge`` from ``starts`` and what lies in ``work``. Ends the process: with 0, or else at the first fault."""
+    """Fuzz ``judge`` from ``starts`` and what lies in ``work``. Ends the process, with 0 or at the first fault."""
     import atheris
 
     corpus, given = work / name, work / f"{name}.seeds"
     for folder in (corpus, given):
         folder.mkdir(parents=True, exist_ok=True)
+    starts = tuple(starts)
     for data in starts:
         (given / _digest(data)).write_bytes(data)
-
-    def one(data: bytes) -> None:
-        """What went wrong, told before the process ends."""
-        judge(data)
+    words = sorted({word.decode() for data in starts for word in WORD.findall(data)})[:WORDS]
+    (work / f"{name}.words").write_text("".join(f'"{word}"\n' for word in words))
 
     options = {
         "max_total_time": seconds,
         "timeout": HANGS,
         "rss_limit_mb": HEAP_MIB,
         "max_len": LONGEST,
+        "dict": work / f"{name}.words",
         "artifact_prefix": f"{corpus}/",
         "print_final_stats": 1,
         "verbosity": 1,
         "seed": 1,
     }
     arguments = [name, *(f"-{key}={value}" for key, value in options.items()), str(corpus), str(given)]
-    atheris.Setup(arguments, one)
+    atheris.Setup(arguments, judge)
     atheris.Fuzz()
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -64,6 +65,11 @@ def test_a_fault_is_found_and_kept(tmp_path: Path) -> None:
     assert "a fault behind two steps" in done.stdout + done.stderr
     (kept,) = (tmp_path / "faulty").glob("crash-*")
     assert kept.read_bytes().startswith(b"GU")
+
+
+def test_make_fuzz_runs_every_target() -> None:
+    (line,) = re.findall(r"^FUZZ_TARGETS \?= (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert line.split() == list(TARGETS)
 
 
 def test_what_takes_too_long_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
