@@ -60,7 +60,16 @@ class Resumption:
         """Take in what is proven about the object as it is, for the tensors that ``watch`` looks at."""
         self._watch = watch
         source, rules = self._source, f"{__version__} {ruleset_digest()}"
-        about = About(source.name, source.size, source.revision, rules, Level.FULL.value, manifest_sha256, watch.choice)
+        about = About(
+            source.name,
+            source.identity,
+            source.size,
+            source.revision,
+            rules,
+            Level.FULL.value,
+            manifest_sha256,
+            watch.choice,
+        )
         now, lines = int(time.time()), self._journal.read()
         if reason := _no_ground(next(lines, b""), about, now):
             self._journal.begin(about, now)
@@ -118,7 +127,7 @@ def resumed(
         tell("cannot be resumed: the server names no ETag or version that stands for the bytes")
         yield None
         return
-    with opened(source.name, path) as journal:
+    with opened(source.identity, path) as journal:
         yield Resumption(source, journal, tell)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.examining import expand
+from llamafile_format.source import Identity
 from llamafile_format.source.address import HUB, STORES, is_remote, read_address, shown
 from llamafile_format.source.proxies import Proxies
 from llamafile_format.source.store_object import listed
@@ -63,7 +64,8 @@ def _local(path: str, *, named: bool) -> Item:
         info = Path(absolute).stat()
     except OSError:
         return Item(absolute, named=named)
-    version = f"{info.st_dev:x}-{info.st_ino:x}-{info.st_size:x}-{info.st_mtime_ns:x}"
+    state = Identity.of(info)
+    version = "-".join(f"{part:x}" for part in (state.device, state.inode, state.size, state.mtime, state.ctime))
     return Item(absolute, version, info.st_size, named)
 
 
