@@ -35,7 +35,9 @@ def _replayed(pin: Pin, platform: Platform, kind: str, flavour: str, folder: Pat
     elif platform.via.name == "wasmtime":
         pytest.importorskip("wasmtime")
     old = lf.Include(record_of(VERSION, flavour, platform.target, kind), "behaviour/old.yaml", "behaviour")
-    path = container(folder, pin.key, flavour, platform.target, kind, old)
+    place = folder / pin.version  # several pins may be asked in one test
+    place.mkdir()
+    path = container(place, pin.key, flavour, platform.target, kind, old)
     wanted = lf.Wanted(target=platform.target, via=platform.via)
     (done,) = lf.replay(path, wanted=wanted, timeout=600).records
     assert done.error == ""
