@@ -41,6 +41,7 @@ _LINE = 1 << 20  # bytes of a line; one has 200 to some thousands
 _MOST = 1 << 33
 """Bytes of a journal: more are not read."""
 
+OTHER_VERSION = "it was made by another version of this program or of its rules"
 _OPEN = os.O_RDWR | os.O_CREAT | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"))
 
 
@@ -62,7 +63,7 @@ class About:
         if self._object != other._object:
             return "the object is another one or has changed since"
         if self.rules != other.rules:
-            return "it was made by another version of this program or of its rules"
+            return OTHER_VERSION
         return "" if self == other else "something else was asked for"
 
     @property

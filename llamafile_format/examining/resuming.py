@@ -14,7 +14,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from llamafile_format import __version__
 from llamafile_format.checks.tensors import Seen
 from llamafile_format.checks.verdict import Level
 from llamafile_format.errors import UsageError
-from llamafile_format.examining.resume_journal import About, JournalFile, opened
+from llamafile_format.examining.resume_journal import OTHER_VERSION, About, JournalFile, opened
 from llamafile_format.rules import ruleset_digest
 from llamafile_format.source.remote import RemoteSource
 from llamafile_format.weights.tensor_scales import Health
@@ -136,6 +136,8 @@ def _no_ground(first: bytes, about: About, now: int) -> str:
     if not first:
         return "there is no journal of it that this user has written"
     said = json.loads(first)
+    if said.keys() != {"begun", *(each.name for each in fields(About))}:
+        return OTHER_VERSION
     if not 0 <= now - said.pop("begun") <= KEPT:
         return f"its journal is older than {KEPT // 86400} days"
     return About(**said).difference(about)

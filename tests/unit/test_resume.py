@@ -223,6 +223,17 @@ def test_lines_made_up_without_the_key_are_none(server: FaultServer, sample: Pat
     begun_anew(server, "there is no journal")
 
 
+def test_a_journal_of_another_version_is_none(server: FaultServer) -> None:
+    """True lines, whose first one has fields that this version has not, or lacks some."""
+    path = ended(server)
+    first = json.loads(path.read_bytes().splitlines()[1].partition(b" ")[2])
+    with resume_journal.opened("x", path) as mine:
+        os.ftruncate(mine._fd, 0)
+        text = json.dumps({name: said for name, said in first.items() if name != "identity"}).encode() + b"\n"
+        mine._write(resume_journal._MAGIC + mine._mac(text) + b" " + text)
+    begun_anew(server, resume_journal.OTHER_VERSION)
+
+
 def test_lines_of_another_object_are_none(server: FaultServer, sample: Path) -> None:
     path = ended(server)
     lines = path.read_bytes().splitlines(keepends=True)
