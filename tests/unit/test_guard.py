@@ -217,6 +217,9 @@ def test_a_report_that_is_none_is_refused(good: str) -> None:
         {"ruleset_sha256": "0" * 64},
         {"verdicts": {"well-formed": "maybe"}},
         {"file": {**value["file"], "size": "7"}},
+        {"file": {**value["file"], "size": 1 << 70}},
+        {"file": {**value["file"], "name": "\ud800"}},
+        {"findings": [{"rule": "LF1009", "where": {}, "args": {}}]},  # what its words are about is missing
         {"findings": [{"rule": "LF0000", "where": {}, "args": {}}]},
         {"findings": [{"rule": "LF1001", "where": {"offset": "7"}, "args": {}}]},
         {"signatures": [{"record": 7}]},
