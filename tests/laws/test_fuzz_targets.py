@@ -23,7 +23,7 @@ from tests.fuzz import seeds, targets
 from tests.fuzz.targets import TARGETS, Broken, Target
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 3
+SECONDS = 2
 FAULTY = """
 import sys
 from pathlib import Path
@@ -57,8 +57,9 @@ def test_coverage_guided(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz.guided", name, "--seconds", str(SECONDS), "--work", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert "Done" in done.stderr
-    assert any((tmp_path / name).iterdir()), "it learnt nothing"
+    (runs,) = re.findall(r"^Done (\d+) runs", done.stderr, re.MULTILINE)
+    assert int(runs) >= len({*TARGETS[name].seeds(), *seeds.found(name)})  # on a slow machine they take all of the time
+    assert max(map(int, re.findall(r"cov: (\d+)", done.stderr))) > 300  # of the library, which is instrumented
 
 
 @guided
