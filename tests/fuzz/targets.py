@@ -261,7 +261,10 @@ class Target:
 
 
 def _most() -> float:
-    """The most megabytes that this process ever had at once."""
+    """The most megabytes that this process ever had at once, without what its parent had before it was started."""
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (1 << 20) if sys.platform == "darwin" else most / 1024
 

@@ -75,6 +75,7 @@ def test_an_upload_is_judged_told_and_deleted(running: Running, sample: bytes, t
         assert headers["x-content-type-options"] == "nosniff"
         assert "sandbox" in headers["content-security-policy"]
     assert running.ask(f"{done['report']}?format=pdf")[0] == 422
+    assert running.ask(f"{done['report']}?fromat=html")[0] == 422  # misspelt, and not answered as if it were not there
     status, headers, badge = running.ask(done["badge"], key="")
     assert (status, headers["content-type"]) == (200, "image/svg+xml")
     assert b"well-formed yes, valid yes, authentic not asked, policy yes" in badge
