@@ -13,13 +13,12 @@ TRAINING := .venv-exhibit
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help demo demo-real test engine laws lint bench fuzz vectors share exhibit lock clean
+.PHONY: help demo demo-real test laws lint bench fuzz vectors share exhibit lock clean
 
 help:
 	@echo 'make demo     pack, inspect, verify, damage, repack and extract a real language model; leaves demo/'
 	@echo 'make demo-real  the same with a genuine chat model, fetched by digest (93 MB); leaves demo-real/'
 	@echo 'make test     lint, then every test, the slow ones too (PYTEST_ARGS="-m '\''not slow'\''" for a quick run)'
-	@echo 'make engine   build the newest engine for this machine (minutes, the first time)'
 	@echo 'make laws     every bit of small files flipped, where make test flips one of every byte (an hour)'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the figures that the project promises, measured here'
@@ -39,11 +38,6 @@ demo-real: $(DEMO)/.ready
 
 test: lint
 	$(DEV)/bin/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
-
-# Tests of the newest pin need its build for this machine, which the repository does not carry until all are made; without
-# it they are skipped. It is kept in the private cache, by the digest of its sources.
-engine: $(DEV)/.ready
-	$(DEV)/bin/python -m tests.new_engine
 
 # Laws of which `test` takes one bit of every byte, with all bits.
 laws: $(DEV)/.ready

@@ -327,7 +327,7 @@ def complete(run_cli: CliRunner, new_runtimes: Path, tmp_path: Path) -> CliRunne
     def run(file: Path, *options: str, behind: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         env = {"LFF_RUNTIMES": os.fspath(new_runtimes), "LFF_CACHE": os.fspath(tmp_path / "cache")}
         (tmp_path / "cache").mkdir(mode=0o700, exist_ok=True)
-        asked = ("-p", "Visitor:", "-n", "8", "-t", "1", "--runtime", "llama.cpp@0.3.36+1", *options, "--", *behind)
+        asked = ("-p", "Visitor:", "-n", "8", "-t", "1", *options, "--", *behind)
         return run_cli("complete", file, *asked, env=env)
 
     return run

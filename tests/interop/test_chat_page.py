@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.boxed import pack_new
 from tests.interop.webdriver import ENTER, Browser, browser
 from tests.runtime_server import Server, pack, served
 
@@ -23,15 +22,10 @@ QUESTION = "Tell me about the clock."
 SIZE = (1100, 800)
 
 
-@pytest.fixture(scope="module", params=["today", "newest"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The exhibit, started: with the engine of today's files, and with the newest one."""
-    out = tmp_path_factory.mktemp("page") / "exhibit.llamafile"
-    if request.param == "today":
-        pack(out)
-    else:
-        pack_new(request.getfixturevalue("new_runtimes"), out, name="exhibit")
-    with served(out) as started:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The exhibit, started."""
+    with served(pack(tmp_path_factory.mktemp("page") / "exhibit.llamafile")) as started:
         yield started
 
 
@@ -98,17 +92,15 @@ def test_another_page_cannot_use_it(window: Browser, server: Server, tmp_path: P
     assert server.output() == before
 
 
-# What the newest engine's page may not do
+# What the page may not do
 
 ATTACK = "<img src=x onerror=window.ran=1><script>window.ran=2</script>"
 
 
 @pytest.fixture(scope="module")
-def attacked(
-    new_runtimes: Path, tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Browser]:
+def attacked(tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """The page after an answer that attacks it: a grammar lets the model say nothing else."""
-    packed = pack_new(new_runtimes, tmp_path_factory.mktemp("attacked") / "exhibit.llamafile", name="exhibit")
+    packed = pack(tmp_path_factory.mktemp("attacked") / "exhibit.llamafile")
     grammar = f'root ::= "{ATTACK} end"'
     with (
         served(packed, "--grammar", grammar) as server,

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from llamafile_format.checks.together import Piece, check_taken, check_together
+from llamafile_format.engines.store import find_pin
 from llamafile_format.source import FileSource
 from llamafile_format.weights.gguf import read_gguf
 from tests.runtime_server import EXHIBIT, pack, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
-ENGINE = "llama.cpp@0.3.36"
+ENGINE = find_pin("llama.cpp").key
 NAME = "blk.0.ffn_down.weight"
 FACTORS: dict[str, tuple[int, ...]] = {f"{NAME}.lora_a": (4, 288), f"{NAME}.lora_b": (128, 4)}
 

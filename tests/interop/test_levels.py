@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llamafile_format.engines.pin import Flavour
-from llamafile_format.engines.store import find_pin, is_here, unpacked
+from llamafile_format.engines.store import is_here, unpacked
 from tests.conftest import ToolFinder
 from tests.new_engine import pin_of, zig
 
@@ -32,10 +32,9 @@ REQUEST = {
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
 
-@pytest.fixture(scope="module", params=["default", "newest"])
-def native(request: pytest.FixtureRequest) -> Path:
-    newest = request.param == "newest"
-    pin = pin_of(request.getfixturevalue("new_runtimes")) if newest else find_pin("llama.cpp")
+@pytest.fixture(scope="module")
+def native(new_runtimes: Path) -> Path:
+    pin = pin_of(new_runtimes)
     build = pin.build("linux-x86_64", Flavour.NATIVE)
     if build is None or not is_here(pin, build):
         pytest.skip("the native build for linux-x86_64 is not here")
@@ -76,9 +75,13 @@ def test_an_old_processor_runs_its_level(
     assert words(there) == words(here)
 
 
-def test_a_lower_level_can_be_asked_for(native: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = ["env", "LFF_CPU=v1", str(native)]
-    assert traced(command, "q8_0")[0]["cpu"] == "v1"
+@pytest.mark.parametrize("level", ["v1", "v3", "v3-vnni", "v4", "v4-amx"])
+def test_a_lower_level_can_be_asked_for_and_says_the_same(native: Path, level: str) -> None:
+    """Levels of newer processors are run wherever one of those takes the test."""
+    asked = traced(["env", f"LFF_CPU={level}", str(native)], "q8_0")
+    if asked[0]["cpu"] != level:
+        pytest.skip(f"this processor has no {level}")
+    assert words(asked) == words(traced([str(native)], "q8_0"))
 
 
 # What processors say that are not here: bits of CPUID, and of the state that the system keeps.

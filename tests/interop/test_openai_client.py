@@ -1,4 +1,4 @@
-"""OpenAI's own Python client talks to a packed file as it would to theirs, with today's engine and with the newest."""
+"""OpenAI's own Python client talks to a packed file as it would to theirs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.boxed import pack_new
 from tests.runtime_server import Server, pack, served
 
 openai = pytest.importorskip("openai")
@@ -17,23 +16,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.interop]
 QUESTION = [{"role": "user", "content": "Tell me about the clock."}]
 
 
-@pytest.fixture(scope="module", params=["today", "newest"])
-def engine(request: pytest.FixtureRequest) -> Path | None:
-    """The folder with the newest engine, None for the engine of today's files."""
-    return request.getfixturevalue("new_runtimes") if request.param == "newest" else None
-
-
-def _packed(engine: Path | None, out: Path, *args: str) -> Path:
-    given = args or ("--temp", "0", "-c", "512", "...")
-    if engine is None:
-        return pack(out, args=given, name="exhibit")
-    return pack_new(engine, out, args=given, name="exhibit")
-
-
 @pytest.fixture(scope="module")
-def exhibit(engine: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exhibit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The exhibit, packed."""
-    return _packed(engine, tmp_path_factory.mktemp("client") / "exhibit.llamafile")
+    return pack(tmp_path_factory.mktemp("client") / "exhibit.llamafile")
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +110,10 @@ def test_a_seed_repeats_a_draw(client: openai.OpenAI) -> None:
 
 
 @pytest.fixture(scope="module")
-def embedder(engine: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
     """A client of the exhibit packed with the argument that makes it an embedding server."""
     out = tmp_path_factory.mktemp("embeddings") / "embeddings.llamafile"
-    packed = _packed(engine, out, "--embeddings", "--pooling", "mean", "-c", "512", "...")
+    packed = pack(out, args=("--embeddings", "--pooling", "mean", "-c", "512", "..."))
     with served(packed) as server, _client(server) as connected:
         yield connected
 
@@ -152,10 +138,10 @@ def test_embeddings_come_as_floats_or_in_base64(embedder: openai.OpenAI) -> None
 # Errors, each as the exception that the client has for it
 
 
-def test_embeddings_without_the_option_are_refused(client: openai.OpenAI, engine: Path | None) -> None:
+def test_embeddings_without_the_option_are_refused(client: openai.OpenAI) -> None:
     with pytest.raises(openai.APIStatusError) as refused:
         client.embeddings.create(model="exhibit", input="the brass clock")
-    assert refused.value.status_code == (501 if engine is None else 400)
+    assert refused.value.status_code == 400
     assert "does not support embeddings" in refused.value.message
 
 

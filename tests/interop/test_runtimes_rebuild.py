@@ -49,11 +49,11 @@ def shop(pin: Pin, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     return shop
 
 
-def test_the_reference_build_is_reached(pin: Pin, shop: Workshop) -> None:
-    pinned = pin.build(TARGET, Flavour.REFERENCE)
-    if pinned is None:
-        pytest.skip("the builds are not checked in yet")
-    built = build(pin, TARGET, Flavour.REFERENCE, shop)
+@pytest.mark.parametrize("flavour", [Flavour.REFERENCE, Flavour.NATIVE])
+def test_a_build_is_reached(pin: Pin, shop: Workshop, flavour: Flavour) -> None:
+    pinned = pin.build(TARGET, flavour)
+    assert pinned is not None
+    built = build(pin, TARGET, flavour, shop)
     assert built.as_pinned
     assert (built.sha256, built.size) == (pinned.sha256, pinned.size)
 
