@@ -48,7 +48,9 @@ def _of_version(group: Sequence[tuple[RuntimeName, KnownBuild]]) -> Iterator[Fin
         yield Finding("LF3352", where, {"build": old.key, "date": old.date, "reason": old.reason})
     lacking = [guard for guard in Guard if any(guard in each.lacks for _, each in group)]
     if lacking:
-        args = {"build": known.key, "lacks": " and no ".join(_WORDS[guard] for guard in lacking)}
+        bare = [each for each, build in group if build.lacks]
+        build = known.key if len(bare) == len(group) else f"{known.key} for {', '.join(each.target for each in bare)}"
+        args = {"build": build, "lacks": " and no ".join(_WORDS[guard] for guard in lacking)}
         here = installed_builds()
         found = (better(each, build.sha256, here) for each, build in group)
         newer = next((each for each in found if each is not None), None)
