@@ -1,4 +1,4 @@
-"""What a repack is asked for, applied to what a file hands over: the plan of the new file (spec/1.0, 8.2).
+"""What a repack is asked for, applied to what a file hands over: the plan of the new file (spec/1, 8.2).
 
 A plan says what is written and, by comparison with the old file, what that changes. If it changes nothing, nothing is
 done: repacking twice in the same way gives the same bytes as once.

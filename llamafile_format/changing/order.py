@@ -1,4 +1,4 @@
-"""What a repack is asked for (spec/1.0, 8.2)."""
+"""What a repack is asked for (spec/1, 8.2)."""
 
 from __future__ import annotations
 

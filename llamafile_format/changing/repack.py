@@ -1,4 +1,4 @@
-"""``repack``: another engine, other members, another form, around weights that nobody touches (spec/1.0, 8.2).
+"""``repack``: another engine, other members, another form, around weights that nobody touches (spec/1, 8.2).
 
 The order of work is that of the chapter: read what the old file hands over (8.3), apply what was asked for (8.2),
 remember what is lost (8.4), then write a new file, or change the old one in place under a journal (8.5).

@@ -1,4 +1,4 @@
-"""What a manifest claims, checked against itself (spec/1.0, 5.4 to 5.7). Its form was checked when it was decoded."""
+"""What a manifest claims, checked against itself (spec/1, 5.4 to 5.7). Its form was checked when it was decoded."""
 
 from __future__ import annotations
 

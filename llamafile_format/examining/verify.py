@@ -1,4 +1,4 @@
-"""The verification procedure (spec/1.0, 10.6), step by step; the comments carry the numbers of the clause.
+"""The verification procedure (spec/1, 10.6), step by step; the comments carry the numbers of the clause.
 
 Bad input never raises: every fault is a finding and all faults are reported, not only the first. What cannot be read
 (I/O errors, a file that shrinks) ends the run with an incomplete report.

@@ -1,4 +1,4 @@
-"""Chunk roots and combined CRCs: what lets pieces be hashed in any order (spec/1.0, 6.3 and 6.4)."""
+"""Chunk roots and combined CRCs: what lets pieces be hashed in any order (spec/1, 6.3 and 6.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manifest as data (spec/1.0, chapter 5). Sizes and offsets are bytes; digests are lower-case hex.
+"""The manifest as data (spec/1, chapter 5). Sizes and offsets are bytes; digests are lower-case hex.
 
 Fields that this version does not know are kept in ``extra`` and written back, so that a repack by an old tool does not
 lose what a newer one recorded (clause 5.6).

@@ -1,4 +1,4 @@
-"""The registry of roles (spec/1.0, 11.2): what a member is for, where it stands, how it is stored."""
+"""The registry of roles (spec/1, 11.2): what a member is for, where it stands, how it is stored."""
 
 from __future__ import annotations
 

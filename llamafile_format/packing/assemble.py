@@ -1,4 +1,4 @@
-"""The writer's engine: from a prefix and contents in file order to a complete container (spec/1.0, chapters 4 to 6).
+"""The writer's engine: from a prefix and contents in file order to a complete container (spec/1, chapters 4 to 6).
 
 Every input byte is read once; copying and all digests come from that read. Digests that are already known are reused,
 never recomputed: hashing damaged bytes again would give the damage a fresh, valid manifest.

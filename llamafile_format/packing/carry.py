@@ -1,4 +1,4 @@
-"""What a container hands over to its successor: contents with the digests that they already have (spec/1.0, 8.3).
+"""What a container hands over to its successor: contents with the digests that they already have (spec/1, 8.3).
 
 Bytes that a repack does not change are not hashed again. Their digests come from the old manifest and the old chunk
 list, which must fit each other: hashing damaged bytes afresh would give the damage a valid manifest.

@@ -1,4 +1,4 @@
-"""What the user named, as contents of a container: files, roles, names, split sets (spec/1.0, 8.1)."""
+"""What the user named, as contents of a container: files, roles, names, split sets (spec/1, 8.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``pack``: from a model and its companions to one container (spec/1.0, 8.1).
+"""``pack``: from a model and its companions to one container (spec/1, 8.1).
 
 The same inputs give the same bytes: members are ordered by role and name, no clock, host, user or tool version enters,
 and the only time in the file is the one that the user asked for.
