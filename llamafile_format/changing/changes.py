@@ -25,7 +25,7 @@ from llamafile_format.changing.order import Order
 from llamafile_format.changing.runtime_changes import exchanged, new_launcher, new_misfits
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.findings import Finding
-from llamafile_format.manifest.model import README_PATH, VERSION, EngineAsset, EngineDirectory
+from llamafile_format.manifest.model import README_PATH, VERSION, EngineAsset, EngineDirectory, numbers_of
 from llamafile_format.manifest.reader import MAX_TEXT
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAPPED_ROLES, MODEL_ROLES
 from llamafile_format.packing import (
@@ -84,7 +84,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     _check_order(order, {content.path for content in carried.contents})
     changes: list[Change] = []
     notes: list[str] = []
-    if carried.version != VERSION:
+    if numbers_of(carried.version) > numbers_of(VERSION):
         notes.append(f"the file has version {carried.version}; what version {VERSION} does not know was kept unread")
     engine = _engine(carried.engine, order.prefix, changes)
     profile = order.profile or carried.labels.profile

@@ -13,7 +13,7 @@ import pytest
 
 import llamafile_format
 from llamafile_format.manifest.merkle import chunk_root
-from llamafile_format.manifest.roles import Role, alignment_of, file_order, unix_mode
+from llamafile_format.manifest.roles import LATER, Role, alignment_of, file_order, unix_mode
 from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble
 from llamafile_format.packing.inputs import text_content
 from llamafile_format.rules import Rule, Severity, all_rules
@@ -31,7 +31,7 @@ _CLAUSE = re.compile(r"^(?:#{2,4} |\*\*)(\d{1,2}(?:\.\d{1,2}){1,3})\b", re.MULTI
 _RULE = re.compile(r"\bLF\d{4}\b")
 _NUMBER = r"\d{1,2}(?:\.\d{1,2}){1,3}"
 _CITED = re.compile(rf"\((?:{_NUMBER}|LF\d{{4}})(?:(?:,| and| to) (?:{_NUMBER}|LF\d{{4}}))*\)")
-_CITED_IN_CODE = re.compile(rf"(?:clauses? |clause=\"|spec/1\.0, )({_NUMBER}(?:(?:,| and| to) {_NUMBER})*)")
+_CITED_IN_CODE = re.compile(rf"(?:clauses? |clause=\"|spec/1, )({_NUMBER}(?:(?:,| and| to) {_NUMBER})*)")
 
 ELSEWHERE = {
     "LF1014": "tests/unit/test_prefix_checks.py",
@@ -147,7 +147,7 @@ def test_rules_are_well_made() -> None:
     assert list(all_rules()) == sorted(all_rules())
     for rule in rules():
         assert re.fullmatch(r"LF[1-9]\d{3}", rule.id)
-        assert rule.since == "1.0"
+        assert rule.since in ("1.0", "1.1")
         assert 0 < len(rule.title) <= 72
         assert not rule.title.endswith(".")
         for text in (rule.title, rule.message, rule.why, rule.remedy):
@@ -344,8 +344,10 @@ def test_roles_of_the_table() -> None:
     )
     assert [role for _, role, _, _ in rows] == [role.value for role in Role if role is not Role.ENGINE_ASSET]
     ranks = [file_order(role, "a").rank for _, role, _, _ in rows]
-    assert ranks == sorted(set(ranks))
     unknown = file_order("x-mine", "a").rank
+    assert ranks == sorted(ranks)
+    assert {role for _, role, _, _ in rows if file_order(role, "a").rank == unknown} == set(LATER)
+    assert len(set(ranks)) == len(ranks) - len(LATER) + 1
     assert file_order("history", "a").rank < unknown < file_order("chunks", "a").rank
     for _, role, mapped, mode in rows:
         assert alignment_of(role) == (65536 if mapped == "yes" else 1)
