@@ -7,19 +7,25 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llamafile_format.caring.sidecars import files_of, index_of, volumes
+from llamafile_format.checks.canonical import signature_entries
+from llamafile_format.container import Kind, open_container
 from llamafile_format.errors import UsageError
 from llamafile_format.output.publish import output
 from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import OpenFile, refuse_changed
 from llamafile_format.progress import Progress, counted
 from llamafile_format.recovery.available import require_numpy
-from llamafile_format.recovery.geometry import Geometry, geometry_of
+from llamafile_format.recovery.geometry import MAX_PERCENT, Geometry, geometry_of
 from llamafile_format.recovery.packets import HEAD, packets_in
-from llamafile_format.recovery.sets import MAX_PERCENT, RecoverySet, sets_of
+from llamafile_format.recovery.sets import RecoverySet, recovery_percent, sets_of
 from llamafile_format.source import FileSource
 from llamafile_format.source.pending import refuse_pending
+
+if TYPE_CHECKING:
+    from llamafile_format.changing import RepackResult
 
 DEFAULT_PERCENT = 5
 
@@ -69,6 +75,34 @@ def protect(
         if path_ not in files:
             path_.unlink(missing_ok=True)
     return Protected(target, files, percent, geometry.slices, geometry.slice_size, geometry.recovery)
+
+
+def protect_inside(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    percent: int = 0,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> RepackResult:
+    """Make recovery data a member of the container ``path``: a repack, as the new file ``out`` or in its place.
+
+    UsageError for a signed file unless ``force``: its signatures sign another manifest, and become history.
+    """
+    from llamafile_format.changing import repack
+
+    with open_container(path) as container:
+        if container.kind is not Kind.CONTAINER:
+            raise UsageError(f"{path} is no container", hint="protect it from outside, without --inside")
+        if signature_entries(container.archive) and not force:
+            raise UsageError(
+                f"{path} is signed, and with recovery data inside it would not be",
+                hint="protect it from outside, without --inside, or insist with --force",
+            )
+        there = [member for member in container.members if member.role == "recovery"]
+        before = recovery_percent(container.window(there[0].path)) if there and not percent else 0
+    wanted = check_percent(percent or before or DEFAULT_PERCENT)
+    return repack(path, out, in_place=out is None, recovery=wanted, force=force, progress=progress)
 
 
 def sidecar_of(path: str | os.PathLike[str]) -> Path | None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from llamafile_format.manifest.model import Manifest
     from llamafile_format.signing.trust.policy import Policy
 
-_BLOCK = 1 << 16
+_BLOCK = 4096  # bytes: damage comes in sectors
 _MOST_PATCHED = 256 << 20  # bytes that a repair in place writes; beyond it a new file takes the name
 
 

@@ -27,5 +27,6 @@ class Order:
     license: str | None = None
     source: str | None = None
     created: str | None = None
+    recovery: int | None = None
     engine_only: bool = False
     force: bool = False

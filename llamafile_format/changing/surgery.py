@@ -112,6 +112,8 @@ def operate(
     source = container.source
     if not isinstance(source, FileSource):
         return Refusal("its launcher was converted, and is written anew in its first form")
+    if plan_.recovery:
+        return Refusal("its recovery data are computed from the whole new file")
     if in_use(source.fd):
         return Refusal("another program has it open")
     contents = sorted(plan_.contents, key=lambda content: file_order(content.role, content.path))

@@ -148,7 +148,7 @@ def columns(
         read = padded(source, geometry)
         slices = geometry.slices
         add_slices(rows, exponents, range(slices), read, (offset, width), slices=slices, progress=progress)
-        yield offset, [memoryview(row.view(np.uint8)) for row in rows]
+        yield offset, [memoryview(row.tobytes()) for row in rows]
 
 
 def write_slices(source: ByteSource, encoded: Encoded, place: Place, *, progress: Advance | None = None) -> None:

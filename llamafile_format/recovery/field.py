@@ -34,7 +34,7 @@ EXP, LOG = _tables()
 def constants(count: int) -> Logarithms:
     """Logarithms of the constants of slices 0 to ``count`` - 1: what is not divisible by 3, 5, 17 or 257, in order."""
     powers = np.arange(1, ORDER, dtype=np.int64)
-    usable = powers[(powers % 3 != 0) & (powers % 5 != 0) & (powers % 17 != 0) & (powers % 257 != 0)]
+    usable: Logarithms = powers[(powers % 3 != 0) & (powers % 5 != 0) & (powers % 17 != 0) & (powers % 257 != 0)]
     if count > len(usable):
         raise ValueError(f"{count} slices are more than the {len(usable)} constants")
     return usable[:count]
@@ -45,12 +45,14 @@ def times(log: int) -> Elements:
     power = log % ORDER
     low = EXP[LOG[np.arange(256)] + power]
     high = EXP[LOG[np.arange(256) << 8] + power]
-    return np.bitwise_xor(high[:, None], low[None, :]).reshape(-1)
+    table: Elements = np.bitwise_xor(high[:, None], low[None, :]).reshape(-1)
+    return table
 
 
 def outer(column: Elements, row: Elements) -> Elements:
     """All products of an element of ``column`` with one of ``row``, as a matrix."""
-    return EXP[LOG[column][:, None] + LOG[row][None, :]]
+    products: Elements = EXP[LOG[column][:, None] + LOG[row][None, :]]
+    return products
 
 
 def inverse_of(value: int) -> int:

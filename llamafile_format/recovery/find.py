@@ -44,7 +44,7 @@ def find_slices(
     for source in sources:
         missing = [index for index in range(wanted.geometry.slices) if index not in places]
         with ThreadPoolExecutor(cores()) as pool:
-            found = pool.map(lambda index, source=source: _at_its_place(wanted, source, index), missing)  # type: ignore[misc]
+            found = pool.map(lambda index, source=source: _at_its_place(wanted, source, index), missing)
             for index, intact in zip(missing, found, strict=True):
                 if intact:
                     places[index] = Place(source, index * wanted.geometry.slice_size)

@@ -11,6 +11,7 @@ SMALLEST_SLICE = 4096
 MAX_SLICES = 32_768
 """Of any set: there are so many constants in the field (PAR 2.0)."""
 
+MAX_PERCENT = 100
 MAX_EXPONENT = 65_534
 MAX_LENGTH = 1 << 62
 

@@ -80,6 +80,21 @@ def packets_in(source: ByteSource, *, progress: Advance | None = None) -> Iterat
         at += len(MAGIC)
 
 
+def leading(source: ByteSource, most: int) -> list[Packet]:
+    """Intact packets from byte 0 on, up to the first recovery slice, or one of more than ``most`` bytes."""
+    found, at = [], 0
+    while at + HEAD.size <= source.size:
+        magic, length, _, _, kind = HEAD.unpack(source.read_at(at, HEAD.size))
+        if magic != MAGIC or kind == SLICE or length > most:
+            break
+        packet = _packet_at(source, at)
+        if not isinstance(packet, Packet):
+            break
+        found.append(packet)
+        at = packet.offset + packet.size
+    return found
+
+
 def _next_magic(source: ByteSource, at: int, progress: Advance | None) -> int:
     """Offset of the next magic from ``at`` on with room for a header behind it; -1 if there is none."""
     last = source.size - HEAD.size

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from llamafile_format.errors import FormatError
 from llamafile_format.limits import MANIFEST_BYTES
-from llamafile_format.recovery.geometry import MAX_EXPONENT, MAX_LENGTH, MAX_SLICES, Geometry
-from llamafile_format.recovery.packets import FILE, MAIN, SKELETON, SLICE, SUMS, Packet
+from llamafile_format.recovery.geometry import MAX_EXPONENT, MAX_LENGTH, MAX_PERCENT, MAX_SLICES, Geometry
+from llamafile_format.recovery.packets import FILE, HEAD, MAIN, SKELETON, SLICE, SUMS, Packet, leading
+from llamafile_format.source import ByteSource
 
 NAME = b"covered.bin"
 """What the protected range is called in a set inside a container."""
@@ -23,7 +24,6 @@ HASHED_FIRST = 16_384  # bytes whose MD5 is part of the file's id
 MAX_SETS = 16
 """Sets in one search; more are not looked at."""
 
-MAX_PERCENT = 100
 _MAIN = struct.Struct("<QI16s")
 _FILE = struct.Struct("<16s16s16sQ")
 _SUM = struct.Struct("<16sI")
@@ -163,3 +163,14 @@ def critical_bodies(
         SKELETON: _SKELETON.pack(percent, len(skeleton)) + skeleton,
     }
     return hashlib.md5(main, usedforsecurity=False).digest(), bodies
+
+
+def leading_set(member: ByteSource) -> RecoverySet | None:
+    """The set whose critical packets ``member`` begins with, without its recovery slices; None if there is none."""
+    return next(iter(sets_of(leading(member, HEAD.size + _CAPS[SKELETON][1]))), None)
+
+
+def recovery_percent(member: ByteSource) -> int:
+    """What the set in ``member`` says that it protects; 0 if it cannot be read."""
+    found = leading_set(member)
+    return found.percent if found else 0

@@ -64,7 +64,7 @@ class WindowSearch:
 
     def _shifted(self, registers: Registers) -> Registers:
         """Registers behind ``size`` bytes of zeros."""
-        result = self._shift[0][registers & 255]
+        result: Registers = self._shift[0][registers & 255]
         for number in (1, 2, 3):
             result ^= self._shift[number][(registers >> (8 * number)) & 255]
         return result

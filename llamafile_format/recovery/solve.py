@@ -26,7 +26,7 @@ _BLOCK = 256  # rows at a time, so that products fit in some ten megabytes
 def choose(slices: int, lost: Sequence[int], exponents: Sequence[int]) -> tuple[list[int], Elements]:
     """Exponents, as many as are ``lost``, and the matrix that turns their remainders into the lost slices.
 
-    ``exponents`` are those that are there, ascending. FormatError if they are too few or do not determine the lost ones.
+    ``exponents`` are those that are there, ascending. FormatError if they do not determine the lost ones.
     """
     if len(lost) > len(exponents):
         raise FormatError(
@@ -49,7 +49,8 @@ def _consecutive(exponents: Sequence[int], count: int) -> list[int]:
 def _matrix(slices: int, lost: Sequence[int], exponents: Sequence[int]) -> Elements:
     """One row for each exponent: the powers of the constants of the lost slices."""
     logs = constants(slices)[np.array(lost, np.int64)]
-    return EXP[(np.array(exponents, np.int64)[:, None] * logs[None, :]) % ORDER]
+    powers: Elements = EXP[(np.array(exponents, np.int64)[:, None] * logs[None, :]) % ORDER]
+    return powers
 
 
 def _independent(slices: int, lost: Sequence[int], exponents: Sequence[int]) -> list[int]:
@@ -86,7 +87,8 @@ def invert(matrix: Elements) -> Elements:
 
 
 def _scaled(row: Elements, factor: int) -> Elements:
-    return outer(np.array([factor], np.uint16), row)[0]
+    scaled: Elements = outer(np.array([factor], np.uint16), row)[0]
+    return scaled
 
 
 def _eliminate(rows: Elements, column: int, others: range) -> None:
