@@ -9,7 +9,7 @@ from llamafile_format.door import open_door
 if TYPE_CHECKING:
     from llamafile_format.caring.losses import Lost
     from llamafile_format.caring.proof import Proof
-    from llamafile_format.caring.protect import Protected, protect, protect_inside, sidecar_of
+    from llamafile_format.caring.protect import Protected, outdated_set, protect, protect_inside, sidecar_of
     from llamafile_format.caring.repair import Repaired, repair
 
 open_door(
@@ -17,7 +17,7 @@ open_door(
     {
         "losses": ("Lost",),
         "proof": ("Proof",),
-        "protect": ("Protected", "protect", "protect_inside", "sidecar_of"),
+        "protect": ("Protected", "outdated_set", "protect", "protect_inside", "sidecar_of"),
         "repair": ("Repaired", "repair"),
     },
 )

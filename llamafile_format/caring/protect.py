@@ -110,6 +110,17 @@ def sidecar_of(path: str | os.PathLike[str]) -> Path | None:
     return next(iter(files_of(Path(path))), None)
 
 
+def outdated_set(path: str | os.PathLike[str]) -> Path | None:
+    """The first file of the sidecar set beside ``path`` if it is older than the file's last change; else None."""
+    found = sidecar_of(path)
+    if found is None:
+        return None
+    try:
+        return found if found.stat().st_mtime_ns < Path(path).stat().st_mtime_ns else None
+    except OSError:
+        return None
+
+
 def check_percent(percent: int) -> int:
     """``percent`` if that many slices can be protected; UsageError otherwise."""
     if not 1 <= percent <= MAX_PERCENT:

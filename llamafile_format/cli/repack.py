@@ -6,6 +6,7 @@ import click
 
 from llamafile_format.changing import RepackResult, repack
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.outdated import tell_outdated
 from llamafile_format.cli.pack import read_args, with_roles
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
@@ -135,6 +136,7 @@ def command(
             progress=callback,
         )
     warn_unsigned(result)
+    tell_outdated(result.path)
     if as_json:
         import json
 

@@ -42,8 +42,8 @@ ELSEWHERE = {
     **dict.fromkeys((f"LF{number}" for number in range(9110, 9119)), "tests/unit/test_replay.py"),
 }
 """Rules that no vector can break, and the test that breaks them: LF1014 needs a file of 4 GiB, LF3331 a build that was
-withdrawn, LF3350 one that has a successor, LF3352 one that is superseded, LF8112 and LF9008 an installation without an extra, a
-replay a runtime."""
+withdrawn, LF3350 one that has a successor, LF3352 one that is superseded, LF8112 and LF9008 an installation without an
+extra, a replay a runtime."""
 
 
 @functools.cache
