@@ -16,9 +16,7 @@ from llamafile_format.reports import printable
 
 @click.command("repair")
 @click.argument("file", metavar="FILE", type=PATH)
-@click.option(
-    "-o", "--output", "out", metavar="OUT", default=None, help="Where to write (default: NAME.repaired.SUFFIX)."
-)
+@click.option("-o", "--output", "out", metavar="OUT", default=None, help="Where to write (default: beside FILE).")
 @click.option("--par2", "sets", metavar="SET", multiple=True, help="A file of the recovery set (default: FILE.par2).")
 @click.option(
     "--from", "others", metavar="OTHER", multiple=True, help="Another copy, damaged or not, here or elsewhere."
@@ -54,7 +52,7 @@ def command(
 
     \b
     llamafile-format repair model.llamafile
-    llamafile-format repair model.llamafile --from /other/disk/model.llamafile -o whole.llamafile
+    llamafile-format repair model.llamafile --from /other/disk/model.llamafile -o OUT
     """
     reach.judge(others)
     trust = chosen_policy(policy, keys)
