@@ -374,6 +374,19 @@ def _contents(container: Container, run: _Run) -> Iterator[Finding]:
             run.watch = _watch(container, run)
             run.watch.read(container.source)
         yield from run.watch.findings()
+        yield from _programs(container)
+
+
+def _programs(container: Container) -> Iterator[Finding]:
+    """The bytes of programs that nobody here knows; a launcher is known if it is the one that the manifest implies."""
+    from llamafile_format.checks.launcher import check_launcher
+    from llamafile_format.checks.programs import check_programs
+
+    manifest = container.manifest
+    launched = False
+    if manifest is not None and manifest.prefix.kind == "launcher" == container.prefix.kind.value:
+        launched = not any(check_launcher(container, manifest, deep=True))
+    yield from check_programs(container, launched=launched)
 
 
 def _report(name: str, size: int, container: Container | None, run: _Run) -> Report:
