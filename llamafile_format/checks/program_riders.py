@@ -1,4 +1,4 @@
-"""What rides in a program: a pickle, a script, an archive, weights, another program (spec/1.0, 14.8.6).
+"""What rides in a program: a pickle, a script, an archive, weights, another program (spec/1.0, 14.8.5).
 
 A magic number alone proves nothing: whoever reads a format has its magic in the code. So what stands behind it is read
 too, as far as only the format itself can have it. Nothing is unpickled, run, or unpacked beyond some bytes.

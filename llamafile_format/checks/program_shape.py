@@ -1,6 +1,6 @@
 """What the headers of a program say: what it runs on, code that it can change, packers, what it asks of the system.
 
-By bytes alone (spec/1.0, 14.8.2 to 14.8.5). Nothing is run, and a header is a claim: each place is looked for in the
+By bytes alone (spec/1.0, 14.8.2 to 14.8.4). Nothing is run, and a header is a claim: each place is looked for in the
 program before it is told.
 """
 
@@ -16,6 +16,7 @@ from llamafile_format.prefix import elf, macho, pe
 from llamafile_format.prefix.facts import Binary, PrefixFacts, PrefixKind, View
 from llamafile_format.source import ByteSource
 
+WASM = b"\0asm"
 HEAD = 4096  # bytes of a program in which packers leave their mark
 
 NATIVE = frozenset({PrefixKind.ELF, PrefixKind.PE, PrefixKind.MACHO})
@@ -87,11 +88,13 @@ class Place(NamedTuple):
     size: int
 
 
-def runs_on(facts: PrefixFacts) -> str:
-    """The systems and processors that the bytes provide for."""
+def runs_on(facts: PrefixFacts, head: bytes) -> str:
+    """The systems and processors that the bytes provide for; ``head`` are the first four."""
     pairs = [f"{system}-{machine}" for system, machine in facts.runs_on] or [
         f"{program.format.value} for {program.machine}" for program in facts.executables
     ]
+    if not pairs and head == WASM:
+        return "a machine for WebAssembly"
     return ", ".join(dict.fromkeys(pairs)) or facts.interpreter[:80] or "nothing that is known here"
 
 
@@ -125,8 +128,8 @@ def packers(view: View, facts: PrefixFacts) -> Iterator[Place]:
 
 
 def is_polyglot(facts: PrefixFacts) -> bool:
-    """True for an APE, and for what was linked as one: the programs of several systems are inside by construction."""
-    return facts.kind is PrefixKind.APE or bool(facts.notes.ape)
+    """True for a launcher, an APE, and what was linked as one: programs for several systems are inside by construction."""
+    return facts.kind in (PrefixKind.LAUNCHER, PrefixKind.APE) or bool(facts.notes.ape)
 
 
 def marks(data: bytes, base: int) -> Iterator[Place]:

@@ -1,4 +1,4 @@
-"""Words in the bytes of a program that say what it would do: commands, addresses, paths (spec/1.0, 14.8.4).
+"""Words in the bytes of a program that say what it would do: commands, addresses, paths (spec/1.0, 14.8.2).
 
 Patterns read one or two megabytes a second, and a program has sixty. So what every find contains is looked for first,
 literally, in bytes made lower-case, and patterns see only the text around it.

@@ -64,7 +64,7 @@ class Program(NamedTuple):
 def check_programs(container: Container, *, launched: bool) -> Iterator[Finding]:
     """LF3360 to LF3364 for the prefix and the programs among the members of ``container`` that nobody here knows.
 
-    ``launched`` says that the prefix is the very launcher that the manifest implies. Reads at most ``PROGRAMS_BYTES``
+    ``launched`` says that the prefix was compared, byte for byte, with the launcher that the manifest implies. Reads at most ``PROGRAMS_BYTES``
     and, for each program, some headers.
     """
     left = PROGRAMS_BYTES
@@ -95,7 +95,7 @@ def check_program(program: Program, facts: PrefixFacts, budget: int = PROGRAM_BY
         yield Finding("LF3363", program.where(rider.at, program.source.size - rider.at), args)
     told = "; ".join(_told(program, facts, looked))
     if told:
-        args = {"path": program.name, "what": f"it runs on {shape.runs_on(facts)}; {told}"}
+        args = {"path": program.name, "what": f"it runs on {shape.runs_on(facts, view.upto(0, 4))}; {told}"}
         yield Finding("LF3360", program.where(0, program.source.size), args)
     if looked.unread is not None:
         yield _unread(program, *looked.unread)

@@ -160,7 +160,7 @@ def _() -> bytes:
 
 @vector(
     "version-unknown",
-    rules="LF1027 LF3330",
+    rules="LF1027 LF3330 LF3360",
     valid="undetermined",
     encoding="zlib",
     comment="A launcher of version 3, which nobody knows yet.",
