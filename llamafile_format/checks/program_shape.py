@@ -128,7 +128,7 @@ def packers(view: View, facts: PrefixFacts) -> Iterator[Place]:
 
 
 def is_polyglot(facts: PrefixFacts) -> bool:
-    """True for a launcher, an APE, and what was linked as one: programs for several systems are inside by construction."""
+    """True for a launcher, an APE, and what was linked as one: programs for several systems are inside of them."""
     return facts.kind in (PrefixKind.LAUNCHER, PrefixKind.APE) or bool(facts.notes.ape)
 
 

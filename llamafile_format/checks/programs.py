@@ -64,8 +64,8 @@ class Program(NamedTuple):
 def check_programs(container: Container, *, launched: bool) -> Iterator[Finding]:
     """LF3360 to LF3364 for the prefix and the programs among the members of ``container`` that nobody here knows.
 
-    ``launched`` says that the prefix was compared, byte for byte, with the launcher that the manifest implies. Reads at most ``PROGRAMS_BYTES``
-    and, for each program, some headers.
+    ``launched`` says that the prefix was compared, byte for byte, with the launcher that the manifest implies. Reads at
+    most ``PROGRAMS_BYTES`` and, for each program, some headers.
     """
     left = PROGRAMS_BYTES
     for program in _unknown(container, launched):
@@ -160,9 +160,9 @@ _SORTS = {
 
 
 def _padding(program: Program, behind: shape.Place) -> bool:
-    """True for zeros, as far as one window goes, and for what belongs to the engine's own archive."""
-    data = program.source.read_at(behind.at, min(WINDOW, behind.size))
-    return not data.strip(b"\0") or any(start <= behind.at + WINDOW and behind.at < end for start, end in program.own)
+    """True for at most a window of zeros, and for what the engine's own archive stands in."""
+    zeros = behind.size <= WINDOW and not program.source.read_at(behind.at, behind.size).strip(b"\0")
+    return zeros or any(behind.at <= start < behind.at + behind.size for start, _ in program.own)
 
 
 def _few(places: Iterator[shape.Place]) -> list[shape.Place]:
