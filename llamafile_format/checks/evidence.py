@@ -60,7 +60,7 @@ _COMMAND = re.compile(
     rb"|(?<![\w.-])chmod\s{1,4}(?:\+x|[0-7]{0,1}7[0-7]{2})(?!\w)"
     rb"|(?<![\w.-])(?:python[0-9.]{0,4}|perl|ruby|node|php)\s{1,4}-[ce](?!\w)"
     rb"|(?<![\w.-])(?:powershell|pwsh)(?:\.exe)?\s{1,4}[-/]\w"
-    rb"|(?<![\w.-])(?:cmd(?:\.exe)?\s{1,4}/[ck]|certutil(?:\.exe)?\s{1,4}-\w|bitsadmin|mshta|regsvr32|rundll32|schtasks)(?!\w)"
+    rb"|(?<![\w.-])(?:cmd(?:\.exe)?\s{1,4}/[ck]|certutil(?:\.exe)?\s{1,4}-\w{1,40}|bitsadmin|mshta|regsvr32|rundll32|schtasks)(?!\w)"
     rb"|(?<![\w.-])(?:base64|openssl)\s{1,4}(?:enc\s{1,4})?-{1,2}d(?:ecode)?(?!\w)"
     rb"|(?<![\w.-])/bin/(?:ba|z|da)?sh(?!\w)|(?<!\w)crontab\s{1,4}-"
     rb"|(?<!\w)(?:os\.(?:system|popen|exec[lv]p?e?)|subprocess\.(?:Popen|run|call|check_output|check_call)|pty\.spawn)\s{0,4}\("

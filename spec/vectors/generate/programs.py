@@ -13,7 +13,7 @@ from spec.vectors.generate.forge import gguf
 from spec.vectors.generate.runtimes import PIN, PROGRAM, build, built, pin, with_runtime
 
 CHAPTER = "runtimes"
-_ALL = "LF3360 LF3361 LF3362 LF3363"
+_ALL = "LF3360 LF3361 LF3362 LF3363 LF3364"
 READ, WRITE, EXECUTE = 4, 2, 1
 
 
