@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+FUZZ_TARGETS ?= archive gguf template prefix policy record
 
 DEV := .venv
 DEMO := .venv-demo
@@ -22,7 +23,8 @@ help:
 	@echo 'make laws     every bit of small files flipped, where make test flips one of every byte (an hour)'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the figures that the project promises, measured here'
-	@echo 'make fuzz     every vector and 10,000 mutants of them, each within 10 s and 200 MB (FUZZ_COUNT, FUZZ_SEED)'
+	@echo 'make fuzz     every vector and 10,000 mutants of them, each within 10 s and 200 MB (FUZZ_COUNT, FUZZ_SEED); then'
+	@echo '              50 s of fuzzing by coverage for each of six readers (FUZZ_SECONDS)'
 	@echo 'make vectors  write the test vectors and the identification skeletons again'
 	@echo 'make share    write the man pages and completions again'
 	@echo 'make exhibit  train the small model of the exhibit again (downloads PyTorch; minutes to an hour)'
@@ -57,6 +59,8 @@ bench: $(DEV)/.ready
 
 fuzz: $(DEV)/.ready
 	$(DEV)/bin/python -m tests.fuzz.mutants --vectors --count $(or $(FUZZ_COUNT),10000) --seed $(or $(FUZZ_SEED),1)
+	for target in $(FUZZ_TARGETS); do \
+		$(DEV)/bin/python -m tests.fuzz.guided $$target --seconds $(or $(FUZZ_SECONDS),50) || exit 1; done
 
 vectors: $(DEV)/.ready
 	$(DEV)/bin/python -m spec.vectors.generate

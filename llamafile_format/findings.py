@@ -7,7 +7,7 @@ table (:mod:`llamafile_format.rules`), so text, JSON and HTML render the same ob
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llamafile_format.plain_json import stated_fields
 
@@ -25,6 +25,14 @@ class Where:
     length: int | None = None
     member: str = ""
     field: str = ""
+
+    def within(self, size: int) -> Where:
+        """This place in a file of ``size`` bytes: what a file says of itself can point to where it has none."""
+        if self.offset is None or self.offset + (self.length or 0) <= size:
+            return self
+        if self.offset > size:
+            return replace(self, offset=None, length=None)
+        return replace(self, length=size - self.offset)
 
     def to_json(self) -> dict[str, Value]:
         """What is known of the place."""

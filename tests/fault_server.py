@@ -34,6 +34,7 @@ class FaultServer(ThreadingHTTPServer):
     def __init__(self, data: bytes, *, certificate: Path | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.data, self.requests, self.sent = data, 0, 0
+        self.tag = ""
         self.seen: Counter[str] = Counter()
         self.tokens: list[str] = []
         self.lock, self.stopped = Lock(), Event()
@@ -196,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = data[low:high]
         headers = {"Content-Range": f"bytes {low}-{high - 1}/{size}", "Content-Length": str(high - low)}
-        headers["ETag"] = f'"{hash(data) & 0xFFFFFFFF:x}"'
+        headers["ETag"] = f'"{self.server.tag or f"{hash(data) & 0xFFFFFFFF:x}"}"'
         status = 206
         change: Callable[..., tuple[int, bytes]] = getattr(
             self, f"_with_{self.fault.replace('-', '_')}", lambda *_: (status, body)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import gc
+import io
 import os
 import signal
 import time
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamafile_format.fleet.frames import Kind, write_frame
 from llamafile_format.source import ByteSource
 
 
@@ -44,8 +47,19 @@ class Poisoned:
         elif "chatter" in word:
             os.write(1, b"\0" * 100_000)
             os.write(2, b"\x1b[2J" * 1000)
+        elif "flood" in word:
+            _flood()
         elif "deaf" in word:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             while True:
                 pass
         yield name
+
+
+def _flood() -> None:
+    """Take the child over, and answer for this file and for many that nobody has asked for."""
+    (answers,) = (each for each in gc.get_objects() if isinstance(each, io.BufferedWriter) and each.raw.fileno() > 2)
+    write_frame(answers, Kind.REPORT, b"{}")
+    while True:
+        write_frame(answers, Kind.BEGUN)
+        write_frame(answers, Kind.REPORT, b'{"forged": "' + b"x" * (1 << 20) + b'"}')

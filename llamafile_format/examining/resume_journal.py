@@ -41,6 +41,7 @@ _LINE = 1 << 20  # bytes of a line; one has 200 to some thousands
 _MOST = 1 << 33
 """Bytes of a journal: more are not read."""
 
+OTHER_VERSION = "it was made by another version of this program or of its rules"
 _OPEN = os.O_RDWR | os.O_CREAT | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"))
 
 
@@ -49,6 +50,7 @@ class About:
     """What a journal is about. Whoever asks for anything else than that begins a new one."""
 
     name: str
+    identity: str
     size: int
     revision: str
     rules: str
@@ -58,11 +60,15 @@ class About:
 
     def difference(self, other: About) -> str:
         """Why what was right about ``self`` says nothing about ``other``; empty if it does."""
-        if (self.name, self.size, self.revision) != (other.name, other.size, other.revision):
+        if self._object != other._object:
             return "the object is another one or has changed since"
         if self.rules != other.rules:
-            return "it was made by another version of this program or of its rules"
+            return OTHER_VERSION
         return "" if self == other else "something else was asked for"
+
+    @property
+    def _object(self) -> tuple[str, str, int, str]:
+        return self.name, self.identity, self.size, self.revision
 
 
 class JournalFile:
@@ -128,11 +134,11 @@ class JournalFile:
 
 
 @contextlib.contextmanager
-def opened(name: str, path: str | os.PathLike[str] | None) -> Iterator[JournalFile]:
-    """The journal of the object ``name``, at ``path`` or in the cache. SourceError if there is no place for one."""
+def opened(identity: str, path: str | os.PathLike[str] | None) -> Iterator[JournalFile]:
+    """The journal of the object ``identity``, at ``path`` or in the cache. SourceError if there is no place for one."""
     try:
         key = _the_key()
-        where = Path(path) if path is not None else _usual(name)
+        where = Path(path) if path is not None else _usual(identity)
         descriptor = os.open(where, _OPEN | getattr(os, "O_BINARY", 0), 0o600)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -158,10 +164,10 @@ def _judge(descriptor: int, where: Path) -> None:
         raise SourceError(f"{where} is no journal, and is left as it is", hint="name another place")
 
 
-def _usual(name: str) -> Path:
+def _usual(identity: str) -> Path:
     folder = folder_path(FOLDER)
     assert folder is not None  # the key is in it
-    return folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.journal"
+    return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.journal"
 
 
 def _the_key() -> bytes:

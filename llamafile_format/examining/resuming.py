@@ -14,7 +14,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from llamafile_format import __version__
 from llamafile_format.checks.tensors import Seen
 from llamafile_format.checks.verdict import Level
 from llamafile_format.errors import UsageError
-from llamafile_format.examining.resume_journal import About, JournalFile, opened
+from llamafile_format.examining.resume_journal import OTHER_VERSION, About, JournalFile, opened
 from llamafile_format.rules import ruleset_digest
 from llamafile_format.source.remote import RemoteSource
 from llamafile_format.weights.tensor_scales import Health
@@ -60,7 +60,16 @@ class Resumption:
         """Take in what is proven about the object as it is, for the tensors that ``watch`` looks at."""
         self._watch = watch
         source, rules = self._source, f"{__version__} {ruleset_digest()}"
-        about = About(source.name, source.size, source.revision, rules, Level.FULL.value, manifest_sha256, watch.choice)
+        about = About(
+            source.name,
+            source.identity,
+            source.size,
+            source.revision,
+            rules,
+            Level.FULL.value,
+            manifest_sha256,
+            watch.choice,
+        )
         now, lines = int(time.time()), self._journal.read()
         if reason := _no_ground(next(lines, b""), about, now):
             self._journal.begin(about, now)
@@ -118,7 +127,7 @@ def resumed(
         tell("cannot be resumed: the server names no ETag or version that stands for the bytes")
         yield None
         return
-    with opened(source.name, path) as journal:
+    with opened(source.identity, path) as journal:
         yield Resumption(source, journal, tell)
 
 
@@ -127,6 +136,8 @@ def _no_ground(first: bytes, about: About, now: int) -> str:
     if not first:
         return "there is no journal of it that this user has written"
     said = json.loads(first)
+    if said.keys() != {"begun", *(each.name for each in fields(About))}:
+        return OTHER_VERSION
     if not 0 <= now - said.pop("begun") <= KEPT:
         return f"its journal is older than {KEPT // 86400} days"
     return About(**said).difference(about)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -416,7 +416,7 @@ def _report(name: str, size: int, container: Container | None, run: _Run) -> Rep
         kind=run.kind,
         level=run.level,
         verdicts=verdicts,
-        findings=_unique(run.findings),
+        findings=_unique(run.findings, size),
         complete=complete,
         error=run.error,
         manifest_sha256=digest,
@@ -439,11 +439,13 @@ def _unread(findings: list[Finding], severities: Mapping[str, Severity]) -> list
     return [Finding("LF8122")] if unread and not refused else []
 
 
-def _unique(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Each fault once, in the order found: two checks may meet at one place."""
+def _unique(findings: list[Finding], size: int) -> tuple[Finding, ...]:
+    """Each fault once, in the order found, at a place that the ``size`` bytes of the file have (10.2.1): two checks may
+    meet at one place."""
     seen: set[tuple[object, ...]] = set()
     result = []
-    for finding in findings:
+    for each in findings:
+        finding = replace(each, where=each.where.within(size))
         key = (finding.rule, finding.where, tuple(sorted(finding.args.items())))
         if key not in seen:
             seen.add(key)

@@ -7,6 +7,7 @@ the guard, and by an alarm if the guard is gone; one that wants too much memory 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pickle
@@ -89,10 +90,15 @@ def _answer(name: str, unless: str, terms: Terms, pulse: _Pulse) -> tuple[Kind, 
     except MemoryError:
         return Kind.MEMORY, b""
     except Exception as error:  # whatever it is, it belongs to this file and to no other
-        if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+        if (isinstance(error, RuntimeError) and _NO_THREAD in str(error)) or _is_room(error):
             return Kind.MEMORY, b""
         return Kind.FAILED, f"{type(error).__name__}: {error}"[:1000].encode("utf-8", "backslashreplace")
     return (Kind.REPORT, data) if len(data) <= LARGEST else (Kind.LARGE, b"")
+
+
+def _is_room(error: Exception) -> bool:
+    """True if a mapping or a process found no room: that has not the name of other memory."""
+    return isinstance(error, OSError) and error.errno == errno.ENOMEM
 
 
 def _report(name: str, unless: str, terms: Terms, pulse: _Pulse) -> Report:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -65,9 +65,9 @@ def _cells(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _cell(item: Any) -> Any:
     if isinstance(item, str):
-        return os.fsencode(item).decode("utf-8", "replace")
+        return re.sub("[\ud800-\udfff]", "\ufffd", item)
     if isinstance(item, Mapping):
-        return list(item.items())
+        return [(_cell(name), _cell(each)) for name, each in item.items()]
     return [_cell(each) for each in item] if isinstance(item, list | tuple) else item
 
 

@@ -36,6 +36,8 @@ from llamafile_format.source.address import shown
 _START = 300.0  # seconds until a child has begun; a machine can be that busy
 _TRIES = 3  # children that may end before they have begun with a file
 _ENDING = 5.0  # seconds that a child has to end by itself
+_AHEAD = 4  # frames that are taken from a child before somebody asks for them
+_WORDS = 4000  # bytes of what it says of its own failure
 _GOOD = (End.DONE, End.UNCHANGED)
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; import llamafile_format.fleet.child as c; c.main()"
 """The child finds what its guard finds, and nothing in the folder that one happens to work in."""
@@ -125,7 +127,7 @@ class _Child:
         )
         assert self._process.stdin is not None
         self._asks = self._process.stdin
-        self._heard: queue.SimpleQueue[tuple[Kind, bytes] | None] = queue.SimpleQueue()
+        self._heard: queue.Queue[tuple[Kind, bytes] | None] = queue.Queue(_AHEAD)
         self._listener = threading.Thread(target=self._listen, name="guard", daemon=True)
         self._listener.start()
         with contextlib.suppress(OSError):  # it is gone: that will be noticed
@@ -141,6 +143,8 @@ class _Child:
     def judge(self, what: tuple[str, str], terms: Terms, bounds: Bounds, progress: Progress | None) -> Outcome | None:
         """The outcome of one verification; None if the child ended before it began, which is not the file's doing."""
         self.judged += 1
+        if not self._heard.empty():  # it speaks unasked, or is gone: what it has said is about no file
+            return None
         try:
             write_frame(self._asks, Kind.ASK, pickle.dumps((*what, None if terms == self._terms else terms)))
         except OSError:
@@ -179,7 +183,8 @@ class _Child:
         if kind is Kind.MEMORY:
             return Outcome(End.OUT_OF_MEMORY, None, f"to verify it takes more than {bounds.memory} bytes of memory")
         if kind is Kind.FAILED:
-            return Outcome(End.FAILED, None, f"to verify it failed: {data.decode('utf-8', 'backslashreplace')}")
+            words = data[:_WORDS].decode("utf-8", "backslashreplace")
+            return Outcome(End.FAILED, None, f"to verify it failed: {words}")
         if kind is Kind.LARGE:
             return Outcome(End.TOO_LARGE, None, "its report is too large")
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -196,7 +201,13 @@ class _Child:
         with contextlib.suppress(OSError):
             self._asks.close()
         self._process.wait()
-        self._listener.join(_ENDING)
+        for _ in range(int(_ENDING / 0.05)):  # the listener may wait for somebody to listen to it
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._heard.get_nowait()
+            self._listener.join(0.05)
+            if not self._listener.is_alive():
+                break
 
 
 def _reported(data: bytes) -> Outcome:

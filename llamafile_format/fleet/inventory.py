@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.examining import expand
+from llamafile_format.source import Identity
 from llamafile_format.source.address import HUB, STORES, is_remote, read_address, shown
 from llamafile_format.source.proxies import Proxies
 from llamafile_format.source.store_object import listed
 
 _LONGEST = 1 << 16  # characters of a line
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Halves of pairs that stand for no byte."""
 _VERSIONS = ("version", "etag")
 _FIELDS = frozenset({"name", "size", *_VERSIONS})
 
@@ -30,6 +34,11 @@ class Item:
     version: str = ""
     size: int = 0
     named: bool = True
+
+
+def is_size(value: object) -> bool:
+    """True for a number of bytes that an object can have."""
+    return type(value) is int and 0 <= value < 1 << 63
 
 
 def inventory(what: str, environment: Mapping[str, str], *, ca_file: str = "") -> Iterator[Item]:
@@ -61,9 +70,10 @@ def _local(path: str, *, named: bool) -> Item:
     absolute = str(Path(path).absolute())
     try:
         info = Path(absolute).stat()
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have is one, too
         return Item(absolute, named=named)
-    version = f"{info.st_dev:x}-{info.st_ino:x}-{info.st_size:x}-{info.st_mtime_ns:x}"
+    state = Identity.of(info)
+    version = "-".join(f"{part:x}" for part in (state.device, state.inode, state.size, state.mtime, state.ctime))
     return Item(absolute, version, info.st_size, named)
 
 
@@ -92,8 +102,10 @@ def _item(text: str, where: str, hub: str) -> Item:
             raise UsageError(f"{where}: no JSON object: {error}") from error
     name, size = fields.get("name"), fields.get("size", 0)
     version = next((fields[field] for field in _VERSIONS if fields.get(field)), "")
-    if not isinstance(name, str) or not name or not isinstance(version, str) or type(size) is not int:
+    if not isinstance(name, str) or not name or not isinstance(version, str) or not is_size(size):
         raise UsageError(f"{where}: {', '.join(sorted(_FIELDS))} are texts, but for size, and name must be there")
+    if "\0" in name or _HALF.search(name) or not version.isascii():
+        raise UsageError(f"{where}: no file and no object has such a name, or version")
     if not is_remote(name):
         return _local(name, named=True)
     address = read_address(name, hub)

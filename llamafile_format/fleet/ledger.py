@@ -194,6 +194,8 @@ def _line(value: Mapping[str, Any]) -> Line:
     if value["ledger"] != _VERSION:
         raise ValueError(f"version {value['ledger']!r:.20} of ledgers is not known")
     basis = Basis(str(value["rules"]), str(value["level"]), str(value["demands"]))
+    if not isinstance(value["rows"], list):
+        raise TypeError("rows are a list")
     return Line(basis, str(value["time"]), tuple(map(read_row, value["rows"])))
 
 

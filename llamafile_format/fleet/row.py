@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
@@ -12,7 +12,7 @@ from llamafile_format.container import Kind
 from llamafile_format.errors import FormatError
 from llamafile_format.examining import OURS
 from llamafile_format.fleet.bounds import End, Outcome
-from llamafile_format.fleet.inventory import Item
+from llamafile_format.fleet.inventory import Item, is_size
 from llamafile_format.plain_json import plain_fields
 from llamafile_format.reports import answer, gravest_first, read_report, text_of
 from llamafile_format.rules import Severity
@@ -77,22 +77,47 @@ class Row:
         return {name: item for name, item in plain_fields(self).items() if item or name in _ALWAYS}
 
 
-_NAMES = frozenset(each.name for each in fields(Row))
+_KINDS = {each.name: str(each.type) for each in fields(Row)}
 _ALWAYS = frozenset(each.name for each in fields(Row) if each.default is MISSING and each.default_factory is MISSING)
 
 
 def read_row(value: Mapping[str, Any]) -> Row:
     """The row that ``value`` is; fields that a later version has added are left alone. FormatError if it is none."""
+    if not isinstance(value, Mapping):
+        raise FormatError("no row of a ledger", found=type(value).__name__, allowed="an object")
     known: dict[str, Any] = {
-        name: tuple(item) if isinstance(item, list) else item for name, item in value.items() if name in _NAMES
+        name: tuple(item) if isinstance(item, list) else item for name, item in value.items() if name in _KINDS
     }
+    for name, item in known.items():
+        if not _FITS[_KINDS[name]](item):
+            raise FormatError(f"no row of a ledger: {name}", found=ascii(item)[:60], allowed=_KINDS[name])
     try:
         row = Row(**known)
     except TypeError as error:
         raise FormatError(f"no row of a ledger: {error}") from error
-    if row.answer not in ANSWERS or not isinstance(row.name, str) or not isinstance(row.version, str):
-        raise FormatError("no row of a ledger", found=repr(row.answer)[:60], allowed=", ".join(ANSWERS))
+    if row.answer not in ANSWERS:
+        raise FormatError("no row of a ledger", found=ascii(row.answer)[:60], allowed=", ".join(ANSWERS))
     return row
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_table(value: object, fits: Callable[[object], bool]) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_text, value)) and all(map(fits, value.values()))
+
+
+_FITS: Mapping[str, Callable[[Any], bool]] = {
+    "str": _is_text,
+    "int": is_size,
+    "float": lambda value: type(value) in (int, float) and 0 <= value < 1 << 62,
+    "bool": lambda value: type(value) is bool,
+    "tuple[str, ...]": lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
+    "Mapping[str, str]": lambda value: _is_table(value, _is_text),
+    "Mapping[str, int]": lambda value: _is_table(value, is_size),
+}
+"""What may stand in a field, by its kind."""
 
 
 def row_of(item: Item, outcome: Outcome) -> Row:

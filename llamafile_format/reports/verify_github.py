@@ -11,6 +11,8 @@ from llamafile_format.reports.verify_lines import answer, report_line
 from llamafile_format.rules import Severity, rule
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+_OLDER = "##["
+"""How a command of the older form begins, anywhere in a line."""
 _TEXT = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 _PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
 
@@ -18,7 +20,8 @@ _PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ","
 def github_text(batch: Batch) -> str:
     """The lines: for each file its annotations, the gravest first, then its answer. ASCII, so that no log misreads."""
     lines = [line for report in batch.reports for line in _lines(report, batch.strict)]
-    return "\n".join(lines).encode("ascii", "backslashreplace").decode("ascii")
+    text = "\n".join(lines).encode("ascii", "backslashreplace").decode("ascii")
+    return text.replace(_OLDER, _OLDER.replace("[", "\\x5b"))
 
 
 def _lines(report: Report, strict: bool) -> Iterator[str]:

@@ -29,7 +29,7 @@ def read_report(value: Mapping[str, Any]) -> Report:
 def _report(value: Mapping[str, Any]) -> Report:
     file, policy = value["file"], value["policy"]
     return Report(
-        name=_text(file["name"]),
+        name=_name(file["name"]),
         size=_number(file["size"]),
         kind=Kind(file["kind"]),
         level=Level(value["level"]),
@@ -62,7 +62,11 @@ def _finding(value: Mapping[str, Any]) -> Finding:
     args = {
         _text(name): _text(item) if isinstance(item, str) else _number(item) for name, item in value["args"].items()
     }
-    return Finding(rule(value["rule"]).id, place, args)
+    row = rule(value["rule"])
+    found = Finding(row.id, place, args)
+    for tell in (row.render, row.advise):  # KeyError now, and not when somebody wants to read it
+        tell(found)
+    return found
 
 
 def _signature(value: Mapping[str, Any]) -> SignatureFact:
@@ -98,7 +102,13 @@ def _text(value: Any) -> str:
     return value
 
 
+def _name(value: Any) -> str:
+    """A text that is one of bytes: halves of pairs stand for those that are not UTF-8, and for nothing else."""
+    _text(value).encode("utf-8", "surrogateescape")
+    return _text(value)
+
+
 def _number(value: Any) -> int:
-    if type(value) is not int:
+    if type(value) is not int or abs(value) >= 1 << 64:
         raise TypeError(f"{value!r:.60} is no number")
     return value

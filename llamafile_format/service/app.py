@@ -149,6 +149,7 @@ def _work(office: Office) -> APIRouter:
         except (UsageError, SourceError) as error:
             raise Refused(403, error.message) from None
         key, level = request.state.key, office.level(what.level)
+        office.uploads.room()
         return office.told(office.jobs.add(Job(new_id(), key.name, what.url, address.name, 0, level), key))
 
     kinds = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -240,7 +241,8 @@ def _state(office: Office) -> APIRouter:
             waiting, verdicts = "outdated", {}
         if not verdicts and not waiting:
             waiting = "not judged"
-        return Response(badge_svg(verdicts, waiting), media_type="image/svg+xml")
+        anywhere = {"Cross-Origin-Resource-Policy": "cross-origin"}  # it stands beside a file, on somebody else's page
+        return Response(badge_svg(verdicts, waiting), media_type="image/svg+xml", headers=anywhere)
 
     @router.get("/healthz", responses={503: {"model": Health, "description": "It does not work."}})
     def health(response: Response) -> Health:

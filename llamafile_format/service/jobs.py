@@ -21,6 +21,7 @@ from typing import Any
 from llamafile_format.service.config import Caps, Key
 
 DAY = 86400.0
+FILE = "jobs.sqlite"
 _LARGEST = 1 << 24  # bytes of a report that is kept
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -84,7 +85,7 @@ class Jobs:
         self._caps = caps
         self._lock = threading.Lock()
         self._more = threading.Condition(self._lock)
-        self._base = sqlite3.connect(state / "jobs.sqlite", check_same_thread=False, isolation_level=None)
+        self._base = sqlite3.connect(state / FILE, check_same_thread=False, isolation_level=None)
         self._base.execute("PRAGMA journal_mode = WAL")
         self._base.execute("PRAGMA synchronous = FULL")
         self._base.execute("PRAGMA secure_delete = ON")  # addresses that were cut are not to be found in free pages
@@ -207,6 +208,15 @@ class Jobs:
         with self._lock:
             rows = self._base.execute("SELECT id FROM jobs WHERE address = '' AND state IN ('queued', 'running')")
             return {row[0] for row in rows}
+
+    def stored(self) -> int:
+        """Bytes of all rows and reports; pages that were freed serve again, and are none."""
+        with self._lock:
+            pages, free, size = (
+                self._base.execute(f"PRAGMA {what}").fetchone()[0]
+                for what in ("page_count", "freelist_count", "page_size")
+            )
+        return int((pages - free) * size)
 
     def prune(self) -> int:
         """Forget what ended too long ago; how many."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llamafile_format.checks.verdict import Level
-from llamafile_format.errors import LlamafileError, SourceError, UsageError
+from llamafile_format.errors import FormatError, LlamafileError, SourceError, UsageError
 from llamafile_format.fleet import End, Guard, Outcome, Terms
+from llamafile_format.reports import read_report
 from llamafile_format.service.config import Gate
 from llamafile_format.service.jobs import Job, Jobs
 from llamafile_format.service.metrics import Metrics
@@ -78,9 +80,13 @@ def terms_of(job: Job, gate: Gate, policy: Policy | None) -> Terms:
 def by_its_name(outcome: Outcome, job: Job, where: str) -> tuple[dict[str, Any] | None, str]:
     """Report and reason, with the name that the sender gave in the place of ``where`` the file lay here."""
     report = outcome.report
-    if report is not None:
-        report = report | {"file": report["file"] | {"name": job.name}}
-    return report, outcome.why.replace(where, job.name)
+    if report is None:
+        return None, outcome.why.replace(where, job.name)
+    try:
+        read_report(report)
+    except FormatError as error:  # whoever took the child over has written it
+        return None, f"its report cannot be read: {error.message}"
+    return report | {"file": report["file"] | {"name": job.name}}, ""
 
 
 class Workers:
@@ -119,13 +125,18 @@ class Workers:
                 except Exception as error:  # a disk that is full, say: a worker that ended would be missed by nobody
                     say("fault", error=f"{type(error).__name__}: {error}"[:500])
                     self._ending.wait(_PAUSE)
-                    self._put_back(job)
+                    self._put_back(job, passing=isinstance(error, OSError | sqlite3.Error))
 
-    def _put_back(self, job: Job | None) -> None:
-        """To the queue, if that can be written to; else the next start does it."""
-        if job is not None:
-            with contextlib.suppress(Exception):
+    def _put_back(self, job: Job | None, *, passing: bool) -> None:
+        """To the queue, if that can be written to; else the next start does it. Not for ever, unless it will pass."""
+        if job is None:
+            return
+        with contextlib.suppress(Exception):
+            if passing or job.tries < self._gate.caps.tries:
                 self._jobs.again(job)
+            else:
+                self._jobs.finish(job, None, f"it was begun {job.tries} times, and came to no end")
+                self._uploads.drop(job.id)
 
     def _judge(self, guard: Guard, job: Job) -> None:
         began = time.monotonic()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llamafile_format.service.config import Gate, Key
-from llamafile_format.service.jobs import Busy, Jobs
+from llamafile_format.service.jobs import FILE, Busy, Jobs
 
 _PIECE = 1 << 20
 _AT_ONCE = 16  # uploads of one key that may be under way
@@ -28,7 +28,9 @@ class CutOff(Exception):
 
 
 class Uploads:
-    """The folder of uploads that wait for their judgement. Used from one event loop; sizes are bytes."""
+    """The folder of uploads that wait for their judgement. Used from one event loop, but for :meth:`room`; sizes are
+    bytes.
+    """
 
     def __init__(self, gate: Gate, jobs: Jobs) -> None:
         self.folder = gate.state / "uploads"
@@ -45,12 +47,17 @@ class Uploads:
 
     def stored(self) -> int:
         """Bytes that lie here: uploads, and the reports beside them."""
-        total = 0
+        total = self._jobs.stored()
         for folder in (self.folder, self.folder.parent):
             for each in os.scandir(folder):
                 with contextlib.suppress(OSError):
-                    total += each.stat(follow_symlinks=False).st_size
+                    total += 0 if each.name == FILE else each.stat(follow_symlinks=False).st_size
         return total
+
+    def room(self, length: int = 0) -> None:
+        """Busy if there is none for ``length`` bytes, or for another report."""
+        if length >= self._caps.storage - self.stored() - sum(tuple(self._promised.values())):
+            raise Busy("there is no room for other uploads and reports", 60)
 
     @contextmanager
     def promise(self, key: Key, length: int) -> Iterator[None]:
@@ -69,8 +76,7 @@ class Uploads:
             raise Busy(f"this key has sent its {key.day} bytes of a day", seconds)
         if length > self._share - self._jobs.waiting(key) - promised:
             raise Busy("this key has too many bytes waiting", 30)
-        if length > self._caps.storage - self.stored() - sum(self._promised.values()):
-            raise Busy("there is no room for other uploads", 60)
+        self.room(length)
         self._promised[key.name] += length
         self._under_way[key.name] += 1
         try:

@@ -7,10 +7,12 @@ a command line.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from llamafile_format.errors import UsageError
 
@@ -33,6 +35,17 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _LONGEST = 8192
 _ODD = re.compile(r"[^!-~]")
 """What stands for itself in no address: spaces, control characters, everything beyond ASCII."""
+
+_SIGNED = tuple(
+    (by, re.compile(what, re.IGNORECASE))
+    for by, what in (
+        ("x-amz-signature", "x-amz-.*"),
+        ("x-goog-signature", "x-goog-.*"),
+        ("signature", "signature|expires|policy|key-pair-id|awsaccesskeyid|googleaccessid"),
+        ("sig", "sig|s[eprtv]|sip|spr|ss|srt|sk[estv]|sks|skoid|sktid"),
+    )
+)
+"""What only signs an address, and until when: fields of its query, and the one that must be among them."""
 
 Origin = tuple[str, str, int]
 """Scheme, host and port: whom a credential is for."""
@@ -74,6 +87,18 @@ class Address:
         scheme, host, _ = self.origin
         return scheme != "http" or is_this_machine(host)
 
+    def digest(self, place: str = "") -> str:
+        """What stands for the object that is asked for, at the ``place`` of its store: 64 hex digits. Of its query what
+        only signs does not count, as that is another one on every day.
+        """
+        head, _, query = self.url.partition("?")
+        fields = [(part.partition("=")[0], part) for part in query.split("&")]
+        for by, what in _SIGNED:
+            if any(name.lower() == by for name, _ in fields):
+                fields = [(name, part) for name, part in fields if not what.fullmatch(name)]
+        text = "&".join([f"{place} {self.name} {head}", *(part for _, part in fields)])
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
     def __repr__(self) -> str:
         return f"Address({self.name!r})"  # the other form must not get into a traceback
 
@@ -102,10 +127,12 @@ def read_address(text: str, hub: str = HUB) -> Address:
 def _of_store(scheme: str, text: str, name: str) -> Address:
     """``SCHEME://BUCKET/KEY``, with the key as it is."""
     bucket, _, key = text.partition("://")[2].partition("/")
-    if name != text or "@" in bucket or not re.fullmatch(r"[\w.-]{1,255}", bucket, re.ASCII) or not key:
+    plain = name == text and "@" not in bucket and re.fullmatch(r"[\w.-]{1,255}", bucket, re.ASCII)
+    if not plain or _strays([bucket, *key.split("/")]):
         raise UsageError(
             f"cannot read {name}: an object in a store is {scheme}://BUCKET/KEY",
-            hint="without user, query and fragment; a key that has ? or # in it can be asked for by https only",
+            hint="without user, query and fragment; a key with ? or #, or with a step that is empty or dots, can be "
+            "asked for by https only",
         )
     return Address(text, name, (scheme, bucket, 0))
 
@@ -113,12 +140,26 @@ def _of_store(scheme: str, text: str, name: str) -> Address:
 def at_hub(name: str, hub: str, revision: str = "") -> Address:
     """The file ``hf://[datasets/]ORG/NAME[@REVISION]/PATH`` at ``hub``; ``revision`` counts before the one named."""
     found = _HUB.fullmatch(name.partition("://")[2])
-    if found is None or any(part in ("", ".", "..") for part in found[4].split("/")):
+    if found is None or any(
+        _strays(re.split(r"[/\\]", _decoded(part))) for part in (found[2], revision or found[3] or "main", found[4])
+    ):
         raise UsageError(
             f"cannot read {name}: no file at a hub", hint="hf://ORG/NAME/PATH or hf://ORG/NAME@REVISION/PATH"
         )
     where = (revision or found[3] or "main").replace("/", "%2F")
     return _of_server(f"{hub.rstrip('/')}/{found[1] or ''}{found[2]}/resolve/{where}/{found[4]}", name)
+
+
+def _strays(steps: Iterable[str]) -> bool:
+    """True if one of ``steps`` leads elsewhere than down: what is asked for would not be what is named."""
+    return any(step in ("", ".", "..") or not step.isprintable() for step in steps)
+
+
+def _decoded(path: str) -> str:
+    """``path`` as the last of those on the way reads it who take %2e for a dot."""
+    while (plain := unquote(path)) != path:
+        path = plain
+    return path
 
 
 def repository_of(name: str) -> str:

@@ -61,7 +61,7 @@ def open_foreign(url: str, *, limits: Limits = WHOLE) -> RemoteSource:
     """
     address = foreign_address(url)
     traffic = Traffic(address.name, limits)
-    return RemoteSource(ForeignObject(address, traffic), traffic)
+    return RemoteSource(ForeignObject(address, traffic), traffic, identity=address.digest())
 
 
 def open_listed(text: str, allowed: AllowList, *, limits: Limits = WHOLE, patience: float = 20.0) -> RemoteSource:
@@ -103,11 +103,13 @@ def _opened(
     if address.origin[0] in STORES:
         store = store_of(address, settings)
         there = StoreObject(address, store, traffic, ca_file=ca_file, patience=patience, proxies=proxies)
-        return RemoteSource(there, traffic)
+        return RemoteSource(there, traffic, identity=address.digest(store.place))
     connections = Connections(
         ca_file=ca_file, parallel=PARALLEL, patience=patience, checkpoint=checkpoint, proxies=proxies
     )
     access = Access(token, address.origin, patience)
     if address.name.startswith("hf://"):
-        return RemoteSource(HubObject(address, hub, access, traffic, connections), traffic)
-    return RemoteSource(HttpObject(address, access, traffic, connections), traffic)
+        found: HttpObject = HubObject(address, hub, access, traffic, connections)
+    else:
+        found = HttpObject(address, access, traffic, connections)
+    return RemoteSource(found, traffic, identity=address.digest())

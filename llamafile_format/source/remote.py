@@ -77,9 +77,13 @@ class RemoteSource:
     that the server tells of.
     """
 
-    def __init__(self, ranged: RangedObject, traffic: Traffic, *, patience: float = 900.0) -> None:
-        """Ask for both ends at once. SourceError if the object cannot be read by ranges."""
+    def __init__(self, ranged: RangedObject, traffic: Traffic, *, patience: float = 900.0, identity: str = "") -> None:
+        """Ask for both ends at once. SourceError if the object cannot be read by ranges.
+
+        ``identity`` stands for the object, of whose address its name does not tell all.
+        """
         self.name = ranged.name
+        self.identity = identity or ranged.name
         self.traffic = traffic
         self._object = ranged
         self._patience = patience

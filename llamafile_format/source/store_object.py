@@ -70,6 +70,11 @@ class Store:
     bucket: str
     settings: Mapping[str, str]
 
+    @property
+    def place(self) -> str:
+        """Where it is, if the settings say so: two of them can have buckets of one name."""
+        return " ".join(self.settings.get(place, "") for place in _PLACES)
+
 
 def store_of(address: Address, environment: Mapping[str, str]) -> Store:
     """The store of ``address``, reached as the variables in ``environment`` say. UsageError if keys would be seen."""
@@ -242,7 +247,7 @@ def listed(
     """
     scheme, _, rest = prefix.partition("://")
     bucket, _, begin = rest.partition("/")
-    store = store_of(read_address(f"{scheme.lower()}://{bucket}/{begin or '-'}"), environment)
+    store = store_of(read_address(f"{scheme.lower()}://{bucket}/-"), environment)
     opened = _opened(store, ca_file, 60.0, proxies)
     import obstore
     from obstore.exceptions import BaseError

@@ -78,6 +78,7 @@ def test_an_upload_is_judged_told_and_deleted(running: Running, sample: bytes, t
     status, headers, badge = running.ask(done["badge"], key="")
     assert (status, headers["content-type"]) == (200, "image/svg+xml")
     assert b"well-formed yes, valid yes, authentic not asked, policy yes" in badge
+    assert headers["cross-origin-resource-policy"] == "cross-origin", "a page elsewhere may show it"
     state = running.log.parent / "state"
     for _ in range(50):  # a moment after it was told
         if not list((state / "uploads").iterdir()):

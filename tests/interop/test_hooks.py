@@ -142,6 +142,12 @@ def test_the_action(runner: Path, source: Path, tmp_path: Path) -> None:
     assert "::error file=" in shown
     assert "title=LF2011 " in shown
     assert not (runner / "hacked").exists()
+    hostile = tmp_path / "##[stop-commands]x.llamafile"
+    hostile.write_bytes(good.read_bytes())
+    assert "##[" not in verify(str(hostile))[1]
+    lines = verify(str(hostile), format="text")[1].splitlines()
+    assert re.fullmatch("::stop-commands::[0-9a-f]{32}", lines[0])
+    assert lines[-1] == f"::{lines[0].rpartition(':')[2]}::"
     code, shown = verify(str(odd), format="sarif", report="report.sarif")
     assert (code, shown) == (1, "")
     assert '"LF2011"' in (runner / "report.sarif").read_text()

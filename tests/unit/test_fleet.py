@@ -90,8 +90,65 @@ def test_a_version_is_that_of_one_state_of_one_file(tmp_path: Path) -> None:
     assert version() == first
     os.utime(file, ns=(1, 1))
     second = version()
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    os.utime(file, ns=(1, 1))  # who owns a file may say that it is as old as before
+    third = version()
     file.write_bytes(file.read_bytes() + b"x")
-    assert len({first, second, version()}) == 3
+    assert len({first, second, third, version()}) == 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": "7"},
+        {"size": -1},
+        {"size": 1 << 70},
+        {"size": True},
+        {"seconds": "1"},
+        {"seconds": float("nan")},
+        {"seconds": float("inf")},
+        {"verdicts": ["valid"]},
+        {"verdicts": {"valid": 1}},
+        {"rules": {"LF1001": "<b>"}},
+        {"told": "one text"},
+        {"told": [7]},
+        {"errors": [{}]},
+        {"why": 7},
+        {"policy": {}},
+        {"answer": []},
+        {"learned": "yes"},
+        {"name": None},
+    ],
+)
+def test_what_is_no_row_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    """Whoever wrote a ledger: it has one fault and one exit code, and no report is made of it."""
+    ledger = written(tmp_path / "ledger", [row("a")])
+    (file,) = ledger.glob("*.jsonl")
+    value = json.loads(file.read_text())
+    value["rows"][0].update(change)
+    file.write_text(json.dumps(value) + "\n")
+    with pytest.raises(FormatError, match="no row of a ledger"):
+        list(newest(ledger))
+    for rows in (7, {}, [7], ["a"], [None]):
+        file.write_text(json.dumps({**value, "rows": rows}) + "\n")
+        with pytest.raises(FormatError):
+            list(newest(ledger))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r'{"name": "a\u0000b"}',
+        r'{"name": "a\ud800b"}',
+        r'{"name": "s3://b/k", "version": "\ud800"}',
+        '{"name": "s3://b/k", "size": -1}',
+        '{"name": "s3://b/k", "size": 99999999999999999999}',
+    ],
+)
+def test_names_that_nothing_can_have_are_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text(f"{line}\n")
+    with pytest.raises(UsageError, match="line 1"):
+        list(inventory(str(tmp_path / "list"), {}))
 
 
 def test_lists_hold_names_or_objects(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sqlite3
 import time
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llamafile_format as lf
-from llamafile_format.fleet import Guard, Terms
+from llamafile_format.fleet import End, Guard, Outcome, Terms
 from llamafile_format.reports import report_value
 from llamafile_format.service import judging, read_gate
 from llamafile_format.service.badge import badge_svg
@@ -258,6 +259,55 @@ def test_a_worker_outlives_a_disk_that_is_full(
     workers.close()
     assert found is not None
     assert (found.state, found.tries, len(calls)) == (State.DONE, 2, 2)
+
+
+def test_what_no_report_can_be_made_of_comes_to_an_end(gate: Gate, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever took a child over does not keep the gate at one job for ever."""
+    forged = Outcome(End.DONE, {"file": 7, "findings": "none"})
+    monkeypatch.setattr(Guard, "judge", lambda *_, **__: forged)
+    monkeypatch.setattr(judging, "_PAUSE", 0.01)
+    taken, broken = (jobs.add(job(gate.keys[0], size=1), gate.keys[0]) for _ in range(2))
+    uploads = Uploads(gate, jobs)
+    uploads.path(broken.id).write_bytes(b"x")
+    told = judging.by_its_name
+
+    def fault(outcome: Outcome, what: Job, where: str) -> object:
+        if what.id == broken.id:
+            raise LookupError("nobody foresaw this")
+        return told(outcome, what, where)
+
+    monkeypatch.setattr(judging, "by_its_name", fault)
+    workers = judging.Workers(gate, jobs, uploads, Metrics())
+    workers.start()
+    for _ in range(600):
+        ends = [jobs.get(each.id) for each in (taken, broken)]
+        if all(each and each.state is State.FAILED for each in ends):
+            break
+        time.sleep(0.1)
+    workers.close()
+    first, second = ends
+    assert first is not None
+    assert second is not None
+    assert (first.state, first.tries) == (State.FAILED, 1)
+    assert "cannot be read" in first.why
+    assert (second.state, second.tries) == (State.FAILED, gate.caps.tries)
+    assert not uploads.path(broken.id).exists()
+
+
+def test_reports_have_no_more_room_than_there_is_and_give_it_back(tmp_path: Path) -> None:
+    gate = read_gate(configure(tmp_path, limits={"storage_mib": 2, "upload_mib": 1}))
+    gate.state.mkdir()
+    jobs = Jobs(gate.state, gate.caps)
+    uploads, key = Uploads(gate, jobs), gate.keys[0]
+    for _ in range(5):
+        jobs.finish(jobs.add(job(key, "https://h.example/x"), key), {"noise": os.urandom(500_000).hex()})
+    with pytest.raises(Busy, match="no room"):
+        uploads.room()
+    jobs._base.execute("UPDATE jobs SET ended = 1")
+    assert jobs.prune() > 0
+    jobs._base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    uploads.room(1 << 20)
+    assert uploads.stored() < 1 << 20, "what was freed serves again"
 
 
 # What is said

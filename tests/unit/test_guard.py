@@ -187,6 +187,19 @@ def test_addresses_are_refused_unless_somebody_decides(good: str) -> None:
     assert "secret" not in repr(report)
 
 
+def test_who_answers_unasked_is_not_heard(good: str) -> None:
+    """A child that was taken over fills nobody's memory, and its stock of answers is about no other file."""
+    with Guard(TIGHT) as guard:
+        assert guard.report(_poison(good, "flood"), POISONED).complete is False
+        time.sleep(1)
+        child = guard._child
+        assert child is not None
+        assert child._heard.qsize() <= 4
+        assert guard.report(good, POISONED) == look(good, POISONED)
+        assert guard.starts == 2
+    assert not child._listener.is_alive()
+
+
 def test_bounds_that_nothing_fits_into_are_refused() -> None:
     with pytest.raises(UsageError):
         Bounds(memory=1 << 20)
@@ -204,6 +217,9 @@ def test_a_report_that_is_none_is_refused(good: str) -> None:
         {"ruleset_sha256": "0" * 64},
         {"verdicts": {"well-formed": "maybe"}},
         {"file": {**value["file"], "size": "7"}},
+        {"file": {**value["file"], "size": 1 << 70}},
+        {"file": {**value["file"], "name": "\ud800"}},
+        {"findings": [{"rule": "LF1009", "where": {}, "args": {}}]},  # what its words are about is missing
         {"findings": [{"rule": "LF0000", "where": {}, "args": {}}]},
         {"findings": [{"rule": "LF1001", "where": {"offset": "7"}, "args": {}}]},
         {"signatures": [{"record": 7}]},

@@ -25,7 +25,10 @@ from llamafile_format.rules import Layer, Severity
 from tests.conftest import CliRunner
 from tests.laws.containers import small_container
 
-EVIL = "x\n::error::y\r<script>alert(1)</script>`` @team https://evil.example/ [a](b) \x1b[2J\u202e]]>&amp;%0A|"
+EVIL = (
+    "x\n::error::y##[stop-commands]z\r<script>alert(1)</script>`` @team https://evil.example/ [a](b) "
+    "\x1b[2J\u202e]]>&amp;%0A|"
+)
 URL = "https://user:secret@hub.example/a/m.llamafile?X-Sig=secret#secret"
 GIB = 1 << 30
 
@@ -147,6 +150,7 @@ def test_annotations_are_one_line_each() -> None:
     commands = [line for line in lines if line.startswith("::")]
     assert all(re.match(r"::(error|warning|notice) file=[^:,]*,title=[^:,]*::", line) for line in commands)
     assert len(lines) == len(commands) + len(ALL.reports)  # no text from a file begins a line
+    assert not any("##[" in line for line in lines)  # which runners obey wherever it stands
     assert sum(line.startswith("::error file=m.llamafile,title=LF4001 ") for line in commands) == 1
     unsaid = report(kind=Kind.OTHER, verdicts={})
     assert FORMS["github"](Batch((unsaid,))).startswith("::error ")  # whatever fails has an annotation

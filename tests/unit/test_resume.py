@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 import llamafile_format as lf
 from llamafile_format.cli.main import cli
 from llamafile_format.examining import resume_journal, resuming
+from llamafile_format.source.address import read_address
 from tests.fault_server import FaultServer
 from tests.remote_samples import remote_container
 
@@ -166,6 +169,37 @@ def test_without_a_version_nothing_is_kept(server: FaultServer, fault: str) -> N
     assert not list(Path(os.environ["LFF_CACHE"]).rglob("*.journal"))
 
 
+def test_what_the_query_names_is_another_object(server: FaultServer, sample: Path) -> None:
+    """Servers that number states by object: a copy that is damaged has the size and the ETag of the whole one."""
+    server.tag = "1"
+    server.most = SOME
+    resume(server.url("failing") + "?id=1")
+    server.most, data = None, sample.read_bytes()
+    server.data = data[: 5 * MIB] + bytes([data[5 * MIB] ^ 1]) + data[5 * MIB + 1 :]
+    code, report, said = resume(server.url("failing") + "?id=2")
+    assert (code, report["resumed_bytes"]) == (1, 0), said
+
+
+def test_a_new_signature_asks_for_the_same_object(server: FaultServer) -> None:
+    signed = server.url("failing") + "?id=1&X-Amz-Date={0}&X-Amz-Signature={0}"
+    server.most = SOME
+    resume(signed.format("monday"))
+    server.most = None
+    code, report, _ = resume(signed.format("tuesday"))
+    assert code == 0
+    assert int(str(report["resumed_bytes"])) > 0
+
+
+@given(st.text("ab&=?%", max_size=12), st.text("ab&=?%", max_size=12))
+def test_only_signatures_are_left_out_of_what_is_asked_for(first: str, second: str) -> None:
+    one, other = (read_address(f"https://h.example/m?{query}") for query in (first, second))
+    assert (one.digest() == other.digest()) == (one.url == other.url)
+    assert one.digest() != one.digest("elsewhere")
+    signed = read_address(f"https://h.example/m?{first}&sig=x&se=1&sp=r")
+    assert signed.digest() == read_address(f"https://h.example/m?sp=w&{first}&se=2&SIG=y").digest()
+    assert read_address("https://h.example/m?se=1").digest() != read_address("https://h.example/m?se=2").digest()
+
+
 # What is done to a journal
 
 
@@ -189,6 +223,17 @@ def test_lines_made_up_without_the_key_are_none(server: FaultServer, sample: Pat
     begun_anew(server, "there is no journal")
 
 
+def test_a_journal_of_another_version_is_none(server: FaultServer) -> None:
+    """True lines, whose first one has fields that this version has not, or lacks some."""
+    path = ended(server)
+    first = json.loads(path.read_bytes().splitlines()[1].partition(b" ")[2])
+    with resume_journal.opened("x", path) as mine:
+        os.ftruncate(mine._fd, 0)
+        text = json.dumps({name: said for name, said in first.items() if name != "identity"}).encode() + b"\n"
+        mine._write(resume_journal._MAGIC + mine._mac(text) + b" " + text)
+    begun_anew(server, resume_journal.OTHER_VERSION)
+
+
 def test_lines_of_another_object_are_none(server: FaultServer, sample: Path) -> None:
     path = ended(server)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -204,7 +249,7 @@ def test_lines_of_another_object_are_none(server: FaultServer, sample: Path) -> 
 def test_whatever_is_changed_in_a_journal_it_only_loses_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LFF_CACHE", str(tmp_path))
     with resume_journal.opened("x", None) as mine:
-        mine.begin(resume_journal.About("x", 1, "r", "rules", "full", "m", "t"), 1)
+        mine.begin(resume_journal.About("x", "i", 1, "r", "rules", "full", "m", "t"), 1)
         for number in range(20):
             mine.add([number, "digest"])
         told, data = list(mine.read()), mine.path.read_bytes()

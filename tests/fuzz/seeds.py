@@ -1,0 +1,92 @@
+"""What each target begins with: taken from the vectors, and what was found by fuzzing and reaches more (``found/``).
+
+The vectors are the corpus. Of those with the same rules the smallest is a seed, so that nothing lies twice in the
+repository and a new rule brings its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from llamafile_format.checks.signatures import read_records
+from llamafile_format.checks.weights import templates_of
+from llamafile_format.container import Container
+from llamafile_format.signing.trust.profiles import profile_bytes, profile_names
+from llamafile_format.source import BytesSource
+from llamafile_format.weights.gguf import read_gguf
+from spec.vectors.generate import ROOT
+from spec.vectors.generate.load import Vector, read_vector, vector_files
+
+LARGEST = 4096
+"""Bytes of a seed, and of what is made of it, but where a target says otherwise."""
+
+FOUND = Path(__file__).parent / "found"
+UNSIGNED = "signatures/good-unsigned"
+END_RECORD = 22
+"""Bytes behind the prefix in a vector of one."""
+
+
+def archive_seeds() -> Iterator[bytes]:
+    """Whole containers."""
+    for chapter in ("archive", "manifest", "chunks", "contents", "runtimes", "legacy"):
+        for vector in smallest(chapter, LARGEST):
+            yield vector.payload
+
+
+def gguf_seeds() -> Iterator[bytes]:
+    """Whole GGUFs."""
+    yield from (vector.payload for vector in smallest("weights", LARGEST) if vector.kind == "gguf")
+
+
+def template_seeds() -> Iterator[bytes]:
+    """Texts of templates, out of the GGUFs around them."""
+    for vector in smallest("templates", 4 * LARGEST):
+        for _, _, text in templates_of(read_gguf(BytesSource(vector.payload))):
+            yield text[:LARGEST]
+
+
+def prefix_seeds() -> Iterator[bytes]:
+    """Executables without the zeros that fill them up; of large ones the beginning."""
+    for vector in smallest("prefix", 1 << 20):
+        yield vector.payload[:-END_RECORD].rstrip(b"\0")[:LARGEST] or vector.payload[:LARGEST]
+
+
+def policy_seeds() -> Iterator[bytes]:
+    """The policies of the vectors, and the profiles."""
+    for path in sorted((ROOT / "trust").glob("*.yaml")):
+        yield path.read_bytes()
+    yield from map(profile_bytes, profile_names())
+
+
+def record_seeds() -> Iterator[bytes]:
+    """Records, each behind a line that names its kind, of vectors that sign the same container."""
+    manifest = unsigned().manifest_bytes
+    for vector in smallest("signatures", 1 << 20):
+        container = Container(BytesSource(vector.payload))
+        if container.manifest_bytes == manifest:
+            for record in read_records(container.source, container.archive):
+                yield record.kind.encode() + b"\n" + record.data
+
+
+@cache
+def unsigned() -> Container:
+    """The container that the records of most vectors are about, without any."""
+    return Container(BytesSource(read_vector(ROOT / f"{UNSIGNED}.vector").payload))
+
+
+def smallest(chapter: str, largest: int) -> list[Vector]:
+    """Of all vectors of ``chapter`` with the same rules the smallest, if it has no more than ``largest`` bytes."""
+    kept: dict[tuple[str, ...], Vector] = {}
+    for path in vector_files(ROOT, chapter):
+        vector = read_vector(path)
+        known = kept.get(vector.rules)
+        if len(vector.payload) <= largest and (known is None or len(vector.payload) < len(known.payload)):
+            kept[vector.rules] = vector
+    return list(kept.values())
+
+
+def found(target: str) -> list[bytes]:
+    """What fuzzing ``target`` found that no vector reaches."""
+    return [path.read_bytes() for path in sorted((FOUND / target).glob("*"))]

@@ -1,0 +1,251 @@
+"""Six readers of hostile bytes, each with what must hold for whatever it is given.
+
+Nothing but errors of ours may come out, within time and memory; and what a reader calls good must be good in another's
+eyes as well: it is parsed again, by other code where there is some, and must come out the same.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
+
+import yaml
+from jinja2 import nodes
+
+import llamafile_format as lf
+from llamafile_format.bounded_yaml import parse_yaml
+from llamafile_format.checks.prefix import check_prefix
+from llamafile_format.checks.signatures import Subject, collect
+from llamafile_format.checks.template_lexer import split_template
+from llamafile_format.checks.template_tree import deep_stack, parse
+from llamafile_format.checks.templates import check_template
+from llamafile_format.checks.weights import check_gguf
+from llamafile_format.container import Container
+from llamafile_format.errors import LlamafileError
+from llamafile_format.findings import Finding
+from llamafile_format.manifest.model import MANIFEST_PATH
+from llamafile_format.prefix.engine import identify_engine
+from llamafile_format.prefix.identify import HEAD, identify
+from llamafile_format.prefix.impostors import recognise
+from llamafile_format.rules import Layer, Severity, rule
+from llamafile_format.signing.keys.algorithms import Agility
+from llamafile_format.signing.records.record import Record, RecordKind, record_path
+from llamafile_format.signing.trust.evaluate import evaluate
+from llamafile_format.signing.trust.evidence import Standing
+from llamafile_format.signing.trust.policy import Policy
+from llamafile_format.signing.trust.policy_reader import read_policy
+from llamafile_format.signing.trust.sight import sights
+from llamafile_format.source import BytesSource
+from llamafile_format.weights.gguf_model import Gguf
+from spec.vectors.generate import AS_OF, ROOT
+from tests.fuzz import seeds
+
+SECONDS = 10.0
+"""Of processor time for one input."""
+MEGABYTES = 200
+"""By which one input may raise the most memory that the process ever had."""
+
+POLICIES = ("curator", "archive", "certificate", "two-ways")
+MAX_POLICY = 1 << 20
+
+
+class Broken(AssertionError):
+    """Something that must hold does not."""
+
+
+def must(holds: object, what: str) -> None:
+    """Broken unless ``holds``; unlike assert in every mode of Python."""
+    if not holds:
+        raise Broken(what)
+
+
+def judge_archive(data: bytes) -> None:
+    """ZIP and manifest. A well-formed container has for Python's own reader the same members, with the same bytes."""
+    report = lf.verify(BytesSource(data), level="exhaustive")
+    _render(report.findings, len(data))
+    if report.verdicts.get(Layer.WELL_FORMED) is not lf.Verdict.YES:
+        return
+    again = lf.verify(BytesSource(data), level="exhaustive")
+    must(again.findings == report.findings and again.verdicts == report.verdicts, "a second look says something else")
+    container = Container(BytesSource(data))
+    if container.manifest is None:
+        return
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        must([entry.path for entry in container.archive.entries] == archive.namelist(), "zipfile sees other names")
+        for name in archive.namelist():
+            must(archive.read(name) == container.read(name), f"zipfile reads other bytes of {name}")
+        text = archive.read(MANIFEST_PATH)
+    value = json.dumps(json.loads(text), sort_keys=True, indent=1, ensure_ascii=False)
+    must(value.encode() + b"\n" == text, "the manifest has another spelling than the canonical one")
+
+
+def judge_gguf(data: bytes) -> None:
+    """GGUF. The header of a good one is what its keys and tensors, written again, come to."""
+    gguf, findings = check_gguf(BytesSource(data))
+    _render(findings, len(data))
+    must(gguf.complete or findings, "not read to its end, and nothing is said")
+    if gguf.complete and not _errors(findings):
+        must(_written(gguf, data) == data[: gguf.header_length], "it comes out differently when it is written again")
+
+
+def _written(gguf: Gguf, data: bytes) -> bytes:
+    order = "little" if gguf.byte_order == "little" else "big"
+    width = 4 if gguf.version == 1 else 8
+
+    def number(value: int, size: int = width) -> bytes:
+        """``value`` as the file stores it."""
+        return value.to_bytes(size, order)  # type: ignore[arg-type]
+
+    def text(value: str) -> bytes:
+        """A length and the text."""
+        return number(len(value.encode())) + value.encode()
+
+    parts = [b"GGUF", number(gguf.version, 4), number(len(gguf.tensors)), number(len(gguf.entries))]
+    for key, entry in gguf.entries.items():
+        parts += [text(key), number(entry.type, 4), data[entry.offset : entry.offset + entry.length]]
+    for tensor in gguf.tensors:
+        parts += [text(tensor.name), number(len(tensor.dims), 4), *map(number, tensor.dims)]
+        parts += [number(tensor.type_id, 4), number(tensor.offset, 8)]
+    return b"".join(parts)
+
+
+def judge_template(data: bytes) -> None:
+    """Chat templates. In the tree of one that is taken nothing reaches behind the language or into other files."""
+    findings = check_template(data)
+    _render(findings, len(data))
+    if _errors(findings):
+        return
+    source = data.decode("utf-8", "surrogateescape")
+    with deep_stack():
+        tree = parse(source, split_template(source))
+    for node in tree.nodes:
+        must(not isinstance(node, nodes.Import | nodes.FromImport | nodes.Include | nodes.Extends), "it loads a file")
+        if isinstance(node, nodes.Getattr):
+            must(not node.attr.startswith("__"), f"it reaches {node.attr}")
+
+
+def judge_prefix(data: bytes) -> None:
+    """Executables. What is said of one without faults does not depend on the bytes behind it."""
+    for size in {len(data), max(HEAD, len(data))}:
+        whole = data.ljust(size, b"\0")
+        source = BytesSource(whole)
+        facts = identify(source)
+        findings = list(check_prefix(source, size, facts))
+        other = recognise(source)
+        _render([*facts.findings, *findings, *([other.finding] if other else [])])
+        identify_engine(source, 0, size)
+        must(facts.end is None or facts.findings or facts.end <= size, "it ends behind the file")
+        if not facts.findings:
+            behind = identify(BytesSource(whole + b"PK\3\4" + bytes(26)), limit=size)
+            must(behind == facts, "it is something else in front of an archive")
+
+
+def judge_policy(data: bytes) -> None:
+    """Trust policies. One that is taken says the same to a common reader of YAML, and the same the second time."""
+    path = Path(_policy_folder().name) / "policy.yaml"
+    path.write_bytes(data)
+    try:
+        policy = read_policy(path)
+    except LlamafileError as error:
+        must(str(error), "refused without a word")
+        return
+    value, _ = parse_yaml(data, MAX_POLICY)
+    must(repr(value) == repr(yaml.load(data, Loader=yaml.CSafeLoader)), "YAML says something else")
+    must(read_policy(path) == policy, "read again, it is another policy")
+
+
+@cache
+def _policy_folder() -> TemporaryDirectory[str]:
+    """A folder with the keys that policies of the vectors name; gone when the process ends."""
+    folder = TemporaryDirectory(prefix="policies-")
+    copytree(ROOT / "trust/keys", Path(folder.name) / "keys")
+    return folder
+
+
+def judge_record(data: bytes) -> None:
+    """Signature records, the kind in the first line. None is believed but those that were made with the keys."""
+    kind, _, body = data.partition(b"\n")
+    if kind.decode("latin-1") not in set(RecordKind):
+        return
+    record_kind = RecordKind(kind.decode())
+    claims = seeds.unsigned().claims
+    assert claims is not None
+    subject = Subject(claims.manifest, claims.data, claims.layout)
+    record = Record(1, record_kind, record_path(1, record_kind), subject.covered, subject.covered, body)
+    collected = collect(subject, [record])
+    _render(collected.findings)
+    must(collected.findings or not collected.evidence.broken, "broken, and nothing is said")
+    for policy in _policies():
+        seen = sights(collected.evidence, policy.authorities, Agility(policy.algorithms), AT)
+        outcome = evaluate(seen, policy, required=True)
+        _render([*seen.findings, *outcome.findings])
+        believed = any(fact.standing is Standing.TRUSTED for fact in outcome.facts) or outcome.established
+        must(not believed or data in _genuine(), "a record that nobody made is believed")
+
+
+AT = datetime.fromisoformat(AS_OF).replace(tzinfo=UTC)
+
+
+@cache
+def _policies() -> tuple[Policy, ...]:
+    return tuple(read_policy(ROOT / "trust" / f"{name}.yaml") for name in POLICIES)
+
+
+@cache
+def _genuine() -> frozenset[bytes]:
+    return frozenset(seeds.record_seeds())
+
+
+def _errors(findings: Iterable[Finding]) -> bool:
+    return any(rule(finding.rule).severity is Severity.ERROR for finding in findings)
+
+
+def _render(findings: Iterable[Finding], size: int | None = None) -> None:
+    """Every finding can be told, and its place lies in the ``size`` bytes that there are."""
+    for finding in findings:
+        must(rule(finding.rule).render(finding), f"{finding.rule} says nothing")
+        offset = finding.where.offset
+        must(size is None or offset is None or 0 <= offset <= size, f"{finding.rule} lies outside, at {offset}")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``judge`` raises for whatever must not be; ``seeds`` are inputs to begin with."""
+
+    judge: Callable[[bytes], None]
+    seeds: Callable[[], Iterator[bytes]]
+
+    def __call__(self, data: bytes) -> None:
+        """Judge ``data``, within time and memory."""
+        before, started = _most(), time.process_time()
+        self.judge(data)
+        took, used = time.process_time() - started, _most() - before
+        must(took <= SECONDS, f"it took {took:.1f} s")
+        must(used <= MEGABYTES, f"it took {used:.0f} MB")
+
+
+def _most() -> float:
+    """The most megabytes that this process ever had at once."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1 << 20) if sys.platform == "darwin" else most / 1024
+
+
+TARGETS = {
+    "archive": Target(judge_archive, seeds.archive_seeds),
+    "gguf": Target(judge_gguf, seeds.gguf_seeds),
+    "template": Target(judge_template, seeds.template_seeds),
+    "prefix": Target(judge_prefix, seeds.prefix_seeds),
+    "policy": Target(judge_policy, seeds.policy_seeds),
+    "record": Target(judge_record, seeds.record_seeds),
+}
