@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -130,6 +131,7 @@ def make_app(gate: Gate) -> Front:
     app.add_exception_handler(RequestValidationError, _makes_no_sense)
     app.add_exception_handler(Refused, lambda _, error: error.answer)
     app.add_exception_handler(Busy, _busy)
+    app.add_exception_handler(sqlite3.Error, _cannot_write)
     app.include_router(_work(office))
     app.include_router(_state(office))
     page_routes(app, [level.value for level in gate.levels])
@@ -274,6 +276,12 @@ async def _makes_no_sense(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     parts = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:8]]
     return JSONResponse({"detail": "; ".join(parts)[:2000].encode("ascii", "backslashreplace").decode()}, 422)
+
+
+async def _cannot_write(_: Request, error: Exception) -> JSONResponse:
+    """The queue is on a disk that is full, or gone: nothing was accepted, and it may be later."""
+    say("fault", error=f"{type(error).__name__}: {error}"[:500])
+    return Refused(429, "the gate cannot write now", 60).answer
 
 
 async def _busy(_: Request, error: Exception) -> JSONResponse:

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
 import llamafile_format as lf
 from llamafile_format.fleet import End, Guard, Outcome, Terms
 from llamafile_format.reports import report_value
 from llamafile_format.service import judging, read_gate
+from llamafile_format.service.app import make_app
 from llamafile_format.service.badge import badge_svg
 from llamafile_format.service.config import Gate, Key
 from llamafile_format.service.documents import MEDIA, Form, document, report_of, summary
@@ -259,6 +261,24 @@ def test_a_worker_outlives_a_disk_that_is_full(
     workers.close()
     assert found is not None
     assert (found.state, found.tries, len(calls)) == (State.DONE, 2, 2)
+
+
+def test_what_cannot_be_written_down_is_not_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> Job:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Jobs, "add", full)
+    references = {"hosts": [{"host": "models.test"}]}
+    gate = read_gate(configure(tmp_path, names=["testserver"], references=references))
+    key = {"Authorization": f"Bearer {KEY}"}
+    with TestClient(make_app(gate), headers=key) as client:
+        for answer in (
+            client.post("/v1/jobs", json={"url": "https://models.test/m"}),
+            client.post("/v1/uploads", content=b"x"),
+        ):
+            assert answer.status_code == 429, answer.text
+            assert answer.headers["retry-after"] == "60"
+    assert list((gate.state / "uploads").iterdir()) == []
 
 
 def test_what_no_report_can_be_made_of_comes_to_an_end(gate: Gate, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
