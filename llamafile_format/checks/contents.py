@@ -130,10 +130,7 @@ def _arguments(container: Container, member: MemberFacts, deep: bool, texts: Tex
     from llamafile_format.checks.arguments import check_arguments
     from llamafile_format.checks.what_will_run import describe, engines_of
 
-    if member.size > MAX_TEXT:
-        yield _unchecked(member, f"it has {member.size} bytes, more than {MAX_TEXT}")
-        return
-    text = _read(container, member)
+    text = _text(container, member)
     if isinstance(text, Finding):
         yield text
         return
@@ -163,10 +160,7 @@ def _arguments(container: Container, member: MemberFacts, deep: bool, texts: Tex
 def _document(container: Container, member: MemberFacts) -> Iterator[Finding]:
     from llamafile_format.checks.metadata import check_document
 
-    if member.size > MAX_TEXT:
-        yield _unchecked(member, f"it has {member.size} bytes, more than {MAX_TEXT}")
-        return
-    data = _read(container, member)
+    data = _text(container, member)
     if isinstance(data, Finding):
         yield data
         return
@@ -186,6 +180,13 @@ def _behaviour(container: Container, member: MemberFacts) -> Iterator[Finding]:
         return
     there = [other.sha256 for other in container.members if other.role == "weights"]
     yield from check_record(data, member=member.path, base=member.offset, there=there)
+
+
+def _text(container: Container, member: MemberFacts) -> bytes | Finding:
+    """The member as one text, if it is not too large for one; or why it is not looked at."""
+    if member.size > MAX_TEXT:
+        return _unchecked(member, f"it has {member.size} bytes, more than {MAX_TEXT}")
+    return _read(container, member)
 
 
 def _read(container: Container, member: MemberFacts) -> bytes | Finding:

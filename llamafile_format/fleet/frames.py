@@ -18,9 +18,7 @@ LARGEST = 64 << 20
 class Kind(IntEnum):
     """What a frame holds. The first is of the guard, the others of the child."""
 
-    ASK = (
-        1  # a pickle: a name, the state in which it need not be looked at, and the terms unless they are the last ones
-    )
+    ASK = 1  # a pickle: a name, the state in which it need not be looked at, and the terms if they are others
     BEGUN = 2  # nothing: from now on, what happens is because of the file
     PROGRESS = 3  # two numbers as text: done, in all
     REPORT = 4  # JSON

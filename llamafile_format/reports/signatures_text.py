@@ -15,7 +15,7 @@ from llamafile_format.reports.escape import printable
 from llamafile_format.rules import Layer
 from llamafile_format.signing.records.record import RecordKind
 from llamafile_format.signing.trust.evidence import Standing
-from llamafile_format.signing.trust.policy import Role
+from llamafile_format.signing.trust.policy import APPROVING
 
 if TYPE_CHECKING:
     from llamafile_format.signing.trust.evidence import PublisherFact, SignatureFact
@@ -69,7 +69,7 @@ def _intact(report: Report, fact: SignatureFact) -> str:
 
 def _signer(fact: SignatureFact) -> str:
     if fact.standing is Standing.TRUSTED:
-        every = len(fact.roles) == len(Role)  # a key of the command line: nobody said in what role
+        every = APPROVING.issubset(fact.roles)  # a key of the command line: nobody said in what role
         means = [fact.algorithm, "" if every or not fact.roles else f"as {_and(fact.roles)}"]
         return f"{fact.signer} ({', '.join(filter(None, means))})"
     whom = _WHO[fact.standing].format(means=_MEANS.get(fact.method, "key"))

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Path, Query, Request, Response, Security
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
@@ -141,7 +141,7 @@ def make_app(gate: Gate) -> Front:
 def _work(office: Office) -> APIRouter:
     """What needs a key: the front has seen to that, and left it in ``request.state``."""
     bearer = Security(HTTPBearer(auto_error=False, scheme_name="key"))
-    router = APIRouter(prefix="/v1", dependencies=[bearer], responses=_answers(401))
+    router = APIRouter(prefix="/v1", dependencies=[bearer, Depends(_known_words)], responses=_answers(401))
 
     @router.post("/jobs", status_code=202, responses=_answers(400, 403, 411, 413, 422, 429))
     def refer(request: Request, what: Reference) -> Told:
@@ -191,6 +191,14 @@ def _work(office: Office) -> APIRouter:
         return Response(text, media_type=MEDIA[form])
 
     return router
+
+
+def _known_words(request: Request) -> None:
+    """Refuse what an operation does not know: ``levl=quick`` would be judged at another level, and nobody told."""
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    for word in request.query_params:
+        if word not in known:
+            raise Refused(422, f"query: {word[:64]!a} is not known here, {', '.join(sorted(known)) or 'nothing'} is")
 
 
 async def _upload(office: Office, request: Request, name: str, level: str) -> Told:

@@ -93,7 +93,7 @@ class Front:
         lengths = _values(headers, b"content-length")
         if _values(headers, b"transfer-encoding"):
             return _problem(411, "say how long the body is")
-        if lengths and (not lengths[0].isdigit() or int(lengths[0][:20]) > _SMALL):
+        if lengths and not _is_small(lengths[0]):
             return _problem(413, f"more than {_SMALL} bytes")
         return None
 
@@ -110,6 +110,11 @@ class Front:
             return urlsplit(f"//{hosts[0].decode('ascii')}").hostname in self._names
         except ValueError:
             return False
+
+
+def _is_small(length: bytes) -> bool:
+    """True for a length that is one and is small: of digits without end, zeros first, none would be read right."""
+    return length.isdigit() and len(length) < 19 and int(length) <= _SMALL
 
 
 def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
+_CONNECT = 10.0  # seconds, at most, until a machine has answered that it is there
 
 
 class Connections:
@@ -153,17 +154,52 @@ def _pools(
     """What makes the connections through a proxy, or without one."""
     try:
         import urllib3
-        from urllib3.connection import HTTPConnection, HTTPSConnection
     except ImportError as error:
         raise UsageError(
             "reading over a network needs urllib3", hint="pip install 'llamafile-format[remote]'"
         ) from error
+    plain, secure = _connections(patience, note, checkpoint)
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        """Connections that are noted."""
+
+        ConnectionCls: Any = plain
+
+    class SecurePool(urllib3.HTTPSConnectionPool):
+        """Connections that are noted."""
+
+        ConnectionCls: Any = secure
+
+        def __init__(self, *where: Any, **options: Any) -> None:
+            """A pool for one host, under the certificates of ``tls``."""
+            super().__init__(*where, **options | {"ssl_context": tls()})
+
+    def made(proxy: Proxy | None) -> PoolManager:
+        """Connections by these classes."""
+        timeout = urllib3.Timeout(connect=min(patience, _CONNECT), read=patience)
+        options: dict[str, Any] = {"maxsize": parallel, "block": True, "timeout": timeout}
+        if proxy is None:
+            pool = urllib3.PoolManager(**options)
+        else:
+            pool = urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, **options)
+        pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+        return pool
+
+    return made
+
+
+def _connections(
+    patience: float, note: Callable[[socket.socket], None], checkpoint: Checkpoint | None
+) -> tuple[type, type]:
+    """The classes of connections without and with TLS: each notes its socket, so that it can be cut."""
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.exceptions import NewConnectionError
 
     class Plain(Noted, HTTPConnection):
         """Notes its socket, and the body of its last answer."""
 
         def connect(self) -> None:
-            """Connect, and note the socket, so that it can be cut."""
+            """Connect, and note the socket."""
             super().connect()
             note(self.sock)
 
@@ -175,43 +211,18 @@ def _pools(
     class Secure(Noted, HTTPSConnection):
         """Notes the same; connects to a machine that was judged, whose certificate must be of the name."""
 
+        def connect(self) -> None:
+            """Connect, and note the socket."""
+            super().connect()
+            note(self.sock)
+
         def _new_conn(self) -> socket.socket:
             if checkpoint is None:
                 return super()._new_conn()
             places = checkpoint.places(self.host, self.port or 443)
             try:
-                return connected(places, min(patience, 10.0))
+                return connected(places, min(patience, _CONNECT))
             except OSError as error:
-                raise urllib3.exceptions.NewConnectionError(self, "no connection") from error
+                raise NewConnectionError(self, "no connection") from error
 
-        def connect(self) -> None:
-            """Connect, and note the socket, so that it can be cut."""
-            super().connect()
-            note(self.sock)
-
-    class PlainPool(urllib3.HTTPConnectionPool):
-        """Connections that are noted."""
-
-        ConnectionCls: Any = Plain
-
-    class SecurePool(urllib3.HTTPSConnectionPool):
-        """Connections that are noted."""
-
-        ConnectionCls: Any = Secure
-
-        def __init__(self, *where: Any, **options: Any) -> None:
-            """A pool for one host, under the certificates of ``tls``."""
-            super().__init__(*where, **options | {"ssl_context": tls()})
-
-    def made(proxy: Proxy | None) -> PoolManager:
-        """Connections by these classes."""
-        timeout = urllib3.Timeout(connect=min(patience, 10.0), read=patience)
-        options: dict[str, Any] = {"maxsize": parallel, "block": True, "timeout": timeout}
-        if proxy is None:
-            pool = urllib3.PoolManager(**options)
-        else:
-            pool = urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, **options)
-        pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-        return pool
-
-    return made
+    return Plain, Secure

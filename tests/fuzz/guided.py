@@ -50,7 +50,8 @@ def hunt(judge: Judge, starts: Iterable[bytes], work: Path, *, seconds: int, nam
     options = {
         "max_total_time": seconds,
         "timeout": HANGS,
-        "rss_limit_mb": HEAP_MIB,
+        "rss_limit_mb": 0,  # it would count what the process that started this one had: the target counts itself
+        "malloc_limit_mb": HEAP_MIB,
         "max_len": LONGEST,
         "dict": work / f"{name}.words",
         "artifact_prefix": f"{corpus}/",

@@ -34,7 +34,10 @@ from llamafile_format.checks.weights import check_gguf
 from llamafile_format.container import Container
 from llamafile_format.errors import LlamafileError
 from llamafile_format.findings import Finding
+from llamafile_format.manifest.canonical_json import decode, encode
+from llamafile_format.manifest.claims import layout_of
 from llamafile_format.manifest.model import MANIFEST_PATH
+from llamafile_format.manifest.reader import read_manifest
 from llamafile_format.prefix.engine import identify_engine
 from llamafile_format.prefix.identify import HEAD, identify
 from llamafile_format.prefix.impostors import recognise
@@ -72,6 +75,8 @@ def must(holds: object, what: str) -> None:
 
 def judge_archive(data: bytes) -> None:
     """ZIP and manifest. A well-formed container has for Python's own reader the same members, with the same bytes."""
+    if data.startswith(b"{"):
+        judge_manifest(data)
     report = lf.verify(BytesSource(data), level="exhaustive")
     _render(report.findings, len(data))
     if report.verdicts.get(Layer.WELL_FORMED) is not lf.Verdict.YES:
@@ -88,6 +93,20 @@ def judge_archive(data: bytes) -> None:
         text = archive.read(MANIFEST_PATH)
     value = json.dumps(json.loads(text), sort_keys=True, indent=1, ensure_ascii=False)
     must(value.encode() + b"\n" == text, "the manifest has another spelling than the canonical one")
+
+
+def judge_manifest(data: bytes) -> None:
+    """A manifest, brought into the canonical form first. One without faults is what it comes to when it is written."""
+    try:
+        text = encode(decode(data, exact=False))
+    except LlamafileError:
+        return
+    manifest, findings = read_manifest(text)
+    _render(findings)
+    must(manifest is not None or findings, "not read, and nothing is said")
+    if manifest is not None:
+        layout_of(manifest)
+        must(findings or encode(manifest.to_json()) == text, "it comes out differently when it is written again")
 
 
 def judge_gguf(data: bytes) -> None:
@@ -174,11 +193,17 @@ def _policy_folder() -> TemporaryDirectory[str]:
 
 
 def judge_record(data: bytes) -> None:
-    """Signature records, the kind in the first line. None is believed but those that were made with the keys."""
-    kind, _, body = data.partition(b"\n")
-    if kind.decode("latin-1") not in set(RecordKind):
+    """Signature records, the kind in the first line. None is believed but those that were made with the keys.
+
+    Behind ``KIND:payload`` stands a statement alone, which a genuine bundle is made to carry.
+    """
+    line, _, body = data.partition(b"\n")
+    kind, _, part = line.decode("latin-1").partition(":")
+    if kind not in set(RecordKind) or part not in ("", "payload"):
         return
-    record_kind = RecordKind(kind.decode())
+    record_kind = RecordKind(kind)
+    if part:
+        body = seeds.bundle_around(body)
     claims = seeds.unsigned().claims
     assert claims is not None
     subject = Subject(claims.manifest, claims.data, claims.layout)
@@ -191,7 +216,7 @@ def judge_record(data: bytes) -> None:
         outcome = evaluate(seen, policy, required=True)
         _render([*seen.findings, *outcome.findings])
         believed = any(fact.standing is Standing.TRUSTED for fact in outcome.facts) or outcome.established
-        must(not believed or data in _genuine(), "a record that nobody made is believed")
+        must(not believed or kind.encode() + b"\n" + body in _genuine(), "a record that nobody made is believed")
 
 
 AT = datetime.fromisoformat(AS_OF).replace(tzinfo=UTC)
@@ -204,7 +229,7 @@ def _policies() -> tuple[Policy, ...]:
 
 @cache
 def _genuine() -> frozenset[bytes]:
-    return frozenset(seeds.record_seeds())
+    return frozenset(seeds.signed_records())
 
 
 def _errors(findings: Iterable[Finding]) -> bool:
@@ -236,7 +261,10 @@ class Target:
 
 
 def _most() -> float:
-    """The most megabytes that this process ever had at once."""
+    """The most megabytes that this process ever had at once, without what its parent had before it was started."""
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (1 << 20) if sys.platform == "darwin" else most / 1024
 

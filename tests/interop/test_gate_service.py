@@ -75,6 +75,7 @@ def test_an_upload_is_judged_told_and_deleted(running: Running, sample: bytes, t
         assert headers["x-content-type-options"] == "nosniff"
         assert "sandbox" in headers["content-security-policy"]
     assert running.ask(f"{done['report']}?format=pdf")[0] == 422
+    assert running.ask(f"{done['report']}?fromat=html")[0] == 422  # misspelt, and not answered as if it were not there
     status, headers, badge = running.ask(done["badge"], key="")
     assert (status, headers["content-type"]) == (200, "image/svg+xml")
     assert b"well-formed yes, valid yes, authentic not asked, policy yes" in badge
@@ -167,6 +168,8 @@ def test_keys_open_what_is_theirs_and_nothing_else(running: Running, sample: byt
 def test_sizes_have_an_end(running: Running, sample: bytes) -> None:
     assert running.ask("/v1/jobs", b" " * (1 << 17), Content_Type="application/json")[0] == 413
     assert _raw(running, f"POST /v1/uploads HTTP/1.1\r\nContent-Length: {9 << 20}\r\n")[0] == 413
+    assert _raw(running, f"POST /v1/jobs HTTP/1.1\r\nContent-Length: {9 << 20:020}\r\n")[0] == 413  # zeros first
+    assert _raw(running, f"POST /v1/jobs HTTP/1.1\r\nContent-Length: {9 << 20:030}\r\n")[0] in (400, 413)
     assert _raw(running, "POST /v1/uploads HTTP/1.1\r\nTransfer-Encoding: chunked\r\n")[0] == 411
     assert _raw(running, "POST /v1/jobs HTTP/1.1\r\nTransfer-Encoding: chunked\r\n")[0] == 411
     assert _raw(running, "POST /v1/uploads HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n")[0] in (400, 411)
