@@ -10,7 +10,8 @@ import pickletools
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from llamafile_format.prefix import elf, macho, pe
@@ -219,7 +220,7 @@ class Riders:
         self, program: ByteSource, own: Sequence[tuple[int, int]] = (), *, polyglot: bool = False, left: int = 4096
     ) -> None:
         self._program = program
-        self._own = own
+        self._own = _merged(own)
         self._kinds = KINDS if polyglot else (*KINDS, *PROGRAMS)
         self.left = left
         self.found: dict[str, Rider] = {}
@@ -229,28 +230,31 @@ class Riders:
         for kind in self._kinds:
             place = data.find(kind.magic)
             while place >= 0 and kind.what not in self.found and self.left > 0:
-                self._try(kind.what, kind.test, data, place - kind.back, base)
-                place = data.find(kind.magic, place + 1)
-        if _PICKLE not in self.found:
-            for found in _OPCODES.finditer(data):
-                self._try(_PICKLE, _pickle, data, found.start(), base)
-                if _PICKLE in self.found or self.left <= 0:
-                    break
+                behind = self._try(kind.what, kind.test, data, place - kind.back, base)
+                place = data.find(kind.magic, max(place + 1, behind + kind.back))
+        found = _OPCODES.search(data)
+        while found is not None and _PICKLE not in self.found and self.left > 0:
+            behind = self._try(_PICKLE, _pickle, data, found.start(), base)
+            found = _OPCODES.search(data, max(found.start() + 1, behind))
         self._safetensors(data, base)
 
     def __iter__(self) -> Iterator[Rider]:
         """What was found, by place."""
         return iter(sorted(self.found.values(), key=lambda rider: rider.at))
 
-    def _try(self, what: str, test: _Test, data: bytes, place: int, base: int) -> None:
-        """``what`` rides at ``place`` in ``data`` if ``test`` says so."""
+    def _try(self, what: str, test: _Test, data: bytes, place: int, base: int) -> int:
+        """``what`` rides at ``place`` in ``data`` if ``test`` says so. Returns from where to look on: behind the range
+        that ``place`` is in, if it is one of the program's own."""
         at, left = base + place, self._program.size - base - place
-        if at <= 0 or any(start <= at < end for start, end in self._own):
-            return
-        self.left -= 1
-        piece = data[place : place + PIECE] if place >= 0 else self._program.read_at(at, min(PIECE, left))
-        if test(piece, left):
-            self.found[what] = Rider(what, at)
+        within = bisect_right(self._own, (at, self._program.size)) - 1
+        if within >= 0 and at < self._own[within][1]:
+            return self._own[within][1] - base
+        if at > 0:
+            self.left -= 1
+            piece = data[place : place + PIECE] if place >= 0 else self._program.read_at(at, min(PIECE, left))
+            if test(piece, left):
+                self.found[what] = Rider(what, at)
+        return place + 1
 
     def _safetensors(self, data: bytes, base: int) -> None:
         """A header of JSON whose length stands in front of it."""
@@ -260,3 +264,14 @@ class Riders:
             for mark in re.finditer(rb'\{"', data[first:place]):
                 self._try(what, _safetensors, data, first + mark.start() - 8, base)
             place = data.find(_OFFSETS, place + PIECE)
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """``ranges`` in order, none of which touches another."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        elif start < end:
+            found.append((start, end))
+    return found

@@ -1,55 +1,50 @@
 """Words in the bytes of a program that say what it would do: commands, addresses, paths (spec/1.0, 14.8.2).
 
-Patterns read one or two megabytes a second, and a program has sixty. So what every find contains is looked for first,
-literally, in bytes made lower-case, and patterns see only the text around it.
+A program is full of what only looks like words. So what a find contains is looked for first, and patterns see only the
+text around it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from llamafile_format.checks.evidence import Find, Sort, search
+from llamafile_format.checks.word_search import Words, folded
 
-ANCHORS: dict[bytes, Sort] = {
-    b"curl ": Sort.PIPELINE,
-    b"wget ": Sort.PIPELINE,
-    b"base64 ": Sort.PIPELINE,
-    b"invoke-": Sort.PIPELINE,
-    b"downloadstring": Sort.PIPELINE,
-    b"bin/sh": Sort.COMMAND,
-    b"bin/bash": Sort.COMMAND,
-    b"powershell": Sort.COMMAND,
-    b"cmd.exe": Sort.COMMAND,
-    b"cmd /": Sort.COMMAND,
-    b"certutil": Sort.COMMAND,
-    b"rundll32": Sort.COMMAND,
-    b"schtasks": Sort.COMMAND,
-    b"rm -": Sort.COMMAND,
-    b"chmod ": Sort.COMMAND,
-    b"/dev/tcp/": Sort.COMMAND,
-    b"python": Sort.COMMAND,
-    b"perl -": Sort.COMMAND,
-    b"os.system": Sort.COMMAND,
-    b"subprocess.": Sort.COMMAND,
-    b"__import__": Sort.COMMAND,
-    b"eval(": Sort.COMMAND,
-    b"pickle.load": Sort.COMMAND,
-    b"://": Sort.ADDRESS,
-    b"/etc/": Sort.PATH,
-    b".ssh": Sort.PATH,
-    b"id_rsa": Sort.PATH,
-    b"\\system32": Sort.PATH,
-    b"launchagents": Sort.PATH,
+ANCHORS = {
+    Sort.PIPELINE: Words(
+        {b"u": (b"curl ",), b"w": (b"wget ", b"downloadstring"), b"b": (b"base64 ",), b"v": (b"invoke-",)}
+    ),
+    Sort.COMMAND: Words(
+        {
+            b"b": (b"bin/sh", b"bin/bash", b"subprocess."),
+            b"p": (b"powershell", b"python", b"perl -", b"pickle.load"),
+            b"m": (b"cmd.exe", b"cmd /", b"rm -", b"chmod ", b"os.system", b"__import__"),
+            b"v": (b"/dev/tcp/", b"eval("),
+            b"2": (b"rundll32",),
+            b"k": (b"schtasks",),
+            b"u": (b"certutil",),
+        }
+    ),
+    Sort.ADDRESS: Words({b":": (b"://",)}),
+    Sort.PATH: Words(
+        {
+            b"/": (b"/etc/",),
+            b".": (b".ssh",),
+            b"_": (b"id_rsa",),
+            b"\\": (b"\\system32",),
+            b"g": (b"launchagents",),
+        }
+    ),
 }
-"""What a find contains, in lower case, and the sort that it may be of."""
+"""What a find of each sort contains, in lower case."""
 
 AROUND = 300  # bytes of text on either side of an anchor that patterns see
-_WIDE = {anchor: anchor.decode().encode("utf-16-le") for anchor in ANCHORS}
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]*")
 
 
-class Words:
+class Wording:
     """The first find of each sort in the windows that are given to :meth:`look`; ``left`` bounds the bytes that
     patterns see, and is at most 0 where more was there than they saw."""
 
@@ -59,21 +54,24 @@ class Words:
 
     def look(self, data: bytes, at: int) -> None:
         """Search ``data``, which stands at ``at``, for sorts that were not found yet."""
-        low = data.lower()
-        thin = low.replace(b"\0", b"")  # what stands there in one or in two bytes a character stands in it in one
-        for anchor, sort in ANCHORS.items():
-            if sort not in self.found and anchor in thin:
-                self._around(data, low, anchor, sort, at, step=1)
-                self._around(data, low, _WIDE[anchor], sort, at, step=2)
+        low = folded(data)
+        for step, first in ((1, 0), (2, 0), (2, 1)):  # one byte a character, or two, from either of them
+            text = low[first::step]
+            for sort, words in ANCHORS.items():
+                if sort not in self.found:
+                    self._around(data, words.starts(text), sort, at, step=step, first=first)
 
-    def _around(self, data: bytes, low: bytes, anchor: bytes, sort: Sort, base: int, *, step: int) -> None:
-        place = low.find(anchor)
-        while place >= 0 and sort not in self.found and self.left > 0:
-            start, text = _text(data, place, step)
-            self.left -= len(text) + 64
-            for found in search(text):
-                self.found.setdefault(found.sort, Find(found.sort, base + start + step * found.at, found.text))
-            place = low.find(anchor, max(start + step * len(text), place + 1))
+    def _around(self, data: bytes, starts: Iterable[int], sort: Sort, base: int, *, step: int, first: int) -> None:
+        end = 0
+        for place in starts:
+            if sort in self.found or self.left <= 0:
+                return
+            if place >= end:
+                start, text = _text(data, first + step * place, step)
+                self.left -= len(text) + 64
+                for found in search(text):
+                    self.found.setdefault(found.sort, Find(found.sort, base + start + step * found.at, found.text))
+                end = (start - first) // step + len(text)
 
     def __iter__(self) -> Iterator[Find]:
         """What was found, in the order of sorts."""

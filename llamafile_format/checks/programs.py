@@ -6,6 +6,7 @@ bytes are searched up to a budget, once, window by window. Names play no part.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from llamafile_format.checks import program_shape as shape
 from llamafile_format.checks.evidence import Sort
 from llamafile_format.checks.program_riders import Riders
-from llamafile_format.checks.program_words import Words
+from llamafile_format.checks.program_words import Wording
 from llamafile_format.engines.known import is_registered, known_build
 from llamafile_format.findings import Finding, Value, Where
 from llamafile_format.limits import PROGRAM_BYTES, PROGRAMS_BYTES
@@ -30,6 +31,7 @@ WINDOW = 1 << 20  # bytes that are searched at once
 OVERLAP = 4096  # bytes that two windows share, so that nothing is cut
 LEAST = 1 << 20  # bytes that a program takes of the budget, however small it is: headers cost too
 UNPACKED = 8 << 20  # bytes of a deflated program that are unpacked
+HASHED_BYTES = 512 << 20  # of programs whose digest is not known yet, and may be that of a known one
 SHOWN = 4  # functions of a sort, and places, that a report names
 _MAGICS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"#!")
 
@@ -46,6 +48,7 @@ class Program(NamedTuple):
     path: str = ""
     own: Sequence[tuple[int, int]] = ()
     unpacked: bool = False
+    cut: int = 0  # bytes that it claims to have, if more than were unpacked
 
     @property
     def name(self) -> str:
@@ -61,16 +64,25 @@ class Program(NamedTuple):
         return Where(self.base, None, self.path) if self.unpacked else Where(self.base + at, size, self.path)
 
 
-def check_programs(container: Container, *, launched: bool) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class Vouching:
+    """What this run has compared: ``launched``, the prefix with the launcher that the manifest implies, byte for byte;
+    ``digests``, those of the manifest that were found in the bytes. Every other digest is a claim."""
+
+    launched: bool = False
+    digests: frozenset[str] = frozenset()
+
+
+def check_programs(container: Container, vouching: Vouching) -> Iterator[Finding]:
     """LF3360 to LF3364 for the prefix and the programs among the members of ``container`` that nobody here knows.
 
-    ``launched`` says that the prefix was compared, byte for byte, with the launcher that the manifest implies. Reads at
-    most ``PROGRAMS_BYTES`` and, for each program, some headers.
+    Reads at most ``PROGRAMS_BYTES`` and, for each program, some headers; and ``HASHED_BYTES`` of those that claim to be
+    known.
     """
     left = PROGRAMS_BYTES
-    for program in _unknown(container, launched):
+    for program in _unknown(container, vouching):
         if left < LEAST:
-            yield _unread(program, 0, program.source.size)
+            yield _unread(program._replace(path=f"{program.name} and every program behind it"), 0, program.source.size)
             return
         budget = min(left, PROGRAM_BYTES, program.source.size)
         left -= max(LEAST, budget)
@@ -99,13 +111,15 @@ def check_program(program: Program, facts: PrefixFacts, budget: int = PROGRAM_BY
         yield Finding("LF3360", program.where(0, program.source.size), args)
     if looked.unread is not None:
         yield _unread(program, *looked.unread)
+    elif program.cut:
+        yield _unread(program, program.source.size, program.cut)
 
 
 @dataclass(slots=True)
 class _Looked:
     """What a search found; ``unread`` is the first range that it left out."""
 
-    words: Words
+    words: Wording
     riders: Riders
     marks: list[shape.Place]
     unread: tuple[int, int] | None = None
@@ -117,7 +131,7 @@ def _look(program: Program, facts: PrefixFacts, budget: int) -> _Looked:
     own = [*program.own, *((each.offset, each.offset + each.size) for each in facts.loaders)]
     own += [(each.offset, each.offset + 1) for each in facts.executables]
     riders = Riders(program.source, own, polyglot=shape.is_polyglot(facts), left=max(64, budget >> 14))
-    looked = _Looked(Words(max(1 << 15, budget >> 5)), riders, [])
+    looked = _Looked(Wording(max(1 << 15, budget >> 5)), riders, [])
     ends = [(0, size)] if size <= budget else [(0, budget - budget // 4), (size - budget // 4, size)]
     for start, end in ends:
         for at in range(start, end, WINDOW):
@@ -174,45 +188,88 @@ def _unread(program: Program, start: int, end: int) -> Finding:
     return Finding("LF3364", program.where(start, end - start), args)
 
 
-def _unknown(container: Container, launched: bool) -> Iterator[Program]:
+def _unknown(container: Container, vouching: Vouching) -> Iterator[Program]:
     """The programs that no digest vouches for, the prefix first."""
+    asked = _Asked(vouching.digests)
     manifest, size = container.manifest, container.engine_size
-    prefix = manifest.prefix if manifest is not None else None
-    digests = (prefix.sha256, prefix.engine_sha256) if prefix is not None else ()
-    known = any(map(is_registered, digests)) or (launched and container.prefix.kind is PrefixKind.LAUNCHER)
-    if size and not known and container.prefix.kind is not PrefixKind.NONE:
-        yield Program(Window(container.source, 0, size), 0, own=_own_archive(container, size))
-    assets = prefix.directory.assets if prefix is not None and prefix.directory is not None else ()
-    named = {asset.path: asset.sha256 for asset in assets}
+    if size and container.prefix.kind is not PrefixKind.NONE:
+        prefix = Program(Window(container.source, 0, size), 0)
+        # A legacy file claims nothing, and its engine is a file that was published, or begins with one.
+        claims = [manifest.prefix.engine_sha256, manifest.prefix.sha256] if manifest is not None else None
+        launched = vouching.launched and container.prefix.kind is PrefixKind.LAUNCHER
+        if not launched and not asked.is_known(prefix.source, claims):
+            yield prefix._replace(own=_own_archive(container, size))
     for member in container.members:
-        digest = member.sha256 or named.get(member.path, "")
-        if known_build(digest) is None and not is_registered(digest):
-            yield from _of_member(container, member)
+        program = _of_member(container, member)
+        claims = [member.sha256] if manifest is not None and not (program and program.unpacked) else None
+        if program is not None and not asked.is_known(program.source, claims):
+            yield program
 
 
-def _of_member(container: Container, member: MemberFacts) -> Iterator[Program]:
+@dataclass(slots=True)
+class _Asked:
+    """Which programs are known, by digests that were ``proven`` or are computed here, of ``left`` bytes at most."""
+
+    proven: frozenset[str]
+    left: int = HASHED_BYTES
+
+    def is_known(self, program: ByteSource, claims: Sequence[str] | None) -> bool:
+        """Does the registry or a pin have ``program``? A manifest's ``claims`` are enough where they were compared;
+        a claim that was not is looked into, and so is a program of which nothing is claimed."""
+        if claims is not None:
+            claims = [digest for digest in claims if digest and is_told(digest)]
+            if any(digest in self.proven for digest in claims):
+                return True
+            if not claims:
+                return False
+        if program.size > self.left:
+            return False
+        self.left -= program.size
+        digest = hashlib.sha256()
+        for at in range(0, program.size, WINDOW):
+            digest.update(program.read_at(at, min(WINDOW, program.size - at)))
+        return is_told(digest.hexdigest())
+
+
+def is_told(digest: str) -> bool:
+    """True if the registry or a pin has a program with this ``digest``: refused ones too, which LF3331 is about."""
+    return known_build(digest) is not None or is_registered(digest)
+
+
+def _of_member(container: Container, member: MemberFacts) -> Program | None:
     """``member`` as a program, if it is one: by its role, or, whatever the role, by its first bytes."""
     if member.offset < 0 or member.size < 8 or member.role in _TEXTS:
-        return
+        return None
     if member.stored:
         head = container.source.read_at(member.offset, 4)
         if member.role == "runtime" or head.startswith(_MAGICS):
-            yield Program(Window(container.source, member.offset, member.size), member.offset, member.path)
-        return
+            return Program(Window(container.source, member.offset, member.size), member.offset, member.path)
+        return None
     data = _unpack(container, member)
-    if data is not None:
-        yield Program(BytesSource(data, member.path), member.offset, member.path, unpacked=True)
+    if data is None:
+        return None
+    cut = member.size if len(data) < member.size else 0
+    return Program(BytesSource(data, member.path), member.offset, member.path, unpacked=True, cut=cut)
 
 
 def _unpack(container: Container, member: MemberFacts) -> bytes | None:
-    """The first bytes of a deflated program; None for what is none, and for what cannot be unpacked."""
+    """The first bytes of a deflated program, as far as it can be unpacked; None for what is none."""
+    head = container.source.read_at(member.offset, min(member.stored_size, 512))
+    try:
+        if not zlib.decompressobj(-15).decompress(head, 8).startswith(_MAGICS):
+            return None
+    except zlib.error:  # LF7020 says so
+        return None
+    stream, found = zlib.decompressobj(-15), b""
     packed = container.source.read_at(member.offset, min(member.stored_size, UNPACKED))
     try:
-        if not zlib.decompressobj(-15).decompress(packed[:64], 8).startswith(_MAGICS):
-            return None
-        return zlib.decompressobj(-15).decompress(packed, UNPACKED)
-    except zlib.error:
-        return None
+        for at in range(0, len(packed), WINDOW):
+            found += stream.decompress(packed[at : at + WINDOW], UNPACKED - len(found))
+            if len(found) >= UNPACKED or stream.eof:
+                break
+    except zlib.error:  # what came before it is looked at
+        pass
+    return found
 
 
 def _own_archive(container: Container, size: int) -> list[tuple[int, int]]:

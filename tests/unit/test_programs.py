@@ -22,8 +22,8 @@ import llamafile_format as lf
 from llamafile_format.checks import programs
 from llamafile_format.checks.evidence import Sort
 from llamafile_format.checks.program_riders import Riders
-from llamafile_format.checks.program_words import Words
-from llamafile_format.checks.programs import Program, check_program
+from llamafile_format.checks.program_words import Wording
+from llamafile_format.checks.programs import Program, Vouching, check_program
 from llamafile_format.engines.needs import needs
 from llamafile_format.engines.store import find_pin, read_build
 from llamafile_format.findings import Finding
@@ -140,7 +140,7 @@ def test_zeros_behind_a_program_are_padding() -> None:
 def test_words_are_found_in_one_and_in_two_bytes(encoding: str, odd: int) -> None:
     text = "Powershell -enc AAAA"
     data = b"\xff\0" * 40 + b"\1" * odd + b"\0\0" + text.encode(encoding) + b"\0\0"
-    words = Words(1 << 15)
+    words = Wording(1 << 15)
     words.look(data, 5000)
     found = words.found[Sort.COMMAND]
     assert found.text.startswith(text)
@@ -215,7 +215,7 @@ def test_the_launcher_has_no_warning_when_nobody_knew_it() -> None:
 def test_what_a_digest_vouches_for_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     data = runtime(elf(flags=7))
     assert "LF3361" in {finding.rule for finding in lf.verify(data).findings}
-    monkeypatch.setattr(programs, "is_registered", lambda digest: True)
+    monkeypatch.setattr(programs, "is_told", lambda digest: True)
     assert not {finding.rule for finding in lf.verify(data).findings} & {"LF3360", "LF3361"}
 
 
@@ -258,10 +258,11 @@ def test_of_a_long_program_both_ends_are_searched() -> None:
 
 def test_all_programs_share_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     many = [Program(BytesSource(elf(), "small"), 0, str(number)) for number in range(PROGRAMS_BYTES >> 19)]
-    monkeypatch.setattr(programs, "_unknown", lambda container, launched: iter(many))
+    monkeypatch.setattr(programs, "_unknown", lambda container, vouching: iter(many))
     with lf.open(runtime(elf())) as container:
-        found = list(programs.check_programs(container, launched=False))
-    assert [(finding.rule, finding.args["path"]) for finding in found] == [("LF3364", str(PROGRAMS_BYTES >> 20))]
+        found = list(programs.check_programs(container, Vouching()))
+    last = f"{PROGRAMS_BYTES >> 20} and every program behind it"
+    assert [(finding.rule, finding.args["path"]) for finding in found] == [("LF3364", last)]
 
 
 def test_decoys_end_the_search_and_that_is_said() -> None:
