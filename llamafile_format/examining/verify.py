@@ -385,9 +385,7 @@ def _programs(container: Container, run: _Run) -> Iterator[Finding]:
     manifest = container.manifest
     launched = False
     if manifest is not None and manifest.prefix.kind == "launcher" == container.prefix.kind.value:
-        launched = all(
-            found.rule not in {"LF1027", "LF1101"} for found in check_launcher(container, manifest, deep=True)
-        )
+        launched = all(found.rule != "LF1027" for found in check_launcher(container, manifest, deep=True))
     yield from check_programs(container, Vouching(launched, _compared(container, run)))
 
 
