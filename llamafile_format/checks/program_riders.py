@@ -212,16 +212,23 @@ _OFFSETS = b'"data_offsets"'
 class Riders:
     """What rides in ``program`` outside of ``own``, ranges that are its business: the first of each kind.
 
-    ``polyglot`` says that programs inside are its business too. ``left`` are the magic numbers behind which is read,
-    and is at most 0 where more were there.
+    ``polyglot`` says that programs inside are its business too, ``script`` that first lines of scripts are. ``left`` are
+    the magic numbers behind which is read, and is at most 0 where more were there.
     """
 
     def __init__(
-        self, program: ByteSource, own: Sequence[tuple[int, int]] = (), *, polyglot: bool = False, left: int = 4096
+        self,
+        program: ByteSource,
+        own: Sequence[tuple[int, int]] = (),
+        *,
+        polyglot: bool = False,
+        script: bool = False,
+        left: int = 4096,
     ) -> None:
         self._program = program
         self._own = _merged(own)
-        self._kinds = KINDS if polyglot else (*KINDS, *PROGRAMS)
+        kinds = KINDS if polyglot else (*KINDS, *PROGRAMS)
+        self._kinds = tuple(each for each in kinds if not (script and each.test is _script))
         self.left = left
         self.found: dict[str, Rider] = {}
 

@@ -54,6 +54,8 @@ class Wording:
 
     def look(self, data: bytes, at: int) -> None:
         """Search ``data``, which stands at ``at``, for sorts that were not found yet."""
+        if self.left <= 0 or len(self.found) == len(ANCHORS):
+            return
         low = folded(data)
         for step, first in ((1, 0), (2, 0), (2, 1)):  # one byte a character, or two, from either of them
             text = low[first::step]

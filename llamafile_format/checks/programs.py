@@ -130,7 +130,8 @@ def _look(program: Program, facts: PrefixFacts, budget: int) -> _Looked:
     size = program.source.size
     own = [*program.own, *((each.offset, each.offset + each.size) for each in facts.loaders)]
     own += [(each.offset, each.offset + 1) for each in facts.executables]
-    riders = Riders(program.source, own, polyglot=shape.is_polyglot(facts), left=max(64, budget >> 14))
+    script = facts.kind is PrefixKind.SCRIPT
+    riders = Riders(program.source, own, polyglot=shape.is_polyglot(facts), script=script, left=max(64, budget >> 14))
     looked = _Looked(Wording(max(1 << 15, budget >> 5)), riders, [])
     ends = [(0, size)] if size <= budget else [(0, budget - budget // 4), (size - budget // 4, size)]
     for start, end in ends:
@@ -138,7 +139,7 @@ def _look(program: Program, facts: PrefixFacts, budget: int) -> _Looked:
             data = program.source.read_at(at, min(WINDOW + OVERLAP, end - at))
             if data.count(0) == len(data):
                 continue
-            if facts.kind is not PrefixKind.SCRIPT:
+            if not script:
                 looked.words.look(data, at)
             looked.riders.look(data, at)
             looked.marks += shape.marks(data, at)

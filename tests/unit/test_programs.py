@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import pickle
@@ -217,6 +218,44 @@ def test_what_a_digest_vouches_for_is_not_looked_at(monkeypatch: pytest.MonkeyPa
     assert "LF3361" in {finding.rule for finding in lf.verify(data).findings}
     monkeypatch.setattr(programs, "is_told", lambda digest: True)
     assert not {finding.rule for finding in lf.verify(data).findings} & {"LF3360", "LF3361"}
+
+
+def test_a_digest_that_is_claimed_is_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manifest's word for a whole of several chunks is compared with the bytes before it clears anything."""
+    good, bad = BytesSource(b"good" * 9), BytesSource(b"bad" * 9)
+    known = hashlib.sha256(b"good" * 9).hexdigest()
+    monkeypatch.setattr(programs, "is_told", lambda digest: digest == known)
+    asked = programs._Asked(frozenset())
+    assert asked.is_known(good, [known])
+    assert not asked.is_known(bad, [known])
+    assert programs._Asked(frozenset({known})).is_known(bad, [known])  # this run found it in the bytes
+    assert asked.is_known(good, None)  # nothing was claimed
+    assert not asked.is_known(good, ["0" * 64])
+    asked.left = 8
+    assert not asked.is_known(good, [known])  # past the bound nothing is known
+
+
+def test_full_computes_what_it_took_the_manifests_word_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = elf(b"\0" * (5 << 20), flags=7)
+    vector = beside(Part("picture.png", data, "asset", "image/png"))
+    monkeypatch.setattr(programs, "is_told", lambda digest: digest == hashlib.sha256(data).hexdigest())
+    for level in ("full", "exhaustive"):
+        assert "LF3361" not in {finding.rule for finding in lf.verify(vector, level=level).findings}
+    monkeypatch.setattr(programs, "HASHED_BYTES", 0)
+    monkeypatch.setattr(programs._Asked, "is_known", lambda self, program, claims: False)
+    assert "LF3361" in {finding.rule for finding in lf.verify(vector, level="full").findings}
+
+
+def test_what_is_not_unpacked_is_told(tmp_path: Path) -> None:
+    out, old = engine(linked("ggml-cuda.so", elf(b"\0" * (9 << 20))))
+    path = tmp_path / "m.llamafile"
+    path.write_bytes(bytes(run(out, old, [aligned("m.gguf", gguf())])))
+    (found,) = (each for each in lf.verify(path).findings if each.rule == "LF3364" and each.where.member)
+    assert (found.args["start"], found.args["end"]) == (8 << 20, (9 << 20) + 120)
+
+
+def test_a_script_that_writes_scripts_is_one() -> None:
+    assert "LF3363" not in rules(b"#!/bin/sh\ncat <<E\n#!/bin/sh\necho and so on\nexit\nE\n")
 
 
 def test_quick_reads_no_program() -> None:
