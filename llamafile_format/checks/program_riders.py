@@ -1,4 +1,4 @@
-"""What rides in a program: a pickle, a script, an archive, weights, another program (spec/1.0, 14.8.5).
+"""What rides in a program: a pickle, a script, an archive, weights, another program (spec/1, 14.8.5).
 
 A magic number alone proves nothing: whoever reads a format has its magic in the code. So what stands behind it is read
 too, as far as only the format itself can have it. Nothing is unpickled, run, or unpacked beyond some bytes.
@@ -212,8 +212,8 @@ _OFFSETS = b'"data_offsets"'
 class Riders:
     """What rides in ``program`` outside of ``own``, ranges that are its business: the first of each kind.
 
-    ``polyglot`` says that programs inside are its business too, ``script`` that first lines of scripts are. ``left`` are
-    the magic numbers behind which is read, and is at most 0 where more were there.
+    ``polyglot`` says that programs inside are its business too, ``script`` that first lines of scripts are. ``left``
+    are the magic numbers behind which is read, and is at most 0 where more were there.
     """
 
     def __init__(

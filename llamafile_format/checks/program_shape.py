@@ -1,6 +1,6 @@
 """What the headers of a program say: what it runs on, code that it can change, packers, what it asks of the system.
 
-By bytes alone (spec/1.0, 14.8.2 to 14.8.4). Nothing is run, and a header is a claim: each place is looked for in the
+By bytes alone (spec/1, 14.8.2 to 14.8.4). Nothing is run, and a header is a claim: each place is looked for in the
 program before it is told.
 """
 

@@ -1,4 +1,4 @@
-"""Words in the bytes of a program that say what it would do: commands, addresses, paths (spec/1.0, 14.8.2).
+"""Words in the bytes of a program that say what it would do: commands, addresses, paths (spec/1, 14.8.2).
 
 A program is full of what only looks like words. So what a find contains is looked for first, and patterns see only the
 text around it.

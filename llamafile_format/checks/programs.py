@@ -1,4 +1,4 @@
-"""Programs that nobody here knows, as their bytes describe them (spec/1.0, 14.8).
+"""Programs that nobody here knows, as their bytes describe them (spec/1, 14.8).
 
 Of a program whose digest a registry or a pin has, nothing more is said. Of every other its headers are read, and its
 bytes are searched up to a budget, once, window by window. Names play no part.
@@ -67,10 +67,10 @@ class Program(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Vouching:
     """What this run has compared: ``launched``, the prefix with the launcher that the manifest implies, byte for byte;
-    ``digests``, those of the manifest that were found in the bytes. Every other digest is a claim."""
+    ``paths``, members whose digests were found in the bytes, "" for the prefix. Every other digest is a claim."""
 
     launched: bool = False
-    digests: frozenset[str] = frozenset()
+    paths: frozenset[str] = frozenset()
 
 
 def check_programs(container: Container, vouching: Vouching) -> Iterator[Finding]:
@@ -191,44 +191,44 @@ def _unread(program: Program, start: int, end: int) -> Finding:
 
 def _unknown(container: Container, vouching: Vouching) -> Iterator[Program]:
     """The programs that no digest vouches for, the prefix first."""
-    asked = _Asked(vouching.digests)
+    asked = _Asked(vouching.paths)
     manifest, size = container.manifest, container.engine_size
     if size and container.prefix.kind is not PrefixKind.NONE:
         prefix = Program(Window(container.source, 0, size), 0)
         # A legacy file claims nothing, and its engine is a file that was published, or begins with one.
         claims = [manifest.prefix.engine_sha256, manifest.prefix.sha256] if manifest is not None else None
         launched = vouching.launched and container.prefix.kind is PrefixKind.LAUNCHER
-        if not launched and not asked.is_known(prefix.source, claims):
+        if not launched and not asked.is_known(prefix, claims):
             yield prefix._replace(own=_own_archive(container, size))
     for member in container.members:
         program = _of_member(container, member)
         claims = [member.sha256] if manifest is not None and not (program and program.unpacked) else None
-        if program is not None and not asked.is_known(program.source, claims):
+        if program is not None and not asked.is_known(program, claims):
             yield program
 
 
 @dataclass(slots=True)
 class _Asked:
-    """Which programs are known, by digests that were ``proven`` or are computed here, of ``left`` bytes at most."""
+    """Which programs are known: by digests that were compared, of those at the ``proven`` paths, or that are computed
+    here, of ``left`` bytes at most."""
 
     proven: frozenset[str]
     left: int = HASHED_BYTES
 
-    def is_known(self, program: ByteSource, claims: Sequence[str] | None) -> bool:
+    def is_known(self, program: Program, claims: Sequence[str] | None) -> bool:
         """Does the registry or a pin have ``program``? A manifest's ``claims`` are enough where they were compared;
         a claim that was not is looked into, and so is a program of which nothing is claimed."""
         if claims is not None:
             claims = [digest for digest in claims if digest and is_told(digest)]
-            if any(digest in self.proven for digest in claims):
-                return True
-            if not claims:
-                return False
-        if program.size > self.left:
+            if not claims or (program.path in self.proven and not program.unpacked):
+                return bool(claims)
+        source = program.source
+        if source.size > self.left:
             return False
-        self.left -= program.size
+        self.left -= source.size
         digest = hashlib.sha256()
-        for at in range(0, program.size, WINDOW):
-            digest.update(program.read_at(at, min(WINDOW, program.size - at)))
+        for at in range(0, source.size, WINDOW):
+            digest.update(source.read_at(at, min(WINDOW, source.size - at)))
         return is_told(digest.hexdigest())
 
 

@@ -403,7 +403,7 @@ def _programs(container: Container, run: _Run) -> Iterator[Finding]:
 
 
 def _compared(container: Container, run: _Run) -> frozenset[str]:
-    """The whole digests of members and prefix that this run found in the bytes: none where any was wrong or left out."""
+    """Members, and "" for the prefix, whose whole digests this run found in the bytes: none where any was wrong."""
     from llamafile_format.examining.wholes import wholes
     from llamafile_format.manifest.merkle import CHUNK_SIZE
 
@@ -412,8 +412,8 @@ def _compared(container: Container, run: _Run) -> frozenset[str]:
     if manifest is None or container.claims is None or doubted:
         return frozenset()
     taken = wholes(manifest, everything=run.whole)
-    found = {each.sha256 for each in manifest.members if each.size <= CHUNK_SIZE or each.path in taken.members}
-    return frozenset(found | ({manifest.prefix.engine_sha256, manifest.prefix.sha256} if taken.prefix else set()))
+    found = {each.path for each in manifest.members if each.size <= CHUNK_SIZE or each.path in taken.members}
+    return frozenset(found | ({""} if taken.prefix else set()))
 
 
 def _report(name: str, size: int, container: Container | None, run: _Run) -> Report:
