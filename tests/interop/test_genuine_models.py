@@ -106,6 +106,17 @@ def test_recorded_and_replayed(smollm2: Path, run_cli: CliRunner) -> None:
     assert _faults(out, "full") == []
 
 
+NEWER = {f"LF{number}" for number in (*range(3360, 3365), *range(5097, 5101), *range(6021, 6038), *range(8418, 8421))}
+"""Rules about words, templates, programs, and templates compared with known ones."""
+
+
+@pytest.mark.parametrize("model", [SMOLLM2, GEMMA3], ids=["smollm2", "gemma3"])
+def test_a_hub_finds_no_words_and_no_templates_to_speak_of(model: Genuine, tmp_path: Path) -> None:
+    out = lf.pack([_obtained(model)], tmp_path / "model.llamafile", prefix="none").path
+    report = lf.verify(out, level="full", policy="hub")
+    assert {each.rule for each in report.findings} & NEWER == set()
+
+
 def test_a_large_vocabulary_is_packed_and_verified(tmp_path: Path) -> None:
     """Gemma 3: 262,144 tokens, K-quants, no chat template, a licence that is no SPDX expression of its own."""
     out = lf.pack([_obtained(GEMMA3)], tmp_path / "gemma.llamafile", runtime=f"llama.cpp:{TARGET}").path
