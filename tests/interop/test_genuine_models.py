@@ -12,6 +12,7 @@ from examples.genuine import GEMMA3, SMOLLM2, SMOLLM2_LICENCE, Genuine
 from llamafile_format.engines.cache import work_folder
 from llamafile_format.errors import SourceError
 from llamafile_format.rules import Severity, rule
+from llamafile_format.signing.trust.policy_reader import read_policy
 from tests.conftest import CliRunner
 from tests.runtime_server import TARGET, cache_of, native_build, pack, run, served
 
@@ -113,7 +114,7 @@ NEWER = {f"LF{number}" for number in (*range(3360, 3365), *range(5097, 5101), *r
 @pytest.mark.parametrize("model", [SMOLLM2, GEMMA3], ids=["smollm2", "gemma3"])
 def test_a_hub_finds_no_words_and_no_templates_to_speak_of(model: Genuine, tmp_path: Path) -> None:
     out = lf.pack([_obtained(model)], tmp_path / "model.llamafile", prefix="none").path
-    report = lf.verify(out, level="full", policy="hub")
+    report = lf.verify(out, level="full", policy=read_policy("hub"))
     assert {each.rule for each in report.findings} & NEWER == set()
 
 
