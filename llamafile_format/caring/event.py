@@ -10,7 +10,8 @@ from dataclasses import dataclass
 class Event:
     """``kind`` is a term of the vocabulary eventType of the Library of Congress, such as ``fixity check``.
 
-    ``moment`` is like ``2026-11-29T14:00:00Z``, ``outcome`` such as ``pass``, ``agent`` the program that did it.
+    ``moment`` is like ``2026-11-29T14:00:00Z``, ``outcome`` such as ``pass``, ``agent`` the program that did it;
+    both may be empty.
     """
 
     kind: str

@@ -24,7 +24,7 @@ _DIGESTS = {"SHA-256": "sha256", "SHA-512": "sha512"}
 def premis_text(subject: Subject) -> bytes:
     """The document about ``subject``; the same file and the same events give the same bytes."""
     events = list(_events(subject))
-    agents = sorted({event.agent for event in events} | {AGENT})
+    agents = sorted({event.agent for event in events if event.agent} | {AGENT})
     return document(
         el(
             "premis:premis",
@@ -42,12 +42,12 @@ def _events(subject: Subject) -> Iterator[Event]:
     """What is known to have happened: how the file came about, what was written down, and the check of this export."""
     file = subject.inspection.file
     if file.created:
-        yield Event("creation", file.created, "packed into one file, as its manifest says", "", AGENT)
+        yield Event("creation", file.created, "packed into one file, as its manifest says", "", "")
     for entry in subject.inspection.history:
         if isinstance(entry.get("created"), str):
             before = str(entry.get("manifest_sha256", ""))
             detail = f"made from the file with the manifest sha256:{before}" if before else "made from an older file"
-            yield Event("modification", str(entry["created"]), detail, "", AGENT)
+            yield Event("modification", str(entry["created"]), detail, "", "")
     yield from subject.events
     if subject.moment:
         detail = "verified at level full, then hashed while it was copied, and the copy read back and compared"
@@ -137,6 +137,7 @@ def _format(name: str, version: str) -> Element:
 
 def _event(subject: Subject, event: Event) -> Element:
     outcome = [el("premis:eventOutcomeInformation", el("premis:eventOutcome", event.outcome))] if event.outcome else []
+    agent = [_named("linkingAgentIdentifier", "software", event.agent)] if event.agent else []
     return el(
         "premis:event",
         _named("eventIdentifier", "UUID", event.identifier(subject.identifier)),
@@ -144,7 +145,7 @@ def _event(subject: Subject, event: Event) -> Element:
         el("premis:eventDateTime", event.moment),
         el("premis:eventDetailInformation", el("premis:eventDetail", event.detail)),
         *outcome,
-        _named("linkingAgentIdentifier", "software", event.agent),
+        *agent,
         _named("linkingObjectIdentifier", "URN", subject.identifier),
     )
 
