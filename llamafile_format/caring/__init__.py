@@ -9,6 +9,8 @@ from llamafile_format.door import open_door
 if TYPE_CHECKING:
     from llamafile_format.caring.bag_read import import_bag
     from llamafile_format.caring.bag_write import export_bag
+    from llamafile_format.caring.crate_write import export_crate
+    from llamafile_format.caring.datapackage_write import export_datapackage
     from llamafile_format.caring.ocfl_read import import_ocfl
     from llamafile_format.caring.ocfl_write import export_ocfl
     from llamafile_format.caring.premis_write import export_premis
@@ -18,6 +20,8 @@ open_door(
     {
         "bag_read": ("import_bag",),
         "bag_write": ("export_bag",),
+        "crate_write": ("export_crate",),
+        "datapackage_write": ("export_datapackage",),
         "ocfl_read": ("import_ocfl",),
         "ocfl_write": ("export_ocfl",),
         "premis_write": ("export_premis",),

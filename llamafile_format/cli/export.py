@@ -45,6 +45,8 @@ class Form:
 FORMS = (
     Form("--bagit", "DIR", "As a BagIt 1.0 bag, the new folder DIR.", "caring", "export_bag"),
     Form("--ocfl", "DIR", "As an object in the OCFL 1.1 storage root DIR.", "caring", "export_ocfl"),
+    Form("--ro-crate", "DIR", "As an RO-Crate 1.1, the new folder DIR.", "caring", "export_crate"),
+    Form("--datapackage", "DIR", "As a Frictionless Data Package, the new folder DIR.", "caring", "export_datapackage"),
     Form("--premis", "OUT", "As a PREMIS 3 document about it, the new file OUT.", "caring", "export_premis"),
 )
 """One of these is asked for. What a form knows by itself stands in its function; what users say is an option below."""
