@@ -1,4 +1,4 @@
-"""Where reading stops: the caps of the specification's table, each number in this one place (spec/1.0, 12.4).
+"""Where reading stops: the caps of the specification's table, each number in this one place (spec/1, 12.4).
 
 Hashing takes time that grows with a file's length, as it must. Parsing takes time that grows with what the file
 declares, and a hole of a few bytes on disk can declare billions of things. So every structure has a cap that no genuine

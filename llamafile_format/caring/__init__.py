@@ -1,4 +1,4 @@
-"""Care for containers over decades: the packages that archives keep them in."""
+"""Caring for files over decades: protect and repair, and the packages that archives keep them in."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from llamafile_format.caring.ocfl_read import import_ocfl
     from llamafile_format.caring.ocfl_write import export_ocfl
     from llamafile_format.caring.premis_write import export_premis
+    from llamafile_format.caring.losses import Lost
+    from llamafile_format.caring.proof import Proof
+    from llamafile_format.caring.protect import Protected, outdated_set, protect, protect_inside, sidecar_of
+    from llamafile_format.caring.repair import Repaired, repair
 
 open_door(
     __name__,
@@ -25,5 +29,9 @@ open_door(
         "ocfl_read": ("import_ocfl",),
         "ocfl_write": ("export_ocfl",),
         "premis_write": ("export_premis",),
+        "losses": ("Lost",),
+        "proof": ("Proof",),
+        "protect": ("Protected", "outdated_set", "protect", "protect_inside", "sidecar_of"),
+        "repair": ("Repaired", "repair"),
     },
 )

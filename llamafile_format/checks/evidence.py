@@ -1,4 +1,4 @@
-"""What looks like a command, an address or a path in bytes that should hold none (spec/1.0, 7.15).
+"""What looks like a command, an address or a path in bytes that should hold none (spec/1, 7.15).
 
 Patterns are searched, and nothing that they find is followed or run. Each is linear in the bytes that it reads: what
 may repeat is bounded, and what stands before a bar is looked for behind it, never by trying again.

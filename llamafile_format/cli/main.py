@@ -42,6 +42,8 @@ COMMANDS = {
     "repack": "Change prefix, members or profile; weights stay as they are.",
     "convert": "Make a launcher a native program, and back.",
     "recover": "Finish or roll back what a crash left behind.",
+    "protect": "Write recovery data, so that damage can be repaired.",
+    "repair": "Make a damaged file whole again.",
     "record": "Write down what a model answers, exact to the bit.",
     "replay": "Ask again what was recorded, and compare.",
     "keygen": "Make a key to sign files with.",

@@ -1,4 +1,4 @@
-"""What a program needs from the system it is for, read from its headers; nothing is run (spec/1.0, 14.5.9).
+"""What a program needs from the system it is for, read from its headers; nothing is run (spec/1, 14.5.9).
 
 For ELF the loader, the libraries and their versions, for PE the libraries, for Mach-O the libraries and the oldest
 system, for WebAssembly the modules it imports from. What makes no sense is a FormatError.

@@ -1,4 +1,4 @@
-"""The verification procedure (spec/1.0, 10.6), step by step; the comments carry the numbers of the clause.
+"""The verification procedure (spec/1, 10.6), step by step; the comments carry the numbers of the clause.
 
 Bad input never raises: every fault is a finding and all faults are reported, not only the first. What cannot be read
 (I/O errors, a file that shrinks) ends the run with an incomplete report.
@@ -190,6 +190,7 @@ def _container(container: Container, run: _Run) -> Iterator[Finding]:
         yield Finding("LF9001", args={"what": "digests, because the layout is not the manifest's"})
     else:
         yield from _digests(container, run)
+        yield from _recovery(container, run)
     # (6) Contents.
     yield from _contents(container, run)
     # (7) Signatures: what they say, and whether anybody vouches whom the user trusts.
@@ -302,6 +303,18 @@ def _digests(container: Container, run: _Run) -> Iterator[Finding]:
         yield from _assets(container)
     if recomputed.left:
         yield Finding("LF9002", args={"what": few(recomputed.left)})
+
+
+def _recovery(container: Container, run: _Run) -> Iterator[Finding]:
+    """Recovery data: whether they are stale, and at the levels that leave out nothing whether they are right."""
+    claims = container.claims
+    assert claims is not None
+    if not claims.manifest.with_role("recovery"):
+        return
+    from llamafile_format.checks.recovery import check_recovery
+
+    damaged = judge(run.findings, Layer.WELL_FORMED) is Verdict.NO
+    yield from check_recovery(container.source, claims, whole=run.level.whole, damaged=damaged)
 
 
 def _watch(container: Container, run: _Run) -> TensorWatch:

@@ -1,4 +1,4 @@
-"""``META-LLAMAFILE/README.txt``: the file explains itself to somebody who has none of our software (spec/1.0, 5.8).
+"""``META-LLAMAFILE/README.txt``: the file explains itself to somebody who has none of our software (spec/1, 5.8).
 
 It names no digest and no size, because it must not depend on what depends on it.
 """

@@ -1,4 +1,4 @@
-"""ELF headers, as far as the extent and the target of a program need them (System V ABI; spec/1.0, 3.4.1)."""
+"""ELF headers, as far as the extent and the target of a program need them (System V ABI; spec/1, 3.4.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mach-O headers: extent and processor of thin and universal files (Apple loader.h; spec/1.0, 3.4.3)."""
+"""Mach-O headers: extent and processor of thin and universal files (Apple loader.h; spec/1, 3.4.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PE headers: where the image ends in the file, and whether it is signed (Microsoft PE/COFF; spec/1.0, 3.4.2)."""
+"""PE headers: where the image ends in the file, and whether it is signed (Microsoft PE/COFF; spec/1, 3.4.2)."""
 
 from __future__ import annotations
 
