@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from llamafile_format.caring.bag_write import export_bag
     from llamafile_format.caring.crate_write import export_crate
     from llamafile_format.caring.datapackage_write import export_datapackage
+    from llamafile_format.caring.losses import Lost
     from llamafile_format.caring.ocfl_read import import_ocfl
     from llamafile_format.caring.ocfl_write import export_ocfl
     from llamafile_format.caring.premis_write import export_premis
-    from llamafile_format.caring.losses import Lost
     from llamafile_format.caring.proof import Proof
     from llamafile_format.caring.protect import Protected, outdated_set, protect, protect_inside, sidecar_of
     from llamafile_format.caring.repair import Repaired, repair
