@@ -172,10 +172,12 @@ def test_a_root_of_others_is_left_alone(made: Path, tmp_path: Path) -> None:
 
 
 def test_objects_lie_where_the_layout_says() -> None:
-    """The example of the extension 0004 itself."""
-    digest = hashlib.sha256(b"object-01").hexdigest()
-    assert object_path("object-01") == f"{digest[:3]}/{digest[3:6]}/{digest[6:9]}/{digest}"
-    assert object_path("object-01").startswith("3c0/ff4/240/3c0ff4240c1e116dba14c7627f2319b5")
+    """The examples of the extension 0003 itself."""
+    assert object_path("object-01") == "3c0/ff4/240/object-01"
+    assert object_path("..hor/rib:le-$id") == "487/326/d8c/%2e%2ehor%2frib%3ale-%24id"
+    long = object_path("abcdefghij" * 26)
+    assert long.startswith("5cc/73e/648/abcdefghijabcdefghij")
+    assert long.endswith(hashlib.sha256(b"abcdefghij" * 26).hexdigest())
 
 
 def test_names_in_manifests_are_encoded() -> None:
