@@ -33,6 +33,7 @@ COMMANDS = {
     "pack": "Pack a model, and what goes with it, into one file.",
     "inspect": "Show everything worth knowing about a file.",
     "verify": "Check that files are intact and what they claim to be.",
+    "identify": "Say which format files have, by their bytes.",
     "fleet": "Verify many objects, and keep a ledger of what was found.",
     "extract": "Take members out, checked while they are written.",
     "run": "Start what is in a file, verified first.",
