@@ -119,7 +119,7 @@ class Attempts:
     def _solved(self, wanted: RecoverySet, sources: Sequence[ByteSource]) -> Attempt:
         """The range of ``wanted``: slices that are somewhere, and the lost ones solved."""
         geometry = wanted.geometry
-        searched = [source for source in sources if have_numpy() and source in (*self.evidence.local, *self.reverted)]
+        searched = [source for source in sources if have_numpy() and source in self._local]
         places = find_slices(wanted, [*sources, *self.fronts], search=searched)
         lost = [index for index in range(geometry.slices) if index not in places]
         spans = tuple((index * geometry.slice_size, geometry.size_of(index)) for index in lost)
@@ -156,6 +156,12 @@ class Attempts:
             if not is_intact(wanted, solved, index, index * wanted.geometry.slice_size):
                 raise FormatError("the recovery slices contradict the sums of the set", clause="17.5.4")
         return solved
+
+    @property
+    def _local(self) -> list[ByteSource]:
+        """Copies on this machine, as they are and in their unconverted form."""
+        both = zip(self.evidence.sources, self.reverted, strict=True)
+        return [form for pair in both if pair[0] in self.evidence.local for form in pair]
 
     def _spill(self) -> int:
         return self.stack.enter_context(tempfile.TemporaryFile(dir=self.folder)).fileno()

@@ -1,4 +1,4 @@
-"""What looks like a command, an address or a path in bytes that should hold none (spec/1.0, 7.15).
+"""What looks like a command, an address or a path in bytes that should hold none (spec/1, 7.15).
 
 Patterns are searched, and nothing that they find is followed or run. Each begins with one of some words, which are
 looked for first, and is tried there alone; what may repeat is bounded. So the time is linear in the bytes.

@@ -1,4 +1,4 @@
-"""Where any of many words begins in bytes, fast: each is looked for at one of its rarer bytes (spec/1.0, 7.15).
+"""Where any of many words begins in bytes, fast: each is looked for at one of its rarer bytes (spec/1, 7.15).
 
 An expression of many alternatives is tried at every byte, which costs a second for a megabyte. A single byte is found
 in a thousandth of that, and what stands around it is compared in place. So text without any of the words costs little,

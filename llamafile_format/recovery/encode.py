@@ -14,7 +14,7 @@ import numpy as np
 from llamafile_format.progress import Advance
 from llamafile_format.recovery.geometry import Geometry, geometry_of
 from llamafile_format.recovery.packets import CREATOR, HEAD, SLICE, head_of, packet
-from llamafile_format.recovery.parity import Read, add_slices, bands
+from llamafile_format.recovery.parity import Read, bands, sums
 from llamafile_format.recovery.sets import HASHED_FIRST, NAME, Sum, critical_bodies
 from llamafile_format.source import ByteSource
 
@@ -144,11 +144,9 @@ def columns(
     """(offset, data of every recovery slice from there on), band by band."""
     exponents = range(geometry.recovery)
     for offset, width in bands(geometry.slice_size, geometry.recovery):
-        rows = np.zeros((geometry.recovery, width // 2), np.dtype("<u2"))
-        read = padded(source, geometry)
-        slices = geometry.slices
-        add_slices(rows, exponents, range(slices), read, (offset, width), slices=slices, progress=progress)
-        yield offset, [memoryview(row.tobytes()) for row in rows]
+        read, slices = padded(source, geometry), geometry.slices
+        rows = sums(exponents, range(slices), read, (offset, width), slices=slices, progress=progress)
+        yield offset, [row.astype("<u2", copy=False).view(np.uint8).data for row in rows]
 
 
 def write_slices(source: ByteSource, encoded: Encoded, place: Place, *, progress: Advance | None = None) -> None:

@@ -1,14 +1,18 @@
 """Sums of slices times powers of their constants: what recovery slices are, band by band (spec/1, 17.3).
 
 Recovery slice e is the sum over all i of slice i times the e-th power of the constant of i. Columns do not depend on
-one another, so a band of them is computed in bounded memory whatever the size of a slice.
+one another, so a band of them is computed in bounded memory whatever the size of a slice. Four powers come out of one
+look into a table of 65,536 rows of 64 bits: what costs is the looking, not the width of what is found.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from llamafile_format.manifest.hashing import cores
 from llamafile_format.progress import Advance
@@ -17,10 +21,13 @@ from llamafile_format.recovery.field import Elements, constants, times
 Read = Callable[[int, int, int], bytes]
 """(slice, offset in it, length) to bytes, filled up with zeros behind the end of the range."""
 
-BAND_BYTES = 96 << 20
+BAND_BYTES = 64 << 20
 """Of all rows of a band together."""
 
-_LANE = 1 << 15  # elements worked on at a time: table, two lanes and a row of a lane fit the second-level cache
+_LANE = 1 << 13  # elements worked on at a time: the table, what comes out of it and a lane of sums fit the cache
+_TOGETHER = 4  # powers in a row of the table
+_LAST = _TOGETHER - 1 if sys.byteorder == "little" else 0
+Packed = npt.NDArray[np.uint64]
 
 
 def bands(slice_size: int, rows: int, *, memory: int = BAND_BYTES) -> Iterator[tuple[int, int]]:
@@ -41,8 +48,16 @@ def runs(exponents: Sequence[int]) -> list[tuple[int, int]]:
     return found
 
 
-def add_slices(
-    rows: Elements,
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Consecutive exponents from ``first`` on: sums of four of them in each row of ``packed``."""
+
+    first: int
+    count: int
+    packed: Packed
+
+
+def sums(
     exponents: Sequence[int],
     indices: Sequence[int],
     read: Read,
@@ -50,23 +65,43 @@ def add_slices(
     *,
     slices: int,
     progress: Advance | None = None,
-) -> None:
-    """Add to each row of ``rows``, one for each of ``exponents``, the slices ``indices`` of ``slices`` in ``band``."""
+) -> Elements:
+    """One row for each of ``exponents``: the sum of the slices ``indices`` of ``slices`` times powers, in ``band``."""
     from concurrent.futures import ThreadPoolExecutor
 
-    logs = constants(slices)
-    stretches = runs(exponents)
-    parts = _parts(rows.shape[1])
+    logs, width = constants(slices), band[1] // 2
+    stretches = [
+        _Stretch(exponents[at], count, np.zeros((-(-count // _TOGETHER), width), np.uint64))
+        for at, count in runs(exponents)
+    ]
+    parts = _parts(width)
     with ThreadPoolExecutor(len(parts)) as pool:
-        ahead = _reading(read, indices, band)
-        for index, data in ahead:
-            tabled = [(each, times(int(logs[index]) * exponents[each[0]])) for each in stretches]
-            step = times(int(logs[index]))
-            work = [pool.submit(_add, rows, data, tabled, step, part) for part in parts]
+        for index, data in _reading(read, indices, band):
+            log = int(logs[index])
+            table, starts = _powers(log), [times(log * (each.first - 1)) for each in stretches]
+            work = [pool.submit(_add, stretches, starts, table, data, part) for part in parts]
             for each in work:
                 each.result()
             if progress:
                 progress(band[1])
+    return np.concatenate([_unpacked(each) for each in stretches])
+
+
+def _powers(log: int) -> Packed:
+    """Of every element its products with the first four powers of 2 to the ``log``, 16 bits each, the lowest first."""
+    table = np.zeros(65_536, np.uint64)
+    for place in range(_TOGETHER):
+        table |= times(log * (place + 1)).astype(np.uint64) << np.uint64(16 * place)
+    return table
+
+
+def _unpacked(stretch: _Stretch) -> Elements:
+    """One row for each exponent."""
+    groups, width = stretch.packed.shape
+    rows = np.empty((groups * _TOGETHER, width), np.uint16)
+    for place in range(_TOGETHER):
+        rows[place::_TOGETHER] = (stretch.packed >> np.uint64(16 * place)) & np.uint64(0xFFFF)
+    return rows[: stretch.count]
 
 
 def _reading(read: Read, indices: Sequence[int], band: tuple[int, int]) -> Iterator[tuple[int, Elements]]:
@@ -74,15 +109,11 @@ def _reading(read: Read, indices: Sequence[int], band: tuple[int, int]) -> Itera
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
-        waiting = [(index, pool.submit(read, index, *band)) for index in indices[:1]]
-        for place in range(len(indices)):
-            index, data = waiting.pop()
-            if place + 1 < len(indices):
-                following = indices[place + 1]
-                found = data.result()
-                waiting.append((following, pool.submit(read, following, *band)))
-            else:
-                found = data.result()
+        ahead = pool.submit(read, indices[0], *band) if indices else None
+        for place, index in enumerate(indices):
+            assert ahead is not None
+            found = ahead.result()
+            ahead = pool.submit(read, indices[place + 1], *band) if place + 1 < len(indices) else None
             yield index, np.frombuffer(found, np.dtype("<u2"))
 
 
@@ -94,23 +125,17 @@ def _parts(width: int) -> list[tuple[int, int]]:
 
 
 def _add(
-    rows: Elements,
-    data: Elements,
-    stretches: Sequence[tuple[tuple[int, int], Elements]],
-    step: Elements,
-    part: tuple[int, int],
+    stretches: Sequence[_Stretch], starts: Sequence[Elements], table: Packed, data: Elements, part: tuple[int, int]
 ) -> None:
-    """Add ``data`` in the columns ``part`` to the rows of ``stretches``, each with a table for its first row."""
-    one, other = np.empty(_LANE, np.uint16), np.empty(_LANE, np.uint16)
+    """Add the slice ``data`` in the columns ``part``. ``starts`` lead to the power in front of each stretch."""
+    found = np.empty(_LANE, np.uint64)
     for low in range(part[0], part[1], _LANE):
         high = min(low + _LANE, part[1])
-        lane = data[low:high]
-        for (first, count), table in stretches:
-            now, then = one[: high - low], other[: high - low]
-            np.take(table, lane, out=now, mode="wrap")
-            for row in range(first, first + count):
-                target = rows[row, low:high]
-                np.bitwise_xor(target, now, out=target)
-                if row + 1 < first + count:  # the next power is the last one times the constant: one table for all rows
-                    np.take(step, now, out=then, mode="wrap")
-                    now, then = then, now
+        four = found[: high - low]
+        for stretch, start in zip(stretches, starts, strict=True):
+            at = np.take(start, data[low:high], mode="wrap")
+            for row in stretch.packed:
+                np.take(table, at, out=four, mode="wrap")
+                target = row[low:high]
+                np.bitwise_xor(target, four, out=target)
+                at = four.view(np.uint16)[_LAST::_TOGETHER]  # leads to the next four

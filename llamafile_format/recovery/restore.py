@@ -9,7 +9,7 @@ import numpy as np
 from llamafile_format.progress import Advance
 from llamafile_format.recovery.field import LOG, Elements, times
 from llamafile_format.recovery.find import Places
-from llamafile_format.recovery.parity import BAND_BYTES, Read, add_slices, bands
+from llamafile_format.recovery.parity import BAND_BYTES, Read, bands, sums
 from llamafile_format.recovery.sets import RecoverySet
 from llamafile_format.recovery.solve import choose
 
@@ -35,8 +35,8 @@ def solve_lost(wanted: RecoverySet, places: Places, write: Write, *, progress: A
     known = sorted(places)
     for offset, width in bands(geometry.slice_size, 2 * len(lost), memory=BAND_BYTES):
         rows = np.stack([_parity(wanted, exponent, offset, width) for exponent in exponents])
-        add_slices(
-            rows, exponents, known, _reader(wanted, places), (offset, width), slices=geometry.slices, progress=progress
+        rows ^= sums(
+            exponents, known, _reader(wanted, places), (offset, width), slices=geometry.slices, progress=progress
         )
         for index, row in zip(lost, _product(inverse, rows), strict=True):
             there = max(0, min(width, geometry.size_of(index) - offset))
