@@ -1,4 +1,4 @@
-"""Caring for files over decades: protect and repair, and the packages that archives keep them in."""
+"""Caring for files over decades: protect and repair, events, and the packages that archives keep them in."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from llamafile_format.caring.bag_write import export_bag
     from llamafile_format.caring.crate_write import export_crate
     from llamafile_format.caring.datapackage_write import export_datapackage
+    from llamafile_format.caring.event import Event
+    from llamafile_format.caring.event_log import KINDS, Logged, add_event, log_of, manifest_of, read_log
     from llamafile_format.caring.losses import Lost
     from llamafile_format.caring.ocfl_read import import_ocfl
     from llamafile_format.caring.ocfl_write import export_ocfl
@@ -29,6 +31,8 @@ open_door(
         "ocfl_read": ("import_ocfl",),
         "ocfl_write": ("export_ocfl",),
         "premis_write": ("export_premis",),
+        "event": ("Event",),
+        "event_log": ("KINDS", "Logged", "add_event", "log_of", "manifest_of", "read_log"),
         "losses": ("Lost",),
         "proof": ("Proof",),
         "protect": ("Protected", "outdated_set", "protect", "protect_inside", "sidecar_of"),

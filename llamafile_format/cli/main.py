@@ -54,6 +54,7 @@ COMMANDS = {
     "renew": "Stamp the whole file again before old stamps age.",
     "import-oms": "Put a signature made elsewhere into a file.",
     "export-oms": "Take a signature out, for other tools to verify.",
+    "events": "List what happened to a file, or write it down.",
     "export": "Put a file into a package that archives take.",
     "import": "Take a file out of such a package.",
     "sbom": "Print what a file is made of, for other tools.",

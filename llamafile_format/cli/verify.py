@@ -50,7 +50,14 @@ ARCHIVEMATICA = "archivematica"
     default="full",
     help="How much to look at (default: full).",
 )
-@click.option("--format", "form", type=click.Choice(FORMS), default="text", help="Form of the report (default: text).")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMS),
+    metavar="FORM",
+    default="text",
+    help=f"Form of the report ({', '.join(FORMS)}; default: text).",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing of files that pass; one line for each of the others.")
 @click.option("-v", "--verbose", is_flag=True, help="Whole reports, also of several files.")
 @click.option("--strict", is_flag=True, help="Fail also on warnings and on verdicts that stay undetermined.")
