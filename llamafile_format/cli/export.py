@@ -81,8 +81,11 @@ def command(file: str, date: str, force: bool, as_json: bool, **forms: str | Non
         options = ", ".join(form.option for form in FORMS)
         raise UsageError(f"{len(asked)} forms were named, and one is written at a time", hint=f"name one of {options}")
     (form,) = asked
+    target = Path(forms[form.key] or "")
+    if target.exists() and Path(file).exists() and target.samefile(file):
+        raise UsageError(f"{target} is FILE itself", hint="name another file to write")
     with progress("exporting") as callback:
-        order = ExportOrder(file, Path(forms[form.key] or ""), created_text(date), force, {}, callback)
+        order = ExportOrder(file, target, created_text(date), force, {}, callback)
         result = form.exporter(order)
     _tell(result, as_json)
 

@@ -480,5 +480,8 @@ def test_the_commands(run_cli: CliRunner, made: Path, tmp_path: Path) -> None:
     for words in (["export", made], ["export", made, "--bagit", "a", "--ocfl", "b"], ["import", "x", "-o", "y"]):
         assert run_cli(*words).returncode == 2
     assert run_cli("import", "bag:nowhere", "-o", "y").returncode == 2
+    before = made.read_bytes()
+    assert run_cli("export", made, "--premis", made, "--force").returncode == 2
+    assert made.read_bytes() == before
     (tmp_path / "bag" / "fetch.txt").write_text("x")
     assert run_cli("import", "bag:bag", "-o", "y").returncode == 1
