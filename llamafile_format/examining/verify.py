@@ -387,6 +387,33 @@ def _contents(container: Container, run: _Run) -> Iterator[Finding]:
             run.watch = _watch(container, run)
             run.watch.read(container.source)
         yield from run.watch.findings()
+        yield from _programs(container, run)
+
+
+def _programs(container: Container, run: _Run) -> Iterator[Finding]:
+    """The bytes of programs that nobody here knows; a launcher that was compared byte for byte is none of them."""
+    from llamafile_format.checks.launcher import check_launcher
+    from llamafile_format.checks.programs import Vouching, check_programs
+
+    manifest = container.manifest
+    launched = False
+    if manifest is not None and manifest.prefix.kind == "launcher" == container.prefix.kind.value:
+        launched = all(found.rule != "LF1027" for found in check_launcher(container, manifest, deep=True))
+    yield from check_programs(container, Vouching(launched, _compared(container, run)))
+
+
+def _compared(container: Container, run: _Run) -> frozenset[str]:
+    """Members, and "" for the prefix, whose whole digests this run found in the bytes: none where any was wrong."""
+    from llamafile_format.examining.wholes import wholes
+    from llamafile_format.manifest.merkle import CHUNK_SIZE
+
+    manifest = container.manifest
+    doubted = any(found.rule.startswith(("LF40", "LF9001", "LF9003")) for found in run.findings)
+    if manifest is None or container.claims is None or doubted:
+        return frozenset()
+    taken = wholes(manifest, everything=run.whole)
+    found = {each.path for each in manifest.members if each.size <= CHUNK_SIZE or each.path in taken.members}
+    return frozenset(found | ({""} if taken.prefix else set()))
 
 
 def _report(name: str, size: int, container: Container | None, run: _Run) -> Report:

@@ -37,13 +37,14 @@ ELSEWHERE = {
     "LF1014": "tests/unit/test_prefix_checks.py",
     "LF3331": "tests/unit/test_run_verified.py",
     **dict.fromkeys(("LF3350", "LF3352"), "tests/unit/test_successors.py"),
+    "LF3364": "tests/unit/test_programs.py",
     "LF8112": "tests/unit/test_sigstore_records.py",
     "LF9008": "tests/unit/test_recovery_member.py",
     **dict.fromkeys((f"LF{number}" for number in range(9110, 9119)), "tests/unit/test_replay.py"),
 }
 """Rules that no vector can break, and the test that breaks them: LF1014 needs a file of 4 GiB, LF3331 a build that was
-withdrawn, LF3350 one that has a successor, LF3352 one that is superseded, LF8112 and LF9008 an installation without an
-extra, a replay a runtime."""
+withdrawn, LF3350 one that has a successor, LF3352 one that is superseded, LF3364 a program of 32 MiB, LF8112 and LF9008
+an installation without an extra, a replay a runtime."""
 
 
 @functools.cache
