@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llamafile_format.manifest.model import Manifest
+from llamafile_format.manifest.model import Manifest, Member
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +24,28 @@ Span = tuple[int, int]
 
 
 def named(spans: Iterable[Span], manifest: Manifest | None) -> tuple[Lost, ...]:
-    """``spans``, which are ascending, cut at the borders of the members of ``manifest``."""
-    members = [(m.offset, m.offset + m.size, m.path) for m in manifest.members if m.size] if manifest else []
+    """``spans`` cut at the borders of the members of ``manifest``."""
+    members = _apart(manifest)
+    ends = [member.offset + member.size for member in members]
     result: list[Lost] = []
     for offset, length in merged(spans):
-        at, end = offset, offset + length
-        for low, high, path in members:
-            if high <= at or low >= end:
-                continue
-            if low > at:
-                result.append(Lost(at, low - at))
-                at = low
-            result.append(Lost(at, min(high, end) - at, path))
-            at = min(high, end)
-        if at < end:
-            result.append(Lost(at, end - at))
+        at, end, index = offset, offset + length, bisect_right(ends, offset)
+        while at < end:
+            member = members[index] if index < len(members) else None
+            inside = member is not None and member.offset <= at
+            border = end if member is None else ends[index] if inside else member.offset
+            result.append(Lost(at, min(border, end) - at, member.path if member is not None and inside else ""))
+            at, index = min(border, end), index + inside
     return tuple(result)
+
+
+def _apart(manifest: Manifest | None) -> list[Member]:
+    """Members with data in the order of their bytes; of those that share some, as only a lie can, the first."""
+    result: list[Member] = []
+    for member in sorted(manifest.members if manifest else (), key=lambda each: each.offset):
+        if member.size and (not result or member.offset >= result[-1].offset + result[-1].size):
+            result.append(member)
+    return result
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
@@ -53,12 +60,16 @@ def merged(spans: Iterable[Span]) -> list[Span]:
     return result
 
 
-def common(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
+def common(one: Iterable[Span], other: Iterable[Span]) -> list[Span]:
     """What is in both: each judges by its own pieces, and what one of them has is not lost."""
-    result = []
-    for low, length in one:
-        for start, count in other:
-            at, end = max(low, start), min(low + length, start + count)
-            if at < end:
-                result.append((at, end - at))
-    return merged(result)
+    left, right, result = merged(one), merged(other), []
+    i = j = 0
+    while i < len(left) and j < len(right):
+        at, end = max(left[i][0], right[j][0]), min(sum(left[i]), sum(right[j]))
+        if at < end:
+            result.append((at, end - at))
+        if sum(left[i]) <= sum(right[j]):
+            i += 1
+        else:
+            j += 1
+    return result

@@ -43,6 +43,7 @@ from llamafile_format.packing import (
     content_of,
     created_text,
     launcher_prefix,
+    lowest_version,
     prefix_content_of,
     prefix_of,
     readme_text,
@@ -104,7 +105,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
         migrated = order.args is None and not renamed and not order.drop_args
         _replace(contents, arguments, "arguments", changes, migrated=migrated)
     labels = _labels(carried, order, contents, renamed, changes)
-    _readme(contents, carried, labels, engine, changes)
+    _readme(contents, carried, labels, engine, changes, recovery=recovery)
     engine = _raised(engine, changes)
     if not engine.source.size and not any(content.role == "weights" for content in contents.values()):
         raise UsageError("nothing would be left: neither a model nor an engine")
@@ -397,12 +398,20 @@ def _labels(
 
 
 def _readme(
-    contents: dict[str, Content], carried: Carried, labels: Labels, engine: CarriedEngine, changes: list[Change]
+    contents: dict[str, Content],
+    carried: Carried,
+    labels: Labels,
+    engine: CarriedEngine,
+    changes: list[Change],
+    *,
+    recovery: int,
 ) -> None:
     """The README is ours to write: anew if its text no longer fits. A stranger's text stays while the engine does."""
     from llamafile_format.packing import text_content
 
-    text = readme_text(labels.name, engine=bool(engine.source.size), launcher=engine.launcher)
+    roles = [content.role for content in contents.values()] + ["recovery"] * bool(recovery)
+    version, before = lowest_version(roles), lowest_version(content.role for content in carried.contents)
+    text = readme_text(labels.name, engine=bool(engine.source.size), launcher=engine.launcher, version=version)
     wanted = text_content(README_PATH, "readme", text)
     old = contents.get(README_PATH)
     if old is None:
@@ -410,7 +419,7 @@ def _readme(
             contents[README_PATH] = wanted
         return
     was_engine = bool(carried.engine.source.size)
-    text = readme_text(carried.labels.name, engine=was_engine, launcher=carried.engine.launcher)
+    text = readme_text(carried.labels.name, engine=was_engine, launcher=carried.engine.launcher, version=before)
     ours = old.known is not None and old.known.sha256 == hashlib.sha256(text).digest()
     other = was_engine != bool(engine.source.size) or carried.engine.launcher != engine.launcher
     if (ours or other) and not _same(old, wanted):

@@ -32,6 +32,7 @@ from llamafile_format.packing.inputs import (
     text_content,
 )
 from llamafile_format.packing.judging import Judgement, with_forced
+from llamafile_format.packing.planned import lowest_version
 from llamafile_format.packing.protecting import check_protectable
 from llamafile_format.packing.readme import readme_text
 from llamafile_format.packing.refuse_arguments import refuse_arguments
@@ -87,6 +88,7 @@ class _Order:
     alignment: int = DEFAULT_ALIGNMENT
     merge_splits: bool = False
     engine_only: bool = False
+    recovery: int = 0
 
 
 def pack(
@@ -134,6 +136,7 @@ def pack(
         alignment=align,
         merge_splits=merge_splits,
         engine_only=engine_only,
+        recovery=recovery,
     )
     if recipe:
         order = _with_recipe(order, Path(recipe))
@@ -365,7 +368,8 @@ def _contents(order: _Order, engine: ByteSource, *, force: bool) -> list[Content
 
 
 def _readme(order: _Order, engine: ByteSource) -> bytes:
-    return readme_text(order.labels.name, engine=bool(engine.size), launcher=order.prefix == LAUNCHER)
+    version = lowest_version(["recovery"] if order.recovery else [])
+    return readme_text(order.labels.name, engine=bool(engine.size), launcher=order.prefix == LAUNCHER, version=version)
 
 
 def dialect_of_engine(engine: ByteSource) -> Dialect:

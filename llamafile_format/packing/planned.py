@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -90,7 +90,7 @@ def manifest_of(prefix: Prefix, members: Sequence[Member], labels: Labels) -> Ma
     return Manifest(
         prefix=prefix,
         members=tuple(members),
-        version=lowest_version(members),
+        version=lowest_version(member.role for member in members),
         profile=labels.profile,
         created=labels.created,
         name=labels.name,
@@ -103,9 +103,9 @@ def manifest_of(prefix: Prefix, members: Sequence[Member], labels: Labels) -> Ma
     )
 
 
-def lowest_version(members: Sequence[Member]) -> str:
-    """The lowest version of the format that defines all roles of ``members`` (clause 11.1.4)."""
-    return max((LATER.get(member.role, FIRST_VERSION) for member in members), key=numbers_of, default=FIRST_VERSION)
+def lowest_version(roles: Iterable[str]) -> str:
+    """The lowest version of the format that defines all ``roles`` (clause 11.1.4)."""
+    return max((LATER.get(role, FIRST_VERSION) for role in roles), key=numbers_of, default=FIRST_VERSION)
 
 
 def refuse_unreadable(prefix: PrefixContent, contents: Sequence[Content], labels: Labels, where: Layout) -> None:

@@ -15,7 +15,7 @@ from llamafile_format.errors import UsageError
 from llamafile_format.manifest.hashing import Digests, digest_range
 from llamafile_format.manifest.layout import Layout, Tile, chunk_line, plan
 from llamafile_format.manifest.merkle import pieces
-from llamafile_format.manifest.model import Manifest, Member
+from llamafile_format.manifest.model import Manifest
 from llamafile_format.manifest.roles import FIXED_PATHS, file_order
 from llamafile_format.output.transfer import OpenFile, write_at
 from llamafile_format.packing.planned import CHUNK_LIST, Content, lowest_version, member_of
@@ -59,16 +59,10 @@ class Front:
 def front_of(manifest: Manifest, lines: bytes, percent: int) -> Front:
     """The front of a container that has ``manifest``, with or without recovery data, and the chunk list ``lines``."""
     kept = tuple(member for member in manifest.members if member.role not in ("recovery", "chunks"))
-    version = lowest_version([*kept, _blank()])
+    version = lowest_version([*(member.role for member in kept), MEMBER.role])
     end = kept[-1].offset + kept[-1].size if kept else manifest.prefix.size
     mine = b"".join(line for line in lines.splitlines(keepends=True) if int(line.split(b" ", 2)[1]) < end)
     return Front(replace(manifest, members=kept, version=version), mine, percent)
-
-
-def _blank() -> Member:
-    """The recovery member before it is computed: its role says what version it needs."""
-    nothing = Digests(0, 0, bytes(32), ())
-    return member_of(MEMBER, Placed(PATH, 0, 0, 0, 0), nothing)
 
 
 def check_protectable(contents: Sequence[Content], percent: int) -> None:

@@ -23,7 +23,7 @@ import llamafile_format
 PACKAGE = Path(llamafile_format.__file__).parent
 NAME = PACKAGE.name
 FLOORS = (
-    ("errors", "limits", "spans", "door", "progress", "plain_json", "plain_yaml", "findings"),
+    ("errors", "limits", "spans", "door", "progress", "escape", "plain_json", "plain_yaml", "findings"),
     ("specdata", "clauses", "rules", "bounded_json", "bounded_yaml", "strict_yaml", "strict_fields"),
     ("source", "zip", "prefix", "weights", "manifest", "recovery", "signing", "engines"),
     ("legacy", "container", "checks", "output"),

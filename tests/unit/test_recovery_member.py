@@ -79,7 +79,11 @@ def test_adding_them_moves_no_weights(tmp_path: Path) -> None:
     after = manifest(path)["members"]
     assert isinstance(before, list)
     assert isinstance(after, list)
-    assert before[:-1] == after[:-2]
+    places = [[(m["path"], m["offset"], m["size"]) for m in members] for members in (before, after)]
+    assert places[0][:-1] == places[1][:-2]
+    assert [m["sha256"] for m in before[1:-1]] == [m["sha256"] for m in after[1:-2]]
+    with zipfile.ZipFile(path) as archive:
+        assert b"version 1.1)" in archive.read("META-LLAMAFILE/README.txt")
     assert rules(path) == set()
 
 
@@ -144,6 +148,22 @@ def test_the_reader_of_1_0_sees_no_error(tmp_path: Path) -> None:
         env={"PYTHONPATH": str(old)},
     )
     assert done.stdout.split() == ["LF3005", "LF3010"]
+
+
+@pytest.mark.slow
+def test_the_runtime_of_today_starts_it(tmp_path: Path) -> None:
+    """Builds from before version 1.1 open a file that has recovery data, and answer as from one that has none."""
+    from tests.runtime_server import environment, pack, typed
+
+    answers = []
+    for recovery in (0, 3):
+        path = pack(tmp_path / f"with-{recovery}.llamafile", recovery=recovery)
+        command = typed(path, "-p", "Visitor: Tell me about the clock.", "-n", "8", "-t", "1")
+        env = environment(tmp_path / "cache")
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600, check=True)
+        answers.append(done.stdout)
+    assert answers[0] == answers[1]
+    assert answers[0].strip()
 
 
 def test_the_strangers_script_works_as_printed(tmp_path: Path) -> None:

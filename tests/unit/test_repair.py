@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import llamafile_format as lf
 from llamafile_format.caring import Proof, protect, protect_inside, repair
-from llamafile_format.caring.losses import common, merged
+from llamafile_format.caring.losses import common, merged, named
 from llamafile_format.changing import recover
 from llamafile_format.cli.main import cli
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError, UsageError
@@ -407,3 +407,19 @@ def test_nothing_is_left(tmp_path: Path) -> None:
 def test_spans() -> None:
     assert merged([(5, 5), (0, 5), (20, 1), (19, 3)]) == [(0, 10), (19, 3)]
     assert common([(0, 10), (20, 10)], [(5, 20)]) == [(5, 5), (20, 5)]
+    assert common([(0, 4)], [(4, 4)]) == []
+
+
+def test_what_is_lost_is_named_by_its_member(samples: Path) -> None:
+    with lf.open(samples / "plain.llamafile") as opened:
+        manifest = opened.manifest
+    assert manifest is not None
+    readme, model = manifest.members[:2]
+    start, end = readme.offset + readme.size - 10, model.offset + 5
+    found = named([(start, end - start)], manifest)
+    assert [(each.offset, each.length, each.member) for each in found] == [
+        (start, 10, readme.path),
+        (readme.offset + readme.size, model.offset - readme.offset - readme.size, ""),
+        (model.offset, 5, model.path),
+    ]
+    assert named([(1 << 40, 3)], manifest) == named([(1 << 40, 3)], None)
