@@ -17,13 +17,13 @@ from llamafile_format.output.checked_copy import digests_of
 from llamafile_format.output.orders import Imported, ImportOrder
 
 _VERSIONS = ("0.97", "1.0")
-_DECLARATION = re.compile(r"BagIt-Version: (\d+\.\d+)\r?\nTag-File-Character-Encoding: (\S+)(?:\r?\n)?")
+_DECLARATION = re.compile(r"BagIt-Version: ([0-9]+\.[0-9]+)\r?\nTag-File-Character-Encoding: (\S+)(?:\r?\n)?")
 _MANIFEST = re.compile(r"(tag)?manifest-([a-z0-9]+)\.txt")
 _DIGITS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 _TRUSTED = ("sha256", "sha512")
 """Others are checked as well, and are no ground to believe in a payload."""
 _LINE = re.compile(r"([0-9A-Fa-f]+)[ \t]+\*?(?:\./)?(\S.*)")
-_OXUM = re.compile(r"^Payload-Oxum: *(\d+)\.(\d+) *\r?$", re.MULTILINE | re.IGNORECASE)
+_OXUM = re.compile(r"^Payload-Oxum: *([0-9]+)\.([0-9]+) *\r?$", re.MULTILINE | re.IGNORECASE)
 
 Digests = dict[str, str]
 """Lower-case hex by the name of the algorithm."""

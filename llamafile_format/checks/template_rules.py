@@ -39,8 +39,8 @@ NUMBER_MAX = 100_000_000
 PLAIN_FIELDS = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w*(?::[^{}]*)?\})*\Z")
 """A format string whose fields name an argument and nothing inside it."""
 FIELD = re.compile(r"\{\w*:([^{}]*)\}")
-PERCENT_WIDE = re.compile(r"%(?:\(\w*\))?[-+ #0]*(?:\d*\.)?(?:\d{4}|\*)")
-WIDE = re.compile(r"\d{4}")  # in a field of a format: a width, or digits
+PERCENT_WIDE = re.compile(r"%(?:\(\w*\))?[-+ #0]*(?:[0-9]*\.)?(?:[0-9]{4}|\*)")
+WIDE = re.compile(r"[0-9]{4}")  # in a field of a format: a width, or digits
 PATH = re.compile(r"[.,]")  # between the names of a filter's attribute path
 
 ATTRIBUTE_AT = {
