@@ -7,6 +7,7 @@ import errno
 import sys
 import warnings
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -50,6 +51,8 @@ COMMANDS = {
     "renew": "Stamp the whole file again before old stamps age.",
     "import-oms": "Put a signature made elsewhere into a file.",
     "export-oms": "Take a signature out, for other tools to verify.",
+    "export": "Put a file into a package that archives take.",
+    "import": "Take a file out of such a package.",
     "sbom": "Print what a file is made of, for other tools.",
     "explain": "Print how to check a file by hand, with openssl.",
     "gate": "Verify what others send, as a service.",
@@ -73,7 +76,7 @@ class _LazyGroup(Group):
         """The command ``cmd_name``, imported now; None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"llamafile_format.cli.{cmd_name.replace('-', '_')}").command
+        command = import_module(f"llamafile_format.cli.{_module_of(cmd_name)}").command
         assert isinstance(command, click.Command)
         if cmd_name in CACHED:
             use_cache()
@@ -96,6 +99,11 @@ class _LazyGroup(Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+
+
+def _module_of(name: str) -> str:
+    """The module of the command ``name``; ``import`` is a word of the language, and its module ``import_``."""
+    return f"{name.replace('-', '_')}{'_' if iskeyword(name) else ''}"
 
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

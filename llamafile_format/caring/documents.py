@@ -1,0 +1,11 @@
+"""The documents that go with a container into every package, by their names there."""
+
+from __future__ import annotations
+
+from llamafile_format.caring.premis import premis_text
+from llamafile_format.caring.subject import Subject
+
+
+def documents_of(subject: Subject) -> dict[str, bytes]:
+    """What ``subject`` is, for people and programs that never heard of the format."""
+    return {"premis.xml": premis_text(subject)}
