@@ -26,7 +26,7 @@ from llamafile_format.prefix.bootstrap import HEADER_SIZE, SLOT_FORMS, Form, slo
 from llamafile_format.prefix.reverted import HEAD
 from llamafile_format.progress import Advance
 from llamafile_format.rules import Severity, rule
-from llamafile_format.source import Chain, FileSource, Window
+from llamafile_format.source import ByteSource, Chain, FileSource, Window
 from llamafile_format.zip.engine_archive import engine_records
 from llamafile_format.zip.writer import Placed, local_header
 
@@ -192,10 +192,13 @@ class _Restoring:
         return digests
 
     def _copied(self, layer: Descriptor, at: int, there: int) -> Digests:
-        before = Window(FileSource.from_descriptor(self.out, layer.digest), at, there)
-        rest = [self.giver.blob(layer, there)] if there < layer.size else []
-        source = Chain(layer.digest, [before, *rest])
-        shared = there or (clone(rest[0], 0, layer.size, self.out, at) if rest else 0)
+        parts: list[ByteSource] = []
+        if there:
+            parts.append(Window(FileSource.from_descriptor(self.out, layer.digest), at, there))
+        if there < layer.size:
+            parts.append(self.giver.blob(layer, there))
+        source = parts[0] if len(parts) == 1 else Chain(layer.digest, parts)
+        shared = there or clone(source, 0, layer.size, self.out, at)
         sink = sink_beyond(shared, source, self.out, at)
         return digest_range(source, 0, layer.size, sha512=self._sha512, sink=sink, progress=self.progress)
 
