@@ -3,9 +3,9 @@
     python examples/demo.py [FOLDER]
 
 Packs a small language model and what runs it into one file, looks at it, verifies it, damages a copy and sees the
-damage located, takes the runtime out and puts another prefix in front, takes the model out and compares digests. Then
-it makes a key, signs the packed file, verifies who signed, and shows how openssl does the same. Last, the file is
-started. Leaves everything in FOLDER (default: demo/).
+damage located, takes the runtime out and puts another prefix in front, takes the model out and compares digests. It
+protects the file, destroys 3 MB of a copy, and repairs it. Then it makes a key, signs the packed file, verifies who
+signed, and shows how openssl does the same. Last, the file is started. Leaves everything in FOLDER (default: demo/).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def say(text: str) -> None:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a small file, in hex."""
+    """SHA-256 of a file that fits memory, in hex."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -50,6 +50,29 @@ def damage(path: Path, copy: Path) -> int:
         file.seek(at)
         file.write(bytes([byte ^ 0x10]))
     return at
+
+
+def destroy(path: Path, size: int) -> int:
+    """Zero ``size`` bytes of ``path`` from a quarter of it on, as a disk would; where they begin."""
+    at = path.stat().st_size // 4 // 4096 * 4096
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes(size))
+    return at
+
+
+def keep(packed: str) -> None:
+    """Protect the file, destroy 3 MB of a copy, and have it back."""
+    run("protect", packed)
+    copy = "exhibit-rotten.llamafile"
+    shutil.copyfile(packed, copy)
+    at = destroy(Path(copy), 3_000_000)
+    say(f"A copy rots: 3 MB are gone, from byte {at} on. Any program for PAR2 repairs it now, and so does ours.")
+    run("repair", copy, "--par2", f"{packed}.par2", "-o", "exhibit-whole.llamafile")
+    print(f"{sha256(Path(packed))}  {packed}")
+    print(f"{sha256(Path('exhibit-whole.llamafile'))}  exhibit-whole.llamafile")
+    if sha256(Path(packed)) != sha256(Path("exhibit-whole.llamafile")):
+        sys.exit("demo: the copy is not what the file was")
 
 
 def sign(packed: str) -> None:
@@ -72,7 +95,7 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    for old in (*Path().glob("exhibit*.llamafile"), *Path().glob("museum.key*")):
+    for old in (*Path().glob("exhibit*.llamafile*"), *Path().glob("museum.key*")):
         old.unlink()
     shutil.rmtree("out", ignore_errors=True)
     packed, again = "exhibit.llamafile", "exhibit-with-cover.llamafile"
@@ -100,6 +123,8 @@ def main() -> None:
     print(f"{before}  examples/exhibit/exhibit-f16.gguf")
     if before != after:
         sys.exit("demo: the model changed on its way")
+    say("Keep it for decades: recovery data beside it, for 5 % of its size.")
+    keep(packed)
     sign(packed)
     say("A record for the catalogue, to look at in a browser.")
     run("inspect", again, "--html", "exhibit.html", "--force")

@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line and exit with its code (spec/1.0, 10.7)."""
+    """Run the command line and exit with its code (spec/1, 10.7)."""
     if sys.argv[1:] == ["--version"]:
         from llamafile_format import __version__
 

@@ -56,7 +56,7 @@ def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 @cache
 def _chapter(number: str) -> str:
-    paths = list((spec_dir() / "1.0").glob(f"{int(number):02}-*.md"))
+    paths = list((spec_dir() / "1").glob(f"{int(number):02}-*.md"))
     if len(paths) != 1:
         raise KeyError(number)
     return paths[0].read_text("utf-8")

@@ -27,7 +27,7 @@ class LlamafileError(Exception):
 class FormatError(LlamafileError, ValueError):
     """Bytes that break a clause of the specification.
 
-    ``offset`` is an absolute byte offset from byte 0 of the file (or None), ``clause`` the clause of spec/1.0 or the
+    ``offset`` is an absolute byte offset from byte 0 of the file (or None), ``clause`` the clause of spec/1 or the
     rule id that is broken, ``found`` and ``allowed`` describe the value.
     """
 

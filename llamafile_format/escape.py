@@ -1,4 +1,4 @@
-"""Texts from a file, made safe to show: nothing in them may steer a terminal or hide what it says (spec/1.0, 10.8.2).
+"""Texts from a file, made safe to show: nothing in them may steer a terminal or hide what it says (spec/1, 10.8.2).
 
     printable("evil\\x1b[2J\\u202egpj.exe")   ->   evil\\x1b[2J\\u202egpj.exe   (as plain characters)
 

@@ -1,4 +1,4 @@
-"""What a check says: a rule id, a place, and the values that the rule's message needs (spec/1.0, chapter 10).
+"""What a check says: a rule id, a place, and the values that the rule's message needs (spec/1, chapter 10).
 
 A check creates a ``Finding`` at the spot where it sees the fault. Text, severity, clause and remedy come from the rule
 table (:mod:`llamafile_format.rules`), so text, JSON and HTML render the same object and wording never decides identity.

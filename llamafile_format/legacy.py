@@ -1,4 +1,4 @@
-"""Where a legacy llamafile's engine ends and its user's members begin (spec/1.0, 9.3).
+"""Where a legacy llamafile's engine ends and its user's members begin (spec/1, 9.3).
 
 Nothing in the file says so. But each run of an appending tool left its directory behind, and the engine's release file
 is a byte prefix of every llamafile that was built from it, old directory and end record included.

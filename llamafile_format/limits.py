@@ -1,4 +1,4 @@
-"""Where reading stops: the caps of the specification's table, each number in this one place (spec/1.0, 12.4).
+"""Where reading stops: the caps of the specification's table, each number in this one place (spec/1, 12.4).
 
 Hashing takes time that grows with a file's length, as it must. Parsing takes time that grows with what the file
 declares, and a hole of a few bytes on disk can declare billions of things. So every structure has a cap that no genuine
@@ -60,6 +60,12 @@ GGUF_BYTE_TOKENS = 4096
 METADATA_TEXT = 1 << 20
 """Bytes of strings of one GGUF, without its vocabulary, that are searched for commands and addresses."""
 
+PROGRAM_BYTES = 32 << 20
+"""Bytes of a program that nobody here knows that are searched: of a longer one the two ends."""
+
+PROGRAMS_BYTES = 64 << 20
+"""The same of all programs of a file together."""
+
 UNPACKED_BYTES = 256 << 20
 """Bytes that the deflated members of a file unpack to while their CRC-32 is checked, all together."""
 
@@ -72,6 +78,8 @@ CAPS = (
     Cap("bytes of names in it", DIRECTORY_NAME_BYTES, "LF2014"),
     Cap("bytes of all earlier directories", STALE_BYTES, "-"),
     Cap("bytes that deflated members unpack to, all together", UNPACKED_BYTES, "LF7021"),
+    Cap("bytes of an unknown program that are searched (14.8)", PROGRAM_BYTES, "-"),
+    Cap("bytes of all unknown programs that are searched (14.8)", PROGRAMS_BYTES, "-"),
     Cap("bytes of the manifest", MANIFEST_BYTES, "LF3001"),
     Cap("commas, `[` and `{` of a JSON text", JSON_MARKS, "LF2014"),
     Cap("depth of the manifest and of signed JSON", JSON_DEPTH, "LF3002"),

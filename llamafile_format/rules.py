@@ -22,7 +22,7 @@ class Severity(Enum):
 
 
 class Layer(Enum):
-    """The verdict that a rule belongs to (spec/1.0, chapter 10)."""
+    """The verdict that a rule belongs to (spec/1, chapter 10)."""
 
     WELL_FORMED = "well-formed"
     VALID = "valid"

@@ -1,4 +1,4 @@
-"""Named byte ranges of a file: the vocabulary that reader, verifier and reports share (spec/1.0, 2.3)."""
+"""Named byte ranges of a file: the vocabulary that reader, verifier and reports share (spec/1, 2.3)."""
 
 from __future__ import annotations
 

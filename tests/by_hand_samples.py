@@ -1,7 +1,7 @@
 """Signed containers built from the bytes that the specification describes, with nothing of ours but ``pack``.
 
 What checks signatures by hand must not be proven with the code that makes them: statement, envelope, bundle and the
-record's place in the archive (spec/1.0, 13.2 to 13.4) are spelt out here once more, with json, struct and zlib alone.
+record's place in the archive (spec/1, 13.2 to 13.4) are spelt out here once more, with json, struct and zlib alone.
 """
 
 from __future__ import annotations

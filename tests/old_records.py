@@ -1,6 +1,6 @@
 """What builds said before they were succeeded: ``python -m tests.old_records PIN [WORD…]`` records it, once.
 
-For each target that runs here, natively or through an emulator, one behaviour record (spec/1.0, chapter 15) of the
+For each target that runs here, natively or through an emulator, one behaviour record (spec/1, chapter 15) of the
 exhibit in each of four kinds of weights: a short prompt, and one of some 340 tokens, where the cache is computed in
 another way. They lie in ``tests/data/records/VERSION/``, for as long as there are builds that claim to say the same.
 WORDs leave out what has none of them in its name (``reference``, ``wasm32-wasi``, ``q4_0``).

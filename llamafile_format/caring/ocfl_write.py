@@ -1,7 +1,7 @@
 """``export --ocfl``: a storage root of OCFL 1.1 with one object for the container, or one object more in such a root.
 
     0=ocfl_1.1  ocfl_layout.json
-    abc/def/012/abcdef012…/  0=ocfl_object_1.1  inventory.json  inventory.json.sha512
+    abc/def/012/urn%3a…/     0=ocfl_object_1.1  inventory.json  inventory.json.sha512
                              v1/  inventory.json  inventory.json.sha512  content/NAME  content/metadata/…
 
 The id of an object follows from the manifest, so the same container is the same object in every root.
@@ -46,7 +46,11 @@ def export_ocfl(order: ExportOrder) -> Exported:
             with new_folder(order.target) as root:
                 require_room(root.parent, [file.source])
                 put(root, *declaration("ocfl"))
-                put(root, LAYOUT, json_bytes({"extension": EXTENSION, "description": "SHA-256 of ids, in tuples"}))
+                put(
+                    root,
+                    LAYOUT,
+                    json_bytes({"extension": EXTENSION, "description": "digits of the SHA-256 of ids, and the ids"}),
+                )
                 return _new_object(file, root, order)
         _refuse_other_roots(order.target)
         require_room(order.target, [file.source])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llamafile_format.caring.admitting import Admitted
 from llamafile_format.caring.event import Event
+from llamafile_format.caring.event_log import read_log
 from llamafile_format.examining import Bill, Inspection, bill_of
 from llamafile_format.output.checked_copy import Copied
 
@@ -56,5 +57,8 @@ def identifier_of(manifest_sha256: str, sha256: str) -> str:
 
 
 def subject_of(file: Admitted, copied: Copied, moment: str) -> Subject:
-    """The subject that ``file`` is."""
-    return Subject(file.name, copied, bill_of(file.source), moment)
+    """The subject that ``file`` is, with the events of its manifest. FormatError if their chain is broken."""
+    bill = bill_of(file.source)
+    manifest = bill.inspection.file.manifest_sha256
+    events = tuple(logged.event for logged in read_log(file.source.name) if logged.manifest_sha256 == manifest)
+    return Subject(file.name, copied, bill, moment, events)

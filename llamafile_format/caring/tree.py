@@ -1,6 +1,6 @@
 """A folder that came from a stranger: every name and kind in it is judged before one file is opened.
 
-No link is followed and nothing but files and folders is taken. Names are those that members may have (spec/1.0, 4.8):
+No link is followed and nothing but files and folders is taken. Names are those that members may have (spec/1, 4.8):
 no two of them are one file on another system, and none leads out of the folder.
 """
 

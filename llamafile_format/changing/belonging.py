@@ -1,4 +1,4 @@
-"""Is this the file that a journal was made for, and how far is its change (spec/1.0, 8.6.1 and 8.6.2)?"""
+"""Is this the file that a journal was made for, and how far is its change (spec/1, 8.6.1 and 8.6.2)?"""
 
 from __future__ import annotations
 

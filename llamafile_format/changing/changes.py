@@ -1,4 +1,4 @@
-"""What a repack is asked for, applied to what a file hands over: the plan of the new file (spec/1.0, 8.2).
+"""What a repack is asked for, applied to what a file hands over: the plan of the new file (spec/1, 8.2).
 
 A plan says what is written and, by comparison with the old file, what that changes. If it changes nothing, nothing is
 done: repacking twice in the same way gives the same bytes as once.
@@ -25,7 +25,7 @@ from llamafile_format.changing.order import Order
 from llamafile_format.changing.runtime_changes import exchanged, new_launcher, new_misfits
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.findings import Finding
-from llamafile_format.manifest.model import README_PATH, VERSION, EngineAsset, EngineDirectory
+from llamafile_format.manifest.model import README_PATH, VERSION, EngineAsset, EngineDirectory, numbers_of
 from llamafile_format.manifest.reader import MAX_TEXT
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAPPED_ROLES, MODEL_ROLES
 from llamafile_format.packing import (
@@ -43,6 +43,7 @@ from llamafile_format.packing import (
     content_of,
     created_text,
     launcher_prefix,
+    lowest_version,
     prefix_content_of,
     prefix_of,
     readme_text,
@@ -52,6 +53,7 @@ from llamafile_format.packing import (
 )
 from llamafile_format.packing import asset_of as asset_digests
 from llamafile_format.prefix.arguments import Dialect
+from llamafile_format.recovery.sets import recovery_percent
 from llamafile_format.zip.engine_archive import engine_records
 from llamafile_format.zip.entry import Entry
 from llamafile_format.zip.names import collisions, is_reserved
@@ -63,7 +65,7 @@ class Plan:
 
     ``created`` is the time for the history entry, if one was asked for; ``notes`` are sentences for the user.
     ``misfits`` say what the runtime inside does not know of the models, ``fresh`` which members this step brought in
-    (None: all of them, from a file without digests).
+    (None: all of them, from a file without digests). ``recovery`` is the percentage of recovery data.
     """
 
     prefix: PrefixContent
@@ -74,6 +76,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     misfits: tuple[Finding, ...] = ()
     fresh: frozenset[str] | None = None
+    recovery: int = 0
 
 
 def plan_changes(carried: Carried, order: Order) -> Plan:
@@ -84,7 +87,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     _check_order(order, {content.path for content in carried.contents})
     changes: list[Change] = []
     notes: list[str] = []
-    if carried.version != VERSION:
+    if numbers_of(carried.version) > numbers_of(VERSION):
         notes.append(f"the file has version {carried.version}; what version {VERSION} does not know was kept unread")
     engine = _engine(carried.engine, order.prefix, changes)
     profile = order.profile or carried.labels.profile
@@ -95,13 +98,14 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     if order.align is not None:
         _align(contents, order.align, changes)
     _include(contents, order, changes)
+    recovery = _recovery(contents, order, changes)
     _runtimes(contents, order, changes, notes)
     if not any((include.member or include.path.name) == ARGUMENTS for include in order.include):
         arguments = new_arguments(carried, engine, order, renamed, contents)
         migrated = order.args is None and not renamed and not order.drop_args
         _replace(contents, arguments, "arguments", changes, migrated=migrated)
     labels = _labels(carried, order, contents, renamed, changes)
-    _readme(contents, carried, labels, engine, changes)
+    _readme(contents, carried, labels, engine, changes, recovery=recovery)
     engine = _raised(engine, changes)
     if not engine.source.size and not any(content.role == "weights" for content in contents.values()):
         raise UsageError("nothing would be left: neither a model nor an engine")
@@ -120,7 +124,25 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     created = labels.created if order.created else ""
     found = new_misfits(carried, contents, labels.default) if changes else ()
     fresh = _fresh(carried, contents)
-    return Plan(prefix, tuple(contents.values()), labels, tuple(changes), created, tuple(notes), found, fresh)
+    return Plan(prefix, tuple(contents.values()), labels, tuple(changes), created, tuple(notes), found, fresh, recovery)
+
+
+def _recovery(contents: dict[str, Content], order: Order, changes: list[Change]) -> int:
+    """Percent of recovery data in the new file. The old ones speak of the old file, and are never carried over."""
+    there = [content for content in contents.values() if content.role == "recovery"]
+    for content in there:
+        del contents[content.path]
+    before = recovery_percent(there[0].source) if there else 0
+    if order.recovery is None:
+        if there and not before:
+            raise UsageError(
+                f"the recovery data in {there[0].path} cannot be read",
+                hint="make them anew: --recovery 5, or 0 for none",
+            )
+        return before
+    if order.recovery != before or (there and not before):
+        changes.append({"what": "recovery", "from": before, "to": order.recovery})
+    return order.recovery
 
 
 def _fresh(carried: Carried, contents: Mapping[str, Content]) -> frozenset[str] | None:
@@ -376,12 +398,20 @@ def _labels(
 
 
 def _readme(
-    contents: dict[str, Content], carried: Carried, labels: Labels, engine: CarriedEngine, changes: list[Change]
+    contents: dict[str, Content],
+    carried: Carried,
+    labels: Labels,
+    engine: CarriedEngine,
+    changes: list[Change],
+    *,
+    recovery: int,
 ) -> None:
     """The README is ours to write: anew if its text no longer fits. A stranger's text stays while the engine does."""
     from llamafile_format.packing import text_content
 
-    text = readme_text(labels.name, engine=bool(engine.source.size), launcher=engine.launcher)
+    roles = [content.role for content in contents.values()] + ["recovery"] * bool(recovery)
+    version, before = lowest_version(roles), lowest_version(content.role for content in carried.contents)
+    text = readme_text(labels.name, engine=bool(engine.source.size), launcher=engine.launcher, version=version)
     wanted = text_content(README_PATH, "readme", text)
     old = contents.get(README_PATH)
     if old is None:
@@ -389,7 +419,7 @@ def _readme(
             contents[README_PATH] = wanted
         return
     was_engine = bool(carried.engine.source.size)
-    text = readme_text(carried.labels.name, engine=was_engine, launcher=carried.engine.launcher)
+    text = readme_text(carried.labels.name, engine=was_engine, launcher=carried.engine.launcher, version=before)
     ours = old.known is not None and old.known.sha256 == hashlib.sha256(text).digest()
     other = was_engine != bool(engine.source.size) or carried.engine.launcher != engine.launcher
     if (ours or other) and not _same(old, wanted):

@@ -1,4 +1,4 @@
-"""``convert``: exchange the first 64 bytes of a launcher, and back (spec/1.0, 3.2.5 and 14.2.12).
+"""``convert``: exchange the first 64 bytes of a launcher, and back (spec/1, 3.2.5 and 14.2.12).
 
 A shell runs the first form and Windows does; programs that start others without a shell want the native one. Size,
 offsets, weights, manifest and signatures stay as they are.

@@ -1,4 +1,4 @@
-"""A legacy llamafile as the starting point of a repack (spec/1.0, 8.7): engine, members, and what was found about it.
+"""A legacy llamafile as the starting point of a repack (spec/1, 8.7): engine, members, and what was found about it.
 
 Its bytes have no digests yet. They are computed while the members are copied, and that same pass must confirm the
 CRC-32 that the old directory names, or the repack is refused.

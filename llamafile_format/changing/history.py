@@ -1,4 +1,4 @@
-"""What a container remembers of its earlier forms (spec/1.0, 8.4): history entries, old signatures, legacy order."""
+"""What a container remembers of its earlier forms (spec/1, 8.4): history entries, old signatures, legacy order."""
 
 from __future__ import annotations
 

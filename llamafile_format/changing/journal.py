@@ -1,4 +1,4 @@
-"""The journal of a change in place: everything that is needed to finish it or to undo it (spec/1.0, 8.5.3).
+"""The journal of a change in place: everything that is needed to finish it or to undo it (spec/1, 8.5.3).
 
 It lies beside the file as ``FILE.journal``. It gets that name only when it is complete and on the medium, and loses it
 only when the changed file is; so as long as it is there, the file may be neither the old one nor the new one.

@@ -1,4 +1,4 @@
-"""The ``.args`` member of a repacked file: kept, given anew, or put into the new engine's dialect (spec/1.0, 8.2.5)."""
+"""The ``.args`` member of a repacked file: kept, given anew, or put into the new engine's dialect (spec/1, 8.2.5)."""
 
 from __future__ import annotations
 

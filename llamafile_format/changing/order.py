@@ -1,4 +1,4 @@
-"""What a repack is asked for (spec/1.0, 8.2)."""
+"""What a repack is asked for (spec/1, 8.2)."""
 
 from __future__ import annotations
 
@@ -27,5 +27,6 @@ class Order:
     license: str | None = None
     source: str | None = None
     created: str | None = None
+    recovery: int | None = None
     engine_only: bool = False
     force: bool = False

@@ -1,4 +1,4 @@
-"""Writing a few bytes over a file that stays where it is, under a journal (spec/1.0, 8.5.3 to 8.5.6).
+"""Writing a few bytes over a file that stays where it is, under a journal (spec/1, 8.5.3 to 8.5.6).
 
 What ``convert`` and the commands of the tail do: nothing is moved, so there is no shift, and what is written is small.
 """

@@ -1,4 +1,4 @@
-"""``recover``: finish or undo a change in place that was interrupted (spec/1.0, 8.6)."""
+"""``recover``: finish or undo a change in place that was interrupted (spec/1, 8.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``repack``: another engine, other members, another form, around weights that nobody touches (spec/1.0, 8.2).
+"""``repack``: another engine, other members, another form, around weights that nobody touches (spec/1, 8.2).
 
 The order of work is that of the chapter: read what the old file hands over (8.3), apply what was asked for (8.2),
 remember what is lost (8.4), then write a new file, or change the old one in place under a journal (8.5).
@@ -93,6 +93,7 @@ def repack(
     license: str | None = None,  # noqa: A002
     source: str | None = None,
     created: str | None = None,
+    recovery: int | None = None,
     engine_only: bool = False,
     force: bool = False,
     progress: Progress | None = None,
@@ -104,7 +105,8 @@ def repack(
     default arguments. ``rename`` maps old member names to new ones.
     ``to`` is ``1.0`` or ``legacy``. ``engine_only`` allows to take out the last model. ``force`` replaces an existing
     ``out``, allows to change a signed file in place, and overrides what ``verify`` would call not valid. Other options
-    are those of ``pack``; None keeps what the file says.
+    are those of ``pack``; None keeps what the file says. Recovery data inside are made anew, with the percentage
+    that they had; ``recovery`` 0 takes them out.
 
     Weights are never encoded again, and their digests are reused. Raises UsageError for contradictions, FormatError
     for a damaged input, SourceError when reading or writing fails: then the input is as it was, or, in place, its
@@ -126,6 +128,7 @@ def repack(
         license=license,
         source=source,
         created=created,
+        recovery=recovery,
         engine_only=engine_only,
         force=force,
     )
@@ -236,7 +239,9 @@ class _Job:
             notes = ("a legacy llamafile is written anew: a new file took its name",)
         self._require_room(plan)
         with self._output(plan.prefix.size > 0) as out:
-            written = assemble(out, plan.prefix, plan.contents, plan.labels, progress=self._advance(plan))
+            written = assemble(
+                out, plan.prefix, plan.contents, plan.labels, recovery=plan.recovery, progress=self._advance(plan)
+            )
             check_written(written, self.carried, plan)
             source = FileSource.from_descriptor(out, self.target.name)
             written = self._judgement(plan).of(source, out, written, plan.prefix.records)
@@ -329,7 +334,8 @@ class _Job:
             )
 
     def _require_room(self, plan: Plan) -> None:
-        require_room(self.target.parent, [plan.prefix.engine, *(content.source for content in plan.contents)])
+        sources = [plan.prefix.engine, *(content.source for content in plan.contents)]
+        require_room(self.target.parent, sources, sum(source.size for source in sources) * plan.recovery // 100)
 
     @contextlib.contextmanager
     def _output(self, executable: bool) -> Iterator[int]:
@@ -409,6 +415,7 @@ def sentence(change: Mapping[str, object]) -> str:
         "include": f"{'replaced' if old else 'added'} {path} ({change.get('role', '')})",
         "arguments": f"{'rewrote' if old else 'added'} {path}",
         "readme": "wrote META-LLAMAFILE/README.txt anew",
+        "recovery": f"recovery data for {old or 0} % became {new or 0} %",
         "split-weights": f"took out {', '.join(_paths(change))}",
     }
     return texts.get(what, f"{what} changed from {old or 'nothing'} to {new or 'nothing'}")

@@ -1,4 +1,4 @@
-"""What a repack does to the runtimes inside a container, and whether they still fit the models (spec/1.0, 8.2.7)."""
+"""What a repack does to the runtimes inside a container, and whether they still fit the models (spec/1, 8.2.7)."""
 
 from __future__ import annotations
 

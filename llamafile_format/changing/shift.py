@@ -1,4 +1,4 @@
-"""Moving the tail of a file without copying it: fallocate's insert and collapse range (spec/1.0, 8.5.2)."""
+"""Moving the tail of a file without copying it: fallocate's insert and collapse range (spec/1, 8.5.2)."""
 
 from __future__ import annotations
 

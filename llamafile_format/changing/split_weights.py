@@ -1,4 +1,4 @@
-"""Weights beside the executable (spec/1.0, 8.8): for Windows, which starts no program of 4 GiB or more."""
+"""Weights beside the executable (spec/1, 8.8): for Windows, which starts no program of 4 GiB or more."""
 
 from __future__ import annotations
 

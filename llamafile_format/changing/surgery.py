@@ -1,4 +1,4 @@
-"""Changing a container in place (spec/1.0, 8.5): the weights stay on their blocks, everything else moves around them.
+"""Changing a container in place (spec/1, 8.5): the weights stay on their blocks, everything else moves around them.
 
 The new file is assembled as a shadow in which the weights are holes. A shift of whole blocks brings the weights to
 their new offset; what then still differs from the shadow is written over it. A journal holds all of it beforehand.
@@ -112,6 +112,8 @@ def operate(
     source = container.source
     if not isinstance(source, FileSource):
         return Refusal("its launcher was converted, and is written anew in its first form")
+    if plan_.recovery:
+        return Refusal("its recovery data are computed from the whole new file")
     if in_use(source.fd):
         return Refusal("another program has it open")
     contents = sorted(plan_.contents, key=lambda content: file_order(content.role, content.path))

@@ -1,4 +1,4 @@
-"""Back to a legacy llamafile (spec/1.0, 8.7): the engine without padding, members as zipalign lays them, no manifest.
+"""Back to a legacy llamafile (spec/1, 8.7): the engine without padding, members as zipalign lays them, no manifest.
 
 Every record carries Zip64 fields and the end record leaves its offset to the Zip64 record, so that both of the
 engine's ZIP readers reach the same directory by the same way, whatever the size.

@@ -1,1 +1,1 @@
-"""What can be wrong with a file, one module for each chapter of spec/1.0; verdicts, and policies (chapter 16)."""
+"""What can be wrong with a file, one module for each chapter of spec/1; verdicts, and policies (chapter 16)."""

@@ -1,4 +1,4 @@
-"""Whether arguments ask only for what a file may ask for (spec/1.0, 3.10): options one by one, against their table."""
+"""Whether arguments ask only for what a file may ask for (spec/1, 3.10): options one by one, against their table."""
 
 from __future__ import annotations
 

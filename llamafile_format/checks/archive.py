@@ -1,4 +1,4 @@
-"""The archive's faults (spec/1.0, chapter 4): whatever two readers could understand differently is refused.
+"""The archive's faults (spec/1, chapter 4): whatever two readers could understand differently is refused.
 
 ``canonical=True`` judges a container of this format, where every deviation is an error. ``canonical=False`` judges a
 legacy file: the same confusions are errors, the harmless habits of the tools that made old files are explained by

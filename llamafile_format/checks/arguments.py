@@ -1,4 +1,4 @@
-"""Findings about ``.args``: form, dialect, and what its options ask for (spec/1.0, 3.8, 3.10 and 12).
+"""Findings about ``.args``: form, dialect, and what its options ask for (spec/1, 3.8, 3.10 and 12).
 
 In the native dialect what a file may not ask for is an error. In dialects of classic engines, which wrote no such list,
 it is a warning, and whoever starts the file on behalf of its user refuses it (14.3.11).

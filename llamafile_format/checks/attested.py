@@ -1,4 +1,4 @@
-"""Behaviour records in the signature tail: signed by whoever recorded them, without a repack (spec/1.0, 15.7.6)."""
+"""Behaviour records in the signature tail: signed by whoever recorded them, without a repack (spec/1, 15.7.6)."""
 
 from __future__ import annotations
 

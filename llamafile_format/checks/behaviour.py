@@ -1,4 +1,4 @@
-"""Behaviour records as members, and what a replay finds (spec/1.0, 15.2 and 15.8): each fault a finding."""
+"""Behaviour records as members, and what a replay finds (spec/1, 15.2 and 15.8): each fault a finding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The canonical rule (spec/1.0, 4.9): every byte that is not member data equals what the writer would emit.
+"""The canonical rule (spec/1, 4.9): every byte that is not member data equals what the writer would emit.
 
 One comparison replaces a catalogue of ZIP confusions: whatever a hostile file does with headers, gaps, extra fields,
 counts, offsets, comments or second directories, it differs from the one legal byte string.

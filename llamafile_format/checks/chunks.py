@@ -1,4 +1,4 @@
-"""Every byte against its digest (spec/1.0, chapter 6): the chunk list read once, pieces hashed on all cores.
+"""Every byte against its digest (spec/1, chapter 6): the chunk list read once, pieces hashed on all cores.
 
 The list and the manifest guard each other. A piece that does not match its line is damage, unless the digests that were
 found give the chunk root that the manifest names: then the list is damaged and the data is not.

@@ -1,4 +1,4 @@
-"""What members contain (spec/1.0, 7 and 10.5): judged by bytes, name, role and use; none of them removes a check."""
+"""What members contain (spec/1, 7 and 10.5): judged by bytes, name, role and use; none of them removes a check."""
 
 from __future__ import annotations
 

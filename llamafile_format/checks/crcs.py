@@ -1,4 +1,4 @@
-"""CRC-32 of legacy members: the only digest that such a file names (spec/1.0, 9.6). Engines never check it."""
+"""CRC-32 of legacy members: the only digest that such a file names (spec/1, 9.6). Engines never check it."""
 
 from __future__ import annotations
 

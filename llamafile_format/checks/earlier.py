@@ -1,4 +1,4 @@
-"""Who signed an earlier file: records that a repack kept as history (spec/1.0, 13.7).
+"""Who signed an earlier file: records that a repack kept as history (spec/1, 13.7).
 
 They are read for one sentence, "X signed an earlier file; its weights are equal, or differ", and count for nothing: the
 present file has other bytes, and whoever repacked it was asked by nobody.

@@ -1,4 +1,4 @@
-"""One directory record against its local header, and both against what is allowed (spec/1.0, 4.3 and 4.6)."""
+"""One directory record against its local header, and both against what is allowed (spec/1, 4.3 and 4.6)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What looks like a command, an address or a path in bytes that should hold none (spec/1.0, 7.15).
+"""What looks like a command, an address or a path in bytes that should hold none (spec/1, 7.15).
 
-Patterns are searched, and nothing that they find is followed or run. Each is linear in the bytes that it reads: what
-may repeat is bounded, and what stands before a bar is looked for behind it, never by trying again.
+Patterns are searched, and nothing that they find is followed or run. Each begins with one of some words, which are
+looked for first, and is tried there alone; what may repeat is bounded. So the time is linear in the bytes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
+
+from llamafile_format.checks.word_search import Words, first, folded
 
 LINE = 400
 """Bytes before a bar in which the command stands whose output goes through it."""
@@ -39,20 +41,26 @@ _INTERPRETER = (
     rb"(?:/(?:usr/)?(?:local/)?bin/)?(?:env )?(?:(?:ba|z|k|da|fi|c|tc)?sh|python[0-9.]{0,4}|perl|ruby|node|php|lua"
     rb"|osascript|pwsh|powershell(?:\.exe)?|cmd(?:\.exe)?|iex|invoke-expression)"
 )
-_FETCH = (
-    rb"curl|wget|fetch|aria2c|iwr|irm|invoke-webrequest|invoke-restmethod|downloadstring|base64|openssl|xxd|printf|echo"
+_FETCH = re.compile(
+    rb"(?<![\w.-])(?:curl|wget|fetch|aria2c|iwr|irm|invoke-webrequest|invoke-restmethod|downloadstring|base64|openssl|xxd"
+    rb"|printf|echo)(?![\w-])",
+    re.IGNORECASE,
 )
-_FLOW = re.compile(
-    rb"(?P<line>\n)|(?<![\w.-])(?P<fetch>" + _FETCH + rb")(?![\w-])"
-    rb"|\|\s{0,4}(?:sudo\s{1,4}(?:-\S{1,9}\s{1,4}){0,3})?(?P<bar>" + _INTERPRETER + rb")(?![\w.-])",
+_BAR = re.compile(
+    rb"\|\s{0,4}(?:sudo\s{1,4}(?:-\S{1,9}\s{1,4}){0,3})?" + _INTERPRETER + rb"(?![\w.-])",
     re.IGNORECASE,
 )
 _SUBSTITUTED = re.compile(
     rb"(?<![\w.-])(?:eval|source|(?:ba|z|k|da)?sh(?:\s{1,4}-\w{1,4})?|python[0-9.]{0,4}(?:\s{1,4}-\w{1,4})?)\s{1,4}"
-    rb"[\"']?(?:\$\(|`|<\()\s{0,4}(?:curl|wget|fetch|base64)(?![\w-])"
-    rb"|(?<![\w.-])(?:iex|invoke-expression)\s{0,4}\(",
+    rb"[\"']?(?:\$\(|`|<\()\s{0,4}(?:curl|wget|fetch|base64)(?![\w-])",
     re.IGNORECASE,
 )
+_OPENING = tuple(re.compile(opening + rb"(?= {0,4}(?:curl|wget|fetch|base64))") for opening in (rb"\(", rb"`"))
+"""Where in folded text the part of such a find begins that is put in the place of a command."""
+BEFORE, BEHIND = 40, 12
+"""Bytes before and from that place that the whole find may take, with one byte behind it."""
+
+_EXPRESSION = re.compile(rb"(?<![\w.-])(?:iex|invoke-expression)\s{0,4}\(", re.IGNORECASE)
 _COMMAND = re.compile(
     rb"(?<![\w.-])(?:curl|wget|aria2c)\s{1,4}(?:-\S{1,40}\s{1,4}){0,6}[\"']?(?:https?|ftp)://"
     rb"|(?<![\w.-])rm\s{1,4}-\w{0,3}[rf]\w{0,3}\s{1,4}(?:--no-preserve-root\s{1,4})?[~/$*.]"
@@ -60,7 +68,7 @@ _COMMAND = re.compile(
     rb"|(?<![\w.-])chmod\s{1,4}(?:\+x|[0-7]{0,1}7[0-7]{2})(?!\w)"
     rb"|(?<![\w.-])(?:python[0-9.]{0,4}|perl|ruby|node|php)\s{1,4}-[ce](?!\w)"
     rb"|(?<![\w.-])(?:powershell|pwsh)(?:\.exe)?\s{1,4}[-/]\w"
-    rb"|(?<![\w.-])(?:cmd(?:\.exe)?\s{1,4}/[ck]|certutil(?:\.exe)?\s{1,4}-\w|bitsadmin|mshta|regsvr32|rundll32|schtasks)(?!\w)"
+    rb"|(?<![\w.-])(?:cmd(?:\.exe)?\s{1,4}/[ck]|certutil(?:\.exe)?\s{1,4}-\w{1,40}|bitsadmin|mshta|regsvr32|rundll32|schtasks)(?!\w)"
     rb"|(?<![\w.-])(?:base64|openssl)\s{1,4}(?:enc\s{1,4})?-{1,2}d(?:ecode)?(?!\w)"
     rb"|(?<![\w.-])/bin/(?:ba|z|da)?sh(?!\w)|(?<!\w)crontab\s{1,4}-"
     rb"|(?<!\w)(?:os\.(?:system|popen|exec[lv]p?e?)|subprocess\.(?:Popen|run|call|check_output|check_call)|pty\.spawn)\s{0,4}\("
@@ -76,48 +84,103 @@ _UNUSUAL = re.compile(
     rb"https?://(?!127\.0\.0\.1|0\.0\.0\.0|localhost)(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[)|(?!https?)[a-z]{2,}:",
     re.IGNORECASE,
 )
+_HIDDEN = (
+    *(b"ssh", b"aws", b"kube", b"docker", b"gnupg", b"netrc", b"pgpass", b"git-credentials"),
+    *(b"bashrc", b"bash_history", b"zshrc", b"profile"),
+)
 _PATH = re.compile(
     rb"(?:\.\.[/\\]){2,20}|/etc/(?:passwd|shadow|sudoers|cron|ld\.so|hosts(?!\w))|/proc/(?:self|[0-9]{1,7})/"
-    rb"|(?<!\w)\.(?:ssh|aws|kube|docker|gnupg|netrc|pgpass|git-credentials|bashrc|bash_history|zshrc|profile)(?![\w.])"
+    rb"|(?<!\w)\.(?:" + b"|".join(_HIDDEN) + rb")(?![\w.])"
     rb"|(?<!\w)id_(?:rsa|ed25519|ecdsa|dsa)(?!\w)|[\\/]windows[\\/]system32|%(?:appdata|temp|userprofile|systemroot)%"
     rb"|(?<![\\\w])\\\\[\w.-]{2,60}\\[\w$.-]{2,60}|/(?:Library|System)/Launch(?:Agents|Daemons)/",
     re.IGNORECASE,
 )
+_COMMANDS = Words(
+    {
+        b"c": (
+            *(b"curl ", b"aria2c ", b"nc ", b"ncat ", b"netcat ", b"chmod ", b"cmd ", b"cmd.exe ", b"certutil"),
+            *(
+                b"schtasks",
+                b"crontab ",
+                b"os.exec",
+                b"subprocess.",
+                b"exec ",
+                b"exec(",
+                b"pickle.load",
+                b"socket.socket",
+            ),
+        ),
+        b"p": (b"python", b"perl ", b"php ", b"powershell", b"pwsh", b"openssl ", b"os.popen", b"pty.spawn"),
+        b"m": (b"rm ", b"mshta", b"os.system", b"__import__", b"marshal.load"),
+        b"b": (b"ruby ", b"bitsadmin", b"base64 ", b"/bin/", b"joblib.load", b"urllib.request."),
+        b"v": (b"/dev/tcp/", b"/dev/udp/", b"regsvr32", b"eval ", b"eval("),
+        b"d": (b"node ", b"rundll32", b"dill.load"),
+        b"w": (b"wget ",),
+        b"q": (b"requests.",),
+    }
+)
+_PATHS = Words(
+    {
+        b".": (b"../", b"..\\", *(b"." + name for name in _HIDDEN)),
+        b"/": (b"/etc/", b"/proc/", b"/windows", b"/library/launch", b"/system/launch"),
+        b"\\": (b"\\windows", b"\\\\"),
+        b"_": (b"id_rsa", b"id_ed25519", b"id_ecdsa", b"id_dsa"),
+        b"%": (b"%appdata%", b"%temp%", b"%userprofile%", b"%systemroot%"),
+    }
+)
+_SCHEMES = (b"http", b"https", b"ftp", b"ftps", b"file", b"smb", b"ssh", b"gopher", b"ldap", b"ldaps")
+_ADDRESSES = Words({b":": (*(scheme + b"://" for scheme in _SCHEMES), b"javascript:")})
+_EXPRESSIONS = Words({b"x": (b"iex ", b"iex(", b"invoke-expression")})
 
 
 def search(data: bytes, *, documents: bool = False) -> Iterator[Find]:
     """The first find of each sort in ``data``; in ``documents``, where links are usual, of unusual addresses alone."""
-    pipeline = _pipeline(data)
-    if pipeline is not None:
-        yield pipeline
-    found = _COMMAND.search(data)
-    if found is not None:
-        yield _find(Sort.COMMAND, data, found.start())
-    for address in _ADDRESS.finditer(data):
-        if not documents or _UNUSUAL.match(address.group()):
-            yield _find(Sort.ADDRESS, data, address.start())
-            break
-    found = _PATH.search(data)
-    if found is not None:
-        yield _find(Sort.PATH, data, found.start())
+    low = folded(data)
+    for sort, at in (
+        (Sort.PIPELINE, _pipeline(data, low)),
+        (Sort.COMMAND, first(_COMMAND, _COMMANDS, data, low)),
+        (Sort.ADDRESS, _address(data, low, documents=documents)),
+        (Sort.PATH, first(_PATH, _PATHS, data, low)),
+    ):
+        if at >= 0:
+            yield Find(sort, at, shown(data[at : at + SHOWN]))
 
 
-def _pipeline(data: bytes) -> Find | None:
-    """What is fetched, or unpacked, and goes into an interpreter."""
-    fetched = -LINE - 1
-    for found in _FLOW.finditer(data):
-        if found["line"]:
-            fetched = -LINE - 1
-        elif found["fetch"]:
-            fetched = found.start()
-        elif found.start() - fetched <= LINE:
-            return _find(Sort.PIPELINE, data, fetched)
-    given = _SUBSTITUTED.search(data)
-    return _find(Sort.PIPELINE, data, given.start()) if given is not None else None
+def _pipeline(data: bytes, low: bytes) -> int:
+    """Where what is fetched, or unpacked, and goes into an interpreter begins; -1 if nowhere."""
+    behind = 0
+    for bar in _BAR.finditer(data):
+        start = max(behind, bar.start() - LINE)
+        line = max(start, data.rfind(b"\n", start, bar.start()))
+        fetched = [found.start() for found in _FETCH.finditer(data, line, bar.start())]
+        if fetched:
+            return fetched[-1]
+        behind = bar.end()
+    found = [at for at in (_substituted(data, low), first(_EXPRESSION, _EXPRESSIONS, data, low)) if at >= 0]
+    return min(found, default=-1)
 
 
-def _find(sort: Sort, data: bytes, at: int) -> Find:
-    return Find(sort, at, shown(data[at : at + SHOWN]))
+def _substituted(data: bytes, low: bytes) -> int:
+    """Where an interpreter begins that is given what is fetched in its place; -1 if nowhere."""
+    places = sorted(found.start() for opening in _OPENING for found in opening.finditer(low))
+    for at in places:
+        found = _SUBSTITUTED.search(data, max(0, at - BEFORE), at + BEHIND)
+        if found is not None and found.start() <= at:
+            return found.start()
+    return -1
+
+
+def _address(data: bytes, low: bytes, *, documents: bool) -> int:
+    """Where the first address begins that is worth telling, -1 if there is none. What stands inside of another, as a
+    part of it, is none of its own."""
+    end = 0
+    for start in _ADDRESSES.starts(low):
+        found = _ADDRESS.match(data, start) if start >= end else None
+        if found is not None:
+            if not documents or _UNUSUAL.match(found.group()):
+                return start
+            end = found.end()
+    return -1
 
 
 def shown(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Whether a runtime can load a model, told from the model's header and the runtime's pin (spec/1.0, 14.1.6).
+"""Whether a runtime can load a model, told from the model's header and the runtime's pin (spec/1, 14.1.6).
 
 Nothing is loaded or started: the pin lists the architectures and tensor types that the engine's sources name.
 """

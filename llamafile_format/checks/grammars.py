@@ -1,4 +1,4 @@
-"""Grammars and schemas that constrain answers: bounded before an engine unfolds them (spec/1.0, 3.10.7).
+"""Grammars and schemas that constrain answers: bounded before an engine unfolds them (spec/1, 3.10.7).
 
 A grammar of a few lines can keep an engine busy for ever: alternatives double, repetitions multiply. What is counted
 here is what the engine would unfold. Nothing is unfolded to count it.

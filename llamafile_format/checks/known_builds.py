@@ -1,4 +1,4 @@
-"""What this installation thinks of the builds in a file, by their digests alone (spec/1.0, 14.3.4 and 14.3.12).
+"""What this installation thinks of the builds in a file, by their digests alone (spec/1, 14.3.4 and 14.3.12).
 
 Nothing is read for it, so it is told at every level.
 """

@@ -1,4 +1,4 @@
-"""A launcher against the one that the manifest implies, byte for byte (spec/1.0, 14.2.3)."""
+"""A launcher against the one that the manifest implies, byte for byte (spec/1, 14.2.3)."""
 
 from __future__ import annotations
 

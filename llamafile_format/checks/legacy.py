@@ -1,4 +1,4 @@
-"""What is particular about a legacy llamafile (spec/1.0, chapter 9): old habits explained, old damage found."""
+"""What is particular about a legacy llamafile (spec/1, chapter 9): old habits explained, old damage found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an engine will start a model, told from the header alone: its own refusals, as rules (spec/1.0, 14.1.12).
+"""Whether an engine will start a model, told from the header alone: its own refusals, as rules (spec/1, 14.1.12).
 
 Each demand was tried on the pinned builds. What no row of the registry says is not judged: an engine may refuse more.
 """

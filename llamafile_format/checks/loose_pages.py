@@ -1,4 +1,4 @@
-"""Chat pages that a runtime would find by name, without a build whose pin says what they are (spec/1.0, 14.1.11)."""
+"""Chat pages that a runtime would find by name, without a build whose pin says what they are (spec/1, 14.1.11)."""
 
 from __future__ import annotations
 

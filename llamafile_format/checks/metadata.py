@@ -1,4 +1,4 @@
-"""Commands, addresses and paths in what a file says of itself: metadata of GGUFs, cards, recipes (spec/1.0, 7.15).
+"""Commands, addresses and paths in what a file says of itself: metadata of GGUFs, cards, recipes (spec/1, 7.15).
 
 Nobody runs a description. But people paste what stands there, and tools have passed it to a shell.
 """

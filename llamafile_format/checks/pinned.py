@@ -1,4 +1,4 @@
-"""What goes with builds, compared with what their pin says of it: page, licences, the rest (spec/1.0, 14.1.11)."""
+"""What goes with builds, compared with what their pin says of it: page, licences, the rest (spec/1, 14.1.11)."""
 
 from __future__ import annotations
 

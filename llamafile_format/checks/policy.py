@@ -1,4 +1,4 @@
-"""What a policy says about contents: denied digests, pins, what is allowed, sizes, exceptions (spec/1.0, 16.6 to 16.8).
+"""What a policy says about contents: denied digests, pins, what is allowed, sizes, exceptions (spec/1, 16.6 to 16.8).
 
 Whom a policy believes is decided elsewhere (``signing.trust``); here it is compared with what is in the file.
 """

@@ -1,4 +1,4 @@
-"""What a policy says of what is inside members: models, options, records (spec/1.0, 16.7.9 to 16.7.11).
+"""What a policy says of what is inside members: models, options, records (spec/1, 16.7.9 to 16.7.11).
 
 The headers of the weights and the arguments are read as far as the level reads them anyway; what that leaves open is
 told (LF8417), and is never a yes.

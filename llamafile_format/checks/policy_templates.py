@@ -1,4 +1,4 @@
-"""The chat templates of a file, compared with those that are known, where a policy asks (spec/1.0, 16.7.12).
+"""The chat templates of a file, compared with those that are known, where a policy asks (spec/1, 16.7.12).
 
 A template that nobody knows is no fault; a sentence that no template of its family has is what a person should read.
 """

@@ -1,4 +1,4 @@
-"""Findings about what stands in front of the archive (spec/1.0, chapter 3)."""
+"""Findings about what stands in front of the archive (spec/1, chapter 3)."""
 
 from __future__ import annotations
 

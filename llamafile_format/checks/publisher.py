@@ -1,4 +1,4 @@
-"""Publisher signatures: what the maker of the weights signed, found again among the members (spec/1.0, 13.5).
+"""Publisher signatures: what the maker of the weights signed, found again among the members (spec/1, 13.5).
 
 Names differ between a publisher's folder and a container, so resources are matched by digest, and both names are shown.
 That a digest stands in the manifest does not make it true of the bytes: only a run that recomputed whole digests can

@@ -1,4 +1,4 @@
-"""Which build a command starts on behalf of its user: one of the file, or one of the installation (spec/1.0, 14.7.11).
+"""Which build a command starts on behalf of its user: one of the file, or one of the installation (spec/1, 14.7.11).
 
 A function of data: the builds in the file, those of the installation, and what the user wishes. ``run`` and its kin
 start what it says, and ``inspect`` shows it.

@@ -1,4 +1,4 @@
-"""Findings about runtimes in a container: names, pins, and whether they fit the weights (spec/1.0, 14.1)."""
+"""Findings about runtimes in a container: names, pins, and whether they fit the weights (spec/1, 14.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON texts in arguments: schemas that become grammars, and objects for templates (spec/1.0, 3.10.7)."""
+"""JSON texts in arguments: schemas that become grammars, and objects for templates (spec/1, 3.10.7)."""
 
 from __future__ import annotations
 

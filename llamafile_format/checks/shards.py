@@ -1,4 +1,4 @@
-"""Sets of shards, by what their headers say and never by their names (spec/1.0, 7.8.6).
+"""Sets of shards, by what their headers say and never by their names (spec/1, 7.8.6).
 
 Shards of one model know how many there are, which of them they are and how many tensors all of them hold; nothing else
 ties them together. So two quantisations of one model in one file are told apart by nothing: as many sets are expected

@@ -1,4 +1,4 @@
-"""The signature records: is each what its kind demands, and does it speak about this very file? (spec/1.0, 13.2, 13.3)
+"""The signature records: is each what its kind demands, and does it speak about this very file? (spec/1, 13.2, 13.3)
 
 None of this needs a key. What comes out is evidence; whether anybody is to be believed is decided by a policy, in
 ``signing.trust``.

@@ -1,4 +1,4 @@
-"""A member as the checks of contents see it, whether it lies in a file or is about to be packed (spec/1.0, 10.5)."""
+"""A member as the checks of contents see it, whether it lies in a file or is about to be packed (spec/1, 10.5)."""
 
 from __future__ import annotations
 

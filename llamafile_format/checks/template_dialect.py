@@ -1,4 +1,4 @@
-"""What of Jinja's grammar the engine's own parser does not take (spec/1.0, 14.1.10)."""
+"""What of Jinja's grammar the engine's own parser does not take (spec/1, 14.1.10)."""
 
 from __future__ import annotations
 

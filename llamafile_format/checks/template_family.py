@@ -1,4 +1,4 @@
-"""Which known chat template a text is, or comes from: by digests, never by the texts themselves (spec/1.0, 11.9).
+"""Which known chat template a text is, or comes from: by digests, never by the texts themselves (spec/1, 11.9).
 
 The registry has no text of anybody: of each template the digest of its normalised text, of each of its literals of
 five words or more, and of its marks, which are what an engine puts around the turns of a conversation.

@@ -1,4 +1,4 @@
-"""Judge what a chat template's statements do to each other: nesting, recursion, hidden triggers (spec/1.0, 7.11.5)."""
+"""Judge what a chat template's statements do to each other: nesting, recursion, hidden triggers (spec/1, 7.11.5)."""
 
 from __future__ import annotations
 

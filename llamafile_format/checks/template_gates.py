@@ -1,4 +1,4 @@
-"""Text that a chat template prints because of what a message says (spec/1.0, 7.11.9).
+"""Text that a chat template prints because of what a message says (spec/1, 7.11.9).
 
 A template that adds an instruction to some questions looks like any other until it is asked the right one. So
 conditions are followed from what a message says, through variables, namespaces, loops, parameters, filters and

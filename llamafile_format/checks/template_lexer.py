@@ -1,4 +1,4 @@
-"""Split a chat template into blocks and tokens, as its engines do, without evaluating anything (spec/1.0, 7.11.2).
+"""Split a chat template into blocks and tokens, as its engines do, without evaluating anything (spec/1, 7.11.2).
 
 Strings are recognised before delimiters and brackets are balanced, so a ``}}`` inside a literal ends nothing: a check
 that splits on delimiters alone is blind to what an attacker puts behind such a literal.

@@ -1,4 +1,4 @@
-"""Names that chat templates may use, and names that only attacks use (spec/1.0, 7.11.3 and 7.11.4)."""
+"""Names that chat templates may use, and names that only attacks use (spec/1, 7.11.3 and 7.11.4)."""
 
 from __future__ import annotations
 

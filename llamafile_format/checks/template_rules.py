@@ -1,4 +1,4 @@
-"""Judge the tree of a chat template: what it names, what it calls, what it reaches (spec/1.0, 7.11.3 to 7.11.8)."""
+"""Judge the tree of a chat template: what it names, what it calls, what it reaches (spec/1, 7.11.3 to 7.11.8)."""
 
 from __future__ import annotations
 

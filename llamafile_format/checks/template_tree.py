@@ -1,4 +1,4 @@
-"""The tree of a chat template, by the grammar of Jinja itself: parsed, never rendered or compiled (spec/1.0, 7.11.7).
+"""The tree of a chat template, by the grammar of Jinja itself: parsed, never rendered or compiled (spec/1, 7.11.7).
 
 The parser of jinja2 decides what a template means where it runs under Python; that of llama.cpp takes no more. Both
 know ``generation`` as a mark that produces nothing. Every other tag that neither knows is a fault.

@@ -1,4 +1,4 @@
-"""Where the texts of a chat template come from: what may reach a subscript (spec/1.0, 7.11.8).
+"""Where the texts of a chat template come from: what may reach a subscript (spec/1, 7.11.8).
 
 Nothing is evaluated. Each expression gets the *traits* of the texts that it may be, followed through variables, loops,
 macros and lists until nothing changes. Names that an attacker puts together from pieces end as ``BUILT``, whatever the

@@ -1,4 +1,4 @@
-"""Judge a chat template by its text alone: it is parsed, and never rendered (spec/1.0, 7.11).
+"""Judge a chat template by its text alone: it is parsed, and never rendered (spec/1, 7.11).
 
 A chat template is a program that came with somebody's weights. The check splits it into tokens, then parses it, and
 compares every name in it with what chat templates are known to need. Errors are constructs that only attacks use;

@@ -1,4 +1,4 @@
-"""Tensors that are missing, or that nothing would load (spec/1.0, 7.14.4). The header alone is read."""
+"""Tensors that are missing, or that nothing would load (spec/1, 7.14.4). The header alone is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of tensors: NaN, infinity, nothing but zeros, scales that cannot be meant (spec/1.0, 7.14).
+"""The numbers of tensors: NaN, infinity, nothing but zeros, scales that cannot be meant (spec/1, 7.14).
 
 Bytes are looked at as they pass by to be hashed, in whatever order and from however many threads; what no pass brings
 is read. A budget below the size of all tensors is spread over them, in runs of whole blocks.

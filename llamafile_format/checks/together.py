@@ -1,4 +1,4 @@
-"""Whether the members of a container fit together: adapters, projectors and drafts with their model (spec/1.0, 7.12).
+"""Whether the members of a container fit together: adapters, projectors and drafts with their model (spec/1, 7.12).
 
 Everything is told from metadata and tensor tables; the rules are those by which engines refuse to load, not stricter.
 """

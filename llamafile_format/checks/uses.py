@@ -1,4 +1,4 @@
-"""Which members are opened as weights or templates, and so are checked as such (spec/1.0, 10.5.1 and 14.7)."""
+"""Which members are opened as weights or templates, and so are checked as such (spec/1, 10.5.1 and 14.7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts and the report: what a verification says, and how certain it is (spec/1.0, 10.1 to 10.3)."""
+"""Verdicts and the report: what a verification says, and how certain it is (spec/1, 10.1 to 10.3)."""
 
 from __future__ import annotations
 

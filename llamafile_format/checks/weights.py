@@ -1,4 +1,4 @@
-"""Check the weights of a container: the GGUF's bytes, its contents, its chat templates (spec/1.0, chapter 7)."""
+"""Check the weights of a container: the GGUF's bytes, its contents, its chat templates (spec/1, chapter 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that the numbers in a GGUF's metadata can be meant: the faults that crash engines later (spec/1.0, 7.8).
+"""Check that the numbers in a GGUF's metadata can be meant: the faults that crash engines later (spec/1, 7.8).
 
 Each rule stands for a defect that engines had: a count used as an index, a divisor of zero, an array shorter than the
 loop over it. Keys that are not there are no fault here; an engine says itself what it misses.

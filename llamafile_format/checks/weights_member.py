@@ -1,4 +1,4 @@
-"""What a member is by its bytes, and whether name, role and use agree with that (spec/1.0, 7.13 and 10.5).
+"""What a member is by its bytes, and whether name, role and use agree with that (spec/1, 7.13 and 10.5).
 
 A name, a role or a use can only ask for more: whatever begins like weights is judged as weights, whatever it is called,
 and whatever is called or used so must begin like weights.

@@ -1,4 +1,4 @@
-"""Check a GGUF's vocabulary: lengths, types and ids that agree (spec/1.0, 7.8.4)."""
+"""Check a GGUF's vocabulary: lengths, types and ids that agree (spec/1, 7.8.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file will run: archive → arguments, model, template, companions, page, builds (spec/1.0, 14.7).
+"""What a file will run: archive → arguments, model, template, companions, page, builds (spec/1, 14.7).
 
 One function of the archive alone, so that whoever looks at a file, checks it or starts it speaks of the same things. It
 goes by names and places as a runtime does, never by what a member claims to be for; whether the two agree is for the

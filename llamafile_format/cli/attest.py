@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.outdated import tell_outdated
 from llamafile_format.cli.sign import chain_of, result_value, show_result, signers_of
 from llamafile_format.cli.terminal import progress
 from llamafile_format.source import read_small
@@ -58,6 +59,7 @@ def command(
             force=force,
             progress=callback,
         )
+    tell_outdated(result.path)
     if as_json:
         import json
 

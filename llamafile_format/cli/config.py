@@ -1,4 +1,4 @@
-"""The user's own defaults: whom to trust, and where the cache is (spec/1.0, 10.10).
+"""The user's own defaults: whom to trust, and where the cache is (spec/1, 10.10).
 
 ``$XDG_CONFIG_HOME/llamafile-format/config.yaml``, or under ``~/.config``; nothing in the folder that one happens to
 work in, because that may be a stranger's. Whatever comes from here is named in the output; ``--no-config`` leaves it

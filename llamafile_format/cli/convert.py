@@ -6,6 +6,7 @@ import click
 
 from llamafile_format.changing import FORMS, convert
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.outdated import tell_outdated
 from llamafile_format.cli.terminal import progress
 from llamafile_format.reports import printable
 
@@ -30,6 +31,7 @@ def command(file: str, to: str, out: str | None, force: bool, as_json: bool) -> 
     """
     with progress("converting") as callback:
         result = convert(file, to, out, force=force, progress=callback)
+    tell_outdated(result.path)
     if as_json:
         import json
 

@@ -46,6 +46,8 @@ FORMS = (
     Form("--bagit", "DIR", "As a BagIt 1.0 bag, the new folder DIR.", "caring", "export_bag"),
     Form("--ocfl", "DIR", "As an object in the OCFL 1.1 storage root DIR.", "caring", "export_ocfl"),
     Form("--oci-layout", "DIR[:TAG]", "As a ModelPack image in the OCI layout DIR.", "exchanging", "export_layout"),
+    Form("--ro-crate", "DIR", "As an RO-Crate 1.1, the new folder DIR.", "caring", "export_crate"),
+    Form("--datapackage", "DIR", "As a Frictionless Data Package, the new folder DIR.", "caring", "export_datapackage"),
     Form("--premis", "OUT", "As a PREMIS 3 document about it, the new file OUT.", "caring", "export_premis"),
 )
 """One of these is asked for. What a form knows by itself stands in its function; what users say is an option below."""
@@ -81,8 +83,11 @@ def command(file: str, date: str, force: bool, as_json: bool, **forms: str | Non
         options = ", ".join(form.option for form in FORMS)
         raise UsageError(f"{len(asked)} forms were named, and one is written at a time", hint=f"name one of {options}")
     (form,) = asked
+    target = Path(forms[form.key] or "")
+    if target.exists() and Path(file).exists() and target.samefile(file):
+        raise UsageError(f"{target} is FILE itself", hint="name another file to write")
     with progress("exporting") as callback:
-        order = ExportOrder(file, Path(forms[form.key] or ""), created_text(date), force, {}, callback)
+        order = ExportOrder(file, target, created_text(date), force, {}, callback)
         result = form.exporter(order)
     _tell(result, as_json)
 

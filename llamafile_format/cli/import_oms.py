@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from llamafile_format.cli.arguments import PATH, refuse_unreadable
+from llamafile_format.cli.outdated import tell_outdated
 from llamafile_format.cli.terminal import progress
 from llamafile_format.reports import printable
 from llamafile_format.vouching import import_oms
@@ -31,6 +32,7 @@ def command(file: str, bundle: str, out: str | None, force: bool, as_json: bool)
     refuse_unreadable(file)
     with progress("copying") as callback:
         result = import_oms(file, bundle, out, force=force, progress=callback)
+    tell_outdated(result.path)
     names = [record.path for record in result.records]
     if as_json:
         import json

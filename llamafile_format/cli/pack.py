@@ -81,6 +81,13 @@ MAX_ARGUMENTS = 1 << 20  # bytes
 @click.option("--default", "default", metavar="MEMBER", default="", help="Model that starts, when there are several.")
 @click.option("--merge-splits", is_flag=True, help="Merge the shards of a split GGUF into one member.")
 @click.option("--profile", type=click.Choice(PROFILES), default=None, help="archive adds SHA-512 to every digest.")
+@click.option(
+    "--recovery",
+    metavar="N",
+    type=click.IntRange(0, 100),
+    default=0,
+    help="Recovery data inside: so many percent of the file may be lost (default: 0).",
+)
 @click.option("--engine-only", is_flag=True, help="Pack an engine without a model: it takes one with -m.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists; pack a model that is at fault or does not fit.")
 @click.option("--try", "trial", is_flag=True, help="Verify OUT in full, and start it once on this host.")
@@ -105,6 +112,7 @@ def command(
     default: str,
     merge_splits: bool,
     profile: str | None,
+    recovery: int,
     engine_only: bool,
     force: bool,
     trial: bool,
@@ -142,6 +150,7 @@ def command(
             align=align,
             profile=profile or "",
             merge_splits=merge_splits,
+            recovery=recovery,
             engine_only=engine_only,
             force=force,
             progress=callback,

@@ -1,4 +1,4 @@
-"""Passphrases from a hidden prompt or a file; never from the command line or the environment (spec/1.0, 13.8.9).
+"""Passphrases from a hidden prompt or a file; never from the command line or the environment (spec/1, 13.8.9).
 
 What stands on a command line is seen by every process of the machine and kept by the shell; an environment is
 inherited by everything that is started, and ends up in reports of crashes.

@@ -1,4 +1,4 @@
-"""The options of commands that read FILE, which may be on another machine (spec/1.0, 10.12)."""
+"""The options of commands that read FILE, which may be on another machine (spec/1, 10.12)."""
 
 from __future__ import annotations
 

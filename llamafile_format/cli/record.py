@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.outdated import tell_outdated
 from llamafile_format.cli.run import foreign_build, verifying
 from llamafile_format.cli.terminal import steps
 from llamafile_format.engines.launch import parse_via
@@ -98,6 +99,7 @@ def command(
         from llamafile_format.cli.repack import warn_unsigned
 
         warn_unsigned(repacked)
+    tell_outdated(repacked.path)
     if as_json:
         from llamafile_format.reports import record_json
 

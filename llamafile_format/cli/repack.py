@@ -6,6 +6,7 @@ import click
 
 from llamafile_format.changing import RepackResult, repack
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.outdated import tell_outdated
 from llamafile_format.cli.pack import read_args, with_roles
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
@@ -61,6 +62,9 @@ from llamafile_format.reports import printable
 @click.option("--license", "license_", default=None, help="Licence as an SPDX expression, such as Apache-2.0.")
 @click.option("--source", default=None, help="Where the model comes from, such as a URL.")
 @click.option("--created", metavar="TIME", default=None, help="Time to record: 2026-11-20T00:00:00Z, or now.")
+@click.option(
+    "--recovery", metavar="N", type=click.IntRange(0, 100), default=None, help="Recovery data inside; 0 for none."
+)
 @click.option("--engine-only", is_flag=True, help="Allow to take out the last model.")
 @click.option("--force", is_flag=True, help="Replace OUT; change a signed file; keep or bring in what is not valid.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -88,6 +92,7 @@ def command(
     license_: str | None,
     source: str | None,
     created: str | None,
+    recovery: int | None,
     engine_only: bool,
     force: bool,
     as_json: bool,
@@ -125,15 +130,17 @@ def command(
             license=license_,
             source=source,
             created=created,
+            recovery=recovery,
             engine_only=engine_only,
             force=force,
             progress=callback,
         )
     warn_unsigned(result)
+    tell_outdated(result.path)
     if as_json:
         import json
 
-        click.echo(json.dumps(_json(result), indent=1, sort_keys=True))
+        click.echo(json.dumps(result_value(result), indent=1, sort_keys=True))
         return
     manifest = f"  manifest sha256:{result.manifest_sha256}" if result.manifest_sha256 else ""
     click.echo(f"{printable(str(result.path))}  {result.size} bytes{manifest}")
@@ -161,7 +168,8 @@ def warn_unsigned(result: RepackResult) -> None:
         click.echo(f"warning:   To vouch for the new file: llamafile-format sign {path} --key KEY", err=True)
 
 
-def _json(result: RepackResult) -> dict[str, object]:
+def result_value(result: RepackResult) -> dict[str, object]:
+    """The result as a JSON object."""
     return {
         "path": str(result.path),
         "size": result.size,

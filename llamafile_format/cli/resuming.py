@@ -1,4 +1,4 @@
-"""``verify --resume``: what it goes with, and what is said of it (spec/1.0, 10.12.9)."""
+"""``verify --resume``: what it goes with, and what is said of it (spec/1, 10.12.9)."""
 
 from __future__ import annotations
 

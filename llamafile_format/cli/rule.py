@@ -60,7 +60,7 @@ def command(name: str | None, with_clause: bool, as_json: bool) -> None:
 
 def _lines(row: Rule) -> Iterator[str]:
     yield f"{row.id}  {row.title}"
-    yield f"clause    spec/1.0, {row.clause}   verdict {row.layer.value}   severity {row.severity.value}"
+    yield f"clause    spec/1, {row.clause}   verdict {row.layer.value}   severity {row.severity.value}"
     for label, text in (("message", row.message), ("why", row.why), ("remedy", row.remedy)):
         yield textwrap.fill(text, 78, initial_indent=f"{label:<10}", subsequent_indent=" " * 10)
     yield f"read      llamafile-format rule {row.clause}"

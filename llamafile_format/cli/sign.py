@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.outdated import tell_outdated
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
 from llamafile_format.reports import printable
@@ -96,6 +97,7 @@ def command(
             force=force,
             progress=callback,
         )
+    tell_outdated(result.path)
     if as_json:
         import json
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from llamafile_format.cli.outdated import tell_outdated
 from llamafile_format.errors import UsageError
 from llamafile_format.reports import printable
 from llamafile_format.source import read_small
@@ -105,6 +106,7 @@ def write_request(request: Request, out: str, force: bool, as_json: bool) -> Non
 
 def show_stamp(result: StampResult, as_json: bool) -> None:
     """Say what was stamped, when, by whom, and whether anybody trusted says so."""
+    tell_outdated(result.path)
     from llamafile_format.reports import stamp_json, stamp_lines
 
     if as_json:

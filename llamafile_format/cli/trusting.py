@@ -1,4 +1,4 @@
-"""The options that say whom to trust, of ``verify`` and of the commands that start a file (spec/1.0, 16.9.2)."""
+"""The options that say whom to trust, of ``verify`` and of the commands that start a file (spec/1, 16.9.2)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Pinned engines: what they are made of, where their builds lie, how to build them again (spec/1.0, chapter 14)."""
+"""Pinned engines: what they are made of, where their builds lie, how to build them again (spec/1, chapter 14)."""

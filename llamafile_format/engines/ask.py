@@ -1,4 +1,4 @@
-"""Ask a runtime in trace mode: one request through its standard input, its answer measured (spec/1.0, 15.3).
+"""Ask a runtime in trace mode: one request through its standard input, its answer measured (spec/1, 15.3).
 
 answer = trace(program, container, Request((Prompt("a", text="Once upon a time"),)))
 answer.prompts[0].steps[0].token

@@ -1,7 +1,7 @@
 """A behaviour record: what a model said, stage by stage, so that somebody later can tell where it departs (chapter 15).
 
 The stages are those of generating text: prompt, rendered bytes, token ids, logits, output. Each has a digest, so that
-a changed template, a changed tokenizer and changed arithmetic are told from one another (spec/1.0, 15.2).
+a changed template, a changed tokenizer and changed arithmetic are told from one another (spec/1, 15.2).
 """
 
 from __future__ import annotations

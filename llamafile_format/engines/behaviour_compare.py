@@ -1,4 +1,4 @@
-"""Compare a record with a replay, stage by stage (spec/1.0, 15.4): where they part, and by how much.
+"""Compare a record with a replay, stage by stage (spec/1, 15.4): where they part, and by how much.
 
 After the first token that differs nothing can be compared any more: from there on the model answers something else.
 """

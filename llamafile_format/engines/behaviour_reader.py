@@ -1,4 +1,4 @@
-"""Read a behaviour record strictly (spec/1.0, 15.2): every fault is told, and nothing is believed that is not checked.
+"""Read a behaviour record strictly (spec/1, 15.2): every fault is told, and nothing is believed that is not checked.
 
 A digest that stands beside what it is the digest of is compared with it, so a record that was edited is found out.
 """

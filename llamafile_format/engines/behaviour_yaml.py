@@ -1,4 +1,4 @@
-"""Write a behaviour record as YAML: one legal text for each record (spec/1.0, 15.2.3).
+"""Write a behaviour record as YAML: one legal text for each record (spec/1, 15.2.3).
 
 Fields stand in one order, a step takes one line, every text and digest is quoted, so that no reader takes a digest of
 digits for a number or a word for a truth value. The same behaviour gives the same bytes.

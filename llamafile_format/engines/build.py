@@ -1,4 +1,4 @@
-"""Build an engine from its pin (spec/1.0, 14.5.4 to 14.5.6): nothing of this machine gets into the result.
+"""Build an engine from its pin (spec/1, 14.5.4 to 14.5.6): nothing of this machine gets into the result.
 
 Everything happens in a work folder: inputs are unpacked there, our own sources copied, the compiler's caches kept, and
 every target and flavour has a build folder of its own. What was finished before is not done again, so that a build

@@ -1,4 +1,4 @@
-"""The private cache of unpacked programs, addressed by digest: the one that the launcher uses (spec/1.0, 14.2).
+"""The private cache of unpacked programs, addressed by digest: the one that the launcher uses (spec/1, 14.2).
 
 A program lies at ``CACHE/llamafile-format/rt/SHA256/runtime``. Nobody else can exchange it or a folder on the way to
 it. A program gets its name only when it is complete and has its digest, so that no start ever meets half of one.

@@ -1,4 +1,4 @@
-"""Reading the pin that a container carries (spec/1.0, 14.1.5): a stranger's text, so there are limits."""
+"""Reading the pin that a container carries (spec/1, 14.1.5): a stranger's text, so there are limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The very file that was verified, for the program that reads it next (spec/1.0, 14.3.7 and 14.6.7).
+"""The very file that was verified, for the program that reads it next (spec/1, 14.3.7 and 14.6.7).
 
 A path can lead to another file a moment later. A build that knows how takes the open descriptor, with what it was when
 verifying began. To others it goes by a path of its own, which only Linux has: whoever inherits a descriptor opens the

@@ -1,4 +1,4 @@
-"""The launcher that a container's members imply: a function of them alone (spec/1.0, 14.2.3).
+"""The launcher that a container's members imply: a function of them alone (spec/1, 14.2.3).
 
 The packer writes it, the verifier computes it again and compares. Neither reads a build or the weights.
 """

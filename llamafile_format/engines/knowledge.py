@@ -1,4 +1,4 @@
-"""What an engine knows, read from its own sources: architectures and tensor types of GGUF (spec/1.0, 14.5.3)."""
+"""What an engine knows, read from its own sources: architectures and tensor types of GGUF (spec/1, 14.5.3)."""
 
 from __future__ import annotations
 

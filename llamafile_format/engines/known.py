@@ -1,4 +1,4 @@
-"""Which builds this installation knows, and what it thinks of them (spec/1.0, 14.3.4).
+"""Which builds this installation knows, and what it thinks of them (spec/1, 14.3.4).
 
 The one place that answers: the registry of engines, whose rows outlive the releases that carried a build, and the pins
 that this installation has. A build of neither is a program of which nothing is known but its name.

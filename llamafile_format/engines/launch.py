@@ -1,4 +1,4 @@
-"""Start a runtime build and talk to it through pipes: here, or through an emulator for foreign builds (spec/1.0, 15.5).
+"""Start a runtime build and talk to it through pipes: here, or through an emulator for foreign builds (spec/1, 15.5).
 
 The program gets an environment of its own, a folder of its own, and no more time and output than it was given. Nothing
 of it is left running: it is started in a process group, and the whole group is stopped.

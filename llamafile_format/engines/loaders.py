@@ -1,4 +1,4 @@
-"""What pinned engines demand of a model before they start it, as data (spec/1.0, 14.1.12)."""
+"""What pinned engines demand of a model before they start it, as data (spec/1, 14.1.12)."""
 
 from __future__ import annotations
 

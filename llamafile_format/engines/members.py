@@ -1,4 +1,4 @@
-"""Names of runtime members: engine, version, flavour and target are read from the path (spec/1.0, 14.1)."""
+"""Names of runtime members: engine, version, flavour and target are read from the path (spec/1, 14.1)."""
 
 from __future__ import annotations
 

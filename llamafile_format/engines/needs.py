@@ -1,4 +1,4 @@
-"""What a program needs from the system it is for, read from its headers; nothing is run (spec/1.0, 14.5.9).
+"""What a program needs from the system it is for, read from its headers; nothing is run (spec/1, 14.5.9).
 
 For ELF the loader, the libraries and their versions, for PE the libraries, for Mach-O the libraries and the oldest
 system, for WebAssembly the modules it imports from. What makes no sense is a FormatError.
@@ -7,8 +7,8 @@ system, for WebAssembly the modules it imports from. What makes no sense is a Fo
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from llamafile_format.engines.peek import Peek
@@ -22,6 +22,7 @@ _MACHO_CPUS = {0x01000007: "x86_64", 0x0100000C: "aarch64"}
 _MACHO_LIBRARIES = frozenset({0x0C, 0x80000018, 0x8000001F, 0x20})
 _LC_BUILD_VERSION = 0x32
 _LC_VERSION_MIN = 0x24
+_LC_SYMTAB, _LC_DYSYMTAB = 0x2, 0xB
 _CONTAINERS = {"windows": "pe", "macos": "macho", "wasm32": "wasm"}
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _DT_NEEDED, _DT_STRTAB, _DT_VERNEED, _DT_VERNEEDNUM = 1, 5, 0x6FFFFFFE, 0x6FFFFFFF
@@ -34,7 +35,8 @@ _GLIBC = "GLIBC_"
 class Needs:
     """``loader`` is ELF's interpreter; ``minimum`` the oldest macOS, or glibc; both empty where there is no such thing.
 
-    ``functions`` are the names of imported functions, which are read from ELF and PE.
+    ``functions`` are the names of imported functions, each with the place where it stands in the program. Those of
+    Mach-O begin with the underscore that they have there; of WebAssembly only modules are read.
     """
 
     container: str
@@ -42,7 +44,7 @@ class Needs:
     libraries: tuple[str, ...] = ()
     loader: str = ""
     minimum: str = ""
-    functions: frozenset[str] = frozenset()
+    functions: Mapping[str, int] = field(default_factory=dict)
 
 
 def needs(program: bytes | ByteSource) -> Needs:
@@ -50,7 +52,7 @@ def needs(program: bytes | ByteSource) -> Needs:
     data = Peek(BytesSource(program, "program") if isinstance(program, bytes) else program)
     try:
         head = data.bytes(0, 8)
-        if head[:4] == b"\x7fELF":
+        if head[:6] == b"\x7fELF\2\1":
             return _elf(data)
         if head[:2] == b"MZ":
             return _pe(data)
@@ -85,7 +87,7 @@ def objections(target: Target, program: bytes | ByteSource, own: Collection[str]
         wrong.append(f"its loader is {found.loader or 'none'}, not {target.loader or 'none'}")
     if found.minimum != target.minimum:
         wrong.append(f"it needs version {found.minimum or 'any'}, not {target.minimum or 'any'}")
-    wrong += [f"it takes {name} from the system" for name in sorted(found.functions.intersection(own))]
+    wrong += [f"it takes {name} from the system" for name in sorted(found.functions.keys() & set(own))]
     return wrong
 
 
@@ -153,17 +155,17 @@ def _newest(versions: list[str]) -> str:
     return ".".join(map(str, max(numbers, default=())))
 
 
-def _elf_functions(data: Peek, shoff: int, shentsize: int, shnum: int) -> frozenset[str]:
+def _elf_functions(data: Peek, shoff: int, shentsize: int, shnum: int) -> dict[str, int]:
     """Names that the program takes from its libraries, by the table of symbols that the loader reads."""
-    found = set()
+    found: dict[str, int] = {}
     sections = [data.unpack("<IIQQQQII", shoff + index * shentsize) for index in range(shnum if shoff else 0)]
     for _, kind, _, _, offset, size, link, _ in sections:
         if kind == _SHT_DYNSYM and link < len(sections):
             strings = sections[link][4]
             for name, _, _, section in data.rows("<IBBH16x", offset, size // 24):
                 if section == _UNDEFINED and name:
-                    found.add(data.name(strings + name))
-    return frozenset(found)
+                    found.setdefault(data.name(strings + name), strings + name)
+    return found
 
 
 def _pe(data: Peek) -> Needs:
@@ -185,24 +187,26 @@ def _pe(data: Peek) -> Needs:
                 return int(offset + address - base)
         raise ValueError
 
-    names, functions = [], set()
-    for directory, row, field, thunks in ((1, 20, 12, 0), (13, 32, 4, 16)):  # imports and delayed imports
+    names = []
+    functions: dict[str, int] = {}
+    for directory, row, name, thunks in ((1, 20, 12, 0), (13, 32, 4, 16)):  # imports and delayed imports
         address, _ = data.unpack("<II", optional + 112 + 8 * directory)
         at = place(address) if address else 0
         while address and any(data.bytes(at, row)):
-            names.append(data.name(place(data.unpack("<I", at + field)[0])))
+            names.append(data.name(place(data.unpack("<I", at + name)[0])))
             thunk = place(data.unpack("<I", at + thunks)[0])
             while entry := data.unpack("<Q", thunk)[0]:
                 if not entry >> 63:  # by name, not by number
-                    functions.add(data.name(place(entry) + 2))
+                    functions.setdefault(data.name(place(entry) + 2), place(entry) + 2)
                 thunk += 8
             at += row
-    return Needs("pe", _PE_MACHINES.get(machine, hex(machine)), tuple(names), functions=frozenset(functions))
+    return Needs("pe", _PE_MACHINES.get(machine, hex(machine)), tuple(names), functions=functions)
 
 
 def _macho(data: Peek) -> Needs:
     _, cpu, _, _, count, _ = data.unpack("<IIIIII", 0)
     at, names, minimum = 32, [], ""
+    symbols, strings, first, undefined = 0, 0, 0, 0
     for _ in range(count):
         kind, size = data.unpack("<II", at)
         if kind in _MACHO_LIBRARIES:
@@ -210,8 +214,16 @@ def _macho(data: Peek) -> Needs:
         elif kind in (_LC_BUILD_VERSION, _LC_VERSION_MIN):
             (packed,) = data.unpack("<I", at + (12 if kind == _LC_BUILD_VERSION else 8))
             minimum = f"{packed >> 16}.{packed >> 8 & 0xFF}"
+        elif kind == _LC_SYMTAB:
+            symbols, _, strings = data.unpack("<III", at + 8)
+        elif kind == _LC_DYSYMTAB:
+            first, undefined = data.unpack("<II", at + 24)
         at += size
-    return Needs("macho", _MACHO_CPUS.get(cpu, hex(cpu)), tuple(names), minimum=minimum)
+    functions: dict[str, int] = {}
+    if symbols:
+        for (name,) in data.rows("<I12x", symbols + 16 * first, undefined):
+            functions.setdefault(data.name(strings + name), strings + name)
+    return Needs("macho", _MACHO_CPUS.get(cpu, hex(cpu)), tuple(names), minimum=minimum, functions=functions)
 
 
 def _wasm(data: Peek) -> Needs:

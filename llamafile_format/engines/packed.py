@@ -1,4 +1,4 @@
-"""Builds as they are checked in: one zstandard frame each, the smallest that its library makes (spec/1.0, 14.5.7)."""
+"""Builds as they are checked in: one zstandard frame each, the smallest that its library makes (spec/1, 14.5.7)."""
 
 from __future__ import annotations
 

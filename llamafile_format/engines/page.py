@@ -1,4 +1,4 @@
-"""Build the chat page from its pin: upstream's sources, the packages of their lock file (spec/1.0, 14.5.8).
+"""Build the chat page from its pin: upstream's sources, the packages of their lock file (spec/1, 14.5.8).
 
 The archive is an uncompressed tar; every file in it is a gzip stream under the file's own name, which a server hands
 out as it is. Names are sorted; there are no folders, no times, no owners.

@@ -1,4 +1,4 @@
-"""The pin of an engine: everything that decides its bytes, by name and digest (spec/1.0, 14.5).
+"""The pin of an engine: everything that decides its bytes, by name and digest (spec/1, 14.5).
 
 A pin is data. Nothing about a target, a flag or an input is known to the code that builds from it.
 """

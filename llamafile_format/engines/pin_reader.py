@@ -1,4 +1,4 @@
-"""Read ``runtime.yaml`` strictly: no field unknown, none missing, none of another kind (spec/1.0, 14.5.2)."""
+"""Read ``runtime.yaml`` strictly: no field unknown, none missing, none of another kind (spec/1, 14.5.2)."""
 
 from __future__ import annotations
 

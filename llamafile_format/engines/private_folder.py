@@ -1,4 +1,4 @@
-"""Small files of this user's alone, in a folder of the private cache (spec/1.0, 14.3.8).
+"""Small files of this user's alone, in a folder of the private cache (spec/1, 14.3.8).
 
 Folders and files are opened by descriptors: no link is followed, and nothing is believed that is not this user's.
 """

@@ -1,4 +1,4 @@
-"""Folders that nobody else can exchange: the one judgement of the private cache (spec/1.0, 14.2.8).
+"""Folders that nobody else can exchange: the one judgement of the private cache (spec/1, 14.2.8).
 
 Whoever can rename a folder on the way to a program can put another program there between check and start. So every
 folder from the root on is looked at. On Windows nothing is: there, access lists say who may write.

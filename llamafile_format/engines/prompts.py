@@ -1,4 +1,4 @@
-"""What to ask a model for a record: a prompts file, or the questions that are asked by default (spec/1.0, 15.7)."""
+"""What to ask a model for a record: a prompts file, or the questions that are asked by default (spec/1, 15.7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take finished builds into a pin: compressed beside it, digest and size in it (spec/1.0, 14.5.7). For developers."""
+"""Take finished builds into a pin: compressed beside it, digest and size in it (spec/1, 14.5.7). For developers."""
 
 from __future__ import annotations
 

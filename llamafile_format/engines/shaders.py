@@ -1,4 +1,4 @@
-"""Compile the shaders of graphics processors from the pin: once, for every target (spec/1.0, 14.5.14).
+"""Compile the shaders of graphics processors from the pin: once, for every target (spec/1, 14.5.14).
 
 The archive is an uncompressed tar, made like that of the chat page. ``spv/`` holds the shaders, ``table/`` what a
 runtime compiles in: where in this very archive each shader lies, and upstream's tables of them.

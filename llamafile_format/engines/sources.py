@@ -1,4 +1,4 @@
-"""The inputs of a build: found in a folder or fetched, checked by digest, unpacked once (spec/1.0, 14.5.4)."""
+"""The inputs of a build: found in a folder or fetched, checked by digest, unpacked once (spec/1, 14.5.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pins and builds that this installation has, and programs unpacked from them (spec/1.0, 14.5)."""
+"""The pins and builds that this installation has, and programs unpacked from them (spec/1, 14.5)."""
 
 from __future__ import annotations
 

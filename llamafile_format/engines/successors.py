@@ -1,4 +1,4 @@
-"""Builds that this installation has to offer, and which of them takes the place of an older one (spec/1.0, 14.3.13)."""
+"""Builds that this installation has to offer, and which of them takes the place of an older one (spec/1, 14.3.13)."""
 
 from __future__ import annotations
 

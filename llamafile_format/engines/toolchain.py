@@ -1,4 +1,4 @@
-"""The pinned compiler as a toolchain that CMake understands: five two-line scripts and one file (spec/1.0, 14.5.5)."""
+"""The pinned compiler as a toolchain that CMake understands: five two-line scripts and one file (spec/1, 14.5.5)."""
 
 from __future__ import annotations
 

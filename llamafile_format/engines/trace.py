@@ -1,4 +1,4 @@
-"""What a runtime is asked in trace mode and what it answers (spec/1.0, 15.3): prompts in, tokens and logits out.
+"""What a runtime is asked in trace mode and what it answers (spec/1, 15.3): prompts in, tokens and logits out.
 
 A runtime is a program from a file that somebody gave us. Nothing that it says is believed before it was measured:
 ``ask.py`` asks, and ``trace_reader.py`` says what is refused.

@@ -1,4 +1,4 @@
-"""Read a runtime's trace strictly and within bounds (spec/1.0, 15.3.4): one JSON object a line, in one order.
+"""Read a runtime's trace strictly and within bounds (spec/1, 15.3.4): one JSON object a line, in one order.
 
 A runtime that says anything else is refused with a sentence; nothing is guessed and nothing is repaired.
 """

@@ -1,4 +1,4 @@
-"""Everything that a rebuild needs, in one folder for cold storage (spec/1.0, 14.5.10).
+"""Everything that a rebuild needs, in one folder for cold storage (spec/1, 14.5.10).
 
 It can be used without this package: for each build there are the toolchain's scripts and the command line, written
 out for a work folder that is called ``/work``.

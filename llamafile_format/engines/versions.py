@@ -1,4 +1,4 @@
-"""The order of versions of an engine (spec/1.0, 14.7.8)."""
+"""The order of versions of an engine (spec/1, 14.7.8)."""
 
 from __future__ import annotations
 

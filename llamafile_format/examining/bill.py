@@ -1,4 +1,4 @@
-"""What a file is made of, as a bill of materials needs it: models, builds, their insides, data sets (spec/1.0, 10.14).
+"""What a file is made of, as a bill of materials needs it: models, builds, their insides, data sets (spec/1, 10.14).
 
     bill = bill_of("model.llamafile")
     [build.path for build in bill.builds]

@@ -1,4 +1,4 @@
-"""What a verification is told about trust: a policy, a date, detached records (spec/1.0, 13.4 and 13.10)."""
+"""What a verification is told about trust: a policy, a date, detached records (spec/1, 13.4 and 13.10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody without this software needs to know of a file to check it by hand (spec/1.0, 13.11).
+"""What somebody without this software needs to know of a file to check it by hand (spec/1, 13.11).
 
     facts = explain("model.llamafile")
     [record.algorithm for record in facts.records]

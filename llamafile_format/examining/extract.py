@@ -1,4 +1,4 @@
-"""``extract``: members as files, digests checked while they are written (spec/1.0, 10.9).
+"""``extract``: members as files, digests checked while they are written (spec/1, 10.9).
 
 Names come from a stranger's file: nothing is written outside the target folder, no link is followed, nothing that
 exists is replaced unless asked, no mode but a plain file's is set, and a member whose bytes do not match its digest

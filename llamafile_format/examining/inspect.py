@@ -1,4 +1,4 @@
-"""``inspect``: everything worth knowing about a file, without running a byte of it (spec/1.0, 10.10).
+"""``inspect``: everything worth knowing about a file, without running a byte of it (spec/1, 10.10).
 
     inspection = inspect("model.llamafile")
     print(inspection.model.facts.architecture, inspection.report.verdicts)

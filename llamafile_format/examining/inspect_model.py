@@ -1,4 +1,4 @@
-"""One GGUF as ``inspect`` shows it: facts, memory, templates, and on demand every tensor and key (spec/1.0, 7.9)."""
+"""One GGUF as ``inspect`` shows it: facts, memory, templates, and on demand every tensor and key (spec/1, 7.9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signature records as ``inspect`` shows them: kinds, and what they claim of their makers (spec/1.0, 13.1.2).
+"""Signature records as ``inspect`` shows them: kinds, and what they claim of their makers (spec/1, 13.1.2).
 
 Read, never checked. No key, certificate or time stamp is decoded here: that would load a cryptography library, and a
 claim is no truer for it.

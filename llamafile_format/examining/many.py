@@ -1,4 +1,4 @@
-"""Several files at once: what a user who names a folder means (spec/1.0, 10.7.4)."""
+"""Several files at once: what a user who names a folder means (spec/1, 10.7.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory of verification: which file was verified in full, in which state, with which verdicts (spec/1.0, 14.3.8).
+"""The memory of verification: which file was verified in full, in which state, with which verdicts (spec/1, 14.3.8).
 
 It spares ``run`` and its kin the reading of a file that they have read. It answers no question about trust: ``verify``
 and whatever knows a policy or a key never ask it. A memory is bound to the identity of the very descriptor that is

@@ -1,4 +1,4 @@
-"""The file of a resumed verification: lines that only this user can have written (spec/1.0, 10.12.9).
+"""The file of a resumed verification: lines that only this user can have written (spec/1, 10.12.9).
 
 Every line carries an HMAC by a key in the user's private cache. So it does not matter who could reach the file: what is
 torn, damaged, of another user or made up is no line, and it and all behind it are cut off. The first line says what the

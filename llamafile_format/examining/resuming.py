@@ -1,4 +1,4 @@
-"""A full verification of a remote object that goes on where one before it was ended (spec/1.0, 10.12.9).
+"""A full verification of a remote object that goes on where one before it was ended (spec/1, 10.12.9).
 
 What is believed is small: that a chunk of this very state of the object had these digests, and what was seen of tensors
 in it. Whether they are the right ones is asked again, by the manifest and the chunk list as they are read now. Nothing

@@ -1,4 +1,4 @@
-"""``recover --salvage``: members of a file that was cut off, or has lost its directory (spec/1.0, 8.6.6).
+"""``recover --salvage``: members of a file that was cut off, or has lost its directory (spec/1, 8.6.6).
 
 Nothing but the local header in front of each member says what it is, so that is what is looked for, from byte 0 on.
 What a header says is believed only as far as the bytes bear it out: a member counts as complete if all of its data is

@@ -1,4 +1,4 @@
-"""``validate_upload``: the one call of a hub, which always ends in a report (spec/1.0, 10.13).
+"""``validate_upload``: the one call of a hub, which always ends in a report (spec/1, 10.13).
 
     report = validate_upload(path, policy="hub", limits=Limits(seconds=600))
     status, message = hub_status(report)

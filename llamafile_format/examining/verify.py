@@ -1,4 +1,4 @@
-"""The verification procedure (spec/1.0, 10.6), step by step; the comments carry the numbers of the clause.
+"""The verification procedure (spec/1, 10.6), step by step; the comments carry the numbers of the clause.
 
 Bad input never raises: every fault is a finding and all faults are reported, not only the first. What cannot be read
 (I/O errors, a file that shrinks) ends the run with an incomplete report.
@@ -190,6 +190,7 @@ def _container(container: Container, run: _Run) -> Iterator[Finding]:
         yield Finding("LF9001", args={"what": "digests, because the layout is not the manifest's"})
     else:
         yield from _digests(container, run)
+        yield from _recovery(container, run)
     # (6) Contents.
     yield from _contents(container, run)
     # (7) Signatures: what they say, and whether anybody vouches whom the user trusts.
@@ -304,6 +305,18 @@ def _digests(container: Container, run: _Run) -> Iterator[Finding]:
         yield Finding("LF9002", args={"what": few(recomputed.left)})
 
 
+def _recovery(container: Container, run: _Run) -> Iterator[Finding]:
+    """Recovery data: whether they are stale, and at the levels that leave out nothing whether they are right."""
+    claims = container.claims
+    assert claims is not None
+    if not claims.manifest.with_role("recovery"):
+        return
+    from llamafile_format.checks.recovery import check_recovery
+
+    damaged = judge(run.findings, Layer.WELL_FORMED) is Verdict.NO
+    yield from check_recovery(container.source, claims, whole=run.level.whole, damaged=damaged)
+
+
 def _watch(container: Container, run: _Run) -> TensorWatch:
     """A watch over the tensors of every GGUF inside: all of them at the levels that leave out nothing, or for a
     policy."""
@@ -374,6 +387,33 @@ def _contents(container: Container, run: _Run) -> Iterator[Finding]:
             run.watch = _watch(container, run)
             run.watch.read(container.source)
         yield from run.watch.findings()
+        yield from _programs(container, run)
+
+
+def _programs(container: Container, run: _Run) -> Iterator[Finding]:
+    """The bytes of programs that nobody here knows; a launcher that was compared byte for byte is none of them."""
+    from llamafile_format.checks.launcher import check_launcher
+    from llamafile_format.checks.programs import Vouching, check_programs
+
+    manifest = container.manifest
+    launched = False
+    if manifest is not None and manifest.prefix.kind == "launcher" == container.prefix.kind.value:
+        launched = all(found.rule != "LF1027" for found in check_launcher(container, manifest, deep=True))
+    yield from check_programs(container, Vouching(launched, _compared(container, run)))
+
+
+def _compared(container: Container, run: _Run) -> frozenset[str]:
+    """Members, and "" for the prefix, whose whole digests this run found in the bytes: none where any was wrong."""
+    from llamafile_format.examining.wholes import wholes
+    from llamafile_format.manifest.merkle import CHUNK_SIZE
+
+    manifest = container.manifest
+    doubted = any(found.rule.startswith(("LF40", "LF9001", "LF9003")) for found in run.findings)
+    if manifest is None or container.claims is None or doubted:
+        return frozenset()
+    taken = wholes(manifest, everything=run.whole)
+    found = {each.path for each in manifest.members if each.size <= CHUNK_SIZE or each.path in taken.members}
+    return frozenset(found | ({""} if taken.prefix else set()))
 
 
 def _report(name: str, size: int, container: Container | None, run: _Run) -> Report:

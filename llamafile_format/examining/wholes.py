@@ -1,4 +1,4 @@
-"""Which whole digests a run recomputes, and for which it takes the manifest's word (spec/1.0, 10.4.3).
+"""Which whole digests a run recomputes, and for which it takes the manifest's word (spec/1, 10.4.3).
 
 A chunk comparison proves every byte, and says nothing about the digest of a whole that has more than one chunk. Level
 exhaustive computes them all. Level full computes those that something rests on: the program that is about to run is

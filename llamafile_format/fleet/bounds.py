@@ -1,4 +1,4 @@
-"""What one verification may take, and how it can end (spec/1.0, 10.15.1)."""
+"""What one verification may take, and how it can end (spec/1, 10.15.1)."""
 
 from __future__ import annotations
 

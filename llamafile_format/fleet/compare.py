@@ -1,4 +1,4 @@
-"""What became of objects between two ledgers, and which became worse (spec/1.0, 10.15.6)."""
+"""What became of objects between two ledgers, and which became worse (spec/1, 10.15.6)."""
 
 from __future__ import annotations
 

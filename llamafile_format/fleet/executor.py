@@ -1,4 +1,4 @@
-"""Who does the work: processes of this machine, or the workers of a Dask scheduler (spec/1.0, 10.15.3)."""
+"""Who does the work: processes of this machine, or the workers of a Dask scheduler (spec/1, 10.15.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be verified: a folder, a list in a file, or what a store lists below a prefix (spec/1.0, 10.15.2)."""
+"""What is to be verified: a folder, a list in a file, or what a store lists below a prefix (spec/1, 10.15.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger: what was verified, in which state, by which rules, under which policy (spec/1.0, 10.15.4).
+"""The ledger: what was verified, in which state, by which rules, under which policy (spec/1, 10.15.4).
 
 A folder of JSONL files, one for each run. A line is a shard: it is written and synced when its objects are judged, and
 never changed. So a run that is killed loses what it was at and nothing else: a line that it has not finished is none.

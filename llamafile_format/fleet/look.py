@@ -33,7 +33,7 @@ class Reaching(Protocol):
 
 
 class Resuming(Protocol):
-    """Goes on with a verification of a remote object that was ended (spec/1.0, 10.12.9)."""
+    """Goes on with a verification of a remote object that was ended (spec/1, 10.12.9)."""
 
     def of(self, what: str | ByteSource) -> AbstractContextManager[Resumption | None]:
         """What ``verify`` needs to go on with ``what``; None if that is not wanted, or not possible."""

@@ -1,4 +1,4 @@
-"""A ledger as one page: what it comes to, and what is wrong, to be filtered and opened (spec/1.0, 10.15.6).
+"""A ledger as one page: what it comes to, and what is wrong, to be filtered and opened (spec/1, 10.15.6).
 
 The page needs nothing else. Its script is ours, stands in it and only hides rows; without it all rows are there. Every
 text from a file or a name is escaped.

@@ -1,4 +1,4 @@
-"""A run: what is new goes to the workers, shard by shard, and from them to the ledger (spec/1.0, 10.15.3).
+"""A run: what is new goes to the workers, shard by shard, and from them to the ledger (spec/1, 10.15.3).
 
 A worker has one shard, and gets the next when the rows of the last are in the ledger. So whenever the coordinator is
 killed, at most one shard for each worker is done again. All that is held at any time is those shards.

@@ -1,4 +1,4 @@
-"""What a worker does: it judges the objects of one shard, in the one guarded child that it has (spec/1.0, 10.15.3).
+"""What a worker does: it judges the objects of one shard, in the one guarded child that it has (spec/1, 10.15.3).
 
 This runs wherever the engine sends it. What comes here in the arguments of a task can be read by everybody who reaches
 the scheduler, so no secret is among them: where a worker needs a token, it has it in its own files and variables.

@@ -1,4 +1,4 @@
-"""Deterministic JSON (spec/1.0, 5.2): one text for one value, and a strict decoder that refuses every other spelling.
+"""Deterministic JSON (spec/1, 5.2): one text for one value, and a strict decoder that refuses every other spelling.
 
 Keys sorted by code point, one-space indent, one field a line, integers only, LF, final newline. A manifest is signed by
 its digest, so a second spelling of the same value (a duplicate key, an escape, ``1e3``) would be a second meaning.

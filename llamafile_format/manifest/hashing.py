@@ -1,4 +1,4 @@
-"""Hashing at the speed of all cores: one read of the bytes, every digest from it (spec/1.0, 6.5).
+"""Hashing at the speed of all cores: one read of the bytes, every digest from it (spec/1, 6.5).
 
 ``hashlib`` and ``zlib`` release the interpreter lock on large buffers, so threads are enough. Bytes are read into a few
 reused buffers of one chunk each: memory is the same for a gigabyte and for a terabyte, and no file is mapped, because a

@@ -1,4 +1,4 @@
-"""Where everything in a container lies, computed from sizes alone (spec/1.0, 4.4 to 4.8).
+"""Where everything in a container lies, computed from sizes alone (spec/1, 4.4 to 4.8).
 
 All digests are fixed-width hex, so the length of ``chunks.txt``, and with it every offset, is known before a byte is
 hashed. The verifier computes the same layout from a manifest and compares.

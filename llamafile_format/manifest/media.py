@@ -1,4 +1,4 @@
-"""Roles and media types recognised from names (spec/1.0, 11.5). What contents tell is for the packer to ask first."""
+"""Roles and media types recognised from names (spec/1, 11.5). What contents tell is for the packer to ask first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chunk roots and combined CRCs: what lets pieces be hashed in any order (spec/1.0, 6.3 and 6.4)."""
+"""Chunk roots and combined CRCs: what lets pieces be hashed in any order (spec/1, 6.3 and 6.4)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def combine_crcs(parts: Iterable[tuple[int, int]]) -> int:
     """
     total = 0
     for crc, length in parts:
-        total = _apply(_shift_operator(length), total) ^ crc if length else total
+        total = _apply(shift_operator(length), total) ^ crc if length else total
     return total
 
 
@@ -57,7 +57,7 @@ def _square(operator: Sequence[int]) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=64)
-def _shift_operator(length: int) -> tuple[int, ...]:
+def shift_operator(length: int) -> tuple[int, ...]:
     """The linear map that appends ``length`` zero bytes to a CRC register."""
     power = (_POLYNOMIAL, *(1 << bit for bit in range(31)))  # one zero bit
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""The manifest as data (spec/1.0, chapter 5). Sizes and offsets are bytes; digests are lower-case hex.
+"""The manifest as data (spec/1, chapter 5). Sizes and offsets are bytes; digests are lower-case hex.
 
 Fields that this version does not know are kept in ``extra`` and written back, so that a repack by an old tool does not
 lose what a newer one recorded (clause 5.6).
@@ -15,7 +15,8 @@ from llamafile_format.manifest.canonical_json import encode
 from llamafile_format.plain_json import stated_fields
 
 FORMAT = "llamafile"
-VERSION = "1.0"
+VERSION = "1.1"  # what this library knows; a writer names the lowest that defines what it wrote (clause 11.1.4)
+FIRST_VERSION = "1.0"
 MANIFEST_PATH = "META-LLAMAFILE/manifest.json"
 ARGUMENTS_PATH = ".args"
 CHUNKS_PATH = "META-LLAMAFILE/chunks.txt"
@@ -25,6 +26,12 @@ HISTORY_FOLDER = "META-LLAMAFILE/history/"
 RESERVED_FOLDER = "META-LLAMAFILE/"
 MAX_MANIFEST = limits.MANIFEST_BYTES
 PROFILES = ("default", "archive")
+
+
+def numbers_of(version: str) -> tuple[int, int]:
+    """``MAJOR.MINOR`` as numbers, for comparison. ValueError for anything else."""
+    major, minor = version.split(".")
+    return int(major), int(minor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,7 @@ class Manifest:
 
     prefix: Prefix
     members: tuple[Member, ...]
-    version: str = VERSION
+    version: str = FIRST_VERSION
     profile: str = "default"
     created: str = ""
     name: str = ""

@@ -26,6 +26,7 @@ from llamafile_format.manifest.model import (
     Member,
     Prefix,
     Sibling,
+    numbers_of,
 )
 from llamafile_format.manifest.roles import MAX_ALIGNMENT
 
@@ -146,7 +147,7 @@ def _read_version(reader: _Reader, value: Mapping[str, Any]) -> bool:
     if not match:
         reader.report("LF3007", "version", found=version[:20], allowed="MAJOR.MINOR")
         return False
-    major, minor = (int(part) for part in VERSION.split("."))
+    major, minor = numbers_of(VERSION)
     if int(match[1]) != major:
         reader.report("LF3004", "version", found=version, allowed=f"{major}.x")
         return False

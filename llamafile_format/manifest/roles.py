@@ -1,4 +1,4 @@
-"""The registry of roles (spec/1.0, 11.2): what a member is for, where it stands, how it is stored."""
+"""The registry of roles (spec/1, 11.2): what a member is for, where it stands, how it is stored."""
 
 from __future__ import annotations
 
@@ -30,12 +30,20 @@ class Role(Enum):
     BEHAVIOUR = "behaviour"
     PUBLISHER_SIGNATURE = "publisher-signature"
     HISTORY = "history"
+    VIEWER = "viewer"  # since 1.1
+    RECOVERY = "recovery"  # since 1.1
     CHUNKS = "chunks"
     MANIFEST = "manifest"
     ENGINE_ASSET = "engine-asset"  # lives inside the prefix, named in the manifest, never a member of its own
 
 
 _ORDER = {role.value: index for index, role in enumerate(Role)}
+LATER = {"viewer": "1.1", "recovery": "1.1"}
+"""Roles that came after version 1.0, and with which. They stand where 1.0 has roles that it does not know."""
+
+FIXED_PATHS = {"viewer": "llamafile-viewer.html", "recovery": "recovery/covered.par2"}
+"""Roles that have one path outside the reserved folder, and therefore at most one member (clause 11.2.5)."""
+
 MAPPED_ROLES = frozenset({"runtime", "weights", "projector", "adapter", "draft"})
 """Roles whose data is used in place and therefore aligned (clause 4.4)."""
 
@@ -52,8 +60,9 @@ class FileOrder:
 
 
 def file_order(role: str, path: str) -> FileOrder:
-    """Where a member stands. Roles that this version does not know stand between history and chunks."""
-    rank = 2 * _ORDER.get(role, _ORDER["history"]) + (role not in _ORDER)
+    """Where a member stands. Roles that version 1.0 does not know stand between history and chunks, by path alone."""
+    strange = role not in _ORDER or role in LATER
+    rank = 2 * _ORDER["history" if strange else role] + strange
     return FileOrder(rank, path.encode("utf-8", "surrogateescape"))
 
 

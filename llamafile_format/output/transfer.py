@@ -188,3 +188,24 @@ def in_parallel(move: Callable[[tuple[int, int]], None], items: Iterable[tuple[i
         except BaseException:
             over.set()
             raise
+
+
+class OpenFile:
+    """The open file ``fd`` from byte ``base`` on, to write to and to read back from."""
+
+    def __init__(self, fd: int, base: int = 0) -> None:
+        self._fd, self._base = fd, base
+
+    def write(self, at: int, data: bytes | memoryview) -> None:
+        """All of ``data`` at offset ``at``."""
+        write_at(self._fd, self._base + at, data)
+
+    def read(self, at: int, length: int) -> bytes:
+        """``length`` bytes from ``at``; SourceError if they are not there."""
+        data = os.pread(self._fd, length, self._base + at)
+        while len(data) < length:
+            more = os.pread(self._fd, length - len(data), self._base + at + len(data))
+            if not more:
+                raise SourceError("what was written a moment ago cannot be read back")
+            data += more
+        return data

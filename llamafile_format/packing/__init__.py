@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         prefix_content_of,
         prefix_of,
     )
+    from llamafile_format.packing.planned import lowest_version
     from llamafile_format.packing.readme import readme_text
     from llamafile_format.packing.refuse_arguments import drop_options, refuse_arguments
     from llamafile_format.packing.runtime_members import (
@@ -87,6 +88,7 @@ open_door(
             "prefix_content_of",
             "prefix_of",
         ),
+        "planned": ("lowest_version",),
         "readme": ("readme_text",),
         "refuse_arguments": ("drop_options", "refuse_arguments"),
         "runtime_members": (

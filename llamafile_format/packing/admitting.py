@@ -1,4 +1,4 @@
-"""What may come in (spec/1.0, 8.1.8): a file that a user names is judged by its bytes before anything is written.
+"""What may come in (spec/1, 8.1.8): a file that a user names is judged by its bytes before anything is written.
 
 The finished container is judged as a whole (:mod:`llamafile_format.packing.judging`); this is the early word, with the
 message that fits the file on disk: a pointer is fetched, a page is downloaded again, an archive is unpacked.

@@ -1,4 +1,4 @@
-"""The writer's engine: from a prefix and contents in file order to a complete container (spec/1.0, chapters 4 to 6).
+"""The writer's engine: from a prefix and contents in file order to a complete container (spec/1, chapters 4 to 6).
 
 Every input byte is read once; copying and all digests come from that read. Digests that are already known are reused,
 never recomputed: hashing damaged bytes again would give the damage a fresh, valid manifest.
@@ -33,6 +33,7 @@ from llamafile_format.packing.planned import (
     refuse_unreadable,
     with_extra,
 )
+from llamafile_format.packing.protecting import check_protectable, front_of, write_recovery
 from llamafile_format.progress import Advance
 from llamafile_format.source import ByteSource, BytesSource, Chain
 from llamafile_format.zip.writer import Placed, directory_record, end_records, local_header
@@ -51,13 +52,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """What was written: manifest, its bytes, layout, and how many data bytes share blocks with their source."""
+    """What was written: manifest, its digest, layout, size, how many data bytes share blocks with their source, and the
+    percentage of recovery data."""
 
     manifest: Manifest
     manifest_sha256: str
     layout: Layout
     size: int
     shared: int
+    recovery: int = 0
 
 
 def assemble(
@@ -66,9 +69,11 @@ def assemble(
     contents: Sequence[Content],
     labels: Labels,
     *,
+    recovery: int = 0,
     progress: Advance | None = None,
 ) -> Assembled:
     """Write a container to the empty file ``out``. Contents are put into file order here, whatever order they come in.
+    With ``recovery`` it gets recovery data for so many percent (17.8).
 
     Raises UsageError for two contents of one path, LimitExceeded for too many, and SourceError on reads.
     """
@@ -78,30 +83,42 @@ def assemble(
     sizes = [(content.path, content.source.size, content.alignment) for content in contents]
     where = plan(prefix.size, sizes, sha512=sha512)
     refuse_unreadable(prefix, contents, labels, where)
+    if recovery:
+        check_protectable(contents, recovery)
     os.ftruncate(out, where.chunks.end)  # writes into a file of its final size need no lock among themselves
     writer = _Writer(out, sha512, progress)
     try:
         writer.prefix(prefix)
         for content, placed in zip(contents, where.members, strict=True):
             writer.member(content, placed)
-        writer.chunks(where.chunks)
+        if not recovery:
+            writer.chunks(where.chunks)
     finally:
         writer.direct.close()
     manifest = manifest_of(writer.prefix_facts(prefix), writer.members, labels)
+    if recovery:
+        front = front_of(manifest, b"".join(writer.lines()), recovery)
+        manifest, where = write_recovery(out, front, progress=progress)
     data = manifest.encode()
     size = finish(out, manifest, data, where, prefix.records)
-    return Assembled(manifest, hashlib.sha256(data).hexdigest(), where, size, writer.shared)
+    return Assembled(manifest, hashlib.sha256(data).hexdigest(), where, size, writer.shared, recovery)
 
 
 def reissue(
     out: int, written: Assembled, records: Sequence[bytes], *, history: tuple[Mapping[str, Any], ...]
 ) -> Assembled:
-    """``written`` once more with another history: what stands behind the chunk list is written anew."""
-    manifest = replace(written.manifest, history=history)
+    """``written`` once more with another history: what stands behind the chunk list is written anew, and recovery data,
+    which holds the history too."""
+    manifest, where = replace(written.manifest, history=history), written.layout
+    if written.recovery:
+        lines = os.pread(out, where.chunks.size, where.chunks.data_offset)
+        manifest, where = write_recovery(out, front_of(manifest, lines, written.recovery))
     data = manifest.encode()
     refuse_manifest(data)
-    size = finish(out, manifest, data, written.layout, records)
-    return replace(written, manifest=manifest, manifest_sha256=hashlib.sha256(data).hexdigest(), size=size)
+    size = finish(out, manifest, data, where, records)
+    return replace(
+        written, manifest=manifest, manifest_sha256=hashlib.sha256(data).hexdigest(), layout=where, size=size
+    )
 
 
 def finish(out: int, manifest: Manifest, data: bytes, where: Layout, records: Sequence[bytes]) -> int:

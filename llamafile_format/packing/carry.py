@@ -1,4 +1,4 @@
-"""What a container hands over to its successor: contents with the digests that they already have (spec/1.0, 8.3).
+"""What a container hands over to its successor: contents with the digests that they already have (spec/1, 8.3).
 
 Bytes that a repack does not change are not hashed again. Their digests come from the old manifest and the old chunk
 list, which must fit each other: hashing damaged bytes afresh would give the damage a valid manifest.
@@ -19,7 +19,7 @@ from llamafile_format.findings import Finding
 from llamafile_format.manifest.hashing import Digests
 from llamafile_format.manifest.layout import Layout, chunk_line, tiles
 from llamafile_format.manifest.merkle import chunk_root
-from llamafile_format.manifest.model import VERSION, EngineAsset, Manifest, Member, Sibling
+from llamafile_format.manifest.model import FIRST_VERSION, EngineAsset, Manifest, Member, Sibling
 from llamafile_format.packing.assemble import Content, Labels
 from llamafile_format.rules import Severity, rule
 from llamafile_format.source import ByteSource, BytesSource, Window
@@ -66,7 +66,7 @@ class Carried:
     manifest_bytes: bytes = b""
     crc32: Mapping[str, int] = field(default_factory=dict)
     signatures: tuple[tuple[str, bytes], ...] = ()
-    version: str = VERSION
+    version: str = FIRST_VERSION
     origin: Mapping[str, Any] | None = None  # the history entry of a file that was a legacy one until now
 
 

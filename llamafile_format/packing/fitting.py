@@ -1,4 +1,4 @@
-"""Refusing, before anything is written, a model that the chosen runtime does not know (spec/1.0, 14.1.6)."""
+"""Refusing, before anything is written, a model that the chosen runtime does not know (spec/1, 14.1.6)."""
 
 from __future__ import annotations
 

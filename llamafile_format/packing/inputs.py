@@ -1,4 +1,4 @@
-"""What the user named, as contents of a container: files, roles, names, split sets (spec/1.0, 8.1)."""
+"""What the user named, as contents of a container: files, roles, names, split sets (spec/1, 8.1)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from llamafile_format.engines.members import parse_runtime_path
 from llamafile_format.errors import UsageError
 from llamafile_format.manifest.media import media_type, role_of_name
 from llamafile_format.manifest.model import ARGUMENTS_PATH
-from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAX_ALIGNMENT, alignment_of, known
+from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, FIXED_PATHS, MAX_ALIGNMENT, alignment_of, known
 from llamafile_format.packing.assemble import Content
 from llamafile_format.source import ByteSource, BytesSource, FileSource
 from llamafile_format.strict_yaml import nearest, parse, place_of
 from llamafile_format.weights.formats import GGUF, named_format, recognise_format
 from llamafile_format.zip.names import is_reserved, name_problems
 
-_RESERVED_ROLES = ("readme", "chunks", "manifest", "history", "engine-asset")
+_RESERVED_ROLES = frozenset({"readme", "chunks", "manifest", "history", "engine-asset", *FIXED_PATHS})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The last word before a file gets its name (spec/1.0, 8.1.10): the verifier's own judgement of the bytes written.
+"""The last word before a file gets its name (spec/1, 8.1.10): the verifier's own judgement of the bytes written.
 
 There is one door out. Whatever made a container, what ``verify`` would call malformed is never published, and what it
 would call not valid only if the user insists; then the manifest's history says what was overridden.

@@ -1,4 +1,4 @@
-"""``pack``: from a model and its companions to one container (spec/1.0, 8.1).
+"""``pack``: from a model and its companions to one container (spec/1, 8.1).
 
 The same inputs give the same bytes: members are ordered by role and name, no clock, host, user or tool version enters,
 and the only time in the file is the one that the user asked for.
@@ -32,6 +32,8 @@ from llamafile_format.packing.inputs import (
     text_content,
 )
 from llamafile_format.packing.judging import Judgement, with_forced
+from llamafile_format.packing.planned import lowest_version
+from llamafile_format.packing.protecting import check_protectable
 from llamafile_format.packing.readme import readme_text
 from llamafile_format.packing.refuse_arguments import refuse_arguments
 from llamafile_format.packing.runtime_members import (
@@ -86,6 +88,7 @@ class _Order:
     alignment: int = DEFAULT_ALIGNMENT
     merge_splits: bool = False
     engine_only: bool = False
+    recovery: int = 0
 
 
 def pack(
@@ -107,6 +110,7 @@ def pack(
     profile: str = "",
     merge_splits: bool = False,
     engine_only: bool = False,
+    recovery: int = 0,
     force: bool = False,
     progress: Progress | None = None,
 ) -> PackResult:
@@ -116,7 +120,8 @@ def pack(
     ``prefix`` is ``launcher``, ``none`` or the path of an engine. Without both, the launcher goes in front of every
     native build of llama.cpp that is at hand; ``engine_only`` says that no model is meant to go in. A model that is at
     fault, or that the runtime will not start, is refused, or with ``force`` packed and recorded; what is no model at
-    all is always refused. ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it
+    all is always refused. ``recovery`` is how many percent of the file's slices recovery data inside it can give back
+    (17.8); 0 for none. ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it
     ``SOURCE_DATE_EPOCH`` is used if set. Options win over the recipe. Raises UsageError, FormatError and SourceError;
     nothing is left under ``out`` unless it is complete.
     """
@@ -131,6 +136,7 @@ def pack(
         alignment=align,
         merge_splits=merge_splits,
         engine_only=engine_only,
+        recovery=recovery,
     )
     if recipe:
         order = _with_recipe(order, Path(recipe))
@@ -166,7 +172,14 @@ def pack(
     if windows:
         windows.check(prefix_content, contents, force=force)
     result = write_container(
-        target, prefix_content, contents, labels, force=force, overridden=misfits, progress=progress
+        target,
+        prefix_content,
+        contents,
+        labels,
+        recovery=recovery,
+        force=force,
+        overridden=misfits,
+        progress=progress,
     )
     result = replace(result, notes=(*result.notes, *notes))
     return _with_companion(result, windows, force=force) if windows else result
@@ -204,6 +217,7 @@ def write_container(
     contents: Sequence[Content],
     labels: Labels,
     *,
+    recovery: int = 0,
     force: bool = False,
     overridden: Sequence[Finding] = (),
     progress: Progress | None = None,
@@ -212,11 +226,14 @@ def write_container(
 
     ``overridden`` are findings that ``force`` has overridden already.
     """
+    if recovery:
+        check_protectable(contents, recovery)
     total = prefix.engine.size + sum(content.source.size for content in contents)
-    require_room(target.parent, [prefix.engine, *(content.source for content in contents)])
+    require_room(target.parent, [prefix.engine, *(content.source for content in contents)], total * recovery // 100)
     mode = 0o777 if prefix.size else 0o666
     with output(target, force=force, mode=mode) as descriptor:
-        written: Assembled = assemble(descriptor, prefix, contents, labels, progress=counted(progress, total))
+        advance = counted(progress, total)
+        written: Assembled = assemble(descriptor, prefix, contents, labels, recovery=recovery, progress=advance)
         judgement = Judgement(with_forced(labels.history, {"action": "pack"}), force=force, overridden=overridden)
         source = FileSource.from_descriptor(descriptor, target.name)
         written = judgement.of(source, descriptor, written, prefix.records)
@@ -351,7 +368,8 @@ def _contents(order: _Order, engine: ByteSource, *, force: bool) -> list[Content
 
 
 def _readme(order: _Order, engine: ByteSource) -> bytes:
-    return readme_text(order.labels.name, engine=bool(engine.size), launcher=order.prefix == LAUNCHER)
+    version = lowest_version(["recovery"] if order.recovery else [])
+    return readme_text(order.labels.name, engine=bool(engine.size), launcher=order.prefix == LAUNCHER, version=version)
 
 
 def dialect_of_engine(engine: ByteSource) -> Dialect:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,8 +10,18 @@ from llamafile_format.errors import FormatError
 from llamafile_format.manifest.hashing import Digests
 from llamafile_format.manifest.layout import Layout
 from llamafile_format.manifest.merkle import chunk_root
-from llamafile_format.manifest.model import CHUNKS_PATH, EngineDirectory, Manifest, Member, Prefix, Sibling
+from llamafile_format.manifest.model import (
+    CHUNKS_PATH,
+    FIRST_VERSION,
+    EngineDirectory,
+    Manifest,
+    Member,
+    Prefix,
+    Sibling,
+    numbers_of,
+)
 from llamafile_format.manifest.reader import read_manifest
+from llamafile_format.manifest.roles import LATER
 from llamafile_format.rules import Severity, rule
 from llamafile_format.source import ByteSource, BytesSource
 from llamafile_format.zip.writer import Placed
@@ -80,6 +90,7 @@ def manifest_of(prefix: Prefix, members: Sequence[Member], labels: Labels) -> Ma
     return Manifest(
         prefix=prefix,
         members=tuple(members),
+        version=lowest_version(member.role for member in members),
         profile=labels.profile,
         created=labels.created,
         name=labels.name,
@@ -90,6 +101,11 @@ def manifest_of(prefix: Prefix, members: Sequence[Member], labels: Labels) -> Ma
         history=labels.history,
         extra=labels.extra,
     )
+
+
+def lowest_version(roles: Iterable[str]) -> str:
+    """The lowest version of the format that defines all ``roles`` (clause 11.1.4)."""
+    return max((LATER.get(role, FIRST_VERSION) for role in roles), key=numbers_of, default=FIRST_VERSION)
 
 
 def refuse_unreadable(prefix: PrefixContent, contents: Sequence[Content], labels: Labels, where: Layout) -> None:

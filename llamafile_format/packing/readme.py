@@ -1,15 +1,17 @@
-"""``META-LLAMAFILE/README.txt``: the file explains itself to somebody who has none of our software (spec/1.0, 5.8).
+"""``META-LLAMAFILE/README.txt``: the file explains itself to somebody who has none of our software (spec/1, 5.8).
 
 It names no digest and no size, because it must not depend on what depends on it.
 """
 
 from __future__ import annotations
 
+from llamafile_format.manifest.model import FIRST_VERSION
+
 _HEAD = """\
 {title}
 {rule}
 
-This file is a llamafile (format llamafile, version 1.0): one file that holds
+This file is a llamafile (format llamafile, version {version}): one file that holds
 a language model {kind}
 
 WHAT IS INSIDE
@@ -173,9 +175,13 @@ The specification and the tools are called llamafile-format.
 """
 
 
-def readme_text(name: str, *, engine: bool, launcher: bool = False) -> bytes:
-    """The text for a container called ``name`` (may be empty), with or without an engine as its prefix."""
+def readme_text(name: str, *, engine: bool, launcher: bool = False, version: str = FIRST_VERSION) -> bytes:
+    """The text for a container called ``name`` (may be empty), with or without an engine as its prefix.
+
+    It is as long for every ``version`` of the format, so that a member of a later one moves nothing in front of it.
+    """
     run = _RUN_LAUNCHER if launcher else _RUN_ENGINE if engine else _RUN_NONE
     title = f"{name or 'A language model'} (llamafile)"
-    head = _HEAD.format(title=title, rule="=" * min(len(title), 78), kind=_PROGRAM if engine or launcher else _DATA)
+    kind = _PROGRAM if engine or launcher else _DATA
+    head = _HEAD.format(title=title, rule="=" * min(len(title), 78), kind=kind, version=version)
     return (head + _CHECK + _SIGNATURE + run + _END).encode("utf-8")

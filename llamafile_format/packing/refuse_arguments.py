@@ -1,4 +1,4 @@
-"""Arguments that a writer refuses to write, and options that it takes out (spec/1.0, 3.10.8)."""
+"""Arguments that a writer refuses to write, and options that it takes out (spec/1, 3.10.8)."""
 
 from __future__ import annotations
 

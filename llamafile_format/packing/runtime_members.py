@@ -1,4 +1,4 @@
-"""Runtimes as members of a container: which builds go in, what goes with them, the launcher in front (spec/1.0, 14.1).
+"""Runtimes as members of a container: which builds go in, what goes with them, the launcher in front (spec/1, 14.1).
 
 Builds are taken as their pin names them, by target and flavour. The launcher is computed last: it is a function of the
 members, so whenever one of them moves it is written anew.

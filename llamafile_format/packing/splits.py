@@ -1,4 +1,4 @@
-"""Merging the shards of a split GGUF into one member (spec/1.0, 7.8 and 8.1.3).
+"""Merging the shards of a split GGUF into one member (spec/1, 7.8 and 8.1.3).
 
 The merged file is never held or written apart: its header is built in memory, its tensor data is read from the shards
 as the container is written. Tensor bytes are those of the shards, only their offsets change.

@@ -1,4 +1,4 @@
-"""What a packer tells its user: what the runtime adds, and a licence that catalogues cannot read (spec/1.0, 8.1.7)."""
+"""What a packer tells its user: what the runtime adds, and a licence that catalogues cannot read (spec/1, 8.1.7)."""
 
 from __future__ import annotations
 

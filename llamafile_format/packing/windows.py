@@ -1,4 +1,4 @@
-"""The small program beside a container that Windows cannot start, because it has 4 GiB or more (spec/1.0, 14.4).
+"""The small program beside a container that Windows cannot start, because it has 4 GiB or more (spec/1, 14.4).
 
 ``NAME.exe`` is a container itself: launcher, Windows builds, licences, pin. It opens ``NAME.llamafile`` beside it, and
 binds it by the place and SHA-256 of its manifest.

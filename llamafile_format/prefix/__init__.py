@@ -1,1 +1,1 @@
-"""What stands in front of the archive: executables told apart, never run; the launcher built (spec/1.0, chapter 3)."""
+"""What stands in front of the archive: executables told apart, never run; the launcher built (spec/1, chapter 3)."""

@@ -1,4 +1,4 @@
-"""Actually Portable Executables of every generation since 2020, converted or not (spec/1.0, 3.3)."""
+"""Actually Portable Executables of every generation since 2020, converted or not (spec/1, 3.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shell script inside an APE: printed ELF headers, ``dd`` ranges, here-document word, loader cache (spec/1.0, 3.3).
+"""The shell script inside an APE: printed ELF headers, ``dd`` ranges, here-document word, loader cache (spec/1, 3.3).
 
 The script is data here. It is matched as text, never run, and every number in it is a claim until checked.
 """

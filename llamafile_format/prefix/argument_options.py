@@ -1,4 +1,4 @@
-"""Parsed arguments as options with their values, as the engine's own parser takes them (spec/1.0, 3.10.3)."""
+"""Parsed arguments as options with their values, as the engine's own parser takes them (spec/1, 3.10.3)."""
 
 from __future__ import annotations
 

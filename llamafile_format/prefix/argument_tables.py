@@ -1,4 +1,4 @@
-"""Which options ``.args`` may hold: tables by dialect, engine and version (spec/1.0, 3.10).
+"""Which options ``.args`` may hold: tables by dialect, engine and version (spec/1, 3.10).
 
 Options are looked up as the engines' own parser does it: a name that begins with two dashes may have ``_`` for ``-``.
 What no table lists is refused.

@@ -1,4 +1,4 @@
-"""The member ``.args``: default arguments, in the dialect of the engine that reads them (spec/1.0, 3.8).
+"""The member ``.args``: default arguments, in the dialect of the engine that reads them (spec/1, 3.8).
 
 Three dialects are in the field, and the same bytes mean different things in them; a fourth is that of our own runtime.
 Parsing follows the engines' own state machines to the letter, oddities included, because a repack must preserve what

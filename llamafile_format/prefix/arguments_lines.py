@@ -1,4 +1,4 @@
-"""The dialect of engines up to 0.8.16: one argument a line, no quoting (spec/1.0, 3.8.2)."""
+"""The dialect of engines up to 0.8.16: one argument a line, no quoting (spec/1, 3.8.2)."""
 
 from __future__ import annotations
 

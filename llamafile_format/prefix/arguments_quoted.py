@@ -1,4 +1,4 @@
-"""The shell-like dialect of engines from 0.8.17 on (spec/1.0, 3.8.3), read exactly as the engine's state machine does.
+"""The shell-like dialect of engines from 0.8.17 on (spec/1, 3.8.3), read exactly as the engine's state machine does.
 
 Its oddities are kept: a backslash at a line end joins lines but leaves the reader *between* arguments, so blanks
 after it vanish; an empty argument at the very end is dropped, and so is an unfinished escape; ``$$`` is two dollars.

@@ -1,4 +1,4 @@
-"""One argument of ``.args``: text with environment variables in it, unread (spec/1.0, 3.8.1)."""
+"""One argument of ``.args``: text with environment variables in it, unread (spec/1, 3.8.1)."""
 
 from __future__ import annotations
 

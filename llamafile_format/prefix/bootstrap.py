@@ -1,4 +1,4 @@
-"""Recognise the launcher by its first bytes (spec/1.0, 3.2.3 and 3.2.5). :mod:`launcher` builds it."""
+"""Recognise the launcher by its first bytes (spec/1, 3.2.3 and 3.2.5). :mod:`launcher` builds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ELF headers, as far as the extent and the target of a program need them (System V ABI; spec/1.0, 3.4.1)."""
+"""ELF headers, as far as the extent and the target of a program need them (System V ABI; spec/1, 3.4.1)."""
 
 from __future__ import annotations
 
@@ -56,13 +56,22 @@ class ElfHeader:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A program header: ``size`` bytes of file at ``offset`` mapped to ``memory_size`` bytes at ``address``."""
+    """A program header: ``size`` bytes of file at ``offset`` mapped to ``memory_size`` bytes at ``address``.
+
+    ``flags`` is 1 for executable, 2 for writable, 4 for readable.
+    """
 
     type: int
     offset: int
     address: int
     size: int
     memory_size: int
+    flags: int = 0
+
+    @property
+    def writable_code(self) -> bool:
+        """True if the segment is mapped writable and executable at once."""
+        return self.type == PT_LOAD and self.flags & 3 == 3
 
 
 def parse_header(head: bytes) -> ElfHeader | None:
@@ -99,10 +108,10 @@ def segments(view: View, header: ElfHeader) -> tuple[Segment, ...] | None:
     found = []
     for row in range(0, len(table), size):
         if header.bits == 64:
-            kind, _, offset, address, _, filesz, memsz, _ = struct.unpack_from(order + "IIQQQQQQ", table, row)
+            kind, flags, offset, address, _, filesz, memsz, _ = struct.unpack_from(order + "IIQQQQQQ", table, row)
         else:
-            kind, offset, address, _, filesz, memsz, _, _ = struct.unpack_from(order + "IIIIIIII", table, row)
-        found.append(Segment(kind, offset, address, filesz, memsz))
+            kind, offset, address, _, filesz, memsz, flags, _ = struct.unpack_from(order + "IIIIIIII", table, row)
+        found.append(Segment(kind, offset, address, filesz, memsz, flags))
     return tuple(found)
 
 

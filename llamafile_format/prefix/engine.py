@@ -1,4 +1,4 @@
-"""Name the engine in a prefix: family and version, read off its bytes (spec/1.0, 3.6). It is never executed.
+"""Name the engine in a prefix: family and version, read off its bytes (spec/1, 3.6). It is never executed.
 
 Engines print their version from a literal such as ``llamafile v0.9.3`` that stands uncompressed in the image. It is
 searched for in windows of 1 MiB with overlap, up to a budget; member names and the loader's version narrow the rest.

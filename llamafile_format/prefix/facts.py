@@ -1,4 +1,4 @@
-"""What reading a prefix tells: its kind, the executables inside, where it ends and by which evidence (spec/1.0, 3)."""
+"""What reading a prefix tells: its kind, the executables inside, where it ends and by which evidence (spec/1, 3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llamafile_format.source.base import ByteSource
 
 
 class PrefixKind(Enum):
-    """The kinds of spec/1.0, 3.2."""
+    """The kinds of spec/1, 3.2."""
 
     NONE = "none"
     APE = "ape"
@@ -50,7 +50,7 @@ class Evidence:
 class Executable:
     """A native program: where its header lies (absolute; 0 for a header that the script prints) and its file extent.
 
-    ``systems`` and ``machine`` name what starts it, in the words of spec/1.0, 3.3.6: ``linux``, ``x86_64`` and so on.
+    ``systems`` and ``machine`` name what starts it, in the words of spec/1, 3.3.6: ``linux``, ``x86_64`` and so on.
     ``printed`` is true for an ELF header that exists only as octal text in the script.
     """
 

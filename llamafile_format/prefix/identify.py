@@ -1,4 +1,4 @@
-"""Say what stands in front of an archive: kind, executables, end and evidence, from its own bytes (spec/1.0, 3.2).
+"""Say what stands in front of an archive: kind, executables, end and evidence, from its own bytes (spec/1, 3.2).
 
 Reads are bounded: 64 KiB from the start, then headers where the bytes point to them, 512 KiB in all at most.
 The body of an executable is never read, and nothing is ever run.

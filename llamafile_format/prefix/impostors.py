@@ -1,4 +1,4 @@
-"""Files that people mistake for a llamafile, each with its own plain message (spec/1.0, 3.7).
+"""Files that people mistake for a llamafile, each with its own plain message (spec/1, 3.7).
 
 Asked only when no archive could be read. Nothing here looks at more than 200 KiB, however large the file is.
 """

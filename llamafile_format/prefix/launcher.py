@@ -1,4 +1,4 @@
-"""Build the launcher prefix from what the manifest says about runtime builds (spec/1.0, 3.2.3 and 14.2).
+"""Build the launcher prefix from what the manifest says about runtime builds (spec/1, 3.2.3 and 14.2).
 
 Deterministic: the same builds and weights give the same bytes for ever. Nothing here reads a build or the weights.
 """

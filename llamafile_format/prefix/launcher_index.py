@@ -1,4 +1,4 @@
-"""The launcher's index: which build for which system lies where (spec/1.0, 14.2.4). Read by native launchers."""
+"""The launcher's index: which build for which system lies where (spec/1, 14.2.4). Read by native launchers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Move a linked PE program into the launcher: headers to one place, section data to another (spec/1.0, 14.2.6).
+"""Move a linked PE program into the launcher: headers to one place, section data to another (spec/1, 14.2.6).
 
 Nothing is linked again: a section is mapped by its address, and only ``PointerToRawData`` says where it lies in the
 file. Layout: Microsoft PE/COFF; offsets below count from ``PE\\0\\0``.

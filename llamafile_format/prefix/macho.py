@@ -1,4 +1,4 @@
-"""Mach-O headers: extent and processor of thin and universal files (Apple loader.h; spec/1.0, 3.4.3)."""
+"""Mach-O headers: extent and processor of thin and universal files (Apple loader.h; spec/1, 3.4.3)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ _LINKEDIT = {0x1D: "code signature", 0x26: "function starts", 0x29: "data in cod
 
 @dataclass(frozen=True, slots=True)
 class MachoImage:
-    """One Mach-O program: header at ``offset`` and the absolute file ranges it claims."""
+    """One Mach-O program: header at ``offset`` and the absolute file ranges it claims.
+
+    ``writable_code`` are its segments that are mapped writable and executable at once.
+    """
 
     offset: int
     machine: str
     evidence: tuple[Evidence, ...]
+    writable_code: tuple[Evidence, ...] = ()
 
     @property
     def end(self) -> int:
@@ -52,6 +56,7 @@ def parse(view: View, offset: int) -> MachoImage | None:
     if commands is None or count * 8 > length:
         return None
     evidence = [Evidence("Mach-O load commands", offset, offset + header_size + length)]
+    both = []
     at = 0
     for _ in range(count):
         if at + 8 > length:
@@ -62,8 +67,16 @@ def parse(view: View, offset: int) -> MachoImage | None:
         for what, start, extent in _command_ranges(kind, commands[at : at + size]):
             if extent:
                 evidence.append(Evidence(what, offset + start, offset + start + extent))
+                if _both(kind, commands[at : at + size]):
+                    both.append(evidence[-1])
         at += size
-    return MachoImage(offset, machine, tuple(evidence))
+    return MachoImage(offset, machine, tuple(evidence), tuple(both))
+
+
+def _both(kind: int, command: bytes) -> bool:
+    """True for a segment that is mapped writable and executable at once (``initprot``)."""
+    at = {_SEGMENT64: 60, _SEGMENT32: 44}.get(kind, len(command))
+    return len(command) >= at + 4 and struct.unpack_from("<I", command, at)[0] & 6 == 6
 
 
 def _command_ranges(kind: int, command: bytes) -> list[tuple[str, int, int]]:

@@ -1,4 +1,4 @@
-"""PE headers: where the image ends in the file, and whether it is signed (Microsoft PE/COFF; spec/1.0, 3.4.2)."""
+"""PE headers: where the image ends in the file, and whether it is signed (Microsoft PE/COFF; spec/1, 3.4.2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,20 @@ from llamafile_format.prefix.facts import Evidence, View
 
 MAX_SECTIONS = 96  # the Windows loader's own limit
 CERTIFICATE_DIRECTORY = 4
+WRITABLE_CODE = 0xA000_0000  # IMAGE_SCN_MEM_WRITE and IMAGE_SCN_MEM_EXECUTE
 _MACHINES = {0x8664: "x86_64", 0xAA64: "aarch64", 0x14C: "i386", 0x1C4: "arm"}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A row of the section table: ``size`` bytes of file at ``offset``, both 0 for a section without any; ``at`` is
+    where the row stands."""
+
+    name: str
+    offset: int
+    size: int
+    writable_code: bool
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +33,7 @@ class PeImage:
     machine: str
     evidence: tuple[Evidence, ...]
     certificate: tuple[int, int] | None
+    sections: tuple[Section, ...] = ()
 
     @property
     def end(self) -> int:
@@ -42,14 +56,21 @@ def parse(view: View, offset: int) -> PeImage | None:
     if magic not in (0x10B, 0x20B):
         return None
     evidence = [Evidence("PE headers", offset, table_at + 40 * sections)]
-    for row in range(sections):
-        size, pointer = struct.unpack_from("<II", table, 40 * row + 16)
-        if size and pointer:
-            name = table[40 * row : 40 * row + 8].rstrip(b"\0").decode("ascii", "backslashreplace")
-            evidence.append(Evidence(f"PE section {name}", pointer, pointer + size))
-    return PeImage(
-        offset, _MACHINES.get(machine, f"machine-{machine:#x}"), tuple(evidence), _certificate(optional, magic)
-    )
+    rows = tuple(_section(table, 40 * row, table_at) for row in range(sections))
+    evidence += [
+        Evidence(f"PE section {each.name}", each.offset, each.offset + each.size) for each in rows if each.size
+    ]
+    name = _MACHINES.get(machine, f"machine-{machine:#x}")
+    return PeImage(offset, name, tuple(evidence), _certificate(optional, magic), rows)
+
+
+def _section(table: bytes, at: int, base: int) -> Section:
+    """The row of ``table`` at ``at``; ``base`` is where the table stands in the file."""
+    size, pointer, flags = struct.unpack_from("<II12xI", table, at + 16)
+    name = table[at : at + 8].rstrip(b"\0").decode("ascii", "backslashreplace")
+    there = size and pointer
+    both = flags & WRITABLE_CODE == WRITABLE_CODE
+    return Section(name, pointer if there else 0, size if there else 0, both, base + at)
 
 
 def _certificate(optional: bytes, magic: int) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Read the program in a prefix: our launcher, an APE, a plain ELF, PE or Mach-O, a script (spec/1.0, 3.3 and 3.4).
+"""Read the program in a prefix: our launcher, an APE, a plain ELF, PE or Mach-O, a script (spec/1, 3.3 and 3.4).
 
 Apart from :mod:`llamafile_format.prefix.identify`, so that a container without a prefix does not load these readers.
 """

@@ -1,4 +1,4 @@
-"""A converted launcher read as what it was before: its first 64 bytes come from their slot (spec/1.0, 3.2.5).
+"""A converted launcher read as what it was before: its first 64 bytes come from their slot (spec/1, 3.2.5).
 
 Manifest, chunk list and signatures are about the unconverted form. Whatever reads a container through this source sees
 that form, and needs to know nothing about conversions.

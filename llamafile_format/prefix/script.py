@@ -1,4 +1,4 @@
-"""Plain scripts as prefix: the interpreter line (spec/1.0, 3.4.4)."""
+"""Plain scripts as prefix: the interpreter line (spec/1, 3.4.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands with which anybody can check a file with what every Unix system has (spec/1.0, 5.8 and 13.11)."""
+"""Commands with which anybody can check a file with what every Unix system has (spec/1, 5.8 and 13.11)."""
 
 from __future__ import annotations
 

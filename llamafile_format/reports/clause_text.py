@@ -14,7 +14,7 @@ _LIST = re.compile(r"(- |[0-9]+\. |\* )")
 
 def clause_lines(clause: Clause) -> Iterator[str]:
     """Title and text of ``clause``, Markdown as it is written."""
-    yield f"spec/1.0, {clause.title}"
+    yield f"spec/1, {clause.title}"
     for block in re.split(r"\n\n+", clause.text):
         yield ""
         yield from _block(block.splitlines())

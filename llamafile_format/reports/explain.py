@@ -1,4 +1,4 @@
-"""How to check one file by hand, for people and as JSON (spec/1.0, 13.11)."""
+"""How to check one file by hand, for people and as JSON (spec/1, 13.11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The steps that check the records of a file by hand, and the signatures of its publishers (spec/1.0, 13.11)."""
+"""The steps that check the records of a file by hand, and the signatures of its publishers (spec/1, 13.11)."""
 
 from __future__ import annotations
 

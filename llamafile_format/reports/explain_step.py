@@ -1,4 +1,4 @@
-"""One step of checking a file by hand, and how names of its members stand in commands (spec/1.0, 13.11)."""
+"""One step of checking a file by hand, and how names of its members stand in commands (spec/1, 13.11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages and drawings built from elements, so that no text can become markup by accident (spec/1.0, 10.8.2).
+"""Pages and drawings built from elements, so that no text can become markup by accident (spec/1, 10.8.2).
 
     el("p", "5 < 6 ", el("b", "bold"))   ->   <p>5 &lt; 6 <b>bold</b></p>
 

@@ -1,4 +1,4 @@
-"""A replay, or a record that was made, for people: at most 80 columns where names allow (spec/1.0, 15.5.6)."""
+"""A replay, or a record that was made, for people: at most 80 columns where names allow (spec/1, 15.5.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bill of materials as CycloneDX 1.6 or 1.7, with a model card for each model (spec/1.0, 10.14).
+"""A bill of materials as CycloneDX 1.6 or 1.7, with a model card for each model (spec/1, 10.14).
 
 Components are the models, builds, other members and the prefix of the file, what is inside the builds, and data sets.
 The same file gives the same bytes: there is no clock in it, and the serial number follows from the manifest.

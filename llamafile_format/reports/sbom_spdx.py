@@ -1,4 +1,4 @@
-"""A bill of materials as SPDX 3.0.1, with the profiles for software, AI and data sets (spec/1.0, 10.14).
+"""A bill of materials as SPDX 3.0.1, with the profiles for software, AI and data sets (spec/1, 10.14).
 
 One document of JSON-LD: a graph of elements whose names (IRIs) follow from the manifest, so that the same file gives
 the same bytes. SPDX demands moments; that of the file and its models is the one that the manifest declares.

@@ -1,4 +1,4 @@
-"""What both forms of a bill of materials say in the same words: names, licences, addresses, facts (spec/1.0, 10.14)."""
+"""What both forms of a bill of materials say in the same words: names, licences, addresses, facts (spec/1, 10.14)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signatures for people: whether the file is intact, who signed, and why that is trusted (spec/1.0, 16.9.5).
+"""Signatures for people: whether the file is intact, who signed, and why that is trusted (spec/1, 16.9.5).
 
 These are three answers in three lines. A signature by a key that nobody named is by an unknown key, and no word here
 makes more of it; what a record says of itself is told as its own word.

@@ -1,4 +1,4 @@
-"""What every form of a report tells of a finding, in the same words and in the same order (spec/1.0, 10.8)."""
+"""What every form of a report tells of a finding, in the same words and in the same order (spec/1, 10.8)."""
 
 from __future__ import annotations
 

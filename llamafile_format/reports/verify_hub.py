@@ -1,4 +1,4 @@
-"""Reports as the per-file object that model hubs show beside an upload (spec/1.0, 10.8.5).
+"""Reports as the per-file object that model hubs show beside an upload (spec/1, 10.8.5).
 
 The object has the names of the Hugging Face Hub's interface: ``securityFileStatus`` with one status for the file, and
 an object for each scanner that looked, of which this verifier is one.

@@ -1,4 +1,4 @@
-"""One line for each of many verified files, and what they come to (spec/1.0, 10.7.4)."""
+"""One line for each of many verified files, and what they come to (spec/1, 10.7.4)."""
 
 from __future__ import annotations
 

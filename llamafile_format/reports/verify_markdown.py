@@ -1,4 +1,4 @@
-"""Reports as Markdown, for comments and summaries of builds (spec/1.0, 10.8.4).
+"""Reports as Markdown, for comments and summaries of builds (spec/1, 10.8.4).
 
 Whatever comes from a file stands in a code span: there no address becomes a link, no ``@name`` a mention, no
 tag markup.

@@ -1,4 +1,4 @@
-"""Reports as SARIF 2.1.0, for code scanning and editors: one log of one run (spec/1.0, 10.8.4).
+"""Reports as SARIF 2.1.0, for code scanning and editors: one log of one run (spec/1, 10.8.4).
 
 Places are byte regions. Viewers that show nothing but lines get line 1 beside it. A result is known again by its
 fingerprint, which holds what it says and not where: a repack that moves a member makes no new result of an old fault.

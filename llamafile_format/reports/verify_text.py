@@ -1,4 +1,4 @@
-"""A verification report for people, at most 80 columns wide where names allow (spec/1.0, 10.8)."""
+"""A verification report for people, at most 80 columns wide where names allow (spec/1, 10.8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which build is started on a file: one from inside that this installation knows, or one of its own (spec/1.0, 14.3.3).
+"""Which build is started on a file: one from inside that this installation knows, or one of its own (spec/1, 14.3.3).
 
 The build is read and hashed whole, whatever the cache holds, and a copy of it lies in the private cache.
 """

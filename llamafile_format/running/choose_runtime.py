@@ -1,4 +1,4 @@
-"""Which build runs a record again: the embedded one for this machine, or another that was asked for (spec/1.0, 15.5).
+"""Which build runs a record again: the embedded one for this machine, or another that was asked for (spec/1, 15.5).
 
 The program is taken out of the file into the private cache, and only if it has the SHA-256 that the manifest names.
 """

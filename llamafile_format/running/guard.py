@@ -1,7 +1,7 @@
 """Verified first: what ``run``, ``serve``, ``complete`` and ``record`` ask of a file before anything of it starts.
 
 A file that ``verify`` calls not well-formed or not valid is refused; what stays undetermined is told in a line. Every
-chunk is read the first time that a file is met (spec/1.0, 14.3.2), and never again while the memory of it counts.
+chunk is read the first time that a file is met (spec/1, 14.3.2), and never again while the memory of it counts.
 """
 
 from __future__ import annotations

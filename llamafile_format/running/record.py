@@ -1,7 +1,7 @@
 """``record``: ask the model in a container a few things, write down exactly what it did, and put that into the file.
 
 The class of the record is established, not claimed: everything is asked again, once in the same way and once with
-another number of threads, and the worst agreement counts (spec/1.0, 15.7). Adding the record is a repack that moves no
+another number of threads, and the worst agreement counts (spec/1, 15.7). Adding the record is a repack that moves no
 weights.
 """
 

@@ -1,4 +1,4 @@
-"""``replay``: ask a model again what it was asked when its behaviour was recorded, and compare (spec/1.0, 15.5).
+"""``replay``: ask a model again what it was asked when its behaviour was recorded, and compare (spec/1, 15.5).
 
 Nothing is needed but the file: weights, runtime and record are in it. The replay reads no network and writes nothing
 but the unpacked runtime into the private cache.

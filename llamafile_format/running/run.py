@@ -1,4 +1,4 @@
-"""Starting what is in a file, on behalf of its user: verified first, weights in place (spec/1.0, 14.3).
+"""Starting what is in a file, on behalf of its user: verified first, weights in place (spec/1, 14.3).
 
 Every chunk is read the first time that a file is met; the build that will run is read and hashed whole. Then a copy of
 it in the private cache is started on the very file that was verified. No shell takes part.

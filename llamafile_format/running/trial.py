@@ -1,4 +1,4 @@
-"""Start a file once on this machine, for one token (spec/1.0, 10.4.9): after a full verification, and never before.
+"""Start a file once on this machine, for one token (spec/1, 10.4.9): after a full verification, and never before.
 
 A file can be all that the specification asks and still not run: too little memory, an engine that refuses a key.
 """

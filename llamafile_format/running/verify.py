@@ -1,4 +1,4 @@
-"""``verify`` at every level: what examining finds, and at level behaviour what a replay does (spec/1.0, 10.4).
+"""``verify`` at every level: what examining finds, and at level behaviour what a replay does (spec/1, 10.4).
 
 Examining starts no program and imports nothing that could; here the two meet.
 """

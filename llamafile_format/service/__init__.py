@@ -1,4 +1,4 @@
-"""The gate as a service: uploads and addresses are verified by whoever has a key, and explained (spec/1.0, 10.16)."""
+"""The gate as a service: uploads and addresses are verified by whoever has a key, and explained (spec/1, 10.16)."""
 
 from __future__ import annotations
 

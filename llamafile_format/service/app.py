@@ -1,4 +1,4 @@
-"""The application: what can be asked of a gate, and its page (spec/1.0, 10.16.6)."""
+"""The application: what can be asked of a gate, and its page (spec/1, 10.16.6)."""
 
 from __future__ import annotations
 

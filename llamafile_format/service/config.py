@@ -1,4 +1,4 @@
-"""``gate.yaml``: who may ask, for what, and how much of it (spec/1.0, 10.16.2).
+"""``gate.yaml``: who may ask, for what, and how much of it (spec/1, 10.16.2).
 
 Read whole and strictly before anything is served: a limit that was misspelt must not count as none. No key and no token
 stands in the file itself, which people show one another: keys are named by digest or by file, tokens by file.

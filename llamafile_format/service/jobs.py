@@ -1,4 +1,4 @@
-"""The queue: what was accepted is on the disk before anybody is told, and outlives a kill (spec/1.0, 10.16.4).
+"""The queue: what was accepted is on the disk before anybody is told, and outlives a kill (spec/1, 10.16.4).
 
 SQLite with a write-ahead log, synced at each commit; one connection, used by one thread at a time.
 """

@@ -1,4 +1,4 @@
-"""Workers: each has a guarded child, and gives it one job after the other (spec/1.0, 10.16.5)."""
+"""Workers: each has a guarded child, and gives it one job after the other (spec/1, 10.16.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose key came with a request (spec/1.0, 10.16.3)."""
+"""Whose key came with a request (spec/1, 10.16.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads on their way to the disk: bounded by what was promised before the first byte (spec/1.0, 10.16.4)."""
+"""Uploads on their way to the disk: bounded by what was promised before the first byte (spec/1, 10.16.4)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who vouches for a container: keys, envelopes, statements, time stamps, policies (spec/1.0, chapters 13 and 16)."""
+"""Who vouches for a container: keys, envelopes, statements, time stamps, policies (spec/1, chapters 13 and 16)."""

@@ -1,4 +1,4 @@
-"""Addresses of objects on other machines: what is asked for, and what may be shown of it (spec/1.0, 10.12.2).
+"""Addresses of objects on other machines: what is asked for, and what may be shown of it (spec/1, 10.12.2).
 
 An address can hold secrets in its query, as signed addresses do. So it has two forms, and only the shown one ever
 reaches a name, a message, a report or a log. User and password in an address are refused: everybody on the machine sees

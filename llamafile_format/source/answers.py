@@ -1,4 +1,4 @@
-"""One answer of a server to a request for a range, and what it must be to count (spec/1.0, 10.12.3).
+"""One answer of a server to a request for a range, and what it must be to count (spec/1, 10.12.3).
 
 Servers, and what stands between them and us, lie in every way that there is: a range is answered with the whole, with
 another range, with gzip, with a page that says no, or with bytes of the file that has taken the place of the one we

@@ -1,4 +1,4 @@
-"""Does a file system tell of every change? Asked before a verdict on a file is kept for later (spec/1.0, 14.3.8).
+"""Does a file system tell of every change? Asked before a verdict on a file is kept for later (spec/1, 14.3.8).
 
 It does if it is local, and if a store through a mapping moves ``ctime`` once the page was written back. Network file
 systems and FUSE show what another machine or program makes up; an overlay hides what lies below; pages of ``tmpfs`` are

@@ -1,4 +1,4 @@
-"""One object behind a scheme of fsspec's, where the user has it and the package for that scheme (spec/1.0, 10.12.11).
+"""One object behind a scheme of fsspec's, where the user has it and the package for that scheme (spec/1, 10.12.11).
 
 These packages say nothing about an answer: neither which range it is nor from which state of the object. So its length
 is compared, and the object is looked at again after every answer. They take credentials from wherever they like, which

@@ -1,4 +1,4 @@
-"""One object behind an https or http address, read by ranges (spec/1.0, 10.12).
+"""One object behind an https or http address, read by ranges (spec/1, 10.12).
 
 Every answer is compared with the question (``answers``) and with the version that the first answer came from. What
 breaks off is resumed, what fails for a moment is asked again, anything else is an error.

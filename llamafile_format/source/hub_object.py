@@ -1,4 +1,4 @@
-"""A file in a repository of a hub: read from one commit, whichever the name stands for later (spec/1.0, 10.12.8)."""
+"""A file in a repository of a hub: read from one commit, whichever the name stands for later (spec/1, 10.12.8)."""
 
 from __future__ import annotations
 

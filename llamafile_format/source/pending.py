@@ -1,4 +1,4 @@
-"""Is a change of this file unfinished? Asked by every command before it reads a file (spec/1.0, 8.5.5).
+"""Is a change of this file unfinished? Asked by every command before it reads a file (spec/1, 8.5.5).
 
 A file named like a journal is a stranger's until it is proven to be this file's: it may have come out of an archive or
 from somebody who may write to the folder. Here its outside is judged: a regular file, not a link, that belongs to who

@@ -1,4 +1,4 @@
-"""Proxies between us and servers, as the user's variables name them (spec/1.0, 10.12.10).
+"""Proxies between us and servers, as the user's variables name them (spec/1, 10.12.10).
 
 A proxy sees whom we ask, and of http every byte. TLS goes through it untouched. This very machine is asked directly, so
 what is sent to it without TLS is seen by nobody else.

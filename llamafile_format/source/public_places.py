@@ -1,4 +1,4 @@
-"""Which addresses of machines belong to everybody: where a stranger may send us (spec/1.0, 10.13.3).
+"""Which addresses of machines belong to everybody: where a stranger may send us (spec/1, 10.13.3).
 
 The table is our own, from the registries of special purposes: what Python calls global differs between its releases.
 Of the newer protocol only what is given out at all is public, less what carries an older address inside: a translator

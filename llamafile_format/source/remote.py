@@ -1,4 +1,4 @@
-"""An object on another machine as a byte source, read in few requests (spec/1.0, 10.12.4).
+"""An object on another machine as a byte source, read in few requests (spec/1, 10.12.4).
 
 What verifies and inspects asks for small stretches, often the same ones, and knows nothing of networks. Members are
 aligned to 64 KiB, so their headers stand in the block in front of their data. Hence aligned blocks, kept for a while;

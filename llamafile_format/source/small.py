@@ -1,4 +1,4 @@
-"""Small files that a user names: keys, policies, records, passphrases, arguments (spec/1.0, 10.7.2).
+"""Small files that a user names: keys, policies, records, passphrases, arguments (spec/1, 10.7.2).
 
 One function opens them all, so that none of them can hold a command up or fill its memory. It takes
 

@@ -1,4 +1,4 @@
-"""One object in a store (S3, Google Cloud Storage, Azure), read by ranges with obstore (spec/1.0, 10.12.7).
+"""One object in a store (S3, Google Cloud Storage, Azure), read by ranges with obstore (spec/1, 10.12.7).
 
 The library resolves, signs and asks again; it does not notice an object that was exchanged between two answers, or one
 that is kept compressed. So every answer is compared with the question and with the first, as for https.

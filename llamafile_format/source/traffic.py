@@ -1,4 +1,4 @@
-"""What reading over a network may cost, and what it has cost (spec/1.0, 10.12.4)."""
+"""What reading over a network may cost, and what it has cost (spec/1, 10.12.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Appending signature records (spec/1.0, 13.2 and 8.5.7): new records, directory and end records, and nothing in front.
+"""Appending signature records (spec/1, 13.2 and 8.5.7): new records, directory and end records, and nothing in front.
 
 Whatever a signature says, it comes into a file here: the weights stay where they are and are not read, and a file that
 ``verify`` would not accept with the new records is never written.

@@ -1,4 +1,4 @@
-"""``attest``: somebody vouches for a report about a container, by an in-toto attestation (spec/1.0, 13.12).
+"""``attest``: somebody vouches for a report about a container, by an in-toto attestation (spec/1, 13.12).
 
 A report is words. Signed, and bound to the manifest that it is about, it can be believed by who believes the signer: a
 hub need not read 400 GB again to know what its scanner found.

@@ -1,4 +1,4 @@
-"""``renew``: stamp everything in front with a newer function (spec/1.0, 13.6.8); the one command that reads it all.
+"""``renew``: stamp everything in front with a newer function (spec/1, 13.6.8); the one command that reads it all.
 
 Signatures rest on a digest function, stamps on an authority's key. Before either gives way, a new stamp by a sounder
 function over all bytes so far takes over: it proves that the whole file, with its old signatures and stamps, was there

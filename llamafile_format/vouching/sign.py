@@ -1,4 +1,4 @@
-"""``sign``: vouch for a container, for its signatures, or for something about it (spec/1.0, 13.3).
+"""``sign``: vouch for a container, for its signatures, or for something about it (spec/1, 13.3).
 
 A signature is about the manifest, and the manifest is about every byte: so signing reads no weights and moves nothing.
 Every record is read back and its signature verified before it is written.

@@ -1,4 +1,4 @@
-"""``timestamp``: let somebody else say when a signature was there (spec/1.0, 13.6).
+"""``timestamp``: let somebody else say when a signature was there (spec/1, 13.6).
 
 A request names nothing but a digest, so the authority learns nothing. Its answer is verified in full before it becomes
 a record: a stamp that nobody can check later is worth nothing, and later is when it is needed.

@@ -1,4 +1,4 @@
-"""What a GGUF says about its model, gathered for people (spec/1.0, 7.9). Nothing is inferred from names.
+"""What a GGUF says about its model, gathered for people (spec/1, 7.9). Nothing is inferred from names.
 
 Parameters, bytes and bits are counted from the tensor table; the rest is quoted from the metadata as it stands there,
 unverified, and may contain anything: escape it on output. The records are named tuples: nine dataclasses would take

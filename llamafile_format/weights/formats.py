@@ -1,4 +1,4 @@
-"""Formats of model weights, told from their first bytes (spec/1.0, 7.13.1). Names are asked separately.
+"""Formats of model weights, told from their first bytes (spec/1, 7.13.1). Names are asked separately.
 
 Nothing is loaded: a pickle is told by its opcodes' beginning, an ONNX model by the fields of its outermost message.
 At most a few KiB are read, however large the file is.

@@ -1,4 +1,4 @@
-"""Read a GGUF header: strict, bounded, lazy, in place (spec/1.0, chapter 7).
+"""Read a GGUF header: strict, bounded, lazy, in place (spec/1, chapter 7).
 
 :func:`read_gguf` never raises for bad bytes. It reports every fault whose extent is known and goes on behind it; where
 the extent is not known (a wrong magic, an unknown value type, a length that leaves the file) it stops, and the result

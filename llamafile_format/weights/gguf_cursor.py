@@ -1,4 +1,4 @@
-"""A forward cursor over a GGUF's header: bounded windows, every read checked against what remains (spec/1.0, 7.3)."""
+"""A forward cursor over a GGUF's header: bounded windows, every read checked against what remains (spec/1, 7.3)."""
 
 from __future__ import annotations
 

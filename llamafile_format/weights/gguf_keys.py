@@ -1,4 +1,4 @@
-"""Read the key-value pairs of a GGUF (spec/1.0, 7.2.3, 7.2.4 and 7.4)."""
+"""Read the key-value pairs of a GGUF (spec/1, 7.2.3, 7.2.4 and 7.4)."""
 
 from __future__ import annotations
 

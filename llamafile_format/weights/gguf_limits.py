@@ -1,4 +1,4 @@
-"""The numbers beyond which a GGUF is refused (spec/1.0, 7.3); each is checked before anything is allocated by it.
+"""The numbers beyond which a GGUF is refused (spec/1, 7.3); each is checked before anything is allocated by it.
 
 How much of one is read at all is in :mod:`llamafile_format.limits`.
 """

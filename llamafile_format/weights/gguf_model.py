@@ -1,4 +1,4 @@
-"""What a GGUF says, as data: entries, lazy values, tensors (spec/1.0, 7.2). Nothing here judges; see ``gguf.py``.
+"""What a GGUF says, as data: entries, lazy values, tensors (spec/1, 7.2). Nothing here judges; see ``gguf.py``.
 
 Offsets in these classes count from byte 0 of the GGUF, wherever in a container it lies.
 """

@@ -1,4 +1,4 @@
-"""Step over an array of strings without making one: the time of reading a vocabulary is spent here (spec/1.0, 7.2.4).
+"""Step over an array of strings without making one: the time of reading a vocabulary is spent here (spec/1, 7.2.4).
 
 Each string is a length and that many bytes, so finding the end means visiting every length. A regular expression with
 one alternative for each short length visits 256 strings in one call, in C, and cannot be misled: an alternative

@@ -1,4 +1,4 @@
-"""Read the tensor table of a GGUF and check how its tensors lie in the data section (spec/1.0, 7.2.5, 7.6 and 7.7)."""
+"""Read the tensor table of a GGUF and check how its tensors lie in the data section (spec/1, 7.2.5, 7.6 and 7.7)."""
 
 from __future__ import annotations
 

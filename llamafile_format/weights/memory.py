@@ -1,4 +1,4 @@
-"""How much memory a model needs to run, by a formula that is printed with the figure (spec/1.0, 7.10).
+"""How much memory a model needs to run, by a formula that is printed with the figure (spec/1, 7.10).
 
 The estimate is arithmetic on what the GGUF says, not a measurement. Where a fact is missing it gives a reason in
 place of a number; what the formula leaves out stands in ``notes``.

@@ -1,4 +1,4 @@
-"""What a projector is for: its types, and the width of what it hands over (spec/1.0, 7.12.4)."""
+"""What a projector is for: its types, and the width of what it hands over (spec/1, 7.12.4)."""
 
 from __future__ import annotations
 

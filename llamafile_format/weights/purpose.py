@@ -1,4 +1,4 @@
-"""Tell what a GGUF is for from what it says, never from its file name (spec/1.0, 7.9.1)."""
+"""Tell what a GGUF is for from what it says, never from its file name (spec/1, 7.9.1)."""
 
 from __future__ import annotations
 

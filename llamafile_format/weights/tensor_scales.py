@@ -1,4 +1,4 @@
-"""What the scales of quantised blocks, and plain numbers, say about a tensor's health (spec/1.0, 7.14.2).
+"""What the scales of quantised blocks, and plain numbers, say about a tensor's health (spec/1, 7.14.2).
 
 Nothing is dequantised. Whether a number is finite stands in the bytes of its exponent, so each question is asked of
 every n-th byte: a slice and a translation, which run at the speed of memory and need no library of arrays.

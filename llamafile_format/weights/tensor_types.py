@@ -1,4 +1,4 @@
-"""What a tensor's type number means: block layout, name, and whose numbering it belongs to (spec/1.0, 7.6).
+"""What a tensor's type number means: block layout, name, and whose numbering it belongs to (spec/1, 7.6).
 
 The numbers are not stable: forks reuse numbers that mainline GGML freed, so a number outside the mainline table has a
 meaning only together with the engine that wrote it. The table is ``spec/registry/tensor-types.yaml``.

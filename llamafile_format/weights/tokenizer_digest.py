@@ -1,4 +1,4 @@
-"""Digests of what turns text into tokens: the tokenizer's keys, and the chat template (spec/1.0, 15.2).
+"""Digests of what turns text into tokens: the tokenizer's keys, and the chat template (spec/1, 15.2).
 
 The digest of a tokenizer does not depend on the GGUF dialect, on the order of keys or on any other key, so two files
 that share a tokenizer share its digest, whatever their weights.

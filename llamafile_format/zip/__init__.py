@@ -1,1 +1,1 @@
-"""The archive: records, a strict reader, the writer, the views that other readers have (spec/1.0, chapter 4)."""
+"""The archive: records, a strict reader, the writer, the views that other readers have (spec/1, chapter 4)."""

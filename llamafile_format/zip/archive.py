@@ -1,4 +1,4 @@
-"""Tail, directory and local headers of an archive in one bounded parse (spec/1.0, 4.2 to 4.6).
+"""Tail, directory and local headers of an archive in one bounded parse (spec/1, 4.2 to 4.6).
 
 Bad bytes never raise: what cannot be read is a finding, and ``Archive.readable`` says whether the directory could be
 walked to its end. Only I/O raises (:class:`~llamafile_format.errors.SourceError`).

@@ -1,4 +1,4 @@
-"""Every byte of a file gets a name (spec/1.0, 4.11): the byte map that ``inspect --map`` prints and reports refer to.
+"""Every byte of a file gets a name (spec/1, 4.11): the byte map that ``inspect --map`` prints and reports refer to.
 
 The result tiles [0, size) for any input, however broken: records are claims on byte ranges, claims of the archive's
 frame win over claims of entries, earlier ones over later ones, and what nobody claims is prefix, gap, hole or trailing.

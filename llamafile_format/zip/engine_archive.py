@@ -1,4 +1,4 @@
-"""The engine's own ZIP inside a prefix, and which of its records a container carries over (spec/1.0, 4.10).
+"""The engine's own ZIP inside a prefix, and which of its records a container carries over (spec/1, 4.10).
 
 An engine such as the classic llamafile looks for its assets in the directory at the end of the file it was started
 from, so their records must stand in ours. A record is carried only if it can mean one thing; the rest is listed.

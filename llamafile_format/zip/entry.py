@@ -1,4 +1,4 @@
-"""One archive member as directory and local header tell it, with Zip64 applied (spec/1.0, 4.3 and 4.6).
+"""One archive member as directory and local header tell it, with Zip64 applied (spec/1, 4.3 and 4.6).
 
 Offsets are absolute from byte 0 of the file, sizes are bytes. Nothing here judges: that is the work of
 :mod:`llamafile_format.checks.archive`. Values that a record announces but does not hold stay at their sentinel, and

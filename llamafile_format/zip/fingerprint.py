@@ -1,4 +1,4 @@
-"""Which tool wrote a record, read off its fields (spec/1.0, 9.2)."""
+"""Which tool wrote a record, read off its fields (spec/1, 9.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Earlier directories that appending tools left in a file (spec/1.0, 9.4).
+"""Earlier directories that appending tools left in a file (spec/1, 9.4).
 
 Each run of ``zipalign`` appends a new directory and leaves the old one where it was. They are looked for only between
 the spans that the live directory accounts for, and only within a budget: a full scan of a large file never happens.

@@ -1,4 +1,4 @@
-"""Member names: which are safe, and which two could become one file (spec/1.0, 4.8).
+"""Member names: which are safe, and which two could become one file (spec/1, 4.8).
 
 A name is compared as bytes by the engine, as text by archive tools, and as a path by file systems that fold case or
 normal form. A name that means different things to any two of them is refused.

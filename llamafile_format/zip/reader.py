@@ -1,4 +1,4 @@
-"""The strict ZIP reader, in one place to import from (spec/1.0, chapter 4).
+"""The strict ZIP reader, in one place to import from (spec/1, chapter 4).
 
 ``read_archive`` parses tail, directory and local headers once; ``find_generations`` looks for what earlier runs of an
 appending tool left behind; ``engine_records`` reads the ZIP that an engine brings along in a prefix.

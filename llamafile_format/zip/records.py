@@ -1,6 +1,6 @@
 """The ZIP records as byte layouts (PKWARE APPNOTE 6.3.10), each declared once for reader, writer and documentation.
 
-Every structure is little endian. Offsets stored in them are absolute from byte 0 of the file (spec/1.0, 4.1).
+Every structure is little endian. Offsets stored in them are absolute from byte 0 of the file (spec/1, 4.1).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The end of an archive: end record, Zip64 record and locator (spec/1.0, 4.6).
+"""The end of an archive: end record, Zip64 record and locator (spec/1, 4.6).
 
 The end record is looked for backwards in a window of 64 KiB + 22 + 4 KiB: a comment cannot be longer than 64 KiB, and
 real old files carry up to 4 KiB of zeros behind it. The last record that fits wins, because every reader does that; all

@@ -1,4 +1,4 @@
-"""What the engine itself would open: its two ZIP readers, emulated step by step (spec/1.0, 4.12).
+"""What the engine itself would open: its two ZIP readers, emulated step by step (spec/1, 4.12).
 
 A classic llamafile holds two readers that find the directory by different searches and take sizes from different
 headers. A crafted file can show each of them something else, and us a third thing, so both are followed exactly, with

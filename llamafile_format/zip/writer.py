@@ -1,4 +1,4 @@
-"""The encoder (spec/1.0, chapter 4): the only place that lays out bytes of an archive.
+"""The encoder (spec/1, chapter 4): the only place that lays out bytes of an archive.
 
 Given the prefix and the manifest there is exactly one legal byte string for every byte that is not member data. Writer
 and verifier both call these functions: one writes what they return, the other compares. Legacy files (8.7) are written

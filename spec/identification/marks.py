@@ -1,6 +1,6 @@
 """What identifies a llamafile-format 1.0 container from its bytes alone: one mark at the end, one magic at the start.
 
-The table that the skeletons and the signature files are generated from (spec/1.0, chapters 3 and 4).
+The table that the skeletons and the signature files are generated from (spec/1, chapters 3 and 4).
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ NAMES = (
     "sign",
     "pack",
     "repack",
+    "recovery",
     "runtime",
     "rivals",
     "crowd",

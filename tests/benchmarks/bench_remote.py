@@ -1,4 +1,4 @@
-"""Full verification over http from nginx on loopback, against verifying here and downloading (spec/1.0, 10.12.5)."""
+"""Full verification over http from nginx on loopback, against verifying here and downloading (spec/1, 10.12.5)."""
 
 from __future__ import annotations
 

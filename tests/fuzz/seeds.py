@@ -12,12 +12,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from llamafile_format.checks.signatures import read_records
 from llamafile_format.checks.weights import templates_of
 from llamafile_format.container import Container
 from llamafile_format.errors import FormatError
 from llamafile_format.manifest.canonical_json import encode
+from llamafile_format.output.transfer import OpenFile
+from llamafile_format.recovery.encode import encode_set, write_slices
+from llamafile_format.recovery.geometry import Geometry
 from llamafile_format.signing.records.envelope import read_bundle
 from llamafile_format.signing.trust.profiles import profile_bytes, profile_names
 from llamafile_format.source import BytesSource
@@ -45,6 +49,33 @@ def archive_seeds() -> Iterator[bytes]:
     for chapter in ("archive", "manifest", "chunks", "contents", "runtimes", "legacy"):
         for vector in smallest(chapter, LARGEST):
             yield vector.payload
+
+
+def recovery_seeds() -> Iterator[bytes]:
+    """Sets of small slices, alone and behind the file that they protect; and those inside containers."""
+    for vector in smallest("later", 4 * LARGEST):
+        at = vector.payload.find(b"PAR2\0PKT")
+        if at >= 0:
+            yield vector.payload[at : at + LARGEST]
+    data = bytes(range(256)) * 2
+    for length in (1, 7, 40, 100, 300):
+        for size in (4, 16, 64):
+            for recovery in (1, 3):
+                made = small_set(data[:length], size, recovery)
+                yield made[:LARGEST]
+                yield (data[: length - 1] + made)[:LARGEST]
+
+
+def small_set(data: bytes, slice_size: int, recovery: int) -> bytes:
+    """A whole set over ``data``."""
+    with TemporaryFile() as file:
+        store, geometry = OpenFile(file.fileno()), Geometry(len(data), slice_size, recovery)
+        made = encode_set(BytesSource(data), geometry, percent=5)
+        store.write(0, made.critical)
+        packet = 68 + slice_size
+        write_slices(BytesSource(data), made, lambda exponent: (store, len(made.critical) + exponent * packet))
+        file.seek(0)
+        return file.read()
 
 
 def gguf_seeds() -> Iterator[bytes]:

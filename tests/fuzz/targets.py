@@ -1,4 +1,4 @@
-"""Six readers of hostile bytes, each with what must hold for whatever it is given.
+"""Seven readers of hostile bytes, each with what must hold for whatever it is given.
 
 Nothing but errors of ours may come out, within time and memory; and what a reader calls good must be good in another's
 eyes as well: it is parsed again, by other code where there is some, and must come out the same.
@@ -41,6 +41,10 @@ from llamafile_format.manifest.reader import read_manifest
 from llamafile_format.prefix.engine import identify_engine
 from llamafile_format.prefix.identify import HEAD, identify
 from llamafile_format.prefix.impostors import recognise
+from llamafile_format.recovery.find import find_slices, sum_of
+from llamafile_format.recovery.packets import packets_in
+from llamafile_format.recovery.restore import solve_lost
+from llamafile_format.recovery.sets import sets_of
 from llamafile_format.rules import Layer, Severity, rule
 from llamafile_format.signing.keys.algorithms import Agility
 from llamafile_format.signing.records.record import Record, RecordKind, record_path
@@ -222,6 +226,29 @@ def judge_record(data: bytes) -> None:
 AT = datetime.fromisoformat(AS_OF).replace(tzinfo=UTC)
 
 
+def judge_recovery(data: bytes) -> None:
+    """Recovery sets. What one says is intact has the sums that it names; what it solves has them too."""
+    source = BytesSource(data)
+    try:
+        found = sets_of(packets_in(source))
+    except LlamafileError:
+        return
+    for each in found[:2]:
+        geometry = each.geometry
+        must(geometry.slices == len(each.sums), "another number of slices than of sums")
+        places = find_slices(each, [source], search=[source])
+        for index, place in places.items():
+            size = geometry.size_of(index)
+            right = sum_of(place.source, place.offset, size, geometry.slice_size) == each.sums[index]
+            must(right, f"slice {index} is not where it is said to be")
+        ends: list[int] = []
+        try:
+            solve_lost(each, places, lambda at, block, ends=ends: ends.append(at + len(block)))  # type: ignore[misc]
+        except LlamafileError:
+            continue
+        must(all(end <= geometry.length for end in ends), "a solved slice lies outside the range")
+
+
 @cache
 def _policies() -> tuple[Policy, ...]:
     return tuple(read_policy(ROOT / "trust" / f"{name}.yaml") for name in POLICIES)
@@ -276,4 +303,5 @@ TARGETS = {
     "prefix": Target(judge_prefix, seeds.prefix_seeds),
     "policy": Target(judge_policy, seeds.policy_seeds),
     "record": Target(judge_record, seeds.record_seeds),
+    "recovery": Target(judge_recovery, seeds.recovery_seeds),
 }

@@ -1,4 +1,4 @@
-"""What a file may ask of the newest engine, and which file it reads (spec/1.0, 14.6.7 to 14.6.10): the very program."""
+"""What a file may ask of the newest engine, and which file it reads (spec/1, 14.6.7 to 14.6.10): the very program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fleet on Dask: workers that are killed, objects that are poison, a coordinator that dies (spec/1.0, 10.15)."""
+"""A fleet on Dask: workers that are killed, objects that are poison, a coordinator that dies (spec/1, 10.15)."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from tests.runtime_server import Answer, Server, served
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
 BODY = {"prompt": "a", "n_predict": 1}
-GAP = 0.05  # natural logarithm; what sums in another order may change of the odds of a word (spec/1.0, 14.6.15)
+GAP = 0.05  # natural logarithm; what sums in another order may change of the odds of a word (spec/1, 14.6.15)
 DEEP_SCHEMA = '{"type":"array","items":' * 20000 + '{"type":"string"}' + "}" * 20000
 DOUBLING = "".join(f"a{i} ::= a{i + 1} a{i + 1} | a{i + 1}\n" for i in range(30))
 ANY_OF = {f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 3} for i in range(25)} | {"d25": {"type": "string"}}

@@ -1,4 +1,4 @@
-"""A gate that runs: uploads and addresses, keys and quotas, a crowd, and a kill in the middle (spec/1.0, 10.16)."""
+"""A gate that runs: uploads and addresses, keys and quotas, a crowd, and a kill in the middle (spec/1, 10.16)."""
 
 from __future__ import annotations
 

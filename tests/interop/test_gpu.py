@@ -1,4 +1,4 @@
-"""The GPU from the same file (spec/1.0, 14.6.16), on software Vulkan, and with a driver that misbehaves."""
+"""The GPU from the same file (spec/1, 14.6.16), on software Vulkan, and with a driver that misbehaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The GPU on Windows (spec/1.0, 14.6.16): the native build under wine, whose Vulkan is that of the system below."""
+"""The GPU on Windows (spec/1, 14.6.16): the native build under wine, whose Vulkan is that of the system below."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where launchers keep a runtime: private, whole or absent, else in another place (spec/1.0, 14.2.8 to 14.2.10).
+"""Where launchers keep a runtime: private, whole or absent, else in another place (spec/1, 14.2.8 to 14.2.10).
 
 Each rule is tried with the second stage in several shells and with the native launcher.
 """

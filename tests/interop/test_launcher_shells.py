@@ -1,4 +1,4 @@
-"""The launcher typed in every shell, started by other programs, and found by every kind of name (spec/1.0, 14.2.5)."""
+"""The launcher typed in every shell, started by other programs, and found by every kind of name (spec/1, 14.2.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Windows launcher under wine, with wine's own ``cmd.exe`` as the runtime (spec/1.0, 14.2.6, 14.2.8 and 14.4)."""
+"""The Windows launcher under wine, with wine's own ``cmd.exe`` as the runtime (spec/1, 14.2.6, 14.2.8 and 14.4)."""
 
 from __future__ import annotations
 

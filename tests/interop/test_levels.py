@@ -1,4 +1,4 @@
-"""Native builds run on old processors too, and take the kernels that each of them can run (spec/1.0, 14.6.6)."""
+"""Native builds run on old processors too, and take the kernels that each of them can run (spec/1, 14.6.6)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What builds said before they were succeeded, asked again: of those builds, and of each that claims to say the same.
 
 The records lie in ``tests/data/records`` (see ``tests/old_records.py``). A pin whose ``logits_as`` names their version
-owes them bit for bit on every target (spec/1.0, 14.5.13); a build that is not here yet is skipped by name.
+owes them bit for bit on every target (spec/1, 14.5.13); a build that is not here yet is skipped by name.
 """
 
 from __future__ import annotations

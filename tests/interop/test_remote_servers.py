@@ -1,4 +1,4 @@
-"""The promise about remote files (spec/1.0, 10.12.5), counted by servers that are not ours."""
+"""The promise about remote files (spec/1, 10.12.5), counted by servers that are not ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects in stores, and files at a hub, read as files are (spec/1.0, 10.12.7 and 10.12.8)."""
+"""Objects in stores, and files at a hub, read as files are (spec/1, 10.12.7 and 10.12.8)."""
 
 from __future__ import annotations
 

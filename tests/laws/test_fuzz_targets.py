@@ -1,4 +1,4 @@
-"""Law: the six targets of ``tests/fuzz`` hold for their seeds, for what fuzzing found, and for what atheris finds now.
+"""Law: the targets of ``tests/fuzz`` hold for their seeds, for what fuzzing found, and for what atheris finds now.
 
 ``make fuzz`` gives each a minute; here it has seconds, to see that it still starts, learns and tells a fault.
 """

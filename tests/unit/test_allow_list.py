@@ -1,4 +1,4 @@
-"""Addresses that strangers name: whom they make us ask, and whom never (spec/1.0, 10.13.3)."""
+"""Addresses that strangers name: whom they make us ask, and whom never (spec/1, 10.13.3)."""
 
 from __future__ import annotations
 

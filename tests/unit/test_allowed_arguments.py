@@ -1,4 +1,4 @@
-"""Arguments by allow-list (spec/1.0, 3.10): the table and the pinned build; what writers and starters refuse."""
+"""Arguments by allow-list (spec/1, 3.10): the table and the pinned build; what writers and starters refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options compiled into the runtime are those of the registry (spec/1.0, 14.6.8)."""
+"""The options compiled into the runtime are those of the registry (spec/1, 14.6.8)."""
 
 from __future__ import annotations
 

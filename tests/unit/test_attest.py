@@ -1,4 +1,4 @@
-"""``attest``: a report about this very file, signed, as an in-toto attestation (spec/1.0, 13.12)."""
+"""``attest``: a report about this very file, signed, as an in-toto attestation (spec/1, 13.12)."""
 
 from __future__ import annotations
 

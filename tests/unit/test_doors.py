@@ -1,4 +1,4 @@
-"""What may come in and what may go out: one judgement at every door (spec/1.0, 8.1.8 to 8.1.10)."""
+"""What may come in and what may go out: one judgement at every door (spec/1, 8.1.8 to 8.1.10)."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ TAILS: dict[str, list[str]] = {
     "renew": ["--url", "http://127.0.0.1:9", "-o", "out"],
     "import-oms": ["bundle", "-o", "out"],
     "export-oms": ["-o", "out"],
+    "export": ["--premis", "out"],
     "timestamp fetch": ["--url", "http://127.0.0.1:9", "-o", "out"],
     "timestamp request": ["-o", "out"],
     "timestamp attach": ["answer", "-o", "out"],
@@ -161,7 +162,7 @@ OPTIONS: dict[str, list[str]] = {
 }
 """Where a small file is named."""
 TRUST = ("--policy", "verify --key", "run --key")
-"""What says whom to trust is a demand: one that cannot be read ends the run with 2 (spec/1.0, 16.1.3)."""
+"""What says whom to trust is a demand: one that cannot be read ends the run with 2 (spec/1, 16.1.3)."""
 
 
 @pytest.mark.parametrize("option", OPTIONS)

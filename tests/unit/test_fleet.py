@@ -1,4 +1,4 @@
-"""Many objects: lists of them, ledgers, what a run comes to, reports (spec/1.0, 10.15)."""
+"""Many objects: lists of them, ledgers, what a run comes to, reports (spec/1, 10.15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schemes of fsspec's: at the command line, behind the same checks (spec/1.0, 10.12.11)."""
+"""Schemes of fsspec's: at the command line, behind the same checks (spec/1, 10.12.11)."""
 
 from __future__ import annotations
 

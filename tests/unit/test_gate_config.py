@@ -1,4 +1,4 @@
-"""``gate.yaml``: read whole and strictly, and as its schema says (spec/1.0, 10.16.2)."""
+"""``gate.yaml``: read whole and strictly, and as its schema says (spec/1, 10.16.2)."""
 
 from __future__ import annotations
 

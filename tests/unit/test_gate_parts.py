@@ -1,4 +1,4 @@
-"""The parts of the gate: keys, the queue, uploads, numbers, pictures, forms (spec/1.0, 10.16)."""
+"""The parts of the gate: keys, the queue, uploads, numbers, pictures, forms (spec/1, 10.16)."""
 
 from __future__ import annotations
 

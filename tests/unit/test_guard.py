@@ -1,4 +1,4 @@
-"""One verification in a child process: whatever it does there, it is named, and the others go on (spec/1.0, 10.15)."""
+"""One verification in a child process: whatever it does there, it is named, and the others go on (spec/1, 10.15)."""
 
 from __future__ import annotations
 

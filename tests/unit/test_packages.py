@@ -13,7 +13,16 @@ from typing import Any
 
 import pytest
 
-from llamafile_format.caring import export_bag, export_ocfl, export_premis, import_bag, import_ocfl
+import llamafile_format as lf
+from llamafile_format.caring import (
+    export_bag,
+    export_crate,
+    export_datapackage,
+    export_ocfl,
+    export_premis,
+    import_bag,
+    import_ocfl,
+)
 from llamafile_format.caring.bag_write import encoded
 from llamafile_format.caring.ocfl import json_bytes, object_path
 from llamafile_format.errors import FormatError, LlamafileError, NotALlamafile, SourceError, UsageError
@@ -163,10 +172,12 @@ def test_a_root_of_others_is_left_alone(made: Path, tmp_path: Path) -> None:
 
 
 def test_objects_lie_where_the_layout_says() -> None:
-    """The example of the extension 0004 itself."""
-    digest = hashlib.sha256(b"object-01").hexdigest()
-    assert object_path("object-01") == f"{digest[:3]}/{digest[3:6]}/{digest[6:9]}/{digest}"
-    assert object_path("object-01").startswith("3c0/ff4/240/3c0ff4240c1e116dba14c7627f2319b5")
+    """The examples of the extension 0003 itself."""
+    assert object_path("object-01") == "3c0/ff4/240/object-01"
+    assert object_path("..hor/rib:le-$id") == "487/326/d8c/%2e%2ehor%2frib%3ale-%24id"
+    long = object_path("abcdefghij" * 10 + "a")
+    assert long.startswith("5cc/73e/648/abcdefghijabcdefghij")
+    assert long.endswith(hashlib.sha256(b"abcdefghij" * 10 + b"a").hexdigest())
 
 
 def test_names_in_manifests_are_encoded() -> None:
@@ -207,6 +218,63 @@ def test_premis_without_a_moment_claims_no_check(made: Path, tmp_path: Path) -> 
     with pytest.raises(UsageError):
         export_premis(ExportOrder(str(made), tmp_path / "p.xml"))
     export_premis(ExportOrder(str(made), tmp_path / "p.xml", force=True))
+
+
+# Descriptions
+
+
+def storied(folder: Path) -> Path:
+    """A container whose model says where it is from."""
+    from tests.unit.test_sbom import storied as weights
+
+    (folder / "m.gguf").write_bytes(weights())
+    lf.pack([folder / "m.gguf"], folder / "told.llamafile", prefix="none", license="Apache-2.0", force=True)
+    return folder / "told.llamafile"
+
+
+def test_a_crate_describes_the_container(tmp_path: Path) -> None:
+    told = storied(tmp_path)
+    done = export_crate(ExportOrder(str(told), tmp_path / "crate"))
+    assert done.sha256 == hashlib.sha256(told.read_bytes()).hexdigest()
+    assert (tmp_path / "crate/told.llamafile").read_bytes() == told.read_bytes()
+    text = (tmp_path / "crate/ro-crate-metadata.json").read_text("utf-8")
+    assert "\x1b" not in text
+    assert "secret" not in text
+    graph = {each["@id"]: each for each in json.loads(text)["@graph"]}
+    assert graph["./"]["license"] == {"@id": "https://spdx.org/licenses/Apache-2.0"}
+    assert graph["./"]["publisher"] == {"@id": "#publisher"}
+    assert graph["told.llamafile"]["name"] == "A model"
+    assert "https://hub.example/a/base" in graph["told.llamafile"]["isBasedOn"]
+    for each in graph.values():
+        for value in each.values():
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, dict) and not one["@id"].startswith("https://w3id.org"):
+                    assert one["@id"] in graph
+
+
+def test_a_data_package_names_every_file(tmp_path: Path) -> None:
+    told = storied(tmp_path)
+    export_datapackage(ExportOrder(str(told), tmp_path / "package"))
+    value = json.loads((tmp_path / "package/datapackage.json").read_text("utf-8"))
+    found = contents(tmp_path / "package")
+    del found["datapackage.json"]
+    assert {each["path"] for each in value["resources"]} == set(found)
+    for each in value["resources"]:
+        assert each["hash"] == f"sha256:{hashlib.sha256(found[each['path']]).hexdigest()}"
+        assert each["bytes"] == len(found[each["path"]])
+    assert value["licenses"][0]["name"] == "Apache-2.0"
+
+
+def test_catalogues_are_told_what_the_file_says(tmp_path: Path) -> None:
+    export_bag(ExportOrder(str(storied(tmp_path)), tmp_path / "bag"))
+    core = ET.parse(tmp_path / "bag/metadata/dublin-core.xml").getroot()
+    named = {each.tag.rpartition("}")[2] for each in core}
+    assert {"title", "creator", "publisher", "description", "format", "identifier", "source", "relation"} <= named
+    value = json.loads((tmp_path / "bag/metadata/datacite.json").read_text("utf-8"))
+    assert value["titles"] == [{"title": "A model"}]
+    assert value["rightsList"] == [{"rights": "Apache-2.0", "rightsUri": "https://spdx.org/licenses/Apache-2.0"}]
+    assert value["publicationYear"] == ":unkn"
+    assert {each["relatedIdentifier"] for each in value["relatedIdentifiers"]} >= {"https://hub.example/a/base"}
 
 
 # Hostile packages
@@ -412,5 +480,8 @@ def test_the_commands(run_cli: CliRunner, made: Path, tmp_path: Path) -> None:
     for words in (["export", made], ["export", made, "--bagit", "a", "--ocfl", "b"], ["import", "x", "-o", "y"]):
         assert run_cli(*words).returncode == 2
     assert run_cli("import", "bag:nowhere", "-o", "y").returncode == 2
+    before = made.read_bytes()
+    assert run_cli("export", made, "--premis", made, "--force").returncode == 2
+    assert made.read_bytes() == before
     (tmp_path / "bag" / "fetch.txt").write_text("x")
     assert run_cli("import", "bag:bag", "-o", "y").returncode == 1

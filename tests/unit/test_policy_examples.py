@@ -104,7 +104,7 @@ def made(what: str, folder: Path) -> Path:
 
 def rows() -> list[tuple[str, list[str]]]:
     """The table of 16.10: what the file is, and a cell for each policy."""
-    chapter = (ROOT / "spec" / "1.0" / "16-policies.md").read_text("utf-8")
+    chapter = (ROOT / "spec" / "1" / "16-policies.md").read_text("utf-8")
     table = chapter[chapter.index("## 16.10") : chapter.index("## 16.11")]
     found = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")][2:]
     return [(cells[0].strip(), [cell.strip() for cell in cells[1:]]) for cells in found]

@@ -1,4 +1,4 @@
-"""The judgement of the private cache: every folder from the root on, by owner and mode (spec/1.0, 14.2.8)."""
+"""The judgement of the private cache: every folder from the root on, by owner and mode (spec/1, 14.2.8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proxies as the user's variables name them: who is asked through which, and who sees what (spec/1.0, 10.12.10)."""
+"""Proxies as the user's variables name them: who is asked through which, and who sees what (spec/1, 10.12.10)."""
 
 from __future__ import annotations
 

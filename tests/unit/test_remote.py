@@ -1,4 +1,4 @@
-"""Objects on other machines: what servers do, and what may be read, shown and sent (spec/1.0, 10.12)."""
+"""Objects on other machines: what servers do, and what may be read, shown and sent (spec/1, 10.12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The faults of servers, met in stores and at hubs: what is refused over https is refused there (spec/1.0, 10.12.7)."""
+"""The faults of servers, met in stores and at hubs: what is refused over https is refused there (spec/1, 10.12.7)."""
 
 from __future__ import annotations
 

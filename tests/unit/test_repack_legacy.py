@@ -1,4 +1,4 @@
-"""From a legacy llamafile to 1.0 and back (spec/1.0, 8.7)."""
+"""From a legacy llamafile to 1.0 and back (spec/1, 8.7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``verify --resume``: what a journal spares, and what it never says (spec/1.0, 10.12.9)."""
+"""``verify --resume``: what a journal spares, and what it never says (spec/1, 10.12.9)."""
 
 from __future__ import annotations
 

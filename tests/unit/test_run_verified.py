@@ -1,4 +1,4 @@
-"""What verify refuses does not run; builds are known by digest; what was verified is what runs (spec/1.0, 14.3)."""
+"""What verify refuses does not run; builds are known by digest; what was verified is what runs (spec/1, 14.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bills of materials: whole, the same every time, and what other tools' strict validators accept (spec/1.0, 10.14)."""
+"""Bills of materials: whole, the same every time, and what other tools' strict validators accept (spec/1, 10.14)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from llamafile_format.prefix.arguments import Dialect
 from llamafile_format.rules import Layer, Severity, rule
 from tests.laws.containers import tiny_gguf
 
-CHAPTER = (Path(__file__).resolve().parents[2] / "spec" / "1.0" / "07-weights.md").read_text()
+CHAPTER = (Path(__file__).resolve().parents[2] / "spec" / "1" / "07-weights.md").read_text()
 
 ATTACKS = [
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",

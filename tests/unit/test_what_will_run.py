@@ -1,4 +1,4 @@
-"""What a file will run, and the order of versions (spec/1.0, 14.7): every vector, by description and as a file."""
+"""What a file will run, and the order of versions (spec/1, 14.7): every vector, by description and as a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Level full ends in yes or no, and recomputes the whole digests that something rests on (spec/1.0, 10.4.3)."""
+"""Level full ends in yes or no, and recomputes the whole digests that something rests on (spec/1, 10.4.3)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Keys, and the algorithms that they sign with (spec/1.0, 13.8)."""
+"""Keys, and the algorithms that they sign with (spec/1, 13.8)."""

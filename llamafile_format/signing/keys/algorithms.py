@@ -1,4 +1,4 @@
-"""Algorithms of signatures and digests, and until when each of them proves something (spec/1.0, 11.6, 11.7 and 13.8).
+"""Algorithms of signatures and digests, and until when each of them proves something (spec/1, 11.6, 11.7 and 13.8).
 
 The table is ``spec/registry/algorithms.yaml``. An algorithm is never read from a record: it follows from the key that
 the verifier's user trusts, and from the table.
@@ -17,7 +17,7 @@ from llamafile_format.specdata import spec_yaml
 
 
 class Algorithm(StrEnum):
-    """How records of this format are signed; exactly one for each kind of key (spec/1.0, 13.8)."""
+    """How records of this format are signed; exactly one for each kind of key (spec/1, 13.8)."""
 
     ECDSA_P256 = "ecdsa-p256-sha256"
     ECDSA_P384 = "ecdsa-p384-sha384"

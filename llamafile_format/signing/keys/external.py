@@ -1,4 +1,4 @@
-"""A signer that is a command: the seam for tokens, hardware modules and signing services (spec/1.0, 13.8).
+"""A signer that is a command: the seam for tokens, hardware modules and signing services (spec/1, 13.8).
 
 The command gets the bytes to sign on its standard input and writes the bare signature to its standard output, in the
 encoding of the key's algorithm. Whatever holds the key may be behind it, such as a token that openssl reaches::

@@ -1,4 +1,4 @@
-"""Public and private keys: one kind of key, one algorithm, one encoding of signatures (spec/1.0, 13.8).
+"""Public and private keys: one kind of key, one algorithm, one encoding of signatures (spec/1, 13.8).
 
 Nothing here asks a file how to verify it. A key says what it is; a signature is a byte string that holds or does not.
 """

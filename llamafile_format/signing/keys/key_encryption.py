@@ -1,4 +1,4 @@
-"""Encrypt a private key as PKCS#8: PBES2 of PBKDF2 with HMAC-SHA-256 and AES-256-CBC (RFC 8018; spec/1.0, 13.8).
+"""Encrypt a private key as PKCS#8: PBES2 of PBKDF2 with HMAC-SHA-256 and AES-256-CBC (RFC 8018; spec/1, 13.8).
 
 The library's own writer turns the function 2,048 times, which a graphics card undoes for most passphrases. Nothing but
 the number differs here, so every openssl and every other reader of PKCS#8 opens the file. Imported only where a key

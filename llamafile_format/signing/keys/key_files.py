@@ -1,4 +1,4 @@
-"""Files that hold keys: PEM blocks, one for each key, two for a pair (spec/1.0, 13.8).
+"""Files that hold keys: PEM blocks, one for each key, two for a pair (spec/1, 13.8).
 
 A private key file is PKCS#8, encrypted or not, or what ssh-keygen writes. A public key file is PEM, or a line as
 ssh-keygen writes it. A pair is two keys of one signer, one classical and one post-quantum, in one file.

@@ -1,1 +1,1 @@
-"""Signature records: bundles, envelopes, statements (spec/1.0, 13.2 and 13.3)."""
+"""Signature records: bundles, envelopes, statements (spec/1, 13.2 and 13.3)."""

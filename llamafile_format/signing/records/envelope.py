@@ -1,4 +1,4 @@
-"""The envelope of a signature: a sigstore bundle around a DSSE envelope around a statement (spec/1.0, 13.3).
+"""The envelope of a signature: a sigstore bundle around a DSSE envelope around a statement (spec/1, 13.3).
 
 Everything in a bundle that its signature does not cover is either fixed to one spelling or compared with the key that
 verifies, so that no byte of it is free: an unsigned corner would be a place for unsigned contents.

@@ -1,4 +1,4 @@
-"""Signature records: the members behind the manifest (spec/1.0, 13.2)."""
+"""Signature records: the members behind the manifest (spec/1, 13.2)."""
 
 from __future__ import annotations
 

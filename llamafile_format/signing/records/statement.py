@@ -1,4 +1,4 @@
-"""What is signed: in-toto statements about the manifest, and through it about every byte (spec/1.0, 13.3)."""
+"""What is signed: in-toto statements about the manifest, and through it about every byte (spec/1, 13.3)."""
 
 from __future__ import annotations
 

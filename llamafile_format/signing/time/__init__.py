@@ -1,1 +1,1 @@
-"""Time stamps (spec/1.0, 13.6)."""
+"""Time stamps (spec/1, 13.6)."""

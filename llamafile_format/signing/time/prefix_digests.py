@@ -1,4 +1,4 @@
-"""Digests of everything in front of renewals, all in one pass over the file (spec/1.0, 13.6.8)."""
+"""Digests of everything in front of renewals, all in one pass over the file (spec/1, 13.6.8)."""
 
 from __future__ import annotations
 

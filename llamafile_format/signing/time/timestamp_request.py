@@ -1,4 +1,4 @@
-"""Asking a time-stamping authority, and making a record of its answer (RFC 3161; spec/1.0, 13.6.3)."""
+"""Asking a time-stamping authority, and making a record of its answer (RFC 3161; spec/1, 13.6.3)."""
 
 from __future__ import annotations
 

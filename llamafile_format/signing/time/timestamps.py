@@ -1,4 +1,4 @@
-"""RFC 3161 time stamps: the strict reader of a ``tsr`` record, and what a token says (spec/1.0, 13.6)."""
+"""RFC 3161 time stamps: the strict reader of a ``tsr`` record, and what a token says (spec/1, 13.6)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Whom to trust: policies and their judgement (spec/1.0, 13.4 and chapter 16)."""
+"""Whom to trust: policies and their judgement (spec/1, 13.4 and chapter 16)."""

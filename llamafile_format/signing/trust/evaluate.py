@@ -1,4 +1,4 @@
-"""Is it authentic, by this policy? (spec/1.0, 13.4)
+"""Is it authentic, by this policy? (spec/1, 13.4)
 
 Nothing inside a file makes anything in it trusted: records are judged by keys, certificates and identities that the
 policy brings. What counts, and how often, is decided in ``counting``.

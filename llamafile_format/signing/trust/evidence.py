@@ -1,4 +1,4 @@
-"""What is at hand when trust is decided, and what comes out, record by record (spec/1.0, 13.4).
+"""What is at hand when trust is decided, and what comes out, record by record (spec/1, 13.4).
 
 Collecting evidence (is each record what its kind demands, and does it speak about this file?) is the work of
 ``checks.signatures``; nothing here has been believed yet.

@@ -1,4 +1,4 @@
-"""One hand is one hand, under however many names: who is counted when signers are counted (spec/1.0, 13.4.7).
+"""One hand is one hand, under however many names: who is counted when signers are counted (spec/1, 13.4.7).
 
 A key can stand in a policy as itself, and in a certificate that another rule takes; a person can have a certificate, a
 Sigstore identity and a key. Whatever shares a key or a name is one *hand*, and a threshold counts hands: each signer

@@ -1,4 +1,4 @@
-"""Who signed this bundle, of those whom a policy names? (spec/1.0, 13.4.4)
+"""Who signed this bundle, of those whom a policy names? (spec/1, 13.4.4)
 
 The key decides the algorithm, and keys come from the policy: what a bundle says of its signer only helps to choose.
 """

@@ -1,4 +1,4 @@
-"""SPDX licence expressions: does a list of licences allow what a manifest names? (spec/1.0, 16.7.2 and 16.7.7)
+"""SPDX licence expressions: does a list of licences allow what a manifest names? (spec/1, 16.7.2 and 16.7.7)
 
 Grammar of SPDX 2.3, annex D: ids, ``+``, ``WITH`` an exception, ``AND`` before ``OR``, parentheses; in any case. The
 names, and which of them mean the same, are those of the library ``license-expression``; the grammar is read here,

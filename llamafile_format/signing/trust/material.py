@@ -1,4 +1,4 @@
-"""Validation material: certificates and revocation lists that help to build chains later (spec/1.0, 13.6.7).
+"""Validation material: certificates and revocation lists that help to build chains later (spec/1, 13.6.7).
 
 They are carried because the places that publish them will be gone. They are helpers: no chain ends in one of them.
 """

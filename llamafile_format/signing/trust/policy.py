@@ -1,4 +1,4 @@
-"""A trust policy: whom its user believes, for what, since when, and what else a file must meet (spec/1.0, chapter 16).
+"""A trust policy: whom its user believes, for what, since when, and what else a file must meet (spec/1, chapter 16).
 
 A policy always comes from outside the file. These are its parts as values; ``policy_reader`` reads them from YAML, and
 ``key_policy`` and ``root_policy`` are what ``--key`` and ``--trusted-root`` mean. All moments are aware, in UTC.

@@ -1,4 +1,4 @@
-"""Read a trust policy from YAML, whole and strictly, before any container is looked at (spec/1.0, 16.2 to 16.8).
+"""Read a trust policy from YAML, whole and strictly, before any container is looked at (spec/1, 16.2 to 16.8).
 
 A demand that was misspelt must not count as met: a field that is unknown, of another kind or at odds with another ends
 in a FormatError that names it.

@@ -1,4 +1,4 @@
-"""The kinds of values that stand in a trust policy: dates, words, counts, and files beside it (spec/1.0, 16.2.2)."""
+"""The kinds of values that stand in a trust policy: dates, words, counts, and files beside it (spec/1, 16.2.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies that come with this library, by bare names, and policies that extend one (spec/1.0, 16.11).
+"""Policies that come with this library, by bare names, and policies that extend one (spec/1, 16.11).
 
 A name is bare if it has no ``/`` and does not end in ``.yaml``: whatever lies in the working folder is never meant by
 it, and a file is never shadowed by a profile.

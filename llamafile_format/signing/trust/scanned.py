@@ -1,4 +1,4 @@
-"""Reports by those whom a policy believes about reports: its demand ``scanned`` (spec/1.0, 16.12).
+"""Reports by those whom a policy believes about reports: its demand ``scanned`` (spec/1, 16.12).
 
 A scanner says what it found, by which rules and when. That it has looked may be demanded; that it vouches for the file
 follows from nothing, and no report counts for the layer authentic.

@@ -1,4 +1,4 @@
-"""When was a record last seen by somebody who can be believed? (spec/1.0, 13.6.5)
+"""When was a record last seen by somebody who can be believed? (spec/1, 13.6.5)
 
 A signature is as good as its algorithm and its key were when it was last *sighted*: the earliest moment at which a
 trusted stamp proves that it was there, or, without one, the date of verification. Stamps are themselves signatures, so

@@ -1,4 +1,4 @@
-"""Sigstore identities: a certificate for a few minutes, and a log that saw it used (spec/1.0, 13.9.9 to 13.9.11).
+"""Sigstore identities: a certificate for a few minutes, and a log that saw it used (spec/1, 13.9.9 to 13.9.11).
 
 The verifier is the Sigstore project's own, which the extra ``sigstore`` brings; without it such a signature is not
 checked, which is not the same as good or bad. Everything needed comes with the bundle and from the trusted root in the

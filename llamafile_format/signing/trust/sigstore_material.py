@@ -1,4 +1,4 @@
-"""The form of what a Sigstore bundle brings along: log entry and time stamps (spec/1.0, 13.9.10).
+"""The form of what a Sigstore bundle brings along: log entry and time stamps (spec/1, 13.9.10).
 
 Sigstore's own verifier reads leniently: numbers as text, several spellings, fields that nothing compares. Here each of
 them has one spelling and one value, so that nobody can change a byte of a record and have it still verify.

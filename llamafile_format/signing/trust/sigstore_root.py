@@ -1,4 +1,4 @@
-"""The trusted root of a Sigstore instance: its logs and authorities, as a policy pins them (spec/1.0, 13.9.11)."""
+"""The trusted root of a Sigstore instance: its logs and authorities, as a policy pins them (spec/1, 13.9.11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts against patterns in which ``*`` stands for a run of characters (spec/1.0, 13.9.3 and 16.2.2).
+"""Texts against patterns in which ``*`` stands for a run of characters (spec/1, 13.9.3 and 16.2.2).
 
 Patterns are the policy's, but texts are anybody's: names of models, of certificates, of engines. A regular expression
 with several stars would try them against one another, for hours on a text made for that; this looks at each once.

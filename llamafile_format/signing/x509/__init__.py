@@ -1,1 +1,1 @@
-"""DER, CMS and certificates (spec/1.0, 13.9)."""
+"""DER, CMS and certificates (spec/1, 13.9)."""

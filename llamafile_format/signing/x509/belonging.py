@@ -1,4 +1,4 @@
-"""Does validation material belong to anything? (spec/1.0, 13.6.9)
+"""Does validation material belong to anything? (spec/1, 13.6.9)
 
 Certificates and revocation lists are carried for those who check a chain later. One that stands above no certificate of
 a signature or a stamp helps nobody, and can hold anything: everybody makes certificates that sign themselves.

@@ -2,7 +2,7 @@
 
 A token's signature covers its contents and its signed attributes. Version numbers, the lists of algorithms and of
 certificates, revocation lists and unsigned attributes stand outside: each of them must follow from what is signed, or
-be absent, so that no bit of a record can change without being noticed (spec/1.0, 13.6.4).
+be absent, so that no bit of a record can change without being noticed (spec/1, 13.6.4).
 """
 
 from __future__ import annotations

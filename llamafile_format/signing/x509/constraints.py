@@ -1,4 +1,4 @@
-"""Name constraints: what an authority may call those whom it certifies (RFC 5280, 4.2.1.10; spec/1.0, 13.9.1).
+"""Name constraints: what an authority may call those whom it certifies (RFC 5280, 4.2.1.10; spec/1, 13.9.1).
 
 Every authority of a chain is looked at, whether or not it marks the constraint critical, and every name of every
 certificate below it. What cannot be compared refuses the chain. Beyond the RFC, an authority that is confined to some

@@ -1,4 +1,4 @@
-"""Whom a certificate is bound to, and whom a rule means: names of three kinds, never mixed (spec/1.0, 13.9.3).
+"""Whom a certificate is bound to, and whom a rule means: names of three kinds, never mixed (spec/1, 13.9.3).
 
 A name counts by its kind. An authority that may give out URIs but no e-mail addresses can write the text of an address
 into a URI; the common name is free text that no name constraint confines. So neither stands for the other.

@@ -1,4 +1,4 @@
-"""Revocation lists: certificates that their own issuer has called back (spec/1.0, 13.9.6)."""
+"""Revocation lists: certificates that their own issuer has called back (spec/1, 13.9.6)."""
 
 from __future__ import annotations
 

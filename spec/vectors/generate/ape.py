@@ -1,7 +1,7 @@
 """Forge executables byte for byte: APEs of every generation since 2020, converted ones, and plain native programs.
 
 Nothing here runs: images are zeros. What is right is the structure that readers look at, so that a prefix of each
-generation can be told from its own bytes (spec/1.0, 3.3). Every number is derived; the same call gives the same bytes.
+generation can be told from its own bytes (spec/1, 3.3). Every number is derived; the same call gives the same bytes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Build GGUFs field by field, with or without faults, for the vectors of the weights and templates chapters.
 
-Nothing here uses the library: the bytes follow from the tables of spec/1.0, 7.2 alone.
+Nothing here uses the library: the bytes follow from the tables of spec/1, 7.2 alone.
 """
 
 from __future__ import annotations

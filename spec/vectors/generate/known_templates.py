@@ -14,7 +14,7 @@ from pathlib import Path
 from llamafile_format.checks.template_family import literals_of, marks_of, template_digest
 
 HEAD = """\
-# Chat templates that are known (spec/1.0, 11.9): facts to compare with, no texts. Rows are added, and never changed.
+# Chat templates that are known (spec/1, 11.9): facts to compare with, no texts. Rows are added, and never changed.
 # sha256: of the normalised text; family: whose; source: where it was found; literals, marks: digests of the normalised
 # literals of five words or more, and of what stands around turns, the first 32 digits of each.
 templates:

@@ -113,7 +113,7 @@ def _() -> bytes:
 
 @bad(
     "converted-header-differs",
-    "LF1015 LF3027 LF4008 LF4009",
+    "LF1015 LF3027 LF3360 LF3363 LF4008 LF4009",
     "The ELF header at byte 0 has another entry point than its slot.",
 )
 def _() -> bytes:
@@ -160,7 +160,7 @@ def _() -> bytes:
 
 @vector(
     "version-unknown",
-    rules="LF1027 LF3330",
+    rules="LF1027 LF3330 LF3360",
     valid="undetermined",
     encoding="zlib",
     comment="A launcher of version 3, which nobody knows yet.",

@@ -111,7 +111,7 @@ BAD: list[Row] = [
     ),
     (
         "two-directories",
-        "LF1028 LF2010 LF2042 LF7008 LF7016 LF9004",
+        "LF1028 LF2010 LF2042 LF3363 LF7008 LF7016 LF9004",
         "LF2009",
         "plain and Zip64 end records lead to two directories with other weights each (parser trap 1)",
         second_end_record,

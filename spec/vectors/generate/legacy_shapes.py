@@ -1,4 +1,4 @@
-"""Shapes of the tools that made legacy llamafiles: zipalign, zipobj, apelink (spec/1.0, 9.2), for the vectors."""
+"""Shapes of the tools that made legacy llamafiles: zipalign, zipobj, apelink (spec/1, 9.2), for the vectors."""
 
 from __future__ import annotations
 

@@ -48,9 +48,9 @@ def major_version() -> bytes:
     return edited(lambda value: value.update(version="2.0"))
 
 
-@vector("minor-version", rules="LF3005", near="LF3004", comment="Version 1.1 is read, with a warning.")
+@vector("minor-version", rules="LF3005", near="LF3004", comment="Version 1.2 is read, with a warning.")
 def minor_version() -> bytes:
-    return edited(lambda value: value.update(version="1.1"))
+    return edited(lambda value: value.update(version="1.2"))
 
 
 @vector("version-spelling", rules="LF3007 LF9003", valid="undetermined", layer="manifest", comment="Version 01.0.")

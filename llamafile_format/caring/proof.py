@@ -1,0 +1,88 @@
+"""What proves that a repaired file is the one that was (spec/1, 17.5.5).
+
+MD5 finds accidents and proves nothing, and who writes a recovery set decides what it restores. So a result is compared
+with something that does not come from the set: a signature of somebody trusted, a digest that the user brought, or the
+manifest that survived in the damaged file itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from llamafile_format.checks.verdict import Level, Verdict
+from llamafile_format.container import Container, Kind
+from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.examining import Trust, examine
+from llamafile_format.rules import Layer
+from llamafile_format.source import ByteSource
+
+if TYPE_CHECKING:
+    from llamafile_format.signing.trust.policy import Policy
+
+_BLOCK = 4 << 20
+
+
+class Proof(Enum):
+    """What vouches for the result, in the words of reports."""
+
+    SIGNATURE = "a trusted signature"
+    DIGEST = "the digest that was given"
+    MANIFEST = "a manifest that survived in the damaged file"
+    NOTHING = "nothing but the recovery set itself"
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """``proof`` of a result. ``manifest_sha256`` is empty for what is no container; ``authentic`` is None if nobody was
+    named whom to trust."""
+
+    proof: Proof
+    manifest_sha256: str
+    authentic: bool | None
+
+
+def prove(result: ByteSource, survivors: Collection[str], *, expect: str = "", policy: Policy | None = None) -> Proven:
+    """What proves ``result``. ``survivors`` are digests of manifests from the damaged copies, in hex.
+
+    FormatError if the result does not have the digest ``expect``: of the whole file or of its manifest.
+    """
+    with Container(result) as container:
+        sound, manifest, authentic = False, "", None
+        if container.kind is Kind.CONTAINER:
+            trust = Trust(policy, datetime.now(UTC), policy is not None)
+            report = examine(container, level=Level.FULL, trust=trust)
+            sound = report.complete and report.verdicts.get(Layer.WELL_FORMED) is not Verdict.NO
+            manifest = report.manifest_sha256
+            if policy is not None:
+                authentic = report.verdicts.get(Layer.AUTHENTIC) is Verdict.YES
+        elif policy is not None:
+            authentic = False
+    given = bool(expect) and ((sound and manifest == expect) or _sha256(result) == expect)
+    if expect and not given:
+        raise FormatError("what the recovery data gives has another digest than was given", clause="17.5.5")
+    if authentic:
+        return Proven(Proof.SIGNATURE, manifest, authentic)
+    if given:
+        return Proven(Proof.DIGEST, manifest, authentic)
+    survived = sound and manifest in survivors
+    return Proven(Proof.MANIFEST if survived else Proof.NOTHING, manifest, authentic)
+
+
+def digest_given(text: str) -> str:
+    """The SHA-256 that ``text`` names, with or without ``sha256:`` in front. UsageError if it is none."""
+    digest = text.lower().removeprefix("sha256:")
+    if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+        raise UsageError(f"{text!r} is no SHA-256", hint="64 digits: of the whole file, or of its manifest")
+    return digest
+
+
+def _sha256(source: ByteSource) -> str:
+    state = hashlib.sha256()
+    for at in range(0, source.size, _BLOCK):
+        state.update(source.read_at(at, min(_BLOCK, source.size - at)))
+    return state.hexdigest()
