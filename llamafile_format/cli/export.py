@@ -45,6 +45,7 @@ class Form:
 FORMS = (
     Form("--bagit", "DIR", "As a BagIt 1.0 bag, the new folder DIR.", "caring", "export_bag"),
     Form("--ocfl", "DIR", "As an object in the OCFL 1.1 storage root DIR.", "caring", "export_ocfl"),
+    Form("--oci-layout", "DIR[:TAG]", "As a ModelPack image in the OCI layout DIR.", "exchanging", "export_layout"),
     Form("--ro-crate", "DIR", "As an RO-Crate 1.1, the new folder DIR.", "caring", "export_crate"),
     Form("--datapackage", "DIR", "As a Frictionless Data Package, the new folder DIR.", "caring", "export_datapackage"),
     Form("--premis", "OUT", "As a PREMIS 3 document about it, the new file OUT.", "caring", "export_premis"),
@@ -74,6 +75,7 @@ def command(file: str, date: str, force: bool, as_json: bool, **forms: str | Non
     \b
     llamafile-format export model.llamafile --bagit bag
     llamafile-format export model.llamafile --ocfl storage-root
+    llamafile-format export model.llamafile --oci-layout layout:v1
     llamafile-format export model.llamafile --premis model.premis.xml --date now
     """
     asked = [form for form in FORMS if forms[form.key] is not None]

@@ -32,7 +32,8 @@ class ExportOrder:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: ``files`` of ``size`` bytes together. ``sha256`` is of the container as it lies there.
+    """What was written: ``files`` of ``size`` bytes together. ``sha256`` is of the container as it lies there;
+    of an image, that of its manifest.
 
     ``shared_bytes`` of it share their blocks with FILE. ``name`` is what the form calls the container: a path, an id.
     ``notes`` are sentences for whoever asked.
@@ -60,7 +61,8 @@ class ImportOrder:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What was taken out: the file ``path`` of ``size`` bytes. ``name`` is what it was called where it lay."""
+    """What was taken out: the file ``path`` of ``size`` bytes. ``name`` is what it was called where it lay,
+    ``sha256`` as of :class:`Exported`."""
 
     path: Path
     name: str
