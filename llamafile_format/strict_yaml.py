@@ -195,7 +195,7 @@ def _nested(events: Iterable[Any]) -> int:
 
 def _step(node: Any, path: str) -> tuple[Any, Any, str]:
     """The key and the value that ``path`` begins with below ``node``, and what is left of it; None where none is."""
-    if index := re.match(r"\[(\d+)\]\.?", path):
+    if index := re.match(r"\[([0-9]+)\]\.?", path):
         items = node.value if type(node).__name__ == "SequenceNode" else []
         at = int(index[1])
         return None, items[at] if at < len(items) else None, path[index.end() :]

@@ -1,4 +1,4 @@
-"""Caring for files over decades: protect, repair."""
+"""Caring for files over decades: protect and repair, events, and the packages that archives keep them in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from llamafile_format.door import open_door
 
 if TYPE_CHECKING:
+    from llamafile_format.caring.bag_read import import_bag
+    from llamafile_format.caring.bag_write import export_bag
+    from llamafile_format.caring.crate_write import export_crate
+    from llamafile_format.caring.datapackage_write import export_datapackage
+    from llamafile_format.caring.event import Event
+    from llamafile_format.caring.event_log import KINDS, Logged, add_event, log_of, manifest_of, read_log
     from llamafile_format.caring.losses import Lost
+    from llamafile_format.caring.ocfl_read import import_ocfl
+    from llamafile_format.caring.ocfl_write import export_ocfl
+    from llamafile_format.caring.premis_write import export_premis
     from llamafile_format.caring.proof import Proof
     from llamafile_format.caring.protect import Protected, outdated_set, protect, protect_inside, sidecar_of
     from llamafile_format.caring.repair import Repaired, repair
@@ -15,6 +24,15 @@ if TYPE_CHECKING:
 open_door(
     __name__,
     {
+        "bag_read": ("import_bag",),
+        "bag_write": ("export_bag",),
+        "crate_write": ("export_crate",),
+        "datapackage_write": ("export_datapackage",),
+        "ocfl_read": ("import_ocfl",),
+        "ocfl_write": ("export_ocfl",),
+        "premis_write": ("export_premis",),
+        "event": ("Event",),
+        "event_log": ("KINDS", "Logged", "add_event", "log_of", "manifest_of", "read_log"),
         "losses": ("Lost",),
         "proof": ("Proof",),
         "protect": ("Protected", "outdated_set", "protect", "protect_inside", "sidecar_of"),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SUFFIX = ".par2"
-_VOLUME = re.compile(r"(?P<stem>.+)\.vol\d{1,5}\+\d{1,5}\.par2\Z", re.IGNORECASE | re.DOTALL)
+_VOLUME = re.compile(r"(?P<stem>.+)\.vol[0-9]{1,5}\+[0-9]{1,5}\.par2\Z", re.IGNORECASE | re.DOTALL)
 _MOST = 4096
 """Volumes of one set that are looked at."""
 

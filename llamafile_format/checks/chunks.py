@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
@@ -140,6 +140,7 @@ def _expected(
         yield Piece(tile.offset, tile.length, sha256, sha512 or b"", int(single.crc32, 16) if single else None)
     if next(lines, b""):
         _bad_line(text, chunks, Tile(chunks.offset + chunks.size, 0, "-"), b"more lines")
+        deque(lines, maxlen=0)  # to its end: the digest is that of the whole list, however many lines it has
     if text.sha256 != chunks.sha256:
         text.intact = False
         text.findings.append(_finding("LF4003", chunks, found=text.sha256, expected=chunks.sha256))
@@ -171,8 +172,7 @@ def _lines(source: ByteSource, chunks: Member, text: _List) -> Iterator[bytes]:
         rest += block
         *whole, rest = rest.split(b"\n")
         yield from (line + b"\n" for line in whole)
-        if len(rest) > _TEXT:
-            break
+        rest = rest[:_TEXT]  # of a line that is no line its beginning is enough
     if rest:
         yield rest
     text.sha256 = digest.hexdigest()

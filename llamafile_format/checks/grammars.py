@@ -25,7 +25,7 @@ _INLINE = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
 _NAME = re.compile(r"[A-Za-z0-9-]+")
 _LITERAL = re.compile(r'"((?:[^"\\\r\n]|\\.)*)"')
 _CLASS = re.compile(r"\[(?:[^\]\\\r\n]|\\.)+\]")
-_REPEAT = re.compile(r"[*+?]|\{(\d{1,9})(,(\d{1,9})?)?\}")
+_REPEAT = re.compile(r"[*+?]|\{([0-9]{1,9})(,([0-9]{1,9})?)?\}")
 _RULE = re.compile(r"([A-Za-z0-9-]+)[ \t]*::=")
 
 

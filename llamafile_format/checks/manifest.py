@@ -22,7 +22,7 @@ from llamafile_format.specdata import spec_yaml
 from llamafile_format.zip.names import collision_key, collisions, is_arguments_name, name_problems
 
 PREFIX_KINDS = ("none", "ape", "launcher", "elf", "pe", "macho", "script", "other")  # clause 11.4
-SPLIT_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf\Z")  # clause 7.8
+SPLIT_NAME = re.compile(r"(?P<stem>.+)-(?P<number>[0-9]{5})-of-(?P<count>[0-9]{5})\.gguf\Z")  # clause 7.8
 _PLACES = {README_PATH: "readme", CHUNKS_PATH: "chunks"}
 
 

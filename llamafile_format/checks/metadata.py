@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 RULES = {Sort.PIPELINE: "LF5097", Sort.COMMAND: "LF5098", Sort.ADDRESS: "LF5099", Sort.PATH: "LF5100"}
 URL_KEYS = re.compile(
-    r"general\.(?:(?:source|base_model\.\d+|dataset\.\d+)\.)?(?:url|doi|uuid|repo_url)|general\.license\.link"
+    r"general\.(?:(?:source|base_model\.[0-9]+|dataset\.[0-9]+)\.)?(?:url|doi|uuid|repo_url)|general\.license\.link"
 )
 """Keys that GGUF defines to hold an address."""
 

@@ -57,8 +57,8 @@ OPENING = re.compile(r"\{[{%#]")
 ENDRAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
 TOKEN = re.compile(
     r"""(?P<space>\s+)
-      | (?P<number>\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)
-      | (?P<name>[^\W\d]\w*)
+      | (?P<number>[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)
+      | (?P<name>[^\W0-9]\w*)
       | (?P<string>'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")
       | (?P<operator>//|\*\*|==|!=|>=|<=|[-+*/%~<>=.,:|()\[\]{};])""",
     re.VERBOSE | re.DOTALL,

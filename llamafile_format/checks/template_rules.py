@@ -13,6 +13,7 @@ from jinja2 import nodes
 from llamafile_format.checks import template_names as names
 from llamafile_format.checks.template_family import known_template
 from llamafile_format.checks.template_gates import Gates
+from llamafile_format.checks.template_growth import Growth, Numbers, long_loops
 from llamafile_format.checks.template_lexer import Block, TokenKind
 from llamafile_format.checks.template_tree import Places, Tree, Unparsed, deep_stack, parse
 from llamafile_format.checks.template_values import (
@@ -38,8 +39,8 @@ NUMBER_MAX = 100_000_000
 PLAIN_FIELDS = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w*(?::[^{}]*)?\})*\Z")
 """A format string whose fields name an argument and nothing inside it."""
 FIELD = re.compile(r"\{\w*:([^{}]*)\}")
-PERCENT_WIDE = re.compile(r"%(?:\(\w*\))?[-+ #0]*(?:\d*\.)?(?:\d{4}|\*)")
-WIDE = re.compile(r"\d{4}")  # in a field of a format: a width, or digits
+PERCENT_WIDE = re.compile(r"%(?:\(\w*\))?[-+ #0]*(?:[0-9]*\.)?(?:[0-9]{4}|\*)")
+WIDE = re.compile(r"[0-9]{4}")  # in a field of a format: a width, or digits
 PATH = re.compile(r"[.,]")  # between the names of a filter's attribute path
 
 ATTRIBUTE_AT = {
@@ -75,7 +76,7 @@ def check_tree(sink: Sink, source: str, blocks: Sequence[Block]) -> int:
             tree = parse(source, blocks)
             judge = _Judge(sink, places, tree)
             judge.run()
-            steps = judge.flow.steps
+            steps = judge.flow.steps + _growing(sink, places, tree)
             if known_template(source) is None:
                 steps += _gated(sink, places, tree)
     except Unparsed as error:
@@ -91,6 +92,17 @@ def _gated(sink: Sink, places: Places, tree: Tree) -> int:
     for node, text in gates.prose():
         sink.add("LF6036", places.at(node.lineno), text=" ".join(text.split())[:80])
     return gates.steps
+
+
+def _growing(sink: Sink, places: Places, tree: Tree) -> int:
+    """LF6035 for loops within loops and for texts that double (7.11.10). Returns the steps that it took."""
+    numbers, growth = Numbers(tree), Growth(tree)
+    for node, times in long_loops(tree, numbers):
+        sink.add("LF6035", places.at(node.lineno, "for"), what=f"{times} rounds of loops within loops")
+    for node, key in growth.doubling():
+        name = key if isinstance(key, str) else key[1]
+        sink.add("LF6035", places.at(node.lineno, name), what=f"{name}, which stands in itself more than once")
+    return growth.steps
 
 
 def _names_without_a_tree(sink: Sink, blocks: Sequence[Block]) -> None:
@@ -111,6 +123,7 @@ class _Judge:
         self.places = places
         self.tree = tree
         self.flow = Flow(tree)
+        self.numbers = Numbers(tree)
         self.called: set[int] = set()  # attributes that a call follows
         self.refused: set[int] = set()  # calls about which something was said
         self._bindings()
@@ -242,14 +255,14 @@ class _Judge:
             self._add("LF6028", node, name, name=name)
         elif name not in names.FUNCTIONS | self.flow.macros.keys() | names.FORBIDDEN_NAMES and "__" not in name:
             self._add("LF6019", node, name, name=name)
-        if name == "range" and any(_above(argument, RANGE_MAX) for argument in node.args):
+        if name == "range" and any(self._above(argument, RANGE_MAX) for argument in node.args):
             self._add("LF6035", node, name, what=f"a range beyond {RANGE_MAX}")
 
     def _method(self, node: nodes.Call, callee: nodes.Getattr) -> None:
         name, receiver = callee.attr, self.flow.of(callee.node)
         if (receiver.own & SPACE and name in self.flow.attributes) or self.flow.part(receiver).inside & CODE:
             self._add("LF6028", node, name, name=name)
-        elif name in WIDENING and any(_above(argument, WIDTH_MAX) for argument in node.args):
+        elif name in WIDENING and any(self._above(argument, WIDTH_MAX) for argument in node.args):
             self._add("LF6035", node, name, what=f"a text wider than {WIDTH_MAX}")
         elif name not in names.METHODS | names.FORMAT_NAMES | names.INTROSPECTION and not name.startswith("_"):
             self._add("LF6018", node, name, method=name)
@@ -270,7 +283,7 @@ class _Judge:
         while True:
             if (at := ATTRIBUTE_AT.get(name)) is not None and len(args) > at:
                 self._path(args[at])
-            if name in WIDENING and any(_above(argument, WIDTH_MAX) for argument in args):
+            if name in WIDENING and any(self._above(argument, WIDTH_MAX) for argument in args):
                 self._add("LF6035", node, name, what=f"a text wider than {WIDTH_MAX}")
             if (at := NAME_AT.get(name)) is None or len(args) <= at:
                 return
@@ -312,8 +325,12 @@ class _Judge:
 
     # ---- work without end
 
+    def _above(self, node: nodes.Node, limit: int) -> bool:
+        """Can ``node`` be a number above ``limit``, by what the template alone says?"""
+        return _above(node, limit) or self.numbers.largest(node) > limit
+
     def _product(self, node: nodes.Mul) -> None:
-        if _above(node.left, REPEAT_MAX) or _above(node.right, REPEAT_MAX):
+        if self._above(node.left, REPEAT_MAX) or self._above(node.right, REPEAT_MAX):
             self._add("LF6035", node, "*", what=f"a product by more than {REPEAT_MAX}")
 
     def _power(self, node: nodes.Pow) -> None:

@@ -8,6 +8,7 @@ warnings are what nobody expects in a template and a person should look at.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -36,6 +37,14 @@ LITERAL_MAX = 6000
 
 INVISIBLE = re.compile(names.INVISIBLE)
 ESCAPED_UNDERSCORE = re.compile(r"\\(?:x5f|u005f|U0000005f|0?137|N\{LOW LINE\})", re.IGNORECASE)
+MARK = re.compile(r"<[^\s<>{}]{2,64}>|\[[^\s\[\]{}]{2,64}\]")
+"""What an engine puts around the turns of a conversation."""
+
+LOOKALIKE = re.compile(
+    "CYRILLIC|GREEK|ARMENIAN|CHEROKEE|COPTIC|LISU|FULLWIDTH LATIN|MATHEMATICAL|LATIN LETTER SMALL CAP"
+)
+"""Names of characters of which some look like letters of ASCII."""
+
 URL = re.compile(r"\b(?:https?|ftp|file|data|javascript):(?://|[a-z])", re.IGNORECASE)
 
 
@@ -158,8 +167,17 @@ def _literal(verdicts: Verdicts, text: str, at: int) -> None:
     """Literal text, or the text of a string: addresses, and prose longer than any known template's."""
     if found := URL.search(text):
         verdicts.add("LF6023", at + found.start(), url=text[found.start() : found.start() + 80])
+    for mark in MARK.finditer(text):
+        if (character := _lookalike(mark.group())) and any(each.isascii() and each.isalpha() for each in mark.group()):
+            verdicts.add("LF6037", at + mark.start(), mark=mark.group(), character=f"U+{ord(character):04X}")
     if len(text.strip()) > LITERAL_MAX:
         verdicts.add("LF6024", at, length=len(text.strip()), limit=LITERAL_MAX)
+
+
+def _lookalike(mark: str) -> str:
+    """A letter of ``mark`` that may look like one of ASCII and is none; empty if there is none."""
+    strange = (each for each in mark if not each.isascii() and each.isalpha())
+    return next((each for each in strange if LOOKALIKE.match(unicodedata.name(each, ""))), "")
 
 
 def _tag(verdicts: Verdicts, block: Block) -> None:

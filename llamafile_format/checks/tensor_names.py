@@ -20,7 +20,7 @@ UNIFORM = frozenset(
 """Architectures whose blocks all have the same weights, and that begin with an embedding and end with a norm."""
 
 OF_THE_WHOLE = ("token_embd.weight", "output_norm.weight")
-BLOCK = re.compile(r"blk\.(\d{1,9})\.(.+)\Z")
+BLOCK = re.compile(r"blk\.([0-9]{1,9})\.(.+)\Z")
 WEIGHT = re.compile(r".+\.(?:weight|bias)\Z")
 
 

@@ -7,6 +7,7 @@ import errno
 import sys
 import warnings
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -32,6 +33,7 @@ COMMANDS = {
     "pack": "Pack a model, and what goes with it, into one file.",
     "inspect": "Show everything worth knowing about a file.",
     "verify": "Check that files are intact and what they claim to be.",
+    "identify": "Say which format files have, by their bytes.",
     "fleet": "Verify many objects, and keep a ledger of what was found.",
     "extract": "Take members out, checked while they are written.",
     "run": "Start what is in a file, verified first.",
@@ -52,6 +54,9 @@ COMMANDS = {
     "renew": "Stamp the whole file again before old stamps age.",
     "import-oms": "Put a signature made elsewhere into a file.",
     "export-oms": "Take a signature out, for other tools to verify.",
+    "events": "List what happened to a file, or write it down.",
+    "export": "Put a file into a package that archives take.",
+    "import": "Take a file out of such a package.",
     "sbom": "Print what a file is made of, for other tools.",
     "explain": "Print how to check a file by hand, with openssl.",
     "gate": "Verify what others send, as a service.",
@@ -75,7 +80,7 @@ class _LazyGroup(Group):
         """The command ``cmd_name``, imported now; None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"llamafile_format.cli.{cmd_name.replace('-', '_')}").command
+        command = import_module(f"llamafile_format.cli.{_module_of(cmd_name)}").command
         assert isinstance(command, click.Command)
         if cmd_name in CACHED:
             use_cache()
@@ -98,6 +103,11 @@ class _LazyGroup(Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+
+
+def _module_of(name: str) -> str:
+    """The module of the command ``name``; ``import`` is a word of the language, and its module ``import_``."""
+    return f"{name.replace('-', '_')}{'_' if iskeyword(name) else ''}"
 
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -24,7 +24,7 @@ from llamafile_format.source import FileSource
 
 LOG = "log.txt"
 _SIMPLE = re.compile(r"[A-Za-z0-9/._+@-]+")  # what build tools pass on to each other without a mistake
-_COUNT = re.compile(r"\[(\d+)/(\d+)\]")
+_COUNT = re.compile(r"\[([0-9]+)/([0-9]+)\]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from llamafile_format.errors import FormatError
 _NAMES = re.compile(r"LLM_ARCH_NAMES\s*=\s*\{(?P<rows>.*?)\n\};", re.DOTALL)
 _NAME = re.compile(r'^\s*\{\s*LLM_ARCH_\w+,\s*"(?P<name>[^"()]+)"\s*\}', re.MULTILINE)
 _TYPES = re.compile(r"enum\s+ggml_type\s*\{(?P<rows>.*?)\}", re.DOTALL)
-_TYPE = re.compile(r"^\s*GGML_TYPE_(?P<name>\w+)\s*=\s*(?P<number>\d+)", re.MULTILINE)
+_TYPE = re.compile(r"^\s*GGML_TYPE_(?P<name>\w+)\s*=\s*(?P<number>[0-9]+)", re.MULTILINE)
 
 
 def architectures(source: Path) -> list[str]:

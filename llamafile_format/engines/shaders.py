@@ -23,8 +23,8 @@ from llamafile_format.errors import UsageError
 ARCHIVE = "shaders.tar"
 HEADER = "ggml-vulkan-shaders.hpp"
 _BLOCK = 512  # of a tar: a header takes one, and data whole ones
-_TABLE = re.compile(r"const (?:void \*|uint64_t) \w+(?:\[\d\])+ =")
-_DECLARED = re.compile(r"extern const (?:void \*|uint64_t) \w+(?:\[\d\])+;")
+_TABLE = re.compile(r"const (?:void \*|uint64_t) \w+(?:\[[0-9]\])+ =")
+_DECLARED = re.compile(r"extern const (?:void \*|uint64_t) \w+(?:\[[0-9]\])+;")
 _NAME = re.compile(r"[a-z0-9_]+")
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from llamafile_format.examining.diff import Difference, diff
     from llamafile_format.examining.explain import Facts, Piece, RecordFacts, Signed, Stamped, explain
     from llamafile_format.examining.extract import Extracted, extract, stream_member
+    from llamafile_format.examining.format_identity import FormatIdentity, identify_format
     from llamafile_format.examining.inspect import inspect
     from llamafile_format.examining.inspection import (
         ArgumentsView,
@@ -43,6 +44,7 @@ open_door(
         "diff": ("Difference", "diff"),
         "explain": ("Facts", "Piece", "RecordFacts", "Signed", "Stamped", "explain"),
         "extract": ("Extracted", "extract", "stream_member"),
+        "format_identity": ("FormatIdentity", "identify_format"),
         "inspect": ("inspect",),
         "inspection": (
             "ArgumentsView",

@@ -23,7 +23,7 @@ from llamafile_format.examining.refusal import refuse
 from llamafile_format.source import ByteSource, FileSource, open_source
 
 MAX_DATASETS = 256  # of one model
-_DATASET = re.compile(r"general\.dataset\.(\d{1,4})\.(name|repo_url|version|organization)")
+_DATASET = re.compile(r"general\.dataset\.([0-9]{1,4})\.(name|repo_url|version|organization)")
 _OF_FLAVOUR = re.compile(r", in the ([a-z]+) flavour\Z")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from llamafile_format.errors import SourceError, UsageError
 
-_PLACE = re.compile(r"(dask|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]+):(\d{1,5})")
+_PLACE = re.compile(r"(dask|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]+):([0-9]{1,5})")
 _PATIENCE = 60  # seconds until a scheduler answers, and until it has a worker
 
 _KEEPING = 5  # seconds between two looks at who is still there

@@ -34,8 +34,8 @@ MAX_TEXT = 4096  # clause 5.3: characters of name, license, source; a catalogue 
 MAX_MEMBERS = 65534  # clause 4.6: one below the 16-bit sentinel, so that no reader meets a count of 65,535
 
 _HEX = {length: re.compile(rf"[0-9a-f]{{{length}}}\Z") for length in (8, 64, 128)}
-_CREATED = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ\Z")
-_VERSION = re.compile(r"(0|[1-9]\d{0,3})\.(0|[1-9]\d{0,3})\Z")
+_CREATED = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ\Z", re.ASCII)
+_VERSION = re.compile(r"(0|[1-9]\d{0,3})\.(0|[1-9]\d{0,3})\Z", re.ASCII)
 
 
 T = TypeVar("T")

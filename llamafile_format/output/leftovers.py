@@ -1,6 +1,6 @@
-"""Files that are being written, under a name of their own, and those that a killed run has left behind.
+"""Files and folders that are being written, under a name of their own, and those that a killed run has left behind.
 
-Whoever writes such a file holds a lock on it. One that nobody holds belongs to a run that was killed: nobody will ever
+Whoever writes one holds a lock on it. One that nobody holds belongs to a run that was killed: nobody will ever
 finish it, and only its user can know that nobody misses it. So the next run into that folder names it.
 """
 
@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,12 @@ _STEM = 80  # bytes of the final name that the temporary one repeats
 _NAME = re.compile(r"\..+\.[0-9a-f]{12}\.partial")
 _OLD = 86400.0  # seconds: where locks do not work, what is younger may be somebody's
 _NAMED = 20  # at most so many in one folder
+_COUNTED = 1000  # files of one folder whose sizes are added up
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """An unfinished file that nobody works on: ``size`` in bytes of disk."""
+    """An unfinished file or folder that nobody works on: ``size`` in bytes of disk."""
 
     path: Path
     size: int
@@ -72,7 +73,7 @@ def leftovers(folder: Path) -> list[Leftover]:
 
 
 def _abandoned(path: Path) -> int | None:
-    """Bytes of disk that ``path`` takes; None if somebody may be at work on it, or it is no plain file."""
+    """Bytes of disk that ``path`` takes; None if somebody may be at work on it, or it is no plain file or folder."""
     flags = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"))
     try:
         descriptor = os.open(path, flags)
@@ -80,11 +81,23 @@ def _abandoned(path: Path) -> int | None:
         return None
     try:
         info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode) or _held(descriptor, info.st_mtime):
+        kind = stat.S_IFMT(info.st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFDIR) or _held(descriptor, info.st_mtime):
             return None
-        return getattr(info, "st_blocks", -(-info.st_size // 512)) * 512
+        return _blocks(info) if kind == stat.S_IFREG else sum(map(_blocks, _files_below(path)))
     finally:
         os.close(descriptor)
+
+
+def _blocks(info: os.stat_result) -> int:
+    return int(getattr(info, "st_blocks", -(-info.st_size // 512))) * 512
+
+
+def _files_below(folder: Path) -> Iterator[os.stat_result]:
+    for where, _, names in os.walk(folder):
+        for name in names[:_COUNTED]:
+            with contextlib.suppress(OSError):
+                yield os.lstat(os.path.join(where, name))
 
 
 def _held(descriptor: int, changed: float) -> bool:

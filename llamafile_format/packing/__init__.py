@@ -8,7 +8,7 @@ from llamafile_format.door import open_door
 
 if TYPE_CHECKING:
     from llamafile_format.packing.admitting import admit, require_model
-    from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble
+    from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble, finish
     from llamafile_format.packing.carry import Carried, CarriedEngine, carry, without_second_digest
     from llamafile_format.packing.created import created_text, declared_text
     from llamafile_format.packing.fitting import misfits, refuse
@@ -58,7 +58,7 @@ open_door(
     __name__,
     {
         "admitting": ("admit", "require_model"),
-        "assemble": ("Assembled", "Content", "Labels", "PrefixContent", "assemble"),
+        "assemble": ("Assembled", "Content", "Labels", "PrefixContent", "assemble", "finish"),
         "carry": ("Carried", "CarriedEngine", "carry", "without_second_digest"),
         "created": ("created_text", "declared_text"),
         "fitting": ("misfits", "refuse"),

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llamafile_format.errors import LimitExceeded, UsageError
+from llamafile_format.errors import FormatError, LimitExceeded, LlamafileError, UsageError
 from llamafile_format.limits import DIRECTORY_ENTRIES
 from llamafile_format.manifest.hashing import Digests, digest_range
 from llamafile_format.manifest.layout import Layout, Tile, chunk_line, plan
@@ -226,10 +226,7 @@ class _Writer:
                 hint="find an intact copy; packing would give the damage a valid digest",
             )
         if content.expected not in ("", digests.sha256.hex()):
-            raise UsageError(
-                f"{content.path} is not the build that its pin names: it has another SHA-256",
-                hint="clear the cache of runtimes, or set LFF_CACHE to another folder",
-            )
+            raise _not_expected(content)
         return digests
 
     def _sink(self, content: Content, at: int, shared: int) -> Any:
@@ -274,6 +271,19 @@ class _Writer:
             raise AssertionError("the chunk list is not as long as planned")
         write_at(self.out, placed.gap_offset, local_header(placed, digests.crc32))
         self.members.append(member_of(CHUNK_LIST, placed, digests))
+
+
+def _not_expected(content: Content) -> LlamafileError:
+    if content.role == "runtime":
+        return UsageError(
+            f"{content.path} is not the build that its pin names: it has another SHA-256",
+            hint="clear the cache of runtimes, or set LFF_CACHE to another folder",
+        )
+    return FormatError(
+        f"{content.path} is not what its name says: its bytes have another SHA-256",
+        allowed=content.expected,
+        hint="take it from somewhere else; nothing was written",
+    )
 
 
 def _first_hole(source: ByteSource) -> int:

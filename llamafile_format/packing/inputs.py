@@ -29,13 +29,14 @@ _RESERVED_ROLES = frozenset({"readme", "chunks", "manifest", "history", "engine-
 class Include:
     """A file to include: where it lies, its member name (default: its own name), its role (default: recognised).
 
-    ``data`` says that it is of no known kind, whatever its name.
+    ``data`` says that it is of no known kind, whatever its name. ``sha256`` is what its bytes must turn out to have.
     """
 
     path: Path
     member: str = ""
     role: str = ""
     data: bool = False
+    sha256: str = ""
 
 
 def include_of(text: str) -> Include:
@@ -96,7 +97,7 @@ def content_of(include: Include, alignment: int = DEFAULT_ALIGNMENT) -> Content:
     if (role == "arguments") != (path == ARGUMENTS_PATH):
         raise UsageError(f"{path} cannot have role {role}", hint="arguments are the member .args, and nothing else is")
     media = "application/octet-stream" if include.data else media_of(path, role, source)
-    return Content(path, role, media, source, alignment_of(role, alignment))
+    return Content(path, role, media, source, alignment_of(role, alignment), expected=include.sha256)
 
 
 def text_content(path: str, role: str, data: bytes) -> Content:

@@ -13,7 +13,7 @@ from llamafile_format.reports.escape import printable
 from llamafile_format.reports.verify_json import finding_value
 
 SCHEMA = "urn:llamafile-format:schema:1.0:inspect"
-_STEP = re.compile(r"(?:^|\.)([^.\[\]]+)|\[(\d+)\]|\[\"((?:[^\"\\]|\\.)*)\"\]")
+_STEP = re.compile(r"(?:^|\.)([^.\[\]]+)|\[([0-9]+)\]|\[\"((?:[^\"\\]|\\.)*)\"\]")
 
 
 def inspection_value(inspection: Inspection) -> dict[str, Any]:

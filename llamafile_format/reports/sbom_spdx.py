@@ -27,7 +27,7 @@ from llamafile_format.reports.sbom_words import (
 
 CONTEXT = "https://spdx.org/rdf/3.0.1/spdx-context.jsonld"
 _CREATION = "_:creation"
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]Z")
 _MEDIA = re.compile(r"[^/]+/[^/]+")
 _PROFILES = ["core", "software", "simpleLicensing", "ai", "dataset"]
 

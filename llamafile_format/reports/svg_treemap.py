@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 1000.0, 560.0
 MAX_TENSORS = 2400  # rectangles drawn; the smallest beyond are drawn as one rest a group
 _BAND = 17.0
 _GAP = 2.5
-_LAYER = re.compile(r"((?:[a-z]{1,8}\.)?(?:blk|block|layers?)\.\d{1,5})\.")
+_LAYER = re.compile(r"((?:[a-z]{1,8}\.)?(?:blk|block|layers?)\.[0-9]{1,5})\.")
 
 Box = tuple[float, float, float, float]
 """x, y, width, height."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from llamafile_format.reports.told import Batch
+from llamafile_format.reports.verify_archives import archivematica_text, jhove_text
 from llamafile_format.reports.verify_github import github_text
 from llamafile_format.reports.verify_hub import hub_text
 from llamafile_format.reports.verify_json import reports_json
@@ -21,5 +22,7 @@ FORMS: Mapping[str, Callable[[Batch], str]] = {
     "markdown": markdown_text,
     "html": verify_page,
     "hub-status": hub_text,
+    "archivematica": archivematica_text,
+    "jhove": jhove_text,
 }
 """Each makes one text of a run, without a line end behind it."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from urllib3 import PoolManager
 
 
-_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})")
+_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3})")
 _CONNECT = 10.0  # seconds, at most, until a machine has answered that it is there
 
 

@@ -20,7 +20,7 @@ from llamafile_format.source.proxies import NONE, Proxies
 from llamafile_format.source.traffic import Traffic
 
 _SAID = re.compile(r"<(Code|Message)>([^<]{1,200})</\1>")
-_STATUS = re.compile(r"status code: (\d{3})")
+_STATUS = re.compile(r"status code: ([0-9]{3})")
 _RETRIES = 4
 _PIECE = 1 << 20
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from llamafile_format.door import open_door
 
 if TYPE_CHECKING:
-    from llamafile_format.vouching.append import AppendResult, open_checked
+    from llamafile_format.vouching.append import AppendResult, append_to, open_checked
     from llamafile_format.vouching.attest import MAX_REPORT, attest, report_attestation
     from llamafile_format.vouching.oms import ExportResult, export_oms, import_oms, verify_command
     from llamafile_format.vouching.renew import fetch_renewal, renew, renewal_request
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 open_door(
     __name__,
     {
-        "append": ("AppendResult", "open_checked"),
+        "append": ("AppendResult", "append_to", "open_checked"),
         "attest": ("MAX_REPORT", "attest", "report_attestation"),
         "oms": ("ExportResult", "export_oms", "import_oms", "verify_command"),
         "renew": ("fetch_renewal", "renew", "renewal_request"),

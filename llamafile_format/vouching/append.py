@@ -38,7 +38,7 @@ from llamafile_format.signing.records.record import (
     record_file,
     record_path,
 )
-from llamafile_format.source import BytesSource, Chain, Window, read_small
+from llamafile_format.source import BytesSource, Chain, FileSource, Window, read_small
 from llamafile_format.source.pending import real_path, refuse_pending
 from llamafile_format.zip.archive import MAX_DIRECTORY, MAX_ENTRIES
 from llamafile_format.zip.writer import directory_record, end_records, local_header, place
@@ -104,6 +104,17 @@ def append_records(
             change = Amendment([patch], append.size, manifest, _probes(append.start))
             patch_in_place(real, source, change, "append to")
         return _result(path, container, append, "in place" if append.records else "nothing to do")
+
+
+def append_to(file: int, name: str, made: Made) -> None:
+    """Append ``made`` to the container in the open ``file``, which nobody else sees yet, called ``name`` in messages.
+
+    FormatError if it is malformed, or would be with them; then it is as it was.
+    """
+    with open_container(FileSource.from_descriptor(file, name)) as container:
+        append = _plan(container, made)
+        write_at(file, append.start, append.data)
+        os.ftruncate(file, append.size)
 
 
 def _write_new(path: Path, target: Path, make: Made | Maker, *, force: bool, progress: Progress | None) -> AppendResult:

@@ -8,7 +8,7 @@ from functools import cache
 from llamafile_format.specdata import spec_yaml
 from llamafile_format.weights.gguf_model import Gguf
 
-DEEPSTACK = re.compile(r"v\.deepstack\.\d+\.fc1\.weight\Z")
+DEEPSTACK = re.compile(r"v\.deepstack\.[0-9]+\.fc1\.weight\Z")
 MODALITIES = ("vision", "audio")
 
 

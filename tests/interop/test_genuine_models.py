@@ -12,6 +12,7 @@ from examples.genuine import GEMMA3, SMOLLM2, SMOLLM2_LICENCE, Genuine
 from llamafile_format.engines.cache import work_folder
 from llamafile_format.errors import SourceError
 from llamafile_format.rules import Severity, rule
+from llamafile_format.signing.trust.policy_reader import read_policy
 from tests.conftest import CliRunner
 from tests.runtime_server import TARGET, cache_of, native_build, pack, run, served
 
@@ -104,6 +105,17 @@ def test_recorded_and_replayed(smollm2: Path, run_cli: CliRunner) -> None:
     assert again.returncode == 0, again.stdout + again.stderr
     assert "class      E (the same bits)" in again.stdout
     assert _faults(out, "full") == []
+
+
+NEWER = {f"LF{number}" for number in (*range(3360, 3365), *range(5097, 5101), *range(6021, 6038), *range(8418, 8421))}
+"""Rules about words, templates, programs, and templates compared with known ones."""
+
+
+@pytest.mark.parametrize("model", [SMOLLM2, GEMMA3], ids=["smollm2", "gemma3"])
+def test_a_hub_finds_no_words_and_no_templates_to_speak_of(model: Genuine, tmp_path: Path) -> None:
+    out = lf.pack([_obtained(model)], tmp_path / "model.llamafile", prefix="none").path
+    report = lf.verify(out, level="full", policy=read_policy("hub"))
+    assert {each.rule for each in report.findings} & NEWER == set()
 
 
 def test_a_large_vocabulary_is_packed_and_verified(tmp_path: Path) -> None:

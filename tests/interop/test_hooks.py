@@ -122,6 +122,7 @@ def _step(step: dict[str, Any], runner: Path, source: Path, given: dict[str, str
     script = runner / "step.sh"
     script.write_text(step["run"])
     told |= {"RUNNER_TEMP": str(runner), "GITHUB_OUTPUT": str(runner / "output"), "HOME": str(runner)}
+    told |= {"PIP_CACHE_DIR": str(Path.home() / ".cache" / "pip"), "PIP_NO_COMPILE": "1"}  # time, and nothing else
     return _run(["bash", "--noprofile", "--norc", "-eo", "pipefail", script], runner, **told)
 
 

@@ -23,9 +23,9 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_the_registry_knows_them(templates: list[Path]) -> None:
-    """As it was written: a template that changes or comes is another row."""
+    """As they were written, before those of other sources: a template that changes or comes is another row."""
     written = (spec_dir() / "registry" / "templates.yaml").read_text("utf-8")
-    assert registry(templates[0].parent, "llama.cpp models/templates") == written
+    assert written.startswith(registry(templates[0].parent, "llama.cpp models/templates"))
     for path in templates:
         text = path.read_bytes().decode()
         row = known_template(text)

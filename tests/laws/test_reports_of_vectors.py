@@ -46,7 +46,7 @@ def test_a_report_comes_back_from_its_json(batch: Batch) -> None:
 
 
 def test_junit_fails_where_the_command_does(batch: Batch) -> None:
-    suites = junitparser.JUnitXml.fromstring(FORMS["junit"](batch))
+    suites = junitparser.JUnitXml.fromstring(FORMS["junit"](batch).encode())
     for report, suite in zip(batch.reports, suites, strict=True):
         assert bool(suite.failures + suite.errors) == bool(report.exit_code())
 

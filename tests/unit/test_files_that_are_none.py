@@ -34,6 +34,7 @@ TAILS: dict[str, list[str]] = {
     "renew": ["--url", "http://127.0.0.1:9", "-o", "out"],
     "import-oms": ["bundle", "-o", "out"],
     "export-oms": ["-o", "out"],
+    "export": ["--premis", "out"],
     "timestamp fetch": ["--url", "http://127.0.0.1:9", "-o", "out"],
     "timestamp request": ["-o", "out"],
     "timestamp attach": ["answer", "-o", "out"],

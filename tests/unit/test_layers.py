@@ -23,16 +23,39 @@ import llamafile_format
 PACKAGE = Path(llamafile_format.__file__).parent
 NAME = PACKAGE.name
 FLOORS = (
-    ("errors", "limits", "spans", "door", "progress", "plain_json", "plain_yaml", "findings"),
+    ("errors", "limits", "spans", "door", "progress", "escape", "plain_json", "plain_yaml", "findings"),
     ("specdata", "clauses", "rules", "bounded_json", "bounded_yaml", "strict_yaml", "strict_fields"),
     ("source", "zip", "prefix", "weights", "manifest", "recovery", "signing", "engines"),
     ("legacy", "container", "checks", "output"),
-    ("examining", "packing", "changing", "vouching", "running", "caring", "reports", "fleet", "service", "cli"),
+    (
+        "examining",
+        "packing",
+        "changing",
+        "vouching",
+        "running",
+        "caring",
+        "exchanging",
+        "reports",
+        "fleet",
+        "service",
+        "cli",
+    ),
 )
 ROOMS = [room for floor in FLOORS for room in floor]
 """Lowest first: a room imports from those in front of it."""
 SIGNING = ["keys", "x509", "records", "time", "trust"]
-WITH_DOORS = ["examining", "packing", "changing", "vouching", "running", "caring", "reports", "fleet", "service"]
+WITH_DOORS = [
+    "examining",
+    "packing",
+    "changing",
+    "vouching",
+    "running",
+    "caring",
+    "exchanging",
+    "reports",
+    "fleet",
+    "service",
+]
 ENTRANCES = {"", "__main__"}  # what users name stands at the entrance and may name every room
 
 

@@ -91,7 +91,7 @@ def _type(script: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["archives", "hub", "researchers", "engineers"])
+@pytest.mark.parametrize("name", ["archive", "archives", "hub", "researchers", "engineers"])
 def test_a_page_works_as_printed(name: str, tmp_path: Path, tool: ToolFinder) -> None:
     """Every block of commands, in the order printed, in one shell, with nothing but what a clone holds."""
     native_build()

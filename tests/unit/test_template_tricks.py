@@ -74,6 +74,22 @@ WORK = [
     "{{ '%1000000d' % 1 }}",
     "{{ '%.*f' % (1000000, 1.0) }}",
     "{{ '{:>1000000}'.format(1) }}",
+    "{% set n = 9999999 %}{% for i in range(n) %}{% endfor %}",
+    "{% set n = 100 * 100 * 100 %}{{ 'a' * n }}",
+    "{% set ns = namespace(w=9999) %}{% if x %}{% set ns.w = ns.w + 1 %}{% endif %}{{ 'a'|center(9999 + 1) }}",
+    "{% for i in range(0, messages|length * 99999) %}{% endfor %}",
+    "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
+    "{% for a in 'xxxxxxxxxx' %}" * 8 + "{% endfor %}" * 8,
+    "{% set x = 'ab' %}" + "{% set x = x + x %}" * 30,
+    "{% set y = x ~ x %}{% set x = y ~ y %}",
+    "".join(f"{{% set a{i + 1} = a{i} ~ a{i} %}}" for i in range(20)),
+    "{% set ns = namespace(x='a') %}{% for m in messages %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+    "{% set ns = namespace(x='a') %}{% set ns.x = [ns.x, ns.x]|join %}",
+    "{% set ns = namespace(x='a') %}{% set ns.x = ns.x|replace('a', ns.x) %}",
+    "{% set ns = namespace(x='a') %}{% set ns.x = '%s%s' % (ns.x, ns.x) %}",
+    "{% set x %}{{ x }}{{ x }}{% endset %}",
+    "{% macro d(x) %}{{ x }}{{ x }}{% endmacro %}{% set ns = namespace(x='a') %}{% set ns.x = d(ns.x) %}",
+    "{% macro d(o) %}{% set q = o %}{{ q.x }}{{ q.x }}{% endmacro %}{% set ns.x = d(ns) %}",
 ]
 
 
@@ -85,6 +101,11 @@ def test_work_without_measure_is_refused(template: str) -> None:
 @pytest.mark.parametrize(
     "template",
     [
+        "{% set ns = namespace(x='') %}{% for m in messages %}{% set ns.x = ns.x ~ m.content %}{% endfor %}{{ ns.x }}",
+        "{% set ns = namespace(i=0) %}{% for m in messages %}{% set ns.i = ns.i + 1 %}{% endfor %}{{ range(ns.i) }}",
+        "{% macro m() %}{% set ns = namespace(x='') %}{{ ns.x }}{{ ns.x }}{% endmacro %}{% set ns.x = ns.x ~ m() %}",
+        "{% set x = x.split('a')[0] if 'a' in x else x %}{% set x = x|trim ~ 'b' %}",
+        "{% for a in range(100) %}{% for b in range(100) %}x{% endfor %}{% endfor %}",
         "{{ '_____________' }}",
         "{{ '__bold__' }}",
         "{{ 'a__b'.split('__')[0] }}",

@@ -26,7 +26,7 @@ UNNAMED = "llamafile"  # the subject of a container without a name: OMS wants on
 MAX_REVISION = (1 << 63) - 1
 CLAUSE = "13.3.5"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _mapping = partial(fields_of, clause=CLAUSE)
 _wrong = partial(wrong, clause=CLAUSE)
 

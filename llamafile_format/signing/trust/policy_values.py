@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_FILE = 1 << 20  # bytes, of the policy and of each file that it names
 _MAX_COUNT = 1 << 63
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\dZ)?")
+_DATE = re.compile(r"[0-9]{4}-[0-9][0-9]-[0-9][0-9](?:T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]Z)?")
 W = TypeVar("W", bound=StrEnum)
 
 

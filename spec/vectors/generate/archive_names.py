@@ -76,7 +76,7 @@ NAMES: list[Row] = [
     ),
     (
         "name-with-newline",
-        "LF2033 LF3012 LF4002 LF4003 LF5094",
+        "LF2033 LF3012 LF4002 LF5094",
         "LF2034",
         "a name holds a line feed (ambiguity b2)",
         lambda: named("a\nb.txt"),

@@ -93,6 +93,17 @@ def size_is_true() -> bytes:
 
 
 @vector(
+    "created-in-other-digits",
+    comment="The time in digits of another script, which a pattern of digits takes for digits too.",
+    layer="manifest",
+    rules="LF3007 LF9003",
+    valid="undetermined",
+)
+def created_in_other_digits() -> bytes:
+    return edited(lambda value: value.update(created="\uff12\uff10\uff12\uff16-11-20T00:00:00Z"))
+
+
+@vector(
     "created-is-words",
     rules="LF3007 LF9003",
     valid="undetermined",

@@ -104,6 +104,21 @@ register(
             "10,001 times nothing.",
             gguf("{% for i in range(10001) %}{% endfor %}"),
         ),
+        (
+            "loops-in-loops",
+            "LF6035",
+            "1,000,001 rounds and some more, of two ranges that are allowed alone.",
+            gguf("{% for a in range(1001) %}{% for b in range(1000) %}{% endfor %}{% endfor %}"),
+        ),
+        (
+            "text-doubles",
+            "LF6035",
+            "A text that stands in itself twice, for each message.",
+            gguf(
+                "{% set ns = namespace(x='a') %}{% for m in messages %}"
+                "{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}"
+            ),
+        ),
         ("wide-text", "LF6035", "A thousand and one blanks.", gguf("{{ x|center(1001) }}")),
     ],
     layer="content",
@@ -153,6 +168,12 @@ register(
             ),
         ),
         (
+            "mark-of-another-script",
+            "LF6037",
+            "The first s of a mark is Cyrillic.",
+            gguf("<|im_\u0455tart|>user{{ messages[0].content }}"),
+        ),
+        (
             "short-prose-by-length",
             "LF6036",
             "An instruction for long questions.",
@@ -165,6 +186,17 @@ register(
 
 register_good(
     [
+        (
+            "good-growing",
+            "",
+            "LF6035 LF6037",
+            "What messages say is put together one by one; marks of one script, with a bar that is none of ASCII.",
+            gguf(
+                "{% set ns = namespace(x='') %}{% for m in messages %}{% for i in range(1000) %}"
+                "{% set ns.x = ns.x ~ m.content %}{% endfor %}{% endfor %}"
+                "<\uff5cuser\uff5c>{{ ns.x }}<\u043a\u043e\u043d\u0435\u0446>"
+            ),
+        ),
         (
             "good-simple",
             "",

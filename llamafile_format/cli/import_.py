@@ -1,0 +1,74 @@
+"""``llamafile-format import``: a container out of a package of others. One row a form, one function a form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from llamafile_format.cli.terminal import progress
+from llamafile_format.errors import UsageError
+from llamafile_format.output.orders import Importer, ImportOrder
+from llamafile_format.reports import printable
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What stands behind ``prefix:``, and the function that takes a container out of it, of a room and by its door."""
+
+    prefix: str
+    names: str
+    room: str
+    function: str
+
+    @property
+    def importer(self) -> Importer:
+        """The function, imported now."""
+        found: Importer = getattr(import_module(f"llamafile_format.{self.room}"), self.function)
+        return found
+
+
+FORMS = (
+    Form("bag", "DIR", "caring", "import_bag"),
+    Form("ocfl", "DIR", "caring", "import_ocfl"),
+    Form("oci", "DIR[:TAG]", "exchanging", "import_layout"),
+)
+
+
+@click.command("import")
+@click.argument("what", metavar="FORM:PLACE")
+@click.option("-o", "--output", "out", metavar="FILE", required=True, help="Where to write the container.")
+@click.option("--runtime", metavar="WHICH", default="", help="What runs a model that others have packed, as of `pack`.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(what: str, out: str, runtime: str, force: bool, as_json: bool) -> None:
+    """Take a container out of a package: bag:DIR (BagIt), ocfl:DIR (an object, or a storage root with one), or
+    oci:DIR[:TAG] (an image in an OCI layout; a model pack of others is packed anew).
+
+    The whole package is checked first: a link, a name that is not safe, a file that is missing or one too many, another
+    digest, a fetch.txt, and it is refused. What is written has the bytes that were exported, all of them.
+
+    \b
+    llamafile-format import bag:bag -o model.llamafile
+    llamafile-format import ocfl:storage-root -o model.llamafile
+    llamafile-format import oci:layout:v1 -o model.llamafile
+    """
+    prefix, _, place = what.partition(":")
+    form = next((form for form in FORMS if form.prefix == prefix), None)
+    if form is None or not place:
+        known = ", ".join(f"{form.prefix}:{form.names}" for form in FORMS)
+        raise UsageError(f"{what!r} names no package", hint=f"write one of {known}")
+    with progress("importing") as callback:
+        result = form.importer(ImportOrder(place, Path(out), force, {"runtime": runtime}, callback))
+    if as_json:
+        import json
+
+        from llamafile_format.plain_json import plain
+
+        click.echo(json.dumps({**plain(result), "path": str(result.path)}, indent=1, sort_keys=True))
+        return
+    for note in result.notes:
+        click.echo(f"note: {printable(note)}", err=True)
+    click.echo(f"{result.sha256}  {printable(str(result.path))}  {result.size} bytes")

@@ -1,0 +1,38 @@
+"""The forms of this room as the command line asks for them: from an order to its answer."""
+
+from __future__ import annotations
+
+from llamafile_format.container import open_container
+from llamafile_format.errors import UsageError
+from llamafile_format.exchanging.layout import Layout, LayoutWriter, named_layout
+from llamafile_format.exchanging.send import refuse_legacy, send
+from llamafile_format.exchanging.take import Taken, take
+from llamafile_format.output.orders import Exported, ExportOrder, Imported, ImportOrder
+
+
+def export_layout(order: ExportOrder) -> Exported:
+    """The container as a ModelPack image in an OCI layout, ``DIR[:TAG]``; without a tag it is called ``latest``."""
+    folder, tag = named_layout(str(order.target))
+    if order.moment:
+        raise UsageError("an image has no moment but that of the manifest", hint="leave out --date")
+    with open_container(order.file) as container:
+        refuse_legacy(container, "exported")  # before a folder is made
+        sent = send(container, LayoutWriter(folder, tag or "latest"), progress=order.progress)
+    digest = sent.digest.removeprefix("sha256:")
+    notes = (f"{sent.records} signature records refer to the image",) if sent.records else ()
+    return Exported(folder, sent.digest, sent.layers, sent.size, digest, notes=notes)
+
+
+def import_layout(order: ImportOrder) -> Imported:
+    """The container out of an image in an OCI layout, or a model pack of others as a new container."""
+    folder, tag = named_layout(order.place)
+    runtime = order.settings.get("runtime", "")
+    return imported(take(Layout(folder, tag), order.out, force=order.force, runtime=runtime, progress=order.progress))
+
+
+def imported(taken: Taken) -> Imported:
+    """What is said about ``taken``."""
+    first = () if taken.restored else ("the image is of others: its files were packed anew",)
+    return Imported(
+        taken.path, taken.digest, taken.size, taken.digest.removeprefix("sha256:"), notes=(*first, *taken.notes)
+    )
