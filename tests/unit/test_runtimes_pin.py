@@ -157,6 +157,8 @@ def test_the_chat_page(pin: Pin) -> None:
     import gzip
 
     assert pin.webui is not None
+    if not store.is_here(pin, pin.webui):
+        pytest.skip("the page left with the builds; its digest stays")
     files = dict(read_archive(store.read_build(pin, pin.webui)))
     assert list(files) == sorted(files)
     assert b"<html" in gzip.decompress(files["index.html"])
