@@ -6,18 +6,19 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from llamafile_format.caring.composite import Composite, compose
 from llamafile_format.caring.evidence import Evidence
 from llamafile_format.caring.losses import Span
 from llamafile_format.caring.mosaic import Mosaic, Piece
-from llamafile_format.caring.survivors import Survivor, signature_records
+from llamafile_format.caring.survivors import Survivor, signature_records, surviving_manifests
 from llamafile_format.caring.tail import Records, claims_of, rebuild, tail_of
 from llamafile_format.errors import FormatError, LimitExceeded
 from llamafile_format.manifest.claims import layout_of
 from llamafile_format.manifest.layout import Layout
+from llamafile_format.manifest.model import Manifest
 from llamafile_format.output.transfer import write_at
 from llamafile_format.prefix.reverted import revert
 from llamafile_format.recovery.available import have_numpy, require_numpy
@@ -92,7 +93,7 @@ class Attempts:
         attempt = self._solved(wanted, self.evidence.sources)
         if attempt.result is None:
             return attempt
-        return _with_records(attempt, _records_in(attempt.result))
+        return replace(attempt, records=_records_in(attempt.result))
 
     def _inside(self, wanted: RecoverySet) -> Attempt:
         """[0, R) by the set that the container carries, and the rest from its skeleton."""
@@ -180,23 +181,12 @@ class Attempts:
         return max((len(self._records(end)) for end in ends if end), default=0)
 
 
-def _end_of(manifest: object, data: bytes) -> int:
+def _end_of(manifest: Manifest, data: bytes) -> int:
     """Where ``manifest`` ends in its file; 0 if it determines no layout."""
-    from llamafile_format.manifest.model import Manifest
-
-    assert isinstance(manifest, Manifest)
     where = layout_of(manifest)
     return where.manifest(len(data)).end if where else 0
 
 
 def _records_in(result: Mosaic) -> int:
-    from llamafile_format.caring.survivors import surviving_manifests
-
     ends = [_end_of(survivor.manifest, survivor.data) for survivor in surviving_manifests(result)[:1]]
     return max((len(signature_records(result, end)) for end in ends if end), default=0)
-
-
-def _with_records(attempt: Attempt, records: int) -> Attempt:
-    from dataclasses import replace
-
-    return replace(attempt, records=records)

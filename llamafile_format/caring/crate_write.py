@@ -9,7 +9,7 @@ from urllib.parse import quote
 from llamafile_format import __version__
 from llamafile_format.caring.admitting import Admitted, admitted
 from llamafile_format.caring.description import Description, describe
-from llamafile_format.caring.documents import documents_of
+from llamafile_format.caring.documents import documents_of, media_type_of
 from llamafile_format.caring.ocfl import json_bytes
 from llamafile_format.caring.schema_org import schema_org
 from llamafile_format.caring.subject import Subject, subject_of
@@ -22,7 +22,6 @@ from llamafile_format.progress import counted
 
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 METADATA = "ro-crate-metadata.json"
-_TYPES = {".xml": "application/xml", ".json": "application/json"}
 _NO_LICENCE = "the container names no licence"
 
 
@@ -76,7 +75,7 @@ def _documents(documents: dict[str, Copied]) -> list[dict[str, Any]]:
             "@id": f"metadata/{path}",
             "@type": "File",
             "name": path,
-            "encodingFormat": _TYPES[Path(path).suffix],
+            "encodingFormat": media_type_of(path),
             "contentSize": str(copied.size),
             "sha256": copied.sha256,
         }

@@ -8,7 +8,7 @@ from typing import Any
 
 from llamafile_format.caring.admitting import Admitted, admitted
 from llamafile_format.caring.description import Description, describe, spdx_name
-from llamafile_format.caring.documents import documents_of
+from llamafile_format.caring.documents import documents_of, media_type_of
 from llamafile_format.caring.ocfl import json_bytes
 from llamafile_format.caring.subject import subject_of
 from llamafile_format.escape import printable
@@ -19,7 +19,6 @@ from llamafile_format.output.room import require_room
 from llamafile_format.progress import counted
 
 DESCRIPTOR = "datapackage.json"
-_TYPES = {"xml": "application/xml", "json": "application/json"}
 
 
 def export_datapackage(order: ExportOrder) -> Exported:
@@ -50,7 +49,7 @@ def _resource(about: Description, path: str, copied: Copied, number: int) -> dic
         "name": f"{number}-{name}",
         "path": path,
         "format": ending,
-        "mediatype": about.media_type if not number else _TYPES[ending],
+        "mediatype": about.media_type if not number else media_type_of(path),
         "bytes": copied.size,
         "hash": f"sha256:{copied.sha256}",
     }

@@ -25,12 +25,16 @@ Copy = str | os.PathLike[str] | ByteSource
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """``file`` is the damaged file, ``others`` its copies; ``local`` are those of them that can be searched."""
+    """``file`` is the damaged file, ``others`` its copies; ``local`` are those of them that can be searched.
+
+    ``own`` are digests of the manifests that survived in the file itself: what says which file it was.
+    """
 
     file: ByteSource
     others: tuple[ByteSource, ...]
     survivors: tuple[Survivor, ...]
     sets: tuple[RecoverySet, ...]
+    own: frozenset[str]
 
     @property
     def sources(self) -> tuple[ByteSource, ...]:
@@ -51,9 +55,11 @@ def gather(
     copies = tuple(_open_copy(other, stack) for other in others)
     sidecars = [*files_of(path)] if not par2 else [name for each in par2 for name in files_of_set(Path(each))]
     beside = [Forgiving(stack.enter_context(FileSource(name))) for name in dict.fromkeys(sidecars)]
-    survivors = {survivor.sha256: survivor for source in (file, *copies) for survivor in _manifests(source)}
+    survivors = {survivor.sha256: survivor for survivor in _manifests(file)}
+    own = frozenset(survivors)
+    survivors |= {survivor.sha256: survivor for source in copies for survivor in _manifests(source)}
     sets = sets_of(_packets([*beside, file, *copies]))
-    return Evidence(file, copies, tuple(survivors.values()), tuple(sets))
+    return Evidence(file, copies, tuple(survivors.values()), tuple(sets), own)
 
 
 def _open_copy(other: Copy, stack: ExitStack) -> ByteSource:

@@ -2,7 +2,8 @@
 
 MD5 finds accidents and proves nothing, and who writes a recovery set decides what it restores. So a result is compared
 with something that does not come from the set: a signature of somebody trusted, a digest that the user brought, or the
-manifest that survived in the damaged file itself.
+manifest that survived in the damaged file itself; in another copy of it only if none did, since a copy of another
+file has a manifest too.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Proof(Enum):
     SIGNATURE = "a trusted signature"
     DIGEST = "the digest that was given"
     MANIFEST = "a manifest that survived in the damaged file"
+    COPY = "a manifest that survived in another copy"
     NOTHING = "nothing but the recovery set itself"
 
 
@@ -46,8 +48,16 @@ class Proven:
     authentic: bool | None
 
 
-def prove(result: ByteSource, survivors: Collection[str], *, expect: str = "", policy: Policy | None = None) -> Proven:
-    """What proves ``result``. ``survivors`` are digests of manifests from the damaged copies, in hex.
+def prove(
+    result: ByteSource,
+    own: Collection[str],
+    elsewhere: Collection[str],
+    *,
+    expect: str = "",
+    policy: Policy | None = None,
+) -> Proven:
+    """What proves ``result``. ``own`` are digests (hex) of manifests that survived in the damaged file, ``elsewhere``
+    those of its copies, which count if ``own`` is empty.
 
     FormatError if the result does not have the digest ``expect``: of the whole file or of its manifest.
     """
@@ -69,8 +79,10 @@ def prove(result: ByteSource, survivors: Collection[str], *, expect: str = "", p
         return Proven(Proof.SIGNATURE, manifest, authentic)
     if given:
         return Proven(Proof.DIGEST, manifest, authentic)
-    survived = sound and manifest in survivors
-    return Proven(Proof.MANIFEST if survived else Proof.NOTHING, manifest, authentic)
+    if sound and manifest in own:
+        return Proven(Proof.MANIFEST, manifest, authentic)
+    copied = sound and not own and manifest in elsewhere
+    return Proven(Proof.COPY if copied else Proof.NOTHING, manifest, authentic)
 
 
 def digest_given(text: str) -> str:

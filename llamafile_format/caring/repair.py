@@ -74,7 +74,8 @@ def repair(
     The original stays as it is, unless ``in_place``: then what is wrong is written over under a journal, or a new file
     takes its name where that is not possible. A result gets a name only if something proves it that is not the recovery
     set itself: a signature that ``policy`` trusts, the SHA-256 ``expect`` (of the file or of its manifest), or the
-    manifest that survived; or with ``unproven``. A file that is as it should be is ``intact``, and nothing is written.
+    manifest that survived in the file (if none did, in a copy); or with ``unproven``. A file that is as it should be is
+    ``intact``, and nothing is written.
 
     Raises UsageError for contradictions, FormatError if there is nothing to repair by, or the result has another digest
     than ``expect``; NotAuthentic if ``policy`` is given and nobody whom it trusts has signed the result (``unproven``
@@ -132,7 +133,7 @@ class _Job:
 
         FormatError if results differ from the digest ``expect``, all of them.
         """
-        survivors = {survivor.sha256 for survivor in self.evidence.survivors}
+        own, survivors = self.evidence.own, {survivor.sha256 for survivor in self.evidence.survivors}
         most, order = self.attempts.most_records(), list(Proof)
         found: list[tuple[int, int, Attempt, Proven]] = []
         refused: FormatError | None = None
@@ -141,7 +142,7 @@ class _Job:
                 self.failed.append(attempt)
                 continue
             try:
-                proven = prove(attempt.result, survivors, expect=expect, policy=policy)
+                proven = prove(attempt.result, own, survivors, expect=expect, policy=policy)
             except FormatError as error:
                 refused = error
                 continue

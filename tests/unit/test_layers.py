@@ -44,18 +44,7 @@ FLOORS = (
 ROOMS = [room for floor in FLOORS for room in floor]
 """Lowest first: a room imports from those in front of it."""
 SIGNING = ["keys", "x509", "records", "time", "trust"]
-WITH_DOORS = [
-    "examining",
-    "packing",
-    "changing",
-    "vouching",
-    "running",
-    "caring",
-    "exchanging",
-    "reports",
-    "fleet",
-    "service",
-]
+WITH_DOORS = [room for room in FLOORS[-1] if room != "cli"]
 ENTRANCES = {"", "__main__"}  # what users name stands at the entrance and may name every room
 
 

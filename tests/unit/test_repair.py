@@ -193,6 +193,28 @@ def test_copies_alone_are_enough(samples: Path, tmp_path: Path) -> None:
     assert alone.outcome == "beyond repair"
 
 
+def test_another_file_is_no_copy_of_this_one(samples: Path, tmp_path: Path) -> None:
+    """It is whole and has a manifest; the damaged file's own says that it was another."""
+    right = (samples / "plain.llamafile").read_bytes()
+    data = bytearray(right)
+    data[150_000] ^= 1
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_bytes(data)
+    (tmp_path / "other.gguf").write_bytes(tiny_gguf(values=SIZE // 8))
+    lf.pack([tmp_path / "other.gguf"], other, prefix="none")
+    told = repair(one, tmp_path / "out", others=[other])
+    assert (told.outcome, told.path, told.proof) == ("unproven", None, Proof.NOTHING)
+    assert not (tmp_path / "out").exists()
+    with lf.open(samples / "plain.llamafile") as container:
+        assert container.manifest_bytes is not None
+        where = right.index(container.manifest_bytes)
+    data[where : where + 40] = bytes(40)  # now nothing of it says what it was
+    one.write_bytes(data)
+    found = repair(one, tmp_path / "out", others=[samples / "plain.llamafile"])
+    assert (found.outcome, found.proof) == ("repaired", Proof.COPY)
+    assert (tmp_path / "out").read_bytes() == right
+
+
 def test_an_intact_file_is_left_alone(samples: Path, tmp_path: Path) -> None:
     for kind in ("plain", "inside"):
         result = repair(copied(samples, tmp_path, kind))
