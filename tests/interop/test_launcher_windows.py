@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -31,29 +32,58 @@ def prefix(tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str], Path]
     made = subprocess.run([wine, "wineboot", "--init"], env=environment, capture_output=True, timeout=300, check=False)
     if made.returncode:
         pytest.skip("wine does not start here")
+    ask_server(wine, folder, "-p")  # one that stays: a test that meets a server as it leaves waits for good
     yield folder
+    ask_server(wine, folder, "-k")
+
+
+def ask_server(wine: Path, folder: Path, option: str) -> None:
+    """Tell the server of the Windows in ``folder`` to stay (``-p``) or to end with all that it runs (``-k``)."""
     server = next((path for name in ("wineserver64", "wineserver") if (path := wine.parent / name).exists()), None)
     if server is not None:
-        subprocess.run([server, "-k"], env=environment, capture_output=True, timeout=60, check=False)
+        environment = {**os.environ, "WINEPREFIX": str(folder), "WINEDEBUG": "-all"}
+        # Not through pipes: a server that stays would keep them open.
+        subprocess.run(
+            [server, option],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
+        )
 
 
 @pytest.fixture
 def wine(prefix: Path, tool: Callable[[str], Path], tmp_path: Path) -> Wine:
-    """Start a Windows program; its cache is ``tmp_path/cache``."""
+    """Start a Windows program; its cache is ``tmp_path/cache``.
+
+    Wine's own crash leaves its server waiting, and every later program with it. So a program that says nothing for a
+    minute is started once more under a new server; one that hangs by itself hangs again, and fails.
+    """
     program = tool("wine64")
 
     def start(file: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return once(file, *arguments, **env)
+        except subprocess.TimeoutExpired:
+            ask_server(program, prefix, "-k")
+            return once(file, *arguments, **env)
+
+    def once(file: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         values = {"WINEPREFIX": str(prefix), "WINEDEBUG": "-all", "LFF_CACHE": windows_path(tmp_path / "cache"), **env}
-        return subprocess.run(
-            [program, file, *arguments],
-            env={**os.environ, **values},
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=120,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        with TemporaryFile("w+", errors="replace") as out, TemporaryFile("w+", errors="replace") as err:
+            done = subprocess.run(
+                [program, file, *arguments],
+                env={**os.environ, **values},
+                stdout=out,  # a pipe would be held open by the services of Windows that the first program starts
+                stderr=err,
+                timeout=60,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(done.args, done.returncode, out.read(), err.read())
 
     return start
 
