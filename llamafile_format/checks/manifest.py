@@ -126,13 +126,13 @@ def _check_default(manifest: Manifest) -> Iterator[Finding]:
     weights = [member.path for member in manifest.with_role("weights")]
     if manifest.default and manifest.default not in weights:
         yield _finding("LF3018", "default", found=manifest.default, allowed="the path of a member with role weights")
-    if not manifest.default and len(models_of(weights)) > 1:
+    shard = SPLIT_NAME.match(manifest.default)
+    if shard and int(shard["number"]) > 1:
+        first = f"{shard['stem']}-00001-of-{shard['count']}.gguf"
+        if first in weights:
+            yield _finding("LF3018", "default", found=manifest.default, allowed=f"the first shard, {first}")
+    if not manifest.default and weights:
         yield _finding("LF3018", "default", found="nothing", allowed="one of " + ", ".join(weights[:4]))
-
-
-def models_of(weights: list[str]) -> set[str]:
-    """The models that member paths make up: the shards of a split set are one."""
-    return {SPLIT_NAME.sub(r"\g<stem>.gguf", path) for path in weights}
 
 
 def _check_offsets(manifest: Manifest) -> Iterator[Finding]:

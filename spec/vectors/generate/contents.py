@@ -177,6 +177,13 @@ def shards_all() -> bytes:
     return shards(0, 1, count=2)
 
 
+@vector("default-second-shard", rules="LF3018", layer="manifest", comment="The default is the second of two shards.")
+def default_second_shard() -> bytes:
+    names = [f"tiny-0000{number}-of-00002.gguf" for number in (1, 2)]
+    given = [weights(name, shard(number, 2)) for number, name in enumerate(names)]
+    return container(Spec([readme(), *given], labels={"default": names[1]}))
+
+
 @vector("shard-by-name-only", near="LF5089", comment="A whole model that is called like a shard.")
 def shard_by_name_only() -> bytes:
     path = "tiny-00001-of-00013.gguf"

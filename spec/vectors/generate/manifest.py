@@ -263,6 +263,17 @@ def default_missing() -> bytes:
     return container(Spec(parts(weights("a.gguf")), labels={"default": None}))
 
 
+@vector(
+    "default-missing-of-one",
+    rules="LF3018",
+    valid="yes",
+    layer="manifest",
+    comment="One model and no default: a reader that knows no other way has none to load.",
+)
+def default_missing_of_one() -> bytes:
+    return container(Spec(parts(), labels={"default": None}))
+
+
 @vector("default-given", near="LF3018", comment="Two models and a default.")
 def default_given() -> bytes:
     return container(Spec(parts(weights("a.gguf")), labels={"default": "a.gguf"}))
