@@ -177,7 +177,13 @@ def shards_all() -> bytes:
     return shards(0, 1, count=2)
 
 
-@vector("default-second-shard", rules="LF3018", layer="manifest", comment="The default is the second of two shards.")
+@vector(
+    "default-second-shard",
+    rules="LF3018",
+    valid="yes",
+    layer="manifest",
+    comment="The default is the second of two shards.",
+)
 def default_second_shard() -> bytes:
     names = [f"tiny-0000{number}-of-00002.gguf" for number in (1, 2)]
     given = [weights(name, shard(number, 2)) for number, name in enumerate(names)]
