@@ -18,8 +18,16 @@ if TYPE_CHECKING:
     from llamafile_format.caring.ocfl_write import export_ocfl
     from llamafile_format.caring.premis_write import export_premis
     from llamafile_format.caring.proof import Proof
-    from llamafile_format.caring.protect import Protected, outdated_set, protect, protect_inside, sidecar_of
+    from llamafile_format.caring.protect import (
+        Protected,
+        outdated_set,
+        protect,
+        protect_inside,
+        sidecar_of,
+        sidecar_percent,
+    )
     from llamafile_format.caring.repair import Repaired, repair
+    from llamafile_format.caring.survivors import surviving_manifests
 
 open_door(
     __name__,
@@ -35,7 +43,8 @@ open_door(
         "event_log": ("KINDS", "Logged", "add_event", "log_of", "manifest_of", "read_log"),
         "losses": ("Lost",),
         "proof": ("Proof",),
-        "protect": ("Protected", "outdated_set", "protect", "protect_inside", "sidecar_of"),
+        "protect": ("Protected", "outdated_set", "protect", "protect_inside", "sidecar_of", "sidecar_percent"),
         "repair": ("Repaired", "repair"),
+        "survivors": ("surviving_manifests",),
     },
 )

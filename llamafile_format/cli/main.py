@@ -45,6 +45,8 @@ COMMANDS = {
     "recover": "Finish or roll back what a crash left behind.",
     "protect": "Write recovery data, so that damage can be repaired.",
     "repair": "Make a damaged file whole again.",
+    "scrub": "Read kept files again, and say what is not as it was.",
+    "status": "Say how files are kept, and what is due next.",
     "record": "Write down what a model answers, exact to the bit.",
     "replay": "Ask again what was recorded, and compare.",
     "keygen": "Make a key to sign files with.",
