@@ -411,7 +411,13 @@ def _readme(
 
     roles = [content.role for content in contents.values()] + ["recovery"] * bool(recovery)
     version, before = lowest_version(roles), lowest_version(content.role for content in carried.contents)
-    text = readme_text(labels.name, engine=bool(engine.source.size), launcher=engine.launcher, version=version)
+    text = readme_text(
+        labels.name,
+        engine=bool(engine.source.size),
+        launcher=engine.launcher,
+        version=version,
+        recovery="recovery" in roles,
+    )
     wanted = text_content(README_PATH, "readme", text)
     old = contents.get(README_PATH)
     if old is None:
@@ -419,8 +425,13 @@ def _readme(
             contents[README_PATH] = wanted
         return
     was_engine = bool(carried.engine.source.size)
-    text = readme_text(carried.labels.name, engine=was_engine, launcher=carried.engine.launcher, version=before)
-    ours = old.known is not None and old.known.sha256 == hashlib.sha256(text).digest()
+    texts = (
+        readme_text(
+            carried.labels.name, engine=was_engine, launcher=carried.engine.launcher, version=before, recovery=told
+        )
+        for told in (False, True)
+    )
+    ours = old.known is not None and old.known.sha256 in {hashlib.sha256(text).digest() for text in texts}
     other = was_engine != bool(engine.source.size) or carried.engine.launcher != engine.launcher
     if (ours or other) and not _same(old, wanted):
         contents[README_PATH] = wanted

@@ -47,7 +47,8 @@ def scrub(
     With ``repair`` a damaged file becomes what was recorded of it, if its recovery data, beside or inside, give that;
     with ``accept`` what was changed, signed or removed on purpose is recorded as it is now; with ``events`` each
     file that was proven whole, changed or repaired gets a line in its own log. A run that was killed goes on where it
-    was if it is called again with the same ``paths`` and ``share``. Every run adds a line to ``scrub.jsonl`` in ``state``.
+    was if it is called again with the same ``paths`` and ``share``. Every run adds a line to ``scrub.jsonl`` in
+    ``state``.
 
     UsageError if another run writes to the state, FormatError for a state that is none, SourceError if it cannot be
     written. What is wrong with files is in the result.

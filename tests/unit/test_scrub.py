@@ -296,13 +296,12 @@ def test_every_part_once(files: dict[str, int], total: int) -> None:
 
 @pytest.mark.parametrize("step", range(5))
 def test_a_killed_run_goes_on(kept: Path, step: int) -> None:
-    """Killed at the ``step``-th write to the state, in the middle of its transaction: nothing is read twice but that."""
+    """Killed at the ``step``-th write to the state, in the middle of its transaction: only that is read twice."""
     code = (
         "import os, sys, signal\n"
         "from llamafile_format.keeping import scrub\n"
         "from llamafile_format.keeping import state as room\n"
-        "import llamafile_format.keeping.scrub as s\n"
-        "s._STEP = 1 << 20\n"
+        "sys.modules['llamafile_format.keeping.scrub']._STEP = 1 << 20\n"
         "class Base:\n"
         "    left = int(sys.argv[3])\n"
         "put = room.State.put\n"
@@ -311,7 +310,10 @@ def test_a_killed_run_goes_on(kept: Path, step: int) -> None:
         "        if not Base.left:\n"
         "            self._base.execute('BEGIN IMMEDIATE')\n"
         "            self._base.execute('UPDATE runs SET done = 999999')\n"
-        "            self._base.execute('PRAGMA cache_spill')\n"
+        "            self._base.execute('PRAGMA cache_size = 1')\n"
+        "            rows = [(os.urandom(3000),) for _ in range(50)]\n"
+        "            self._base.executemany('INSERT INTO kept VALUES (?)', rows)\n"
+        "            assert os.path.getsize(os.path.join(sys.argv[2], 'state.sqlite-journal'))\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
         "        Base.left -= 1\n"
         "    put(self, *files, run=run, done=done)\n"
@@ -325,6 +327,7 @@ def test_a_killed_run_goes_on(kept: Path, step: int) -> None:
         assert not begun.ended
         assert begun.done < 999999 or step
         before = begun.done
+        assert not state.kept()
     result = scrub([kept], kept.parent / "state")
     assert result.run == begun.number
     assert result.read == result.size, "what was proven before is not read again"
