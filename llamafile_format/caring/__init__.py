@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from llamafile_format.caring.bag_read import import_bag
     from llamafile_format.caring.bag_write import export_bag
     from llamafile_format.caring.crate_write import export_crate
+    from llamafile_format.caring.csip_write import export_csip
     from llamafile_format.caring.datapackage_write import export_datapackage
     from llamafile_format.caring.event import Event
     from llamafile_format.caring.event_log import KINDS, Logged, add_event, log_of, manifest_of, read_log
@@ -35,6 +36,7 @@ open_door(
         "bag_read": ("import_bag",),
         "bag_write": ("export_bag",),
         "crate_write": ("export_crate",),
+        "csip_write": ("export_csip",),
         "datapackage_write": ("export_datapackage",),
         "ocfl_read": ("import_ocfl",),
         "ocfl_write": ("export_ocfl",),

@@ -82,6 +82,7 @@ class _Scrub:
     watched: dict[str, Tracked] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     whole: list[str] = field(default_factory=list)
+    accepted: set[str] = field(default_factory=set)
     others: int = 0
     done: int = 0
 
@@ -166,21 +167,24 @@ class _Scrub:
         file = self.watched[path]
         try:
             found = compared(file, read)
+            if found.state is Seen.CHANGED and self.accept and path not in self.accepted:
+                file = self._accept(file)
+                found = compared(file, read)
         except SourceError as error:
             self._say(Outcome(path, "unreadable", error.message, damaged=_rotten(error)))
             return
         self.done += read.length
         if found.state is Seen.RIGHT:
             self._right(file, read)
-        elif found.state is Seen.CHANGED and self.accept:
-            self._accept(file)
         else:
             self._wrong(file, found, read)
 
     def _right(self, file: Tracked, read: Read) -> None:
         before = file.proven
-        reads = with_read(file.reads, Read(read.start, read.stop, self.run.number))
-        now = replace(file, reads=reads)
+        stop = min(read.stop, file.size)  # one that was accepted may be shorter than it was
+        if read.start >= stop:
+            return
+        now = replace(file, reads=with_read(file.reads, Read(read.start, stop, self.run.number)))
         wrong = self.outcomes.get(file.path)
         if now.proven and now.proven != before and not (wrong and wrong.word == "changed"):
             now = replace(now, first=file.first or self.run.number, word="", detail="")
@@ -188,16 +192,18 @@ class _Scrub:
         self.watched[file.path] = now
         self.state.put(now, run=self.run, done=read.length)
 
-    def _accept(self, file: Tracked) -> None:
+    def _accept(self, file: Tracked) -> Tracked:
+        """``file`` as it is now, recorded, once in a run; what is in no order stays as it was recorded, and changed."""
+        self.accepted.add(file.path)
         found = taken_in(file.path)
         if not isinstance(found, Tracked):
-            self._say(Outcome(file.path, "changed", f"not accepted: {found or 'no container any more'}"))
-            return
+            return file
         same = found.manifest_sha256 == file.manifest_sha256 and found.size >= file.size
         now = replace(found, first=file.first) if same else found
         self.watched[file.path] = now
         self.state.put(now)
         self._say(Outcome(file.path, "accepted", f"manifest sha256:{now.manifest_sha256}"))
+        return now
 
     def _wrong(self, file: Tracked, found: Found, read: Read) -> None:
         before = self.outcomes.get(file.path)

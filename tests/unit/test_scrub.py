@@ -166,6 +166,7 @@ def test_another_signature_is_changed_until_it_is_accepted(kept: Path) -> None:
     assert "signature" in result.of("changed")[0].detail
     accepted = run(kept, accept=True)
     assert words(accepted) == {"a.llamafile": "accepted"}
+    assert str(kept / "a.llamafile") in accepted.whole
     assert not run(kept).outcomes
 
 
