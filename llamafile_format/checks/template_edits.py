@@ -17,7 +17,7 @@ from llamafile_format.checks.template_gates import Gates
 MARK_MAX = 64
 """Characters of a mark, as in 7.11.11: what is cut off behind more of them is no mark."""
 MARK = re.compile(r"\s*(?:<[^<>]{1,64}>|\[[^\[\]]{1,64}\]|/\w{1,32})\s*\Z")
-WORD = re.compile(r"[A-Za-z]{2}|[^\W\d_\x00-\x7f]")
+WORD = re.compile("[A-Za-z]{2}")
 
 CHANGING = frozenset({"replace", "split", "rsplit", "partition", "rpartition", "removeprefix", "removesuffix"})
 """Filters and methods whose first argument is looked for in a text, and is gone afterwards."""
@@ -113,7 +113,8 @@ class Edits:
 
 def is_wording(text: str) -> bool:
     """True for a text with a word in it that is no mark and no command of a template."""
-    return bool(WORD.search(text)) and not MARK.match(text)
+    foreign = any(each.isalpha() and not each.isascii() for each in text)
+    return bool(foreign or WORD.search(text)) and not MARK.match(text)
 
 
 def _literal(node: nodes.Node) -> str | None:
