@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
@@ -151,7 +152,7 @@ def test_text_json_and_page(kept: Path, run_cli: CliRunner) -> None:
     assert "\x1b" not in status_text(result)
     page = status_page(result)
     assert "<script" not in page
-    assert "default-src 'none'" in page
+    assert "default-src 'none'" in html.unescape(page)
     out = kept.parent.parent / "status.html"
     base = ("status", kept.parent, "--state", kept.parent.parent / "state")
     assert run_cli(*base, "--html", out).returncode == 0
