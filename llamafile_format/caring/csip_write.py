@@ -1,20 +1,22 @@
 """``export --csip``: an information package of E-ARK (CSIP 2.1): METS, metadata, and one representation.
 
-    METS.xml  documentation/README.txt  metadata/descriptive/…  metadata/preservation/premis.xml
+    METS.xml  documentation/README.txt  metadata/descriptive/…  metadata/preservation/premis.xml  schemas/…
     representations/rep1/METS.xml  representations/rep1/data/NAME
 
-It is an AIP: what the rules for submissions ask besides is between a depositor and an archive. Schemas are named by
-their addresses and not copied into each package.
+It is an AIP: what the rules for submissions ask besides is between a depositor and an archive. The schemas of METS are
+named by their addresses, and not copied into each package.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from llamafile_format import __version__
 from llamafile_format.caring.admitting import Admitted, admitted
 from llamafile_format.caring.documents import documents_of, media_type_of
+from llamafile_format.caring.dublin_core_schema import schemas
 from llamafile_format.caring.mets import Part, group, header, mets, reference
 from llamafile_format.caring.subject import Subject, subject_of
 from llamafile_format.caring.xml_text import Element, document, el
@@ -49,11 +51,22 @@ def _write(file: Admitted, root: Path, order: ExportOrder) -> Exported:
     subject = subject_of(file, copied, order.moment)
     written = {path: put(root, _place(path), text) for path, text in documents_of(subject).items()}
     readme = put(root, "documentation/README.txt", _README.encode("ascii"))
+    rules = {name: put(root, f"schemas/{name}", text) for name, text in schemas().items()}
     inner = put(root, f"representations/{_REP}/METS.xml", _inner(subject, data))
-    last = put(root, "METS.xml", _outer(subject, order.target.name, written, readme, inner))
-    others = (*written.values(), readme, inner, last)
+    last = put(root, "METS.xml", _outer(subject, order.target.name, _Inside(written, rules, readme, inner)))
+    others = (*written.values(), *rules.values(), readme, inner, last)
     size = copied.size + sum(each.size for each in others)
     return Exported(order.target, file.name, 1 + len(others), size, copied.sha256, copied.shared)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """What the document of the package names: documents and schemas by name, the guide, the inner METS document."""
+
+    documents: dict[str, Copied]
+    schemas: dict[str, Copied]
+    readme: Copied
+    inner: Copied
 
 
 def _place(path: str) -> str:
@@ -63,14 +76,15 @@ def _place(path: str) -> str:
 def _inner(subject: Subject, data: str) -> bytes:
     """The METS document of the representation."""
     payload = Part("file-data", quote(data), "application/vnd.llamafile+zip", subject.copied)
-    files = el("fileSec", group("group-data", "Data", payload, subject.stated), attributes={"ID": "files"})
+    files = el("fileSec", group("group-data", "Data", subject.stated, payload), attributes={"ID": "files"})
     inside = (_div("metadata", "Metadata"), _div("data", "Data", _points("group-data")))
     return document(mets(_REP, header(subject.stated, __version__), files, _map(_REP, inside)))
 
 
-def _outer(subject: Subject, name: str, written: dict[str, Copied], readme: Copied, inner: Copied) -> bytes:
+def _outer(subject: Subject, name: str, there: _Inside) -> bytes:
     """The METS document of the package."""
-    moment, ids = subject.stated, {path: f"md-{path.partition('.')[0]}" for path in written}
+    moment, written = subject.stated, there.documents
+    ids = {path: f"md-{path.partition('.')[0]}" for path in written}
     sections = []
     for path in sorted(written, key=lambda each: (each == "premis.xml", each)):
         part = Part(f"ref-{ids[path]}", _place(path), media_type_of(path), written[path])
@@ -81,12 +95,17 @@ def _outer(subject: Subject, name: str, written: dict[str, Copied], readme: Copi
             sections.append(el("amdSec", section, attributes={"ID": "administrative"}))
         else:
             sections.append(el("dmdSec", reference(part, kind, more, moment), attributes=attributes))
-    guide = Part("file-readme", "documentation/README.txt", "text/plain", readme)
-    deeper = Part("file-rep1", f"representations/{_REP}/METS.xml", "application/xml", inner)
+    guide = Part("file-readme", "documentation/README.txt", "text/plain", there.readme)
+    deeper = Part("file-rep1", f"representations/{_REP}/METS.xml", "application/xml", there.inner)
+    rules = [
+        Part(f"file-{name.partition('.')[0]}", f"schemas/{name}", "application/xml", copied)
+        for name, copied in there.schemas.items()
+    ]
     files = el(
         "fileSec",
-        group("group-documentation", "Documentation", guide, moment),
-        group("group-rep1", f"Representations/{_REP}", deeper, moment),
+        group("group-documentation", "Documentation", moment, guide),
+        group("group-schemas", "Schemas", moment, *rules),
+        group("group-rep1", f"Representations/{_REP}", moment, deeper),
         attributes={"ID": "files"},
     )
     link = {"LOCTYPE": "URL", "xlink:type": "simple", "xlink:href": deeper.href, "xlink:title": "group-rep1"}
@@ -94,6 +113,7 @@ def _outer(subject: Subject, name: str, written: dict[str, Copied], readme: Copi
     inside = (
         _div("metadata", "Metadata", more=told),
         _div("documentation", "Documentation", _points("group-documentation")),
+        _div("schemas", "Schemas", _points("group-schemas")),
         _div("representations", "Representations", _points("group-rep1")),
         _div("rep1", f"Representations/{_REP}", el("mptr", attributes=link)),
     )

@@ -72,8 +72,14 @@ def reference(part: Part, kind: str, more: str, moment: str) -> Element:
     return el("mdRef", attributes=attributes | part.sums(moment))
 
 
-def group(name: str, use: str, part: Part, moment: str) -> Element:
-    """A group of one file."""
-    place = el("FLocat", attributes={"LOCTYPE": "URL", "xlink:type": "simple", "xlink:href": part.href})
-    file = el("file", place, attributes={"ID": part.id, **part.sums(moment)})
-    return el("fileGrp", file, attributes={"ID": name, "USE": use, **_OTHER})
+def group(name: str, use: str, moment: str, *parts: Part) -> Element:
+    """A group of files."""
+    files = (
+        el(
+            "file",
+            el("FLocat", attributes={"LOCTYPE": "URL", "xlink:type": "simple", "xlink:href": part.href}),
+            attributes={"ID": part.id, **part.sums(moment)},
+        )
+        for part in parts
+    )
+    return el("fileGrp", *files, attributes={"ID": name, "USE": use, **_OTHER})
