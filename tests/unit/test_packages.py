@@ -268,7 +268,7 @@ def test_a_data_package_names_every_file(tmp_path: Path) -> None:
 
 
 def test_mets_names_every_file_with_its_digest(tmp_path: Path) -> None:
-    told = storied(tmp_path).rename(tmp_path / "ein Modell & <größer>#1.llamafile")
+    told = storied(tmp_path).rename(tmp_path / "ein Modell & größer%20#1.llamafile")
     done = export_csip(ExportOrder(str(told), tmp_path / "a package"))
     found = contents(tmp_path / "a package")
     assert done.files == len(found)
