@@ -165,7 +165,7 @@ class Dialogue:
                 break
             with answer:
                 said = answer.header("WWW-Authenticate")
-                self.document(answer, _ERROR_PAGE)
+                answer.fill(memoryview(bytearray(_ERROR_PAGE)), self.patience)  # then the connection serves again
             if not self._introduced(said):
                 return self._room(at).ask(method, at, _headers(headers), body)
         if answer.status >= 500 or answer.status in (408, 425, 429):
