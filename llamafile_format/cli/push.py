@@ -35,8 +35,15 @@ def command(file: str, reference: str, mount_from: str, plain_http: bool, ca_fil
     llamafile-format push model.llamafile registry.example/models/tiny:v1
     """
     from llamafile_format.container import open_container
-    from llamafile_format.exchanging import Terms, Upload, config_path, read_reference, read_repository, send
-    from llamafile_format.exchanging.send import refuse_legacy
+    from llamafile_format.exchanging import (
+        Terms,
+        Upload,
+        config_path,
+        read_reference,
+        read_repository,
+        refuse_legacy,
+        send,
+    )
     from llamafile_format.source.proxies import Proxies
 
     place = read_reference(reference)

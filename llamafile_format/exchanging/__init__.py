@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from llamafile_format.exchanging.layout import Layout, LayoutWriter, named_layout
     from llamafile_format.exchanging.reference import Reference, read_reference, read_repository
     from llamafile_format.exchanging.registry import Registry
-    from llamafile_format.exchanging.send import Sent, send
+    from llamafile_format.exchanging.send import Sent, refuse_legacy, send
     from llamafile_format.exchanging.take import Taken, take
     from llamafile_format.exchanging.upload import Upload
 
@@ -26,7 +26,7 @@ open_door(
         "dialogue": ("Terms",),
         "reference": ("Reference", "read_reference", "read_repository"),
         "registry": ("Registry",),
-        "send": ("Sent", "send"),
+        "send": ("Sent", "refuse_legacy", "send"),
         "take": ("Taken", "take"),
         "upload": ("Upload",),
     },
