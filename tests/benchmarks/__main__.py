@@ -28,6 +28,7 @@ NAMES = (
     "runtime",
     "rivals",
     "crowd",
+    "peers",
 )
 
 

@@ -174,6 +174,24 @@ register(
             gguf("<|im_\u0455tart|>user{{ messages[0].content }}"),
         ),
         (
+            "words-replaced",
+            "LF6038",
+            "A word of messages becomes another, by a filter and a variable.",
+            gguf("{% set old = 'ba' ~ 'nk' %}{% set c = messages[-1].content %}{{ c|replace(old, 'casino') }}"),
+        ),
+        (
+            "words-cut",
+            "LF6038",
+            "Messages end at a word.",
+            gguf("{% for m in messages %}{{ m['content'].split('however')[0] }}{% endfor %}"),
+        ),
+        (
+            "contents-cut-to-a-length",
+            "LF6038",
+            "Only the first 65 characters of a message are kept.",
+            gguf("{% for m in messages %}{{ m.content[:65] }}{% endfor %}"),
+        ),
+        (
             "short-prose-by-length",
             "LF6036",
             "An instruction for long questions.",
@@ -195,6 +213,17 @@ register_good(
                 "{% set ns = namespace(x='') %}{% for m in messages %}{% for i in range(1000) %}"
                 "{% set ns.x = ns.x ~ m.content %}{% endfor %}{% endfor %}"
                 "<\uff5cuser\uff5c>{{ ns.x }}<\u043a\u043e\u043d\u0435\u0446>"
+            ),
+        ),
+        (
+            "good-edits",
+            "",
+            "LF6038",
+            "Marks and commands are taken out of contents, ends of lines too; words of roles are replaced.",
+            gguf(
+                "{% set end = '</think>' %}{% for m in messages %}{% set c = m.content.split(end)[-1].lstrip('\\n') %}"
+                "{{ c|replace('/no_think', '')|replace('\\n', ' ') }}{{ c.split('[BEGIN FINAL RESPONSE]')[0][1:] }}"
+                "{{ m.role|replace('assistant', 'model') }}{{ c[:64] }}{% endfor %}"
             ),
         ),
         (
