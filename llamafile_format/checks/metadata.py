@@ -23,8 +23,8 @@ RULES = {
     Sort.COMMAND: "LF5098",
     Sort.ADDRESS: "LF5099",
     Sort.PATH: "LF5100",
-    Sort.ORDER: "LF5101",
-    Sort.UNSEEN: "LF5102",
+    Sort.ORDER: "LF5118",
+    Sort.UNSEEN: "LF5119",
 }
 URL_KEYS = re.compile(
     r"general\.(?:(?:source|base_model\.[0-9]+|dataset\.[0-9]+)\.)?(?:url|doi|uuid|repo_url)|general\.license\.link"

@@ -29,7 +29,7 @@ WEIGHT = re.compile(r".+\.(?:weight|bias)\Z")
 
 
 def check_tensor_names(gguf: Gguf, base: int, member: str) -> list[Finding]:
-    """LF5095, LF5096 and LF5103 for a whole model that has blocks. Shards are judged by none: others hold the rest."""
+    """LF5095, LF5096 and LF5120 for a whole model that has blocks. Shards are judged by none: others hold the rest."""
     blocks = gguf.integer(f"{gguf.text('general.architecture', 64)}.block_count")
     if not gguf.complete or recognise_kind(gguf) is not GgufKind.MODEL or not blocks or blocks < 0:
         return []
@@ -63,7 +63,7 @@ def _shapes(gguf: Gguf, base: int, member: str) -> Iterator[Finding]:
         said = gguf.integer(key)
         if said is not None and said != tensor.dims[axis]:
             where = Where(base + tensor.info_offset, None, member, tensor.name)
-            yield Finding("LF5103", where, {"tensor": tensor.name, "size": tensor.dims[axis], "key": key, "said": said})
+            yield Finding("LF5120", where, {"tensor": tensor.name, "size": tensor.dims[axis], "key": key, "said": said})
 
 
 def _missing(gguf: Gguf, member: str, there: dict[int, set[str]], blocks: int) -> list[Finding]:

@@ -57,6 +57,8 @@ COMMANDS = {
     "events": "List what happened to a file, or write it down.",
     "export": "Put a file into a package that archives take.",
     "import": "Take a file out of such a package.",
+    "push": "Send a file to a registry.",
+    "pull": "Fetch a file from a registry.",
     "sbom": "Print what a file is made of, for other tools.",
     "explain": "Print how to check a file by hand, with openssl.",
     "gate": "Verify what others send, as a service.",

@@ -76,8 +76,8 @@ register(
         ),
         ("mxfp4-scale-nan", "LF5090", "A power that is NaN.", one(MXFP4, (32,), b"\xff" + bytes(16))),
         ("block-missing", "LF5095", "Nothing of block 1.", blocks(WHOLE[0], WHOLE[1], WHOLE[3])),
-        ("embedding-too-wide", "LF5103", "The embedding is 16 wide, and 8 were said.", shaped(embd=(16, 4))),
-        ("feed-forward-too-wide", "LF5103", "One matrix has 32 rows, and 16 were said.", shaped(up=(8, 32))),
+        ("embedding-too-wide", "LF5120", "The embedding is 16 wide, and 8 were said.", shaped(embd=(16, 4))),
+        ("feed-forward-too-wide", "LF5120", "One matrix has 32 rows, and 16 were said.", shaped(up=(8, 32))),
         ("norm-missing", "LF5095", "No norm behind the last block.", blocks(*WHOLE[:3])),
     ]
 )
@@ -119,7 +119,7 @@ register_good(
             one(Q8_0, (64,), block(1023.0, 34) + block(0.0, 34)),
         ),
         ("good-blocks", "", "LF5095 LF5096", "Two blocks alike, embedding and norm.", blocks(*WHOLE)),
-        ("good-shapes", "", "LF5103", "Matrices as wide as is said.", shaped()),
+        ("good-shapes", "", "LF5120", "Matrices as wide as is said.", shaped()),
         (
             "good-blocks-of-another-kind",
             "",
