@@ -27,7 +27,9 @@ MIB = 1 << 20
 KEY = "p384"
 
 
-def packed(path: Path, *, prefix: bytes = b"", note: bytes = b"one", model: str = "m", profile: str = "default") -> Path:
+def packed(
+    path: Path, *, prefix: bytes = b"", note: bytes = b"one", model: str = "m", profile: str = "default"
+) -> Path:
     """A container with a model of 9 MiB behind an engine."""
     folder = path.parent / f"{path.name}.parts"
     folder.mkdir()
@@ -81,7 +83,7 @@ def test_only_chunks_that_differ_are_fetched(tmp_path: Path) -> None:
     for at in (9 * MIB, 30 * MIB):
         data[at] ^= 1
     (folder / "model-1.gguf").write_bytes(data)
-    lf.pack([folder / "tiny.gguf", folder / "model-1.gguf"], new, prefix="none")
+    lf.pack([folder / "tiny.gguf", folder / "model-1.gguf"], new, prefix="none", default="tiny.gguf")
     result, server = updated(old, new)
     assert old.read_bytes() == new.read_bytes()
     assert server.sent <= 2 * (4 * MIB) + allowance(new)
@@ -184,7 +186,7 @@ def test_a_lost_signer_is_refused_before_a_chunk_is_asked_for(tmp_path: Path) ->
 
 def test_a_policy_is_judged_first_and_last(tmp_path: Path) -> None:
     old, new = packed(tmp_path / "old"), packed(tmp_path / "new", model="other")
-    policy = key_policy({"alice": (keys("p384").public,)})
+    policy = key_policy({"alice": (keys("p384")[0].public,)})
     before = old.read_bytes()
     with FaultServer(new.read_bytes()) as server, open_remote(server.url()) as source:
         with pytest.raises(NotAuthentic, match="nobody whom the policy trusts"):
@@ -196,7 +198,7 @@ def test_a_policy_is_judged_first_and_last(tmp_path: Path) -> None:
     other = packed(tmp_path / "third", note=b"three")
     lf.sign(other, keys("p384"), declared_time=TIME)
     data = bytearray(other.read_bytes())  # a signature that claims the key and does not hold
-    at = data.rindex(b'"sig":"') + 20
+    at = data.rindex(b'"sig": "') + 20
     data[at] = ord("A") if data[at] != ord("A") else ord("B")
     other.write_bytes(data)
     with pytest.raises((NotAuthentic, FormatError)):
