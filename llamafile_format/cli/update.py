@@ -37,7 +37,7 @@ def command(
     new file is put together beside FILE, verified in full, and only then takes its place, bit for bit.
 
     \b
-    llamafile-format update model.llamafile --from https://example.org/model.llamafile --key alice.pub
+    llamafile-format update model.llamafile --from https://example.org/m.llamafile
     """
     from llamafile_format.exchanging import update
 
