@@ -59,6 +59,7 @@ COMMANDS = {
     "import": "Take a file out of such a package.",
     "push": "Send a file to a registry.",
     "pull": "Fetch a file from a registry.",
+    "update": "Make a file a newer one; fetch only what differs.",
     "sbom": "Print what a file is made of, for other tools.",
     "explain": "Print how to check a file by hand, with openssl.",
     "gate": "Verify what others send, as a service.",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llamafile_format.exchanging.registry import Registry
     from llamafile_format.exchanging.send import Sent, refuse_legacy, send
     from llamafile_format.exchanging.take import Taken, take
+    from llamafile_format.exchanging.update import Updated, update
     from llamafile_format.exchanging.upload import Upload
 
 open_door(
@@ -28,6 +29,7 @@ open_door(
         "registry": ("Registry",),
         "send": ("Sent", "refuse_legacy", "send"),
         "take": ("Taken", "take"),
+        "update": ("Updated", "update"),
         "upload": ("Upload",),
     },
 )

@@ -171,6 +171,7 @@ def test_commands_that_read_have_the_options_of_the_table() -> None:
         "import",
         "push",
         "pull",
+        "update",
         "protect",
         "repair",
     }
