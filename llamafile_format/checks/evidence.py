@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
 
+from llamafile_format.checks.orders import order
 from llamafile_format.checks.word_search import Words, first, folded
 
 LINE = 400
@@ -27,6 +28,8 @@ class Sort(Enum):
     COMMAND = "command"
     ADDRESS = "address"
     PATH = "path"
+    ORDER = "order"
+    UNSEEN = "unseen"
 
 
 class Find(NamedTuple):
@@ -142,9 +145,17 @@ _ADDRESSES = Words({b":": (*(scheme + b"://" for scheme in _SCHEMES), b"javascri
 _EXPRESSIONS = Words({b"x": (b"iex ", b"iex(", b"invoke-expression")})
 
 
+_UNSEEN = re.compile(
+    rb"\xe2\x80[\x8b\xaa-\xae]|\xe2\x81[\xa0-\xa4\xa6-\xa9]|(?<!\A)\xef\xbb\xbf"
+    rb"|(?<!\xf0\x9f\x8f\xb4)(?<!\xf3\xa0[\x80\x81][\x80-\xbf])\xf3\xa0[\x80\x81][\x80-\xbf]"
+)
+"""U+200B, U+202A-202E, U+2060-2064, U+2066-2069, U+FEFF but at the start, U+E0000-E007F but in flags of regions.
+Marks of direction and joiners are needed in some scripts, and in pictures."""
+
+
 def search(data: bytes, *, documents: bool = False, program: bool = False) -> Iterator[Find]:
     """The first find of each sort in ``data``; in ``documents``, where links are usual, of unusual addresses alone; in
-    a ``program``, of those with what can be a host."""
+    a ``program``, of those with what can be a host, and nothing that is meant for readers."""
     low = folded(data)
     for sort, at in (
         (Sort.PIPELINE, _pipeline(data, low)),
@@ -154,6 +165,11 @@ def search(data: bytes, *, documents: bool = False, program: bool = False) -> It
     ):
         if at >= 0:
             yield Find(sort, at, shown(data[at : at + SHOWN]))
+    if not program:
+        if (at := order(data, low)) >= 0:
+            yield Find(Sort.ORDER, at, shown(data[at : at + SHOWN]))
+        if found := _UNSEEN.search(data):
+            yield Find(Sort.UNSEEN, found.start(), f"U+{ord(found.group().decode()):04X}")
 
 
 def _pipeline(data: bytes, low: bytes) -> int:

@@ -7,6 +7,7 @@ keeps only the first part of what somebody wrote, answers another question than 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -30,6 +31,8 @@ class Edits:
 
     gates: Gates
     _bound: dict[str, list[nodes.Node]] = field(default_factory=dict)
+    _joined: dict[int, str | None] = field(default_factory=dict)  # by node, which the tree keeps alive
+    _wordings: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for node in self.gates.tree.nodes:
@@ -74,7 +77,7 @@ class Edits:
         if name == "truncate":
             return "it is cut to a length"
         given = [*args, *(pair.value for pair in getattr(node, "kwargs", ()))]
-        looked_for = next((text for text in self._texts(args[:1] or given) if is_wording(text)), "")
+        looked_for = next((text for text in self._texts(args[:1] or given) if self._is_wording(text)), "")
         if not looked_for:
             return ""
         if name != "replace":
@@ -92,14 +95,15 @@ class Edits:
 
     def _texts(self, given: Sequence[nodes.Node]) -> Iterator[str]:
         """The texts that ``given`` may be: literals in it, and in what its variables are bound to."""
-        waiting, seen = list(given), set[str]()
+        waiting, seen = deque(given), set[str]()
         while waiting:
-            joined = _literal(waiting[0])
+            node = waiting.popleft()
+            self.gates.step(node)
+            joined = self._literal(node)
             if joined is not None:
                 yield joined
-                waiting.pop(0)
                 continue
-            for found in self.gates.under(waiting.pop(0)):
+            for found in self.gates.under(node):
                 if isinstance(found, nodes.Const) and isinstance(found.value, str):
                     yield found.value
                 elif isinstance(found, nodes.TemplateData):
@@ -110,6 +114,17 @@ class Edits:
                         seen.add(name)
                         waiting += self._bound.get(name, ())
 
+    def _literal(self, node: nodes.Node) -> str | None:
+        """The text that ``node`` joins from literals alone; None if it is not made of them. Asked once of each."""
+        if id(node) not in self._joined:
+            self._joined[id(node)] = _joined(node)
+        return self._joined[id(node)]
+
+    def _is_wording(self, text: str) -> bool:
+        if text not in self._wordings:
+            self._wordings[text] = is_wording(text)
+        return self._wordings[text]
+
 
 def is_wording(text: str) -> bool:
     """True for a text with a word in it that is no mark and no command of a template."""
@@ -117,15 +132,14 @@ def is_wording(text: str) -> bool:
     return bool(foreign or WORD.search(text)) and not MARK.match(text)
 
 
-def _literal(node: nodes.Node) -> str | None:
-    """The text that ``node`` joins from literals alone; None if it is not made of them."""
+def _joined(node: nodes.Node) -> str | None:
     waiting, parts = [node], list[str]()
     while waiting:
-        part = waiting.pop(0)
+        part = waiting.pop()
         if isinstance(part, nodes.Concat):
-            waiting[:0] = part.nodes
+            waiting += reversed(part.nodes)
         elif isinstance(part, nodes.Add):
-            waiting[:0] = [part.left, part.right]
+            waiting += (part.right, part.left)
         elif isinstance(part, nodes.Const) and isinstance(part.value, str):
             parts.append(part.value)
         else:

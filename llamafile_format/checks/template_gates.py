@@ -50,14 +50,18 @@ class Gates:
                 return
         raise Unparsed("LF6033", "its variables depend on each other in too many steps", 1)
 
+    def step(self, node: nodes.Node) -> None:
+        """Count one more. Raises Unparsed past the bound."""
+        self.steps += 1
+        if self.steps > TEMPLATE_BINDINGS:
+            raise Unparsed("LF6033", "what depends on its messages takes too many steps to follow", node.lineno)
+
     def under(self, node: nodes.Node) -> Iterator[nodes.Node]:
         """``node`` and all below it, each of them a step."""
         waiting = [node]
         while waiting:
             found = waiting.pop()
-            self.steps += 1
-            if self.steps > TEMPLATE_BINDINGS:
-                raise Unparsed("LF6033", "what depends on its messages takes too many steps to follow", node.lineno)
+            self.step(node)
             yield found
             waiting += found.iter_child_nodes()
 

@@ -19,6 +19,7 @@ NAMES = (
     "inspect",
     "sparse",
     "verify",
+    "tensors",
     "remote",
     "fleet",
     "sign",

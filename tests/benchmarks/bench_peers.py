@@ -33,7 +33,7 @@ PEERS = {"modelaudit": "0.2.54", "c4nary": "0.3.1"}
 RUNS = 5
 TIMES = 10  # faster than the fastest of them on the exhibit
 
-NO_FAULT: dict[str, str] = {}
+NO_FAULT = {"number: a file type": "a label that no engine reads; mixtures of types have none that fits"}
 """Samples of which a peer says something and we do not, each with why."""
 
 Found = Mapping[str, frozenset[str]]
@@ -48,6 +48,8 @@ class Peer:
     command: Callable[[Path], list[str | Path]]
     read: Callable[[Path], Iterator[tuple[str, str, bool]]]
     """(file, rule, True from a warning on)"""
+    inside: Callable[[Path], list[str | Path]] = lambda path: ["false", path]
+    """The command that prints the seconds that a scan of a file takes in a process that has scanned it before."""
 
 
 def main(folder: Path) -> bool:
@@ -74,18 +76,34 @@ def _peers(folder: Path) -> list[Peer]:
             return []
     audit, canary = folder / "modelaudit/bin/modelaudit", folder / "c4nary/bin/canary"
     return [
-        Peer("modelaudit", lambda path: [audit, "scan", "--format", "json", path], _modelaudit(audit)),
+        Peer(
+            "modelaudit",
+            lambda path: [audit, "scan", "--format", "json", path],
+            _modelaudit(audit),
+            lambda path: [folder / "modelaudit/bin/python", "-c", INSIDE, path],
+        ),
         Peer("c4nary", lambda path: [canary, "scan", "--json", path], _canary(canary)),
     ]
 
 
+INSIDE = """
+import contextlib, io, sys, time
+from modelaudit.core import scan_model_directory_or_file as scan
+with contextlib.redirect_stdout(io.StringIO()):
+    scan(sys.argv[1])
+    start = time.perf_counter()
+    scan(sys.argv[1])
+    taken = time.perf_counter() - start
+print(taken)
+"""
+
+
 def _modelaudit(program: Path) -> Callable[[Path], Iterator[tuple[str, str, bool]]]:
     def read(folder: Path) -> Iterator[tuple[str, str, bool]]:
-        for path in sorted(folder.iterdir()):
-            said = _json([program, "scan", "--format", "json", path])
-            for issue in said.get("issues", ()):
-                code = issue.get("rule_code") or issue.get("type") or issue["message"][:40]
-                yield path.stem, code, issue["severity"] in ("warning", "critical", "error")
+        for issue in _json([program, "scan", "--format", "json", folder]).get("issues", ()):
+            code = issue.get("rule_code") or issue.get("type") or issue["message"][:40]
+            place = Path(issue.get("location") or "").name.partition(".gguf")[0]
+            yield place, code, issue["severity"] in ("warning", "critical", "error")
 
     return read
 
@@ -128,18 +146,17 @@ def _speed(folder: Path, peers: list[Peer]) -> bool:
     hostile_gguf.write_bytes(with_template("{{ lipsum.__globals__['os'].popen('id').read() }}"))
     packed = folder / "hostile.llamafile"
     packed.write_bytes(_contained(hostile_gguf.read_bytes()))
-    best: float = 0
-    for path, ours in ((exhibit, exhibit), (hostile_gguf, packed)):
-        mine = [[*CLI, "verify", "--level", level, ours] for level in ("quick", "full")]
+    for path, same in ((exhibit, exhibit), (hostile_gguf, packed)):
+        mine = [[*CLI, "verify", "--level", level, same] for level in ("quick", "full")]
         commands = [*mine, *(peer.command(path) for peer in peers)]
-        times = in_turns(RUNS, *(lambda command=each: _taken(command) for each in commands))  # type: ignore[misc]
+        times = in_turns(RUNS, *(lambda command=each: _taken(command) for each in commands))
         for name, command, seconds in zip(("quick", "full", *PEERS), commands, times, strict=True):
             print(f"      {path.name:<20} {name:<12} {seconds:7.2f} s {peak_kib(command) / 1024:6.0f} MB", flush=True)
-        if path is exhibit:
-            best = min(times[2:]) / _inside(exhibit)
-    return row(
-        "quick verify of the exhibit, in process, vs the fastest peer", f"{best:.0f} x", f">= {TIMES} x", best >= TIMES
-    )
+    ours, command = _inside(exhibit), [str(part) for part in peers[0].inside(exhibit)]
+    theirs = statistics.median(float(subprocess.check_output(command, env=QUIET, text=True)) for _ in range(RUNS))
+    told = f"{theirs:.3f} / {ours:.4f} s = {theirs / ours:.0f} x"
+    what = "quick verify of the exhibit, in process, vs modelaudit's"  # c4nary refuses it: it is no GGUF
+    return row(what, told, f">= {TIMES} x", theirs / ours >= TIMES)
 
 
 def _taken(command: list[str | Path]) -> float:
@@ -207,7 +224,7 @@ def _harmless(place: Path, peers: list[Peer]) -> bool:
     place.mkdir()
     models = [*Path("examples/exhibit").glob("*.gguf"), *_genuine()]
     for path in models:
-        (place / f"{path.stem}.gguf").symlink_to(path.resolve())
+        shutil.copyfile(path, place / f"{path.stem}.gguf")
     texts = sorted(Path(os.environ.get("LFF_BENCH_TEMPLATES", place)).glob("*.jinja"))
     for path in texts:
         (place / f"template-{path.stem}.gguf").write_bytes(with_template(path.read_text("utf-8")))

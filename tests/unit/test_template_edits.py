@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from llamafile_format.checks.template_edits import is_wording
@@ -64,3 +66,19 @@ def test_what_a_word_is() -> None:
 def test_bindings_that_lead_in_circles_end() -> None:
     rings = "".join(f"{{% set a{i} = a{(i + 1) % 50} %}}" for i in range(50))
     assert "LF6038" not in {each.rule for each in check_template((rings + "{{ m.content|replace(a0, '') }}").encode())}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% set w = " + " ~ ".join(["'a '"] * 9_000) + " %}" + "{{ m.content|replace(w ~ '', '') }}" * 1_500,
+        "{% set w = '1' %}" * 4_000 + "{{ m.content|replace(w, '') }}" * 1_500,
+        "".join(f"{{% set a{i} = a{i + 1} ~ a{i + 2} %}}" for i in range(1_500))
+        + "{{ m.content|replace(a0, '') }}" * 900,
+    ],
+    ids=["a long text", "many texts", "many variables"],
+)
+def test_what_is_asked_again_and_again_is_bounded(text: str) -> None:
+    before = time.process_time()
+    assert {each.rule for each in check_template(text.encode())} <= {"LF6033", "LF6011"}
+    assert time.process_time() - before < 30
