@@ -60,6 +60,9 @@ GGUF_BYTE_TOKENS = 4096
 METADATA_TEXT = 1 << 20
 """Bytes of strings of one GGUF, without its vocabulary, that are searched for commands and addresses."""
 
+SAFETENSORS_HEADER = 16 << 20
+"""Bytes of the header of a safetensors file, and of an index of shards. The largest known have 2 MB."""
+
 PROGRAM_BYTES = 32 << 20
 """Bytes of a program that nobody here knows that are searched: of a longer one the two ends."""
 
@@ -99,4 +102,5 @@ CAPS = (
     Cap("bytes of strings of a GGUF that are searched (7.15)", METADATA_TEXT, "LF9003"),
     Cap("tokens of a vocabulary", GGUF_TOKENS, "LF5073"),
     Cap("tokens of it that stand for a byte", GGUF_BYTE_TOKENS, "LF5073"),
+    Cap("bytes of a safetensors header, or of an index of shards (7.16)", SAFETENSORS_HEADER, "LF5113"),
 )

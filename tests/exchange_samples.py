@@ -14,6 +14,7 @@ from typing import Any
 import zstandard
 
 import llamafile_format as lf
+from llamafile_format.caring import protect_inside
 from llamafile_format.changing import convert
 from llamafile_format.container import open_container
 from llamafile_format.exchanging import LayoutWriter, Sent, send
@@ -66,7 +67,15 @@ def with_engine(path: Path) -> Path:
     folder.mkdir()
     (folder / "m.gguf").write_bytes(gguf())
     (folder / "engine").write_bytes(engine("e", 70_000, [("zone/a.txt", b"a" * 900), ("zone/b.txt", b"b")]))
-    lf.pack([folder / "m.gguf"], path, prefix=folder / "engine", profile="archive")
+    lf.pack([folder / "m.gguf"], path, prefix=folder / "engine", profile="archive", recovery=0)
+    return path
+
+
+def with_recovery(path: Path) -> Path:
+    """With recovery data inside, and signed."""
+    plain(path)
+    protect_inside(path)
+    lf.sign(path, keys(), declared_time=TIME)
     return path
 
 
@@ -76,6 +85,7 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "converted": converted,
     "odd members": odd_members,
     "engine": with_engine,
+    "recovery": with_recovery,
 }
 
 
@@ -116,14 +126,16 @@ def image_of(layout: Path) -> dict[str, Any]:
     return found
 
 
-def foreign(layout: Path, layers: Sequence[tuple[str, str, bytes]], config: str = f"{PACK}config.v1+json") -> Path:
+def foreign(
+    layout: Path, layers: Sequence[tuple[str, str, bytes]], config: str = f"{PACK}config.v1+json", tag: str = "v1"
+) -> Path:
     """An image of others: (media type, name or nothing, bytes) of each layer."""
     rows = []
     for kind, name, data in layers:
         note = {"annotations": {"org.cncf.model.filepath": name}} if name else {}
         rows.append({"mediaType": kind, **put(layout, data), **note})
     image = {"schemaVersion": 2, "mediaType": IMAGE_TYPE, "layers": rows}
-    named(layout, {**image, "config": {"mediaType": config, **put(layout, b"{}")}})
+    named(layout, {**image, "config": {"mediaType": config, **put(layout, b"{}")}}, tag)
     return layout
 
 

@@ -17,7 +17,7 @@ http {{
     access_log {0}/access counted;
     client_body_temp_path {0}/t1; proxy_temp_path {0}/t2; fastcgi_temp_path {0}/t3; uwsgi_temp_path {0}/t4;
     scgi_temp_path {0}/t5;
-    server {{ listen 127.0.0.1:{1}; root {0}/root; }}
+    server {{ listen 127.0.0.1:{1}{2}; root {0}/root; }}
 }}
 """
 
@@ -28,13 +28,14 @@ class Nginx:
 
     folder: Path
     port: int
+    scheme: str = "http"
 
     @property
     def root(self) -> Path:
         return self.folder / "root"
 
     def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{name}"
+        return f"{self.scheme}://127.0.0.1:{self.port}/{name}"
 
     def log(self, count: int) -> list[list[str]]:
         """Method, status, bytes and range of the last ``count`` requests; waits until so many are logged."""
@@ -47,14 +48,16 @@ class Nginx:
 
 
 @contextmanager
-def serving(program: Path, folder: Path) -> Iterator[Nginx]:
-    """Start ``program`` in the new folder ``folder``, and end it afterwards."""
+def serving(program: Path, folder: Path, certificate: Path | None = None) -> Iterator[Nginx]:
+    """Start ``program`` in the new folder ``folder``, and end it afterwards. By TLS with the key and chain in
+    ``certificate``."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    running = Nginx(folder, port)
+    running = Nginx(folder, port, "https" if certificate else "http")
+    tls = f" ssl; ssl_certificate {certificate}; ssl_certificate_key {certificate}" if certificate else ""
     running.root.mkdir(parents=True)
-    (folder / "conf").write_text(CONFIGURATION.format(folder, port))
+    (folder / "conf").write_text(CONFIGURATION.format(folder, port, tls))
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen([program, "-p", folder, "-c", folder / "conf"], stdout=said, stderr=said)
     try:

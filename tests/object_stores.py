@@ -1,7 +1,8 @@
-"""Stores of other people on loopback (SeaweedFS, moto, rclone), each with one bucket; and a hub that behaves as one."""
+"""Stores of other people on loopback (SeaweedFS, moto, rclone), each with one bucket; a hub and clouds of our own."""
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -216,3 +218,86 @@ def hub() -> Iterator[Hub]:
         for server in servers:
             server.shutdown()
             server.server_close()
+
+
+@contextmanager
+def clouds(files: dict[str, bytes]) -> Iterator[str]:
+    """A server with ``files`` by key in one bucket that behaves as Google's and as Azure's: ranges, states, listings.
+
+    Yields where it is. Azure knows no range from the end, and lists in its own words; both are asked as by strangers.
+    """
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            path, _, query = self.path.partition("?")
+            asked = dict(urllib.parse.parse_qsl(query))
+            key = urllib.parse.unquote(path).partition(f"/{BUCKET}/")[2]
+            if "list-type" in asked or asked.get("comp") == "list":
+                self._say(200, {"Content-Type": "application/xml"}, self._listing(asked))
+            elif key not in files:
+                self._say(404, {}, b"<Error><Code>NoSuchKey</Code></Error>")
+            else:
+                self._object(files[key])
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def _listing(self, asked: dict[str, str]) -> bytes:
+            azure, begin = "comp" in asked, asked.get("prefix", "")
+            found = {key: data for key, data in sorted(files.items()) if key.startswith(begin)}
+            if azure:
+                rows = (
+                    f"<Blob><Name>{key}</Name><Properties><Last-Modified>{DATE}</Last-Modified>"
+                    f"<Content-Length>{len(data)}</Content-Length><Content-Type>x/y</Content-Type>"
+                    f"<Etag>{_tag(data)}</Etag></Properties></Blob>"
+                    for key, data in found.items()
+                )
+                return f"<EnumerationResults><Blobs>{''.join(rows)}</Blobs></EnumerationResults>".encode()
+            rows = (
+                f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00Z</LastModified>"
+                f"<ETag>{_tag(data)}</ETag><Size>{len(data)}</Size></Contents>"
+                for key, data in found.items()
+            )
+            return f"<ListBucketResult>{''.join(rows)}</ListBucketResult>".encode()
+
+        def _object(self, data: bytes) -> None:
+            headers = {"ETag": _tag(data), "Last-Modified": DATE}
+            span = self.headers.get("Range", "").removeprefix("bytes=")
+            if not span:
+                self._say(200, headers, data)
+                return
+            low, _, high = span.partition("-")
+            if not low and "x-ms-version" in self.headers:
+                self._say(416, {}, b"")
+                return
+            start = int(low) if low else max(0, len(data) - int(high))
+            end = min(int(high) + 1, len(data)) if low and high else len(data)
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+            self._say(206, headers, data[start:end])
+
+        def _say(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            """Nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
+
+
+def _tag(data: bytes) -> str:
+    return f'"{hashlib.sha256(data).hexdigest()[:16]}"'

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llamafile_format.caring.description import Description
+from llamafile_format.caring.dublin_core_schema import DC, OAI_DC
 from llamafile_format.caring.xml_text import Element, document, el
 
-_NAMESPACES = {
-    "xmlns:oai_dc": "http://www.openarchives.org/OAI/2.0/oai_dc/",
-    "xmlns:dc": "http://purl.org/dc/elements/1.1/",
-}
+_NAMESPACES = {"xmlns:oai_dc": OAI_DC, "xmlns:dc": DC}
 
 
 def dublin_core_text(about: Description) -> bytes:

@@ -35,7 +35,13 @@ class Proof(Enum):
     DIGEST = "the digest that was given"
     MANIFEST = "a manifest that survived in the damaged file"
     COPY = "a manifest that survived in another copy"
-    NOTHING = "nothing but the recovery set itself"
+    SET = "nothing but the recovery set itself"
+    PIECES = "nothing but the copies themselves"
+
+    @property
+    def proves(self) -> bool:
+        """True if it does not come from what the result was made of."""
+        return self not in (Proof.SET, Proof.PIECES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +59,12 @@ def prove(
     own: Collection[str],
     elsewhere: Collection[str],
     *,
+    by_set: bool,
     expect: str = "",
     policy: Policy | None = None,
 ) -> Proven:
-    """What proves ``result``. ``own`` are digests (hex) of manifests that survived in the damaged file, ``elsewhere``
-    those of its copies, which count if ``own`` is empty.
+    """What proves ``result``, which was made ``by_set`` or of copies alone. ``own`` are digests (hex) of manifests that
+    survived in the damaged file, ``elsewhere`` those of its copies, which count if ``own`` is empty.
 
     FormatError if the result does not have the digest ``expect``: of the whole file or of its manifest.
     """
@@ -82,7 +89,8 @@ def prove(
     if sound and manifest in own:
         return Proven(Proof.MANIFEST, manifest, authentic)
     copied = sound and not own and manifest in elsewhere
-    return Proven(Proof.COPY if copied else Proof.NOTHING, manifest, authentic)
+    nothing = Proof.SET if by_set else Proof.PIECES
+    return Proven(Proof.COPY if copied else nothing, manifest, authentic)
 
 
 def digest_given(text: str) -> str:

@@ -110,6 +110,11 @@ def sidecar_of(path: str | os.PathLike[str]) -> Path | None:
     return next(iter(files_of(Path(path))), None)
 
 
+def sidecar_percent(path: str | os.PathLike[str]) -> int:
+    """How many percent of ``path`` the set beside it can bring back; 0 if there is none, or it does not say so."""
+    return _percent_of(files_of(Path(path)))
+
+
 def outdated_set(path: str | os.PathLike[str]) -> Path | None:
     """The first file of the sidecar set beside ``path`` if it is older than the file's last change; else None."""
     found = sidecar_of(path)

@@ -107,7 +107,7 @@ def repair(
             raise NotAuthentic(
                 "nobody whom you trust has signed what the repair gives", hint="--unproven writes it all the same"
             )
-        if proven.proof is Proof.NOTHING and not unproven and not job.same(attempt):
+        if not proven.proof.proves and not unproven and not job.same(attempt):
             return job.told("unproven", attempt, proven)
         return job.written(attempt, proven, in_place=in_place, force=force)
 
@@ -142,11 +142,11 @@ class _Job:
                 self.failed.append(attempt)
                 continue
             try:
-                proven = prove(attempt.result, own, survivors, expect=expect, policy=policy)
+                proven = prove(attempt.result, own, survivors, by_set=attempt.by_set, expect=expect, policy=policy)
             except FormatError as error:
                 refused = error
                 continue
-            if proven.proof is not Proof.NOTHING and attempt.records >= most:
+            if proven.proof.proves and attempt.records >= most:
                 return attempt, proven
             found.append((order.index(proven.proof), -attempt.records, attempt, proven))
         if not found and refused is not None:

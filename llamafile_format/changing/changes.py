@@ -411,16 +411,29 @@ def _readme(
 
     roles = [content.role for content in contents.values()] + ["recovery"] * bool(recovery)
     version, before = lowest_version(roles), lowest_version(content.role for content in carried.contents)
-    text = readme_text(labels.name, engine=bool(engine.source.size), launcher=engine.launcher, version=version)
-    wanted = text_content(README_PATH, "readme", text)
+    was_engine = bool(carried.engine.source.size)
     old = contents.get(README_PATH)
+    texts = {
+        told: readme_text(
+            carried.labels.name, engine=was_engine, launcher=carried.engine.launcher, version=before, recovery=told
+        )
+        for told in (False, True)
+    }
+    known = old.known.sha256 if old is not None and old.known is not None else b""
+    told = known == hashlib.sha256(texts[True]).digest()  # not where they are added: that would move weights
+    text = readme_text(
+        labels.name,
+        engine=bool(engine.source.size),
+        launcher=engine.launcher,
+        version=version,
+        recovery=told and "recovery" in roles,
+    )
+    wanted = text_content(README_PATH, "readme", text)
     if old is None:
         if carried.origin is not None:  # a container may do without one (clause 5.8.3)
             contents[README_PATH] = wanted
         return
-    was_engine = bool(carried.engine.source.size)
-    text = readme_text(carried.labels.name, engine=was_engine, launcher=carried.engine.launcher, version=before)
-    ours = old.known is not None and old.known.sha256 == hashlib.sha256(text).digest()
+    ours = told or known == hashlib.sha256(texts[False]).digest()
     other = was_engine != bool(engine.source.size) or carried.engine.launcher != engine.launcher
     if (ours or other) and not _same(old, wanted):
         contents[README_PATH] = wanted

@@ -55,6 +55,9 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
         if member.role == "behaviour":
             yield from _behaviour(container, member)
     yield from check_shard_sets(_shards(container))
+    from llamafile_format.checks.safetensors_sets import check_safetensors_sets
+
+    yield from check_safetensors_sets(container)
     from llamafile_format.checks.together import check_members_together
 
     yield from check_members_together(container, budget=None if deep else QUICK_HEADER)

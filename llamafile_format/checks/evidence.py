@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
 
+from llamafile_format.checks.orders import order
 from llamafile_format.checks.word_search import Words, first, folded
 
 LINE = 400
@@ -27,6 +28,8 @@ class Sort(Enum):
     COMMAND = "command"
     ADDRESS = "address"
     PATH = "path"
+    ORDER = "order"
+    UNSEEN = "unseen"
 
 
 class Find(NamedTuple):
@@ -84,6 +87,15 @@ _UNUSUAL = re.compile(
     rb"https?://(?!127\.0\.0\.1|0\.0\.0\.0|localhost)(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[)|(?!https?)[a-z]{2,}:",
     re.IGNORECASE,
 )
+_LABEL = rb"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOSTED = re.compile(
+    rb"(?:file:///|javascript:|[a-z]{3,6}://(?:[!-?A-~]{1,60}@)?(?:(?:"
+    + _LABEL
+    + rb"\.){1,10}(?:[a-z]{2,24}|[0-9]{1,3})"
+    rb"|localhost|\[[0-9a-f:.]{2,45}\]|[0-9]{8,10}|0x[0-9a-f]{8})(?![\w\x80-\xff-]))",
+    re.IGNORECASE,
+)
+"""An address with something that can be a host; in a program, ``https://`` often stands in front of anything."""
 _HIDDEN = (
     *(b"ssh", b"aws", b"kube", b"docker", b"gnupg", b"netrc", b"pgpass", b"git-credentials"),
     *(b"bashrc", b"bash_history", b"zshrc", b"profile"),
@@ -133,17 +145,31 @@ _ADDRESSES = Words({b":": (*(scheme + b"://" for scheme in _SCHEMES), b"javascri
 _EXPRESSIONS = Words({b"x": (b"iex ", b"iex(", b"invoke-expression")})
 
 
-def search(data: bytes, *, documents: bool = False) -> Iterator[Find]:
-    """The first find of each sort in ``data``; in ``documents``, where links are usual, of unusual addresses alone."""
+_UNSEEN = re.compile(
+    rb"\xe2\x80[\x8b\xaa-\xae]|\xe2\x81[\xa0-\xa4\xa6-\xa9]|(?<!\A)\xef\xbb\xbf"
+    rb"|(?<!\xf0\x9f\x8f\xb4)(?<!\xf3\xa0[\x80\x81][\x80-\xbf])\xf3\xa0[\x80\x81][\x80-\xbf]"
+)
+"""U+200B, U+202A-202E, U+2060-2064, U+2066-2069, U+FEFF but at the start, U+E0000-E007F but in flags of regions.
+Marks of direction and joiners are needed in some scripts, and in pictures."""
+
+
+def search(data: bytes, *, documents: bool = False, program: bool = False) -> Iterator[Find]:
+    """The first find of each sort in ``data``; in ``documents``, where links are usual, of unusual addresses alone; in
+    a ``program``, of those with what can be a host, and nothing that is meant for readers."""
     low = folded(data)
     for sort, at in (
         (Sort.PIPELINE, _pipeline(data, low)),
         (Sort.COMMAND, first(_COMMAND, _COMMANDS, data, low)),
-        (Sort.ADDRESS, _address(data, low, documents=documents)),
+        (Sort.ADDRESS, _address(data, low, _UNUSUAL if documents else _HOSTED if program else None)),
         (Sort.PATH, first(_PATH, _PATHS, data, low)),
     ):
         if at >= 0:
             yield Find(sort, at, shown(data[at : at + SHOWN]))
+    if not program:
+        if (at := order(data, low)) >= 0:
+            yield Find(Sort.ORDER, at, shown(data[at : at + SHOWN]))
+        if found := _UNSEEN.search(data):
+            yield Find(Sort.UNSEEN, found.start(), f"U+{ord(found.group().decode()):04X}")
 
 
 def _pipeline(data: bytes, low: bytes) -> int:
@@ -170,14 +196,14 @@ def _substituted(data: bytes, low: bytes) -> int:
     return -1
 
 
-def _address(data: bytes, low: bytes, *, documents: bool) -> int:
-    """Where the first address begins that is worth telling, -1 if there is none. What stands inside of another, as a
-    part of it, is none of its own."""
+def _address(data: bytes, low: bytes, worth: re.Pattern[bytes] | None) -> int:
+    """Where the first address begins that is ``worth`` telling, -1 if there is none. What stands inside of another is
+    none of its own."""
     end = 0
     for start in _ADDRESSES.starts(low):
         found = _ADDRESS.match(data, start) if start >= end else None
         if found is not None:
-            if not documents or _UNUSUAL.match(found.group()):
+            if worth is None or worth.match(found.group()):
                 return start
             end = found.end()
     return -1

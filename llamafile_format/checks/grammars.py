@@ -24,7 +24,7 @@ _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\r\n]*)*")
 _INLINE = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
 _NAME = re.compile(r"[A-Za-z0-9-]+")
 _LITERAL = re.compile(r'"((?:[^"\\\r\n]|\\.)*)"')
-_CLASS = re.compile(r"\[(?:[^\]\\\r\n]|\\.)+\]")
+_CLASS = re.compile(r"\[((?:[^\]\\\r\n]|\\.)+)\]")
 _REPEAT = re.compile(r"[*+?]|\{([0-9]{1,9})(,([0-9]{1,9})?)?\}")
 _RULE = re.compile(r"([A-Za-z0-9-]+)[ \t]*::=")
 
@@ -52,7 +52,10 @@ def _text(data: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """An element. ``kind`` is char, ref or group; ``low`` to ``high`` times (None: without end)."""
+    """An element. ``kind`` is char, ref or group; ``low`` to ``high`` times (None: without end).
+
+    ``length`` is what an engine writes out for it each time: the characters of a literal or a class.
+    """
 
     kind: str
     name: str = ""
@@ -145,8 +148,8 @@ class _Grammar:
     def _element(self, depth: int) -> _Node | None:
         if literal := self._take(_LITERAL):
             return _Node("char", length=len(literal[1])) if literal[1] else _Node("group", alternatives=((),))
-        if self._take(_CLASS):
-            return _Node("char")
+        if characters := self._take(_CLASS):
+            return _Node("char", length=len(characters[1]))
         character = self.text[self.at : self.at + 1]
         if character == ".":
             self.at += 1

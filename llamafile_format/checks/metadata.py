@@ -18,7 +18,14 @@ from llamafile_format.weights.gguf_model import ArrayValue, TextValue, ValueType
 if TYPE_CHECKING:
     from llamafile_format.weights.gguf_model import Entry, Gguf
 
-RULES = {Sort.PIPELINE: "LF5097", Sort.COMMAND: "LF5098", Sort.ADDRESS: "LF5099", Sort.PATH: "LF5100"}
+RULES = {
+    Sort.PIPELINE: "LF5097",
+    Sort.COMMAND: "LF5098",
+    Sort.ADDRESS: "LF5099",
+    Sort.PATH: "LF5100",
+    Sort.ORDER: "LF5118",
+    Sort.UNSEEN: "LF5119",
+}
 URL_KEYS = re.compile(
     r"general\.(?:(?:source|base_model\.[0-9]+|dataset\.[0-9]+)\.)?(?:url|doi|uuid|repo_url)|general\.license\.link"
 )

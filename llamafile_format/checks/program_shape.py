@@ -31,13 +31,14 @@ ASKS: dict[str, frozenset[str]] = {
     "starts programs": _names(
         "execve execv execvp execvpe execl execlp execle fexecve posix_spawn posix_spawnp system popen vfork wordexp "
         "CreateProcessA CreateProcessW CreateProcessAsUserA CreateProcessAsUserW ShellExecuteA ShellExecuteW "
-        "ShellExecuteExA ShellExecuteExW WinExec _wsystem _popen _wpopen _spawnv _wspawnv NSTask"
+        "ShellExecuteExA ShellExecuteExW WinExec _wsystem _popen _wpopen _spawnv _wspawnv NSTask "
+        "proc_spawn proc_exec proc_fork"
     ),
     "uses the network": _names(
         "socket connect bind listen accept accept4 sendto recvfrom getaddrinfo gethostbyname WSAStartup WSASocketA "
         "WSASocketW WSAConnect InternetOpenA InternetOpenW InternetOpenUrlA InternetOpenUrlW HttpSendRequestA "
         "HttpSendRequestW WinHttpOpen WinHttpConnect URLDownloadToFileA URLDownloadToFileW DnsQuery_A DnsQuery_W "
-        "curl_easy_perform"
+        "curl_easy_perform sock_open sock_connect sock_bind sock_listen sock_accept sock_send sock_recv"
     ),
     "reaches into other processes": _names(
         "ptrace process_vm_readv process_vm_writev OpenProcess ReadProcessMemory WriteProcessMemory "

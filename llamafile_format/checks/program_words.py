@@ -71,7 +71,7 @@ class Wording:
             if place >= end:
                 start, text = _text(data, first + step * place, step)
                 self.left -= len(text) + 64
-                for found in search(text):
+                for found in search(text, program=True):
                     self.found.setdefault(found.sort, Find(found.sort, base + start + step * found.at, found.text))
                 end = (start - first) // step + len(text)
 

@@ -33,7 +33,7 @@ LEAST = 1 << 20  # bytes that a program takes of the budget, however small it is
 UNPACKED = 8 << 20  # bytes of a deflated program that are unpacked
 HASHED_BYTES = 512 << 20  # of programs whose digest is not known yet, and may be that of a known one
 SHOWN = 4  # functions of a sort, and places, that a report names
-_MAGICS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"#!")
+_MAGICS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", shape.WASM, b"#!")
 
 
 class Program(NamedTuple):
@@ -153,11 +153,12 @@ def _look(program: Program, facts: PrefixFacts, budget: int) -> _Looked:
 def _told(program: Program, facts: PrefixFacts, looked: _Looked) -> Iterator[str]:
     """What is no fault and worth knowing, in words, each with its place in the file."""
     kinds = {PrefixKind.NONE, PrefixKind.OTHER, PrefixKind.SCRIPT}
-    functions, unread = ({}, "") if facts.kind in kinds else shape.asks(program.source)
+    module = program.source.size >= 8 and program.source.read_at(0, 4) == shape.WASM
+    functions, unread = ({}, "") if facts.kind in kinds and not module else shape.asks(program.source)
     for what, found in functions.items():
         names = ", ".join(f"{name} at byte {program.at(at)}" for name, at in found[:SHOWN])
         yield f"{what} ({names}{f' and {len(found) - SHOWN} more' if len(found) > SHOWN else ''})"
-    if unread and facts.kind in shape.NATIVE and facts.end and shape.overlay(facts, 1 << 62):
+    if unread and (module or (facts.kind in shape.NATIVE and facts.end and shape.overlay(facts, 1 << 62))):
         yield f"what it asks of its system cannot be read: {unread}"
     for find in looked.words:
         yield f"it has {_SORTS[find.sort]} at byte {program.at(find.at)}: {find.text}"

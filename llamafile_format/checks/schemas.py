@@ -17,7 +17,8 @@ MAX_NODES = 4096
 MAX_PROPERTIES = 256
 MAX_COUNT = 2000  # of minItems, maxItems, minLength, maxLength
 MAX_UNFOLDED = 1 << 16
-_COUNTS = ("minItems", "maxItems", "minLength", "maxLength")
+_RANGES = (("minItems", "maxItems"), ("minLength", "maxLength"))
+_COUNTS = tuple(name for pair in _RANGES for name in pair)
 _CHOICES = ("anyOf", "oneOf", "allOf")
 _PATTERN = re.compile(r"[^{}()]{0,256}")
 
@@ -91,6 +92,9 @@ class _Schema:
             for name in _COUNTS:
                 if name in item and not (isinstance(item[name], int) and 0 <= item[name] <= MAX_COUNT):
                     raise FormatError(f"{name} is more than {MAX_COUNT}, or no number")
+            for least, most in _RANGES:
+                if item.get(least, 0) > item.get(most, MAX_COUNT):
+                    raise FormatError(f"{least} is more than {most}")
             pattern = item.get("pattern", "")
             if not isinstance(pattern, str | dict) or (isinstance(pattern, str) and not _PATTERN.fullmatch(pattern)):
                 raise FormatError("a pattern has brackets or counts, or is too long")

@@ -37,30 +37,35 @@ class Gates:
     tainted: set[Key] = field(default_factory=set)
     flags: set[Key] = field(default_factory=set)
     steps: int = 0
+    macros: dict[str, nodes.Macro] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Follow assignments until nothing changes. Raises Unparsed past the bounds of 12.4."""
-        macros = {node.name: node for node in self.tree.nodes if isinstance(node, nodes.Macro)}
+        self.macros.update({node.name: node for node in self.tree.nodes if isinstance(node, nodes.Macro)})
         for _ in range(ROUNDS_MAX):
             before = len(self.tainted), len(self.flags)
             for node in self.tree.nodes:
-                self._follow(node, macros)
+                self._follow(node)
             if (len(self.tainted), len(self.flags)) == before:
                 return
         raise Unparsed("LF6033", "its variables depend on each other in too many steps", 1)
 
-    def _under(self, node: nodes.Node) -> Iterator[nodes.Node]:
+    def step(self, node: nodes.Node) -> None:
+        """Count one more. Raises Unparsed past the bound."""
+        self.steps += 1
+        if self.steps > TEMPLATE_BINDINGS:
+            raise Unparsed("LF6033", "what depends on its messages takes too many steps to follow", node.lineno)
+
+    def under(self, node: nodes.Node) -> Iterator[nodes.Node]:
         """``node`` and all below it, each of them a step."""
         waiting = [node]
         while waiting:
             found = waiting.pop()
-            self.steps += 1
-            if self.steps > TEMPLATE_BINDINGS:
-                raise Unparsed("LF6033", "what depends on its messages takes too many steps to follow", node.lineno)
+            self.step(node)
             yield found
             waiting += found.iter_child_nodes()
 
-    def _follow(self, node: nodes.Node, macros: dict[str, nodes.Macro]) -> None:
+    def _follow(self, node: nodes.Node) -> None:
         if isinstance(node, nodes.Assign):
             self._bind(node.target, node.node)
         elif isinstance(node, nodes.With):
@@ -72,11 +77,11 @@ class Gates:
             if any(self.reads(part) for part in node.body):
                 self.tainted.update(_keys(node.target))
         elif isinstance(node, nodes.If) and self.asks(node.test):
-            for inner in self._under(node):
+            for inner in self.under(node):
                 if isinstance(inner, nodes.Assign) and isinstance(inner.node, nodes.Const):
                     self.flags.update(_keys(inner.target))
         elif isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name):
-            self._call(node, node.node.name, macros)
+            self._call(node, node.node.name)
 
     def _bind(self, target: nodes.Node, value: nodes.Node) -> None:
         keys = list(_keys(target))
@@ -85,11 +90,11 @@ class Gates:
         if self.asks(value):
             self.flags.update(keys)
 
-    def _call(self, node: nodes.Call, name: str, macros: dict[str, nodes.Macro]) -> None:
+    def _call(self, node: nodes.Call, name: str) -> None:
         if name == "namespace":
             for pair in node.kwargs:
                 self._argument(pair.value, [("", pair.key)])
-        elif (macro := macros.get(name)) is not None:
+        elif (macro := self.macros.get(name)) is not None:
             for target, value in zip(macro.args, node.args, strict=False):
                 self._argument(value, [target.name])
             for pair in node.kwargs:
@@ -103,7 +108,7 @@ class Gates:
 
     def reads(self, node: nodes.Node) -> bool:
         """May ``node`` hold some of what a message says?"""
-        return any(self._is_content(found) for found in self._under(node))
+        return any(self._is_content(found) for found in self.under(node))
 
     def _is_content(self, node: nodes.Node) -> bool:
         if isinstance(node, nodes.Getitem):
@@ -121,7 +126,7 @@ class Gates:
 
     def asks(self, node: nodes.Node) -> bool:
         """Does ``node`` decide by what a message says: by a text in it, or by its length?"""
-        return any(self._decides(found) for found in self._under(node))
+        return any(self._decides(found) for found in self.under(node))
 
     def _decides(self, node: nodes.Node) -> bool:
         if isinstance(node, nodes.Name):
@@ -154,8 +159,8 @@ class Gates:
     def _prose(self, parts: Iterable[nodes.Node]) -> str:
         """The first literal of WORDS_MIN words or more that ``parts`` print; what is only raised is told to nobody."""
         for part in parts:
-            raised = {id(inner) for found in self._under(part) if _raises(found) for inner in self._under(found)}
-            for found in self._under(part):
+            raised = {id(inner) for found in self.under(part) if _raises(found) for inner in self.under(found)}
+            for found in self.under(part):
                 text = found.data if isinstance(found, nodes.TemplateData) else getattr(found, "value", "")
                 if isinstance(text, str) and id(found) not in raised and len(text.split()) >= WORDS_MIN:
                     return text

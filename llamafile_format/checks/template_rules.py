@@ -11,6 +11,7 @@ from unicodedata import normalize
 from jinja2 import nodes
 
 from llamafile_format.checks import template_names as names
+from llamafile_format.checks.template_edits import Edits
 from llamafile_format.checks.template_family import known_template
 from llamafile_format.checks.template_gates import Gates
 from llamafile_format.checks.template_growth import Growth, Numbers, long_loops
@@ -87,10 +88,13 @@ def check_tree(sink: Sink, source: str, blocks: Sequence[Block]) -> int:
 
 
 def _gated(sink: Sink, places: Places, tree: Tree) -> int:
-    """LF6036: prose that is printed, or not, by what a message says. Returns the steps that it took."""
+    """LF6036: prose that is printed, or not, by what a message says; LF6038: what it says is changed. Returns the
+    steps that it took."""
     gates = Gates(tree)
     for node, text in gates.prose():
         sink.add("LF6036", places.at(node.lineno), text=" ".join(text.split())[:80])
+    for node, what in Edits(gates).found():
+        sink.add("LF6038", places.at(node.lineno), what=what)
     return gates.steps
 
 

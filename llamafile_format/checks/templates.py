@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from llamafile_format.checks import template_names as names
+from llamafile_format.checks.orders import order
 from llamafile_format.checks.template_flow import NESTING_MAX, check_flow
 from llamafile_format.checks.template_lexer import (
     Block,
@@ -36,6 +37,8 @@ LITERAL_MAX = 6000
 """Longest literal of a template; the longest in a known upstream template has 5736 characters."""
 
 INVISIBLE = re.compile(names.INVISIBLE)
+CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""What terminals and printers obey, but for tabs and ends of lines; a NUL is a fault of its own."""
 ESCAPED_UNDERSCORE = re.compile(r"\\(?:x5f|u005f|U0000005f|0?137|N\{LOW LINE\})", re.IGNORECASE)
 MARK = re.compile(r"<[^\s<>{}]{2,64}>|\[[^\s\[\]{}]{2,64}\]")
 """What an engine puts around the turns of a conversation."""
@@ -159,6 +162,8 @@ def _characters(verdicts: Verdicts) -> None:
         verdicts.add("LF6009", source.index("\0"))
     if any("\udc80" <= character <= "\udcff" for character in source):
         verdicts.add("LF6015", next(i for i, character in enumerate(source) if "\udc80" <= character <= "\udcff"))
+    if found := CONTROL.search(source):
+        verdicts.add("LF6040", found.start(), character=f"U+{ord(found.group()):04X}")
     for found in INVISIBLE.finditer(source):
         verdicts.add("LF6010", found.start(), character=f"U+{ord(found.group()):04X}")
 
@@ -170,6 +175,10 @@ def _literal(verdicts: Verdicts, text: str, at: int) -> None:
     for mark in MARK.finditer(text):
         if (character := _lookalike(mark.group())) and any(each.isascii() and each.isalpha() for each in mark.group()):
             verdicts.add("LF6037", at + mark.start(), mark=mark.group(), character=f"U+{ord(character):04X}")
+    data = text.encode("utf-8", "surrogateescape")
+    if (start := order(data)) >= 0:
+        shown = " ".join(data[start : start + 80].decode("utf-8", "replace").split())
+        verdicts.add("LF6039", at + len(data[:start].decode("utf-8", "surrogateescape")), text=shown)
     if len(text.strip()) > LITERAL_MAX:
         verdicts.add("LF6024", at, length=len(text.strip()), limit=LITERAL_MAX)
 

@@ -13,9 +13,10 @@ from llamafile_format.checks.subject import Subject
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.roles import MODEL_ROLES, known
 from llamafile_format.prefix.impostors import Impostor, recognise_instead, recognise_pointer
-from llamafile_format.weights.formats import GGUF, Format, named_format, promises, recognise_format
+from llamafile_format.weights.formats import GGUF, SAFETENSORS, Format, named_format, promises, recognise_format
 from llamafile_format.weights.gguf_model import Gguf
 from llamafile_format.weights.purpose import GgufKind, recognise_kind
+from llamafile_format.weights.safetensors import read_safetensors
 
 QUICK_HEADER = 64 << 20  # clause 10.4.1: four times the largest header in use
 
@@ -41,6 +42,9 @@ def check_weights_member(subject: Subject, *, deep: bool) -> Iterator[Finding]:
     promised = named_format(subject.path)
     if found is GGUF:
         yield from _gguf(subject, deep)
+    elif found is SAFETENSORS:
+        yield from _safetensors(subject)
+        yield from _role_of_other(subject, found)
     elif found is not None:
         yield from _other_format(subject, found)
     else:
@@ -112,9 +116,17 @@ def _article(kind: GgufKind) -> str:
     return text or f"{'an' if kind.value[0] in 'aeiou' else 'a'} {kind.value}"
 
 
+def _safetensors(subject: Subject) -> Iterator[Finding]:
+    yield from read_safetensors(subject.source, base=subject.base, member=subject.path).findings
+
+
 def _other_format(subject: Subject, found: Format) -> Iterator[Finding]:
     args = {"path": subject.path, "format": found.name}
     yield Finding("LF5087" if found.obsolete else "LF5086", _where(subject), args)
+    yield from _role_of_other(subject, found)
+
+
+def _role_of_other(subject: Subject, found: Format) -> Iterator[Finding]:
     if _claims_role(subject) and subject.role not in MODEL_ROLES:
         yield _role(subject, found.name, "weights, adapter, projector or draft")
 
@@ -135,6 +147,8 @@ def _none(subject: Subject, promised: Format | None) -> Iterator[Finding]:
             subject.source, base=subject.base, member=subject.path, deep=False, texts=subject.texts
         )
         yield from findings
+    elif promised is SAFETENSORS and subject.source.read_at(0, min(9, subject.source.size))[8:] == b"{":
+        yield from _safetensors(subject)  # its header is there, and its length is not that of a header that fits
     elif promised is not None:
         yield _instead(subject, "its bytes are something else")
     else:

@@ -18,7 +18,7 @@ def refuse_unreadable(path: str) -> None:
 
 
 class _Size(click.ParamType[int]):
-    """A number of bytes, plain or with KiB, MiB, GiB or TiB behind it."""
+    """A number of bytes, plain or with KiB, MiB, GiB or TiB (or K, M, G, T) behind it."""
 
     name = "size"
 
@@ -32,5 +32,5 @@ class _Size(click.ParamType[int]):
         return int(found[1]) << 10 * (" KMGT".index(found[2]) if found[2] else 0)
 
 
-_SIZE = re.compile(r"([0-9]{1,15})(?:([KMGT])iB)?\Z")
+_SIZE = re.compile(r"([0-9]{1,15})(?:([KMGT])(?:iB)?)?\Z")
 SIZE = _Size()

@@ -47,6 +47,7 @@ FORMS = (
     Form("--ocfl", "DIR", "As an object in the OCFL 1.1 storage root DIR.", "caring", "export_ocfl"),
     Form("--oci-layout", "DIR[:TAG]", "As a ModelPack image in the OCI layout DIR.", "exchanging", "export_layout"),
     Form("--ro-crate", "DIR", "As an RO-Crate 1.1, the new folder DIR.", "caring", "export_crate"),
+    Form("--csip", "DIR", "As an E-ARK CSIP 2.1 package (METS), the new folder DIR.", "caring", "export_csip"),
     Form("--datapackage", "DIR", "As a Frictionless Data Package, the new folder DIR.", "caring", "export_datapackage"),
     Form("--premis", "OUT", "As a PREMIS 3 document about it, the new file OUT.", "caring", "export_premis"),
 )

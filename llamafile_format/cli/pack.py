@@ -80,14 +80,20 @@ MAX_ARGUMENTS = 1 << 20  # bytes
 )
 @click.option("--default", "default", metavar="MEMBER", default="", help="Model that starts, when there are several.")
 @click.option("--merge-splits", is_flag=True, help="Merge the shards of a split GGUF into one member.")
-@click.option("--profile", type=click.Choice(PROFILES), default=None, help="archive adds SHA-512 to every digest.")
+@click.option(
+    "--profile",
+    type=click.Choice(PROFILES),
+    default=None,
+    help="archive: SHA-512 beside every digest, and --recovery 5 --flavour both.",
+)
 @click.option(
     "--recovery",
     metavar="N",
     type=click.IntRange(0, 100),
-    default=0,
-    help="Recovery data inside: so many percent of the file may be lost (default: 0).",
+    default=None,
+    help="Recovery data inside: so many percent of the file may be lost (default: none).",
 )
+@click.option("--no-recovery", is_flag=True, help="No recovery data, whatever profile or recipe say.")
 @click.option("--engine-only", is_flag=True, help="Pack an engine without a model: it takes one with -m.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists; pack a model that is at fault or does not fit.")
 @click.option("--try", "trial", is_flag=True, help="Verify OUT in full, and start it once on this host.")
@@ -112,7 +118,8 @@ def command(
     default: str,
     merge_splits: bool,
     profile: str | None,
-    recovery: int,
+    recovery: int | None,
+    no_recovery: bool,
     engine_only: bool,
     force: bool,
     trial: bool,
@@ -125,6 +132,9 @@ def command(
     set. Files that are not models get their role from contents and name: licences, model cards, templates, documents.
     What a file is its bytes say: a pointer, a page or an empty file called model is refused.
 
+    --profile archive packs what is meant to last: SHA-512 beside every digest, fast builds and those that give the same
+    bits everywhere, and recovery data inside. Each can be given otherwise: --flavour, --no-recovery.
+
     \b
     llamafile-format pack model.gguf --license Apache-2.0 -o model.llamafile
     llamafile-format pack model.gguf --args "-m model.gguf --temp 0 ..."
@@ -132,6 +142,8 @@ def command(
     llamafile-format pack model.gguf --prefix llamafile-0.9.3
     llamafile-format pack --recipe llamafile.yaml -o model.llamafile
     """
+    if no_recovery and recovery:
+        raise UsageError("--recovery and --no-recovery contradict one another")
     with progress("packing") as callback:
         result = pack(
             files,
@@ -150,7 +162,7 @@ def command(
             align=align,
             profile=profile or "",
             merge_splits=merge_splits,
-            recovery=recovery,
+            recovery=0 if no_recovery else recovery,
             engine_only=engine_only,
             force=force,
             progress=callback,

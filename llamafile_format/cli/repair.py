@@ -23,7 +23,7 @@ from llamafile_format.reports import printable
 )
 @click.option("--expect", metavar="DIGEST", default="", help="SHA-256 that the result, or its manifest, must have.")
 @trusting
-@click.option("--unproven", is_flag=True, help="Write a result that nothing proves but the recovery set itself.")
+@click.option("--unproven", is_flag=True, help="Write a result that nothing proves but what it was made of.")
 @click.option("--in-place", is_flag=True, help="Repair FILE itself, under a lock and a journal.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -47,8 +47,8 @@ def command(
     That is the recovery data inside, the set beside it, and other copies: each piece comes from whoever has it right.
     FILE stays as it is, unless --in-place. The report says what proves the result: a signature of somebody trusted
     (--key, --policy), a digest that you bring (--expect), or the manifest that survived. What nothing proves but the
-    recovery set gets no name without --unproven. Exit code 1 if FILE is beyond repair: the report says what is lost,
-    and `extract` and `recover --salvage` take out the rest.
+    set, or the copies, gets no name without --unproven. Exit code 1 if FILE is beyond repair: the report says what is
+    lost, and `extract` and `recover --salvage` take out the rest.
 
     \b
     llamafile-format repair model.llamafile

@@ -7,17 +7,29 @@ from typing import TYPE_CHECKING
 from llamafile_format.door import open_door
 
 if TYPE_CHECKING:
-    from llamafile_format.exchanging.by_order import export_layout, import_layout
+    from llamafile_format.exchanging.by_order import export_layout, import_layout, pull_image
+    from llamafile_format.exchanging.credentials import config_path
+    from llamafile_format.exchanging.dialogue import Terms
     from llamafile_format.exchanging.layout import Layout, LayoutWriter, named_layout
-    from llamafile_format.exchanging.send import Sent, send
+    from llamafile_format.exchanging.reference import Reference, read_reference, read_repository
+    from llamafile_format.exchanging.registry import Registry
+    from llamafile_format.exchanging.send import Sent, refuse_legacy, send
     from llamafile_format.exchanging.take import Taken, take
+    from llamafile_format.exchanging.update import Updated, update
+    from llamafile_format.exchanging.upload import Upload
 
 open_door(
     __name__,
     {
-        "by_order": ("export_layout", "import_layout"),
+        "by_order": ("export_layout", "import_layout", "pull_image"),
         "layout": ("Layout", "LayoutWriter", "named_layout"),
-        "send": ("Sent", "send"),
+        "credentials": ("config_path",),
+        "dialogue": ("Terms",),
+        "reference": ("Reference", "read_reference", "read_repository"),
+        "registry": ("Registry",),
+        "send": ("Sent", "refuse_legacy", "send"),
         "take": ("Taken", "take"),
+        "update": ("Updated", "update"),
+        "upload": ("Upload",),
     },
 )

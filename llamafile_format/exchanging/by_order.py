@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from llamafile_format.container import open_container
 from llamafile_format.errors import UsageError
+from llamafile_format.exchanging.dialogue import Terms
 from llamafile_format.exchanging.layout import Layout, LayoutWriter, named_layout
+from llamafile_format.exchanging.reference import read_reference
+from llamafile_format.exchanging.registry import Registry
 from llamafile_format.exchanging.send import refuse_legacy, send
 from llamafile_format.exchanging.take import Taken, take
 from llamafile_format.output.orders import Exported, ExportOrder, Imported, ImportOrder
+from llamafile_format.source.proxies import Proxies
 
 
 def export_layout(order: ExportOrder) -> Exported:
@@ -28,6 +34,20 @@ def import_layout(order: ImportOrder) -> Imported:
     folder, tag = named_layout(order.place)
     runtime = order.settings.get("runtime", "")
     return imported(take(Layout(folder, tag), order.out, force=order.force, runtime=runtime, progress=order.progress))
+
+
+def pull_image(order: ImportOrder) -> Imported:
+    """The same out of a registry. ``settings``: ``plain_http``, ``ca_file``, ``docker_config`` and ``runtime``, each
+    empty or as the option has it; the variables of proxies by their names."""
+    terms = Terms(
+        plain=bool(order.settings.get("plain_http")),
+        ca_file=order.settings.get("ca_file", ""),
+        config=Path(order.settings["docker_config"]) if order.settings.get("docker_config") else None,
+        proxies=Proxies.of(order.settings),
+    )
+    runtime = order.settings.get("runtime", "")
+    with Registry(read_reference(order.place), terms) as giver:
+        return imported(take(giver, order.out, force=order.force, runtime=runtime, progress=order.progress))
 
 
 def imported(taken: Taken) -> Imported:

@@ -25,7 +25,7 @@ class Giver(Protocol):
     def blob(self, descriptor: Descriptor, start: int = 0) -> ByteSource:
         """The bytes of ``descriptor`` from ``start`` on: as many as it says, to be read once and in order."""
 
-    def place(self, descriptor: Descriptor) -> Path | None:
+    def place(self, descriptor: Descriptor, /) -> Path | None:
         """The file of this machine that holds those bytes, if they lie in one."""
 
     def referrers(self, subject: Descriptor) -> Sequence[Descriptor]:

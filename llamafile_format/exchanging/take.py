@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +17,18 @@ from llamafile_format.exchanging.descriptors import Descriptor, Image, read_imag
 from llamafile_format.exchanging.foreign import includes_of
 from llamafile_format.exchanging.records import attached, unbroken
 from llamafile_format.exchanging.restore import Own, converted, own_layers, read_own, restore
+from llamafile_format.manifest.hashing import cores
+from llamafile_format.manifest.merkle import CHUNK_SIZE
 from llamafile_format.output.publish import output
+from llamafile_format.output.resumable import resumable
 from llamafile_format.output.room import require_room
 from llamafile_format.packing import pack
 from llamafile_format.progress import Progress, counted
 from llamafile_format.source import FileSource
 from llamafile_format.vouching import append_to
+
+_UNDER_WAY = (cores() + 8) * CHUNK_SIZE
+"""Bytes at the end of an unfinished file that may be missing in it: pieces are written by several threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +69,24 @@ def take(
     if runtime:
         raise UsageError("the image is a container with all that is in it", hint="leave out --runtime")
     own = read_own(giver, image, layers)
-    largest = max(own.layers.values(), key=lambda layer: layer.size)
-    if giver.place(largest) is not None:
-        require_room(out.parent, [giver.blob(largest)])
-    with output(out, force=force, mode=0o777 if own.manifest.prefix.size else 0o666) as file:
-        restore(giver, own, file, progress=counted(progress, own.total))
+    with _written(giver, own, out, force=force) as (file, have):
+        restore(giver, own, file, have=have, progress=counted(progress, own.total))
         return completed(giver, own, descriptor, file, out)
+
+
+@contextlib.contextmanager
+def _written(giver: Giver, own: Own, out: Path, *, force: bool) -> Iterator[tuple[int, int]]:
+    """The new file, and how much of it is there: what comes from afar is gone on with where it broke off."""
+    mode = 0o777 if own.manifest.prefix.size else 0o666
+    largest = max(own.layers.values(), key=lambda layer: layer.size)
+    if giver.place(largest) is None:
+        with resumable(out, hashlib.sha256(own.data).hexdigest(), force=force, mode=mode) as begun:
+            require_room(out.parent, [], max(0, own.total - begun.have))
+            yield begun.fd, max(0, begun.have - _UNDER_WAY)
+        return
+    require_room(out.parent, [giver.blob(largest)])
+    with output(out, force=force, mode=mode) as file:
+        yield file, 0
 
 
 def completed(giver: Giver, own: Own, descriptor: Descriptor, file: int, out: Path) -> Taken:

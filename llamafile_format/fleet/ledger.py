@@ -6,7 +6,6 @@ never changed. So a run that is killed loses what it was at and nothing else: a 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -19,13 +18,13 @@ from types import TracebackType
 from typing import IO, Any
 
 from llamafile_format import __version__
-from llamafile_format.errors import FormatError, SourceError, UsageError
+from llamafile_format.errors import FormatError, SourceError
 from llamafile_format.fleet.row import ANSWERS, Row, read_row
+from llamafile_format.output.lock import held
 from llamafile_format.output.publish import make_folder, sync_folder
 from llamafile_format.source.address import shown
 
 _SUFFIX = ".jsonl"
-_LOCK = "lock"
 _VERSION = 1
 
 
@@ -88,7 +87,7 @@ class Ledger:
         """Open or begin the ledger in ``folder``. SourceError, UsageError if another run is writing to it."""
         self._basis = basis
         make_folder(folder)
-        self._lock = _locked(folder)
+        self._lock = held(folder, f"the ledger {folder}")
         self._file: IO[bytes] | None = None
         try:
             self._path = folder / f"{_next(folder):06}-{secrets.token_hex(4)}{_SUFFIX}"
@@ -149,25 +148,6 @@ def _next(folder: Path) -> int:
     """The number of the next run."""
     numbers = [int(path.name.partition("-")[0]) for path in _files(folder) if path.name.partition("-")[0].isdecimal()]
     return max(numbers, default=0) + 1
-
-
-def _locked(folder: Path) -> int:
-    """A descriptor that holds the ledger for this process until it is closed."""
-    try:
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-    except OSError as error:
-        raise SourceError(f"cannot write to the ledger {folder}: {error.strerror}") from error
-    with contextlib.suppress(ImportError):  # Windows: nobody keeps two runs apart there
-        import fcntl
-
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise UsageError(f"another run writes to the ledger {folder}", hint="wait for it, or stop it") from error
-        except OSError:  # a file system without locks
-            return descriptor
-    return descriptor
 
 
 def lines(folder: Path) -> Iterator[Line]:

@@ -38,8 +38,13 @@ listener: ContextVar[Callable[[Leftover], None] | None] = ContextVar("listener",
 
 def partial_path(path: Path) -> Path:
     """A name that no file has, in the folder of ``path``, for what will become ``path``."""
+    return named_partial(path, os.urandom(6).hex())
+
+
+def named_partial(path: Path, key: str) -> Path:
+    """The same for the 12 hex digits ``key``: always the same name."""
     stem = os.fsdecode(os.fsencode(path.name)[:_STEM].decode("utf-8", "ignore").encode("utf-8"))
-    return path.parent / f".{stem}.{os.urandom(6).hex()}.partial"
+    return path.parent / f".{stem}.{key}.partial"
 
 
 def claim(descriptor: int) -> None:

@@ -36,11 +36,7 @@ def output(path: Path, *, force: bool = False, mode: int = 0o644) -> Iterator[in
     finished, or if writing fails (the message says how much room there was). ``mode`` is cut by the umask, as for any
     new file.
     """
-    refuse_pending(path)  # a file put under this name would be "repaired" with the journal of another
-    if path.is_dir():
-        raise UsageError(f"{path} is a directory", hint="name a file to write")
-    if not force and os.path.lexists(path):
-        raise UsageError(f"{path} exists", hint="add --force to replace it, or choose another name")
+    refuse_taken(path, force=force)
     folder = path.parent
     announce(folder)
     temporary = partial_path(path)
@@ -59,12 +55,21 @@ def output(path: Path, *, force: bool = False, mode: int = 0o644) -> Iterator[in
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            _give_name(temporary, path, force)
+            give_name(temporary, path, force=force)
             sync_folder(folder)
     except OSError as error:  # here the unfinished file is gone, and what it took is free again
         if isinstance(error, SourceError):
             raise
         raise write_error(path, error) from error
+
+
+def refuse_taken(path: Path, *, force: bool) -> None:
+    """UsageError, SourceError if nothing may be written as ``path``: see :func:`output`."""
+    refuse_pending(path)  # a file put under this name would be "repaired" with the journal of another
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory", hint="name a file to write")
+    if not force and os.path.lexists(path):
+        raise UsageError(f"{path} exists", hint="add --force to replace it, or choose another name")
 
 
 @contextlib.contextmanager
@@ -88,7 +93,8 @@ def write_error(path: Path, error: OSError) -> SourceError:
     return SourceError(f"cannot write {path}: {error.strerror}; nothing was left under that name")
 
 
-def _give_name(temporary: Path, path: Path, force: bool) -> None:
+def give_name(temporary: Path, path: Path, *, force: bool) -> None:
+    """Call what lies at ``temporary`` ``path``; UsageError if something is called so, unless ``force`` is given."""
     if force:
         temporary.replace(path)
         return

@@ -192,12 +192,13 @@ _RECIPE_KINDS: Mapping[str, type | tuple[type, ...]] = {
     "args": (list, str),
     "align": int,
     "merge_splits": bool,
+    "recovery": int,
 }
 RECIPE_FORMAT = "llamafile-recipe/1"
 MAX_RECIPE = 1 << 20  # bytes
 _RECIPE_FIELDS = frozenset(
     {"format", "name", "license", "source", "created", "weights", "include", "args", "prefix", "default", "align"}
-    | {"profile", "merge_splits", "runtime", "flavour"}
+    | {"profile", "merge_splits", "runtime", "flavour", "recovery"}
 )
 
 

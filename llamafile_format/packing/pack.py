@@ -75,6 +75,10 @@ class PackResult:
     extra: tuple[Path, ...] = ()
 
 
+ARCHIVE_PERCENT = 5
+"""Recovery data that profile ``archive`` means."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Order:
     """Everything that was asked for, recipe and options together."""
@@ -88,7 +92,7 @@ class _Order:
     alignment: int = DEFAULT_ALIGNMENT
     merge_splits: bool = False
     engine_only: bool = False
-    recovery: int = 0
+    recovery: int | None = None
 
 
 def pack(
@@ -110,7 +114,7 @@ def pack(
     profile: str = "",
     merge_splits: bool = False,
     engine_only: bool = False,
-    recovery: int = 0,
+    recovery: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> PackResult:
@@ -121,7 +125,8 @@ def pack(
     native build of llama.cpp that is at hand; ``engine_only`` says that no model is meant to go in. A model that is at
     fault, or that the runtime will not start, is refused, or with ``force`` packed and recorded; what is no model at
     all is always refused. ``recovery`` is how many percent of the file's slices recovery data inside it can give back
-    (17.8); 0 for none. ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it
+    (17.8); 0 for none. ``profile`` ``archive`` adds SHA-512 to every digest, and means ``recovery`` 5 and ``flavour``
+    ``both`` unless these are given. ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it
     ``SOURCE_DATE_EPOCH`` is used if set. Options win over the recipe. Raises UsageError, FormatError and SourceError;
     nothing is left under ``out`` unless it is complete.
     """
@@ -147,7 +152,7 @@ def pack(
         alignment=check_alignment(order.alignment or DEFAULT_ALIGNMENT),
         labels=replace(order.labels, profile=order.labels.profile or "default"),
     )
-    order = settle(order)
+    order = implied(settle(order))
     engine = prefix_of("none" if order.prefix == LAUNCHER else order.prefix)
     contents = _contents(order, engine, force=force)
     if not order.includes and not engine.size and not (order.engine_only and order.runtime):
@@ -176,7 +181,7 @@ def pack(
         prefix_content,
         contents,
         labels,
-        recovery=recovery,
+        recovery=order.recovery or 0,
         force=force,
         overridden=misfits,
         progress=progress,
@@ -199,6 +204,16 @@ def settle(order: _Order) -> _Order:
     if runtime in ("", NONE) and order.flavour:
         raise UsageError("--flavour chooses among the builds of a runtime, and there is none", hint="add --runtime")
     return replace(order, prefix=prefix, runtime="" if runtime == NONE else runtime)
+
+
+def implied(order: _Order) -> _Order:
+    """``order`` with what its profile means besides digests (clause 8.1.6), where nothing else was said."""
+    archive = order.labels.profile == "archive"
+    return replace(
+        order,
+        recovery=order.recovery if order.recovery is not None else ARCHIVE_PERCENT if archive else 0,
+        flavour=order.flavour or ("both" if archive and order.runtime else ""),
+    )
 
 
 def _fitting(chosen: Choice, contents: Sequence[Content], default: str, *, force: bool) -> list[Finding]:
@@ -286,6 +301,7 @@ def _with_recipe(order: _Order, path: Path) -> _Order:
         labels=labels,
         alignment=order.alignment or int(recipe.get("align", 0)),
         merge_splits=order.merge_splits or bool(recipe.get("merge_splits", False)),
+        recovery=order.recovery if order.recovery is not None else recipe.get("recovery"),
     )
 
 
@@ -369,7 +385,13 @@ def _contents(order: _Order, engine: ByteSource, *, force: bool) -> list[Content
 
 def _readme(order: _Order, engine: ByteSource) -> bytes:
     version = lowest_version(["recovery"] if order.recovery else [])
-    return readme_text(order.labels.name, engine=bool(engine.size), launcher=order.prefix == LAUNCHER, version=version)
+    return readme_text(
+        order.labels.name,
+        engine=bool(engine.size),
+        launcher=order.prefix == LAUNCHER,
+        version=version,
+        recovery=bool(order.recovery),
+    )
 
 
 def dialect_of_engine(engine: ByteSource) -> Dialect:

@@ -170,18 +170,37 @@ a program that reads GGUF, such as llama.cpp, or put an engine in front with
    llamafile-format repack FILE --prefix ENGINE -o NEW.llamafile
 """
 
+_REPAIR = """
+HOW TO REPAIR IT
+recovery/covered.par2 holds recovery data: some of the file may be lost, and
+it can be computed again. With llamafile-format at hand:
+    llamafile-format repair FILE
+With any program for PAR2 (par2, MultiPar; the format is from 2001), in an
+empty folder, whatever is left of this file is at the same time the set and
+what it protects:
+    cp FILE covered.par2 && cp FILE covered.bin && par2 repair covered.par2
+covered.bin is then right up to the end of what is protected: all members but
+the recovery data itself, list, manifest and signatures. What is behind it
+follows from it: chapter 17 of the specification says how, and has a script
+of 80 lines that does it and needs Python alone.
+"""
+
 _END = """
 The specification and the tools are called llamafile-format.
 """
 
 
-def readme_text(name: str, *, engine: bool, launcher: bool = False, version: str = FIRST_VERSION) -> bytes:
-    """The text for a container called ``name`` (may be empty), with or without an engine as its prefix.
+def readme_text(
+    name: str, *, engine: bool, launcher: bool = False, version: str = FIRST_VERSION, recovery: bool = False
+) -> bytes:
+    """The text for a container called ``name`` (may be empty), with or without an engine as its prefix, and with or
+    without ``recovery`` data.
 
-    It is as long for every ``version`` of the format, so that a member of a later one moves nothing in front of it.
+    It is as long for every ``version`` of the format, so that a viewer moves nothing in front of it.
     """
     run = _RUN_LAUNCHER if launcher else _RUN_ENGINE if engine else _RUN_NONE
     title = f"{name or 'A language model'} (llamafile)"
     kind = _PROGRAM if engine or launcher else _DATA
     head = _HEAD.format(title=title, rule="=" * min(len(title), 78), kind=kind, version=version)
-    return (head + _CHECK + _SIGNATURE + run + _END).encode("utf-8")
+    repair = _REPAIR if recovery else ""
+    return (head + _CHECK + repair + _SIGNATURE + run + _END).encode("utf-8")

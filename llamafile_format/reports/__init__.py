@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from llamafile_format.reports.sbom_cyclonedx import cyclonedx_text
     from llamafile_format.reports.sbom_spdx import spdx_text
     from llamafile_format.reports.stamp import stamp_json, stamp_lines
+    from llamafile_format.reports.status_page import status_page
+    from llamafile_format.reports.status_text import status_text, status_value
     from llamafile_format.reports.told import Batch, gravest_first, text_of
     from llamafile_format.reports.verify_forms import FORMS
     from llamafile_format.reports.verify_hub import HubStatus, hub_status
@@ -50,6 +52,8 @@ open_door(
         "sbom_cyclonedx": ("cyclonedx_text",),
         "sbom_spdx": ("spdx_text",),
         "stamp": ("stamp_json", "stamp_lines"),
+        "status_page": ("status_page",),
+        "status_text": ("status_text", "status_value"),
         "told": ("Batch", "gravest_first", "text_of"),
         "verify_forms": ("FORMS",),
         "verify_hub": ("HubStatus", "hub_status"),

@@ -7,6 +7,7 @@ began with. So nothing is taken from an answer that was not compared with the qu
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterable
@@ -100,6 +101,10 @@ class Answer:
         said = str(self._response.headers.get("X-Repo-Commit", ""))
         return said if _COMMIT.fullmatch(said) else ""
 
+    def header(self, name: str) -> str:
+        """What the header ``name`` says; empty if there is none."""
+        return str(self._response.headers.get(name, ""))
+
     @property
     def is_of_nothing(self) -> bool:
         """True if this says that the object is empty, for which there are two ways."""
@@ -111,8 +116,7 @@ class Answer:
     def part(self) -> Part:
         """Which bytes the body is. Passing if the server has none now, SourceError if the answer does not count."""
         headers = self._response.headers
-        if self.status in _PASSING:
-            raise Passing(self.refusal(), self._retry_after())
+        self.settle()
         if self.status == 200:
             raise SourceError("the server does not serve ranges of bytes: it sends the whole for a part")
         if self.status != 206:
@@ -130,25 +134,33 @@ class Answer:
             raise SourceError(f"the server sends {end - start} bytes by one header, {length[:20]} by another")
         return Part(start, end, self._version(size))
 
+    def settle(self) -> None:
+        """Passing if the server has no answer now, and may have one later."""
+        if self.status in _PASSING:
+            raise Passing(self.refusal(), self._retry_after())
+
     def receive(self, buffer: memoryview, patience: float) -> int:
         """Read the body into ``buffer``, as far as it goes; SourceError if there is more of it.
 
         A body that breaks off, or drips, ends early and is for the caller to go on with.
         """
+        done = self.fill(buffer, patience)
+        over = memoryview(bytearray(1))
+        if done == len(buffer) and not self.header("Content-Length") and self.fill(over, patience):
+            raise SourceError("the server sends more bytes than it says")
+        return done
+
+    def fill(self, buffer: memoryview, patience: float) -> int:
+        """Read the next bytes of the body into ``buffer``; fewer where it ends, breaks off or drips."""
         done, began = 0, time.monotonic()
-        try:
+        with contextlib.suppress(HTTPException, OSError):
             while done < len(buffer):
                 count = self._more(buffer[done:])
                 if not count:
-                    return done
+                    break
                 done += count
                 if time.monotonic() - began > patience + done / _SLOWEST:
-                    return done
-            if not self._response.headers.get("Content-Length") and self._more(memoryview(bytearray(1))):
-                raise SourceError("the server sends more bytes than it says")
-        except (HTTPException, OSError) as error:
-            if isinstance(error, SourceError):
-                raise
+                    break
         return done
 
     def _more(self, view: memoryview) -> int:

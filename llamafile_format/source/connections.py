@@ -64,7 +64,12 @@ class Connections:
             _shut(new)
 
     def get(self, at: Address, headers: Mapping[str, str]) -> Answer:
-        """The answer to a GET, its body unread. Passing if there is none this time, SourceError if there will be none.
+        """The answer to a GET: see :meth:`ask`."""
+        return self.ask("GET", at, headers)
+
+    def ask(self, method: str, at: Address, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
+        """The answer to a request, its body unread. Passing if there is none this time, SourceError if there will be
+        none.
 
         Nothing that urllib3 says about an error is shown: it quotes addresses whole.
         """
@@ -77,9 +82,10 @@ class Connections:
         proxy = self._proxies.between(at)
         try:
             response = self._pools[proxy].request(
-                "GET",
+                method,
                 at.url,
                 headers=headers,
+                body=body,
                 redirect=False,
                 pool_timeout=self._patience,
                 retries=False,

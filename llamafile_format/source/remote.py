@@ -145,6 +145,11 @@ class RemoteSource:
             with self._lock_readers:
                 self._readers -= 1
 
+    def read_exactly(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from ``offset`` with what is asked for and not a byte more; nothing of it is kept."""
+        self._check(offset, len(buffer))
+        self._read_large(offset, buffer, _PIECE)
+
     def _read_large(self, offset: int, buffer: memoryview, piece: int) -> None:
         starts = range(0, len(buffer), piece)
         jobs = [self._pool.submit(self._object.fetch_into, offset + at, buffer[at : at + piece]) for at in starts]

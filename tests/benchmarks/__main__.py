@@ -19,6 +19,7 @@ NAMES = (
     "inspect",
     "sparse",
     "verify",
+    "tensors",
     "remote",
     "fleet",
     "sign",
@@ -28,6 +29,7 @@ NAMES = (
     "runtime",
     "rivals",
     "crowd",
+    "peers",
 )
 
 

@@ -1,7 +1,8 @@
-"""What we write, judged by the validators of those who take it: bagit, ocfl-py, the schema of PREMIS 3."""
+"""What we write, judged by those who take it: bagit, ocfl-py, eark-validator, the schema of PREMIS 3."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from llamafile_format.caring import export_bag, export_ocfl, export_premis, import_bag
+from llamafile_format.caring import export_bag, export_csip, export_ocfl, export_premis, import_bag
 from llamafile_format.output.orders import ExportOrder, ImportOrder
 from tests.conftest import ToolFinder
 from tests.laws.containers import small_container
@@ -90,3 +91,48 @@ def test_the_schema_of_premis_takes_the_document(made: Path, shared_data: Path, 
         path = tmp_path / f"{number}.xml"
         export_premis(ExportOrder(str(made), path, moment=moment))
         schema.assertValid(etree.parse(str(path)))
+
+
+EARK = ("eark-validator==1.1.3", "importlib-resources==5.12.0")
+"""It demands lxml 5.1.0 and nothing else; without its demands it runs with the one that is here."""
+EARK_JUDGE = """
+import json, pathlib, sys, urllib.request
+here = pathlib.Path(sys.argv[2]) / "eark_validator/ipxml/resources/vocabs"
+urllib.request.urlopen = lambda address: (here / address.rpartition("/")[2]).open("rb")
+from eark_validator.packages import PackageValidator
+report = PackageValidator(pathlib.Path(sys.argv[1])).validation_report
+found = json.loads(report.model_dump_json())
+told = [*found["structure"]["messages"], *found["metadata"]["schematron_results"]["messages"]]
+told += found["metadata"]["schema_results"]["messages"]
+print(json.dumps([report.is_valid, [each["message"] for each in told if each["severity"] == "Error"]]))
+"""
+"""It asks the network for four vocabularies that its own wheel brings: these are given to it."""
+
+
+@pytest.fixture(scope="module")
+def eark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where eark-validator is, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("eark")
+    done = judge("-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, *EARK)
+    if done.returncode:
+        pytest.skip(f"no {EARK[0]} from the package index here: {done.stderr.strip().splitlines()[-1:]}")
+    return folder
+
+
+def test_eark_validator_takes_the_package(made: Path, eark: Path, tmp_path: Path) -> None:
+    def judged(package: Path) -> tuple[bool, list[str]]:
+        """Whether it is valid, and its errors."""
+        program = f"import sys; sys.path.append({str(eark)!r})\n{EARK_JUDGE}"
+        done = judge("-c", program, package, eark)
+        assert done.returncode == 0, done.stderr
+        valid, errors = json.loads(done.stdout.splitlines()[-1])
+        return valid, errors
+
+    for number, moment in enumerate(("", "2026-11-29T14:00:00Z")):
+        export_csip(ExportOrder(str(made), tmp_path / f"aip-{number}", moment=moment))
+        assert judged(tmp_path / f"aip-{number}") == (True, [])
+    text = (tmp_path / "aip-1/METS.xml").read_text("utf-8")
+    (tmp_path / "aip-1/METS.xml").write_text(text.replace('USE="Schemas"', 'USE="Rules"'))
+    assert not judged(tmp_path / "aip-1")[0]
+    schema = etree.XMLSchema(etree.parse(str(tmp_path / "aip-0/schemas/dublin-core.xsd")))
+    schema.assertValid(etree.parse(str(tmp_path / "aip-0/metadata/descriptive/dublin-core.xml")))

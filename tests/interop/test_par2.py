@@ -83,6 +83,26 @@ def test_we_repair_by_theirs(packed: Path, program: str) -> None:
     assert (packed.parent / "out").read_bytes() == right
 
 
+def test_the_commands_of_the_readme_inside(packed: Path) -> None:
+    """Typed as README.txt prints them, in an empty folder, by somebody who has ``par2`` and nothing of ours."""
+    debian()
+    right = packed.read_bytes()
+    with lf.open(packed) as container:
+        text = container.read("META-LLAMAFILE/README.txt").decode()
+        end = right.rfind(b"PK\3\4", 0, container.entry("recovery/covered.par2").data_offset)
+    (line,) = (line.strip() for line in text.splitlines() if "par2 repair" in line)
+    folder = packed.parent / "empty"
+    folder.mkdir()
+    rotten = bytearray(right)
+    rotten[100_000:102_000] = bytes(2000)
+    rotten[-500:] = bytes(500)
+    (packed.parent / "rotten").write_bytes(rotten)
+    script = line.replace("FILE", "../rotten")
+    done = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "covered.bin").read_bytes() == right[:end]
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_container_is_a_set_to_them(packed: Path, program: str) -> None:
     """17.9.2: they make everything that the member protects."""

@@ -28,6 +28,7 @@ from tests.repack_samples import engine, gguf, legacy, write
 
 NATIVE = Dialect.NATIVE
 PIN = ("llama.cpp", "0.3.36")
+HERE = ("llama.cpp", "0.3.36+1")  # the pin whose builds can be asked
 _HEAD = re.compile(r"(?P<names>-{1,2}[A-Za-z][\w.-]*(?:, +-{1,2}[A-Za-z][\w.-]*)*)(?P<rest>.*)")
 _NAME = re.compile(r"(?<![\w-])-{1,2}[A-Za-z][\w-]*")
 
@@ -45,7 +46,7 @@ def objected(text: str, dialect: Dialect = NATIVE, members: dict[str, str] | Non
 def program() -> Path:
     if host_target() != "linux-x86_64":
         pytest.skip("the program is run, and it is for linux-x86_64")
-    pin = find_pin("@".join(PIN))
+    pin = find_pin("@".join(HERE))
     build = pin.build("linux-x86_64", Flavour.NATIVE)
     assert build is not None
     return unpacked(pin, build)
@@ -57,7 +58,7 @@ def printed(program: Path, option: str) -> str:
 
 def test_every_option_of_the_server_is_allowed_or_refused(program: Path) -> None:
     """All spellings of one option stand in one row, with as many values as the program says."""
-    table = choose_table(NATIVE, [PIN]).table
+    table = choose_table(NATIVE, [HERE]).table
     heads = [match for line in printed(program, "--server-help").splitlines() if (match := _HEAD.match(line))]
     assert len(heads) > 250
     spelt: set[str] = set()
@@ -73,14 +74,19 @@ def test_every_option_of_the_server_is_allowed_or_refused(program: Path) -> None
             assert table.by_name[names[0]].values >= 1, f"{names} has a value"
     unheard = {name for row in table.rows for name in row.names} - spelt
     ours = {"--server", "--complete", "--trace", "--inspect", "--chat", "--no-browser", "--server-help"}
-    assert unheard == ours | {"-p", "--prompt", "-f", "--file"}, "the table has what the program does not know"
+    ours |= {"-p", "--prompt", "-f", "--file", "--request-timeout", "--allow-host", "-sys", "--system-prompt"}
+    assert unheard == ours, "the table has what the program does not know"
 
 
 def test_every_option_of_our_own_is_allowed_or_refused(program: Path) -> None:
-    table = choose_table(NATIVE, [PIN]).table
+    table = choose_table(NATIVE, [HERE]).table
     named = set(_NAME.findall(printed(program, "--help")))
     assert {"--complete", "--server-help", "-m", "--seed"} <= named
-    assert named <= table.by_name.keys()
+    unlisted = {"--what-will-run", "--no-lora", "--no-sandbox"}
+    assert named - table.by_name.keys() == unlisted
+    for option in unlisted:  # what no table lists is refused
+        judged = judge_arguments(parse(f"{option}\n...\n".encode(), NATIVE), {"m.gguf": "weights"}, [HERE])
+        assert [each.option.written for each in judged.objections] == [option]
 
 
 def test_every_pin_has_a_table() -> None:
@@ -312,6 +318,10 @@ def test_a_bare_model_name_must_not_win_over_the_model_of_the_file() -> None:
         ('root ::= a? root "x"\na ::= "a"', "begins with itself"),
         ('root ::= ("a"*)*', "can be empty is repeated"),
         ('root ::= "a"{1000000}', "repeated"),
+        ('root ::= "a"{2,1}', "repeated {2,1}"),
+        ('root ::= ("a"+){2,1}', "repeated {2,1}"),
+        ("root ::= [" + "ab" * 16 + "]{0,2000}", ""),
+        ("root ::= [" + "ab" * 17 + "]{0,2000}", "unfold"),
         ('root ::= (("a"{1,1000}){1,1000}){1,1000}', "unfold"),
         ("root ::= " + "(" * 2000 + '"a"' + ")?" * 2000, "deeper"),
         ("root ::= " + "(" * 100_000, "bytes"),
@@ -350,6 +360,9 @@ def nested(depth: int) -> str:
         ('{"$ref":"http://127.0.0.1/x"}', "leads out"),
         ('{"$ref":"#/nothing"}', "nothing at"),
         ('{"type":"string","minLength":5000000}', "minLength"),
+        ('{"type":"string","minLength":2,"maxLength":2}', ""),
+        ('{"type":"string","minLength":2,"maxLength":1}', "minLength is more than maxLength"),
+        ('{"anyOf":[{"items":{"maxItems":2,"minItems":5}}]}', "minItems is more than maxItems"),
         ('{"type":"string","pattern":"^((a{1,9}){1,9})$"}', "pattern"),
         ('{"a":1,"a":2}', "key twice"),
         ("[1]", "no JSON object"),

@@ -34,6 +34,7 @@ FLOORS = (
         "vouching",
         "running",
         "caring",
+        "keeping",
         "exchanging",
         "reports",
         "fleet",

@@ -8,8 +8,9 @@ import os
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -17,6 +18,7 @@ import llamafile_format as lf
 from llamafile_format.caring import (
     export_bag,
     export_crate,
+    export_csip,
     export_datapackage,
     export_ocfl,
     export_premis,
@@ -263,6 +265,35 @@ def test_a_data_package_names_every_file(tmp_path: Path) -> None:
         assert each["hash"] == f"sha256:{hashlib.sha256(found[each['path']]).hexdigest()}"
         assert each["bytes"] == len(found[each["path"]])
     assert value["licenses"][0]["name"] == "Apache-2.0"
+
+
+def test_mets_names_every_file_with_its_digest(tmp_path: Path) -> None:
+    told = storied(tmp_path).rename(tmp_path / "ein Modell & größer%20#1.llamafile")
+    done = export_csip(ExportOrder(str(told), tmp_path / "a package"))
+    found = contents(tmp_path / "a package")
+    assert done.files == len(found)
+    named = {"METS.xml"}
+    for document in ("METS.xml", "representations/rep1/METS.xml"):
+        root = ET.fromstring(found[document])
+        assert root.attrib["OBJID"] == ("a package" if document == "METS.xml" else "rep1")
+        ids = [each.attrib["ID"] for each in root.iter() if "ID" in each.attrib]
+        assert len(ids) == len(set(ids))
+        refers = {each.attrib["FILEID"] for each in root.iter() if "FILEID" in each.attrib}
+        refers |= {
+            one for each in root.iter() for key in ("DMDID", "ADMID") for one in each.attrib.get(key, "").split()
+        }
+        assert refers <= set(ids)
+        for each in root.iter():
+            if "CHECKSUM" not in each.attrib:
+                continue
+            place = each if each.tag.endswith("mdRef") else each[0]
+            href = unquote(place.attrib["{http://www.w3.org/1999/xlink}href"])
+            path = str(PurePosixPath(document).parent / href)
+            named.add(path)
+            assert each.attrib["SIZE"] == str(len(found[path]))
+            assert each.attrib["CHECKSUM"] == hashlib.sha256(found[path]).hexdigest().upper()
+    assert named == set(found)
+    assert found[f"representations/rep1/data/{told.name}"] == told.read_bytes()
 
 
 def test_catalogues_are_told_what_the_file_says(tmp_path: Path) -> None:

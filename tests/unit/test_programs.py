@@ -38,9 +38,10 @@ from spec.vectors.generate.forge import Part, gguf
 from spec.vectors.generate.launcher import launched
 from spec.vectors.generate.legacy_shapes import aligned, engine, linked, run
 from spec.vectors.generate.programs import elf, pickled, runtime, zipped
+from tests.unit.test_runtimes_needs import elf_with_functions, pe32, wasm_of_all_kinds
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")
-PIN = "llama.cpp@0.3.36"
+PIN = "llama.cpp@0.3.36+1"
 
 
 def told(data: bytes | ByteSource, budget: int = PROGRAM_BYTES) -> list[Finding]:
@@ -146,6 +147,40 @@ def test_words_are_found_in_one_and_in_two_bytes(encoding: str, odd: int) -> Non
     found = words.found[Sort.COMMAND]
     assert found.text.startswith(text)
     assert found.at == 5000 + 82 + odd
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (b"https://H\x80\x93\x01", ""),
+        (b"https://%s/api http://a", ""),
+        (b"https://H\x80 and http://evil.example/x", "http://evil.example/x"),
+        (b"http://127.0.0.1:8080/", "http://127.0.0.1:8080/"),
+        (b"http://[::1]/ ", "http://[::1]/"),
+        (b"http://user:word@host.example.org", "http://user:word@host.example.org"),
+        (b"file:///etc/x", "file:///etc/x"),
+        (b"http://localhost/a", "http://localhost/a"),
+    ],
+)
+def test_an_address_has_what_can_be_a_host(text: bytes, shown: str) -> None:
+    words = Wording(1 << 15)
+    words.look(b"\0" + text + b"\0", 0)
+    assert (words.found[Sort.ADDRESS].text if Sort.ADDRESS in words.found else "") == shown
+
+
+@pytest.mark.parametrize(
+    ("data", "told_"),
+    [
+        (elf_with_functions(32, ">", "execve"), "starts programs (execve at byte 1053)"),
+        (elf_with_functions(32, "<", "socket"), "uses the network (socket at byte 1053)"),
+        (pe32("WinExec"), "starts programs (WinExec at byte 1714)"),
+        (wasm_of_all_kinds(), "it runs on a machine for WebAssembly; uses the network (sock_connect at byte 1052)"),
+        (b"\0asm\x01\0\0\0\x02\xff", "what it asks of its system cannot be read: the program's headers make no sense"),
+    ],
+    ids=["elf32 big", "elf32 little", "pe32", "wasm", "wasm cut"],
+)
+def test_what_programs_of_every_kind_ask_for(data: bytes, told_: str) -> None:
+    assert [told_ in str(found.args["what"]) for found in told(data) if found.rule == "LF3360"] == [True]
 
 
 def test_what_can_be_written_and_run_in_every_format() -> None:

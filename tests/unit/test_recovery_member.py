@@ -11,9 +11,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import llamafile_format as lf
 from llamafile_format.caring import protect_inside
+from llamafile_format.cli.main import cli
 from llamafile_format.errors import UsageError
 from llamafile_format.recovery.sets import leading_set
 from spec.vectors.generate.forge import Part, Spec, container, parts
@@ -32,6 +34,61 @@ def manifest(path: Path) -> dict[str, object]:
 
 def rules(path: Path, level: str = "exhaustive") -> set[str]:
     return {finding.rule for finding in lf.verify(path, level=level).findings}
+
+
+def test_profile_archive_means_them(tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(tiny_gguf())
+    made = tmp_path / "made"
+
+    def packed(**options: object) -> tuple[object, bool]:
+        """Version and whether there are recovery data, of what these options make."""
+        lf.pack([tmp_path / "m.gguf"], made, prefix="none", force=True, **options)  # type: ignore[arg-type]
+        with lf.open(made) as container:
+            assert container.manifest is not None
+            assert ("HOW TO REPAIR IT" in container.read("META-LLAMAFILE/README.txt").decode()) == bool(
+                container.manifest.with_role("recovery")
+            )
+        there = [member for member in lf.open(made).members if member.role == "recovery"]
+        if there:
+            found = leading_set(lf.open(made).window(PATH))
+            assert found is not None
+            return manifest(made)["version"], found.percent == 5
+        return manifest(made)["version"], False
+
+    assert packed(profile="archive") == ("1.1", True)
+    assert packed(profile="archive", recovery=0) == ("1.0", False)
+    assert packed() == ("1.0", False)
+    recipe = tmp_path / "llamafile.yaml"
+    recipe.write_text("format: llamafile-recipe/1\nprofile: archive\n")
+    assert packed(recipe=recipe) == ("1.1", True)
+    recipe.write_text("format: llamafile-recipe/1\nprofile: archive\nrecovery: 0\n")
+    assert packed(recipe=recipe) == ("1.0", False)
+    recipe.write_text("format: llamafile-recipe/1\nrecovery: 5\n")
+    assert packed(recipe=recipe) == ("1.1", True)
+    assert packed(recipe=recipe, recovery=0) == ("1.0", False)
+    lf.repack(made, in_place=True, profile="archive")
+    assert manifest(made)["version"] == "1.0", "a repack to the profile adds digests and nothing else"
+    assert manifest(made)["profile"] == "archive"
+
+
+def test_profile_archive_chooses_both_flavours_where_a_runtime_goes_in() -> None:
+    from llamafile_format.packing.pack import _Order, implied, settle
+    from llamafile_format.packing.planned import Labels
+
+    archive = Labels(profile="archive")
+    assert implied(settle(_Order((), labels=archive))).flavour == "both"
+    assert implied(settle(_Order((), labels=archive, flavour="native"))).flavour == "native"
+    assert implied(settle(_Order((), labels=archive, runtime="none"))).flavour == ""
+    assert implied(settle(_Order(()))).flavour == ""
+
+
+def test_no_recovery_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(tiny_gguf())
+    base = ["pack", str(tmp_path / "m.gguf"), "--profile", "archive", "--prefix", "none", "-o", str(tmp_path / "o")]
+    assert CliRunner().invoke(cli, [*base, "--no-recovery"]).exit_code == 0
+    assert manifest(tmp_path / "o")["version"] == "1.0"
+    refused = CliRunner().invoke(cli, [*base, "--no-recovery", "--recovery", "3"])
+    assert isinstance(refused.exception, UsageError)
 
 
 @pytest.mark.parametrize("profile", ["default", "archive"])

@@ -24,6 +24,7 @@ from llamafile_format.errors import FormatError, NotAuthentic, SourceError, Usag
 from llamafile_format.recovery.packets import packets_in
 from llamafile_format.recovery.sets import sets_of
 from llamafile_format.source import BytesSource, FileSource
+from tests.fault_server import FaultServer
 from tests.laws.containers import tiny_gguf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -203,8 +204,11 @@ def test_another_file_is_no_copy_of_this_one(samples: Path, tmp_path: Path) -> N
     (tmp_path / "other.gguf").write_bytes(tiny_gguf(values=SIZE // 8))
     lf.pack([tmp_path / "other.gguf"], other, prefix="none")
     told = repair(one, tmp_path / "out", others=[other])
-    assert (told.outcome, told.path, told.proof) == ("unproven", None, Proof.NOTHING)
+    assert (told.outcome, told.path, told.proof) == ("unproven", None, Proof.PIECES)
     assert not (tmp_path / "out").exists()
+    shown = CliRunner().invoke(cli, ["repair", str(one), "--from", str(other), "-o", str(tmp_path / "out")])
+    assert "nothing but the copies themselves" in shown.output
+    assert "recovery set" not in shown.output
     with lf.open(samples / "plain.llamafile") as container:
         assert container.manifest_bytes is not None
         where = right.index(container.manifest_bytes)
@@ -213,6 +217,32 @@ def test_another_file_is_no_copy_of_this_one(samples: Path, tmp_path: Path) -> N
     found = repair(one, tmp_path / "out", others=[samples / "plain.llamafile"])
     assert (found.outcome, found.proof) == ("repaired", Proof.COPY)
     assert (tmp_path / "out").read_bytes() == right
+
+
+@pytest.mark.parametrize("fault", ["plain", "flaky"])
+def test_the_chunks_of_a_copy_on_another_machine(samples: Path, tmp_path: Path, fault: str) -> None:
+    """Both are damaged, in other places; of the remote one only what is lacking is read."""
+    right = (samples / "plain.llamafile").read_bytes()
+    here, there = bytearray(right), bytearray(right)
+    here[150_000] ^= 1
+    there[10] ^= 1
+    path, out = tmp_path / "a.llamafile", tmp_path / "out"
+    path.write_bytes(here)
+    with FaultServer(bytes(there)) as server:
+        done = CliRunner().invoke(cli, ["repair", str(path), "--from", server.url(fault), "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "a manifest that survived in the damaged file" in done.output
+    assert out.read_bytes() == right
+    assert path.read_bytes() == here
+
+
+def test_a_copy_on_another_machine_that_is_not_there(samples: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.llamafile"
+    path.write_bytes((samples / "plain.llamafile").read_bytes()[:-300])
+    with FaultServer(b"") as server:
+        done = CliRunner().invoke(cli, ["repair", str(path), "--from", server.url("missing")])
+    assert isinstance(done.exception, SourceError)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_intact_file_is_left_alone(samples: Path, tmp_path: Path) -> None:
@@ -230,7 +260,7 @@ def test_any_file_can_be_protected(tmp_path: Path) -> None:
     assert (made.percent, made.slices, made.recovery) == (5, 4, 1)
     path.write_bytes(right[:5000] + b"?" + right[5001:])
     told = repair(path)
-    assert (told.outcome, told.path, told.proof) == ("unproven", None, Proof.NOTHING)
+    assert (told.outcome, told.path, told.proof) == ("unproven", None, Proof.SET)
     assert CliRunner().invoke(cli, ["repair", str(path)]).exit_code == 1
     with pytest.raises(FormatError, match="another digest"):
         repair(path, expect="0" * 64, unproven=True)

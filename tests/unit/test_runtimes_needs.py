@@ -184,6 +184,96 @@ def test_all_libraries_of_all_kinds_are_read() -> None:
     assert needs(wasm(("a", "a", "b"))).libraries == ("a", "b")
 
 
+def elf_with_functions(bits: int, order: str, *names: str) -> bytes:
+    """A program of ``bits`` and ``order`` that takes ``names`` from its libraries: a table of symbols, one of texts."""
+    texts = b"\0" + b"".join(name.encode() + b"\0" for name in names)
+    head = 64 if bits == 64 else 52
+    number = "Q" if bits == 64 else "I"
+    row = "IIQQQQIIQQ" if bits == 64 else "10I"
+    symbols = b""
+    for name in ("", *names):
+        at = texts.index(name.encode() + b"\0") if name else 0
+        fields = (at, 0x12, 0, 0, 0, 0) if bits == 64 else (at, 0, 0, 0x12, 0, 0)
+        symbols += struct.pack(order + ("IBBHQQ" if bits == 64 else "IIIBBH"), *fields)
+    table = head + len(texts) + len(symbols)
+    sections = struct.pack(order + row, *(0,) * 10)
+    sections += struct.pack(order + row, 0, 3, 0, 0, head, len(texts), 0, 0, 1, 0)
+    sections += struct.pack(order + row, 0, 11, 0, 0, head + len(texts), len(symbols), 1, 0, 1, 0)
+    data = struct.pack("<4s5B7x", b"\x7fELF", bits // 32, 1 if order == "<" else 2, 1, 0, 0)
+    data += struct.pack(order + "HHI" + 3 * number, 2, 3, 1, 0, 0, table)
+    data += struct.pack(order + "IHHHHHH", 0, head, 56 if bits == 64 else 32, 0, struct.calcsize(order + row), 3, 0)
+    return data + texts + symbols + sections
+
+
+def pe32(*functions: str, delayed: str = "") -> bytes:
+    """A PE image of 32 bits that imports ``functions``, and a ``delayed`` one by whole addresses, as old ones do."""
+    base, texts = 0x400000, b""
+    body = bytearray(200)
+    at = {}
+    for name in (*functions, delayed):
+        at[name] = 0x1000 + len(body) + len(texts)
+        texts += b"\0\0" + name.encode() + b"\0"
+    library = 0x1000 + len(body) + len(texts)
+    texts += b"a.dll\0"
+    for index, name in enumerate(functions):
+        struct.pack_into("<I", body, 140 + 4 * index, at[name])
+    struct.pack_into("<IIIII", body, 0, 0, 0, 0, library, 0x1000 + 140)  # without a table of names
+    if delayed:
+        struct.pack_into("<I", body, 180, base + at[delayed])
+        struct.pack_into("<IIIII", body, 40, 0, base + library, 0, 0, base + 0x1000 + 180)
+    body += texts
+    optional = struct.pack("<H26xI", 0x10B, base).ljust(96, b"\0") + struct.pack("<IIII", 0, 0, 0x1000, 40)
+    optional = optional.ljust(96 + 8 * 13, b"\0") + struct.pack("<IIIIII", 0x1028 if delayed else 0, 64, 0, 0, 0, 0)
+    head = b"MZ".ljust(60, b"\0") + struct.pack("<I", 64) + b"PE\0\0"
+    head += struct.pack("<HHIIIHH", 0x14C, 1, 0, 0, 0, len(optional), 0) + optional
+    head += struct.pack("<8sIIII", b".rdata", len(body), 0x1000, len(body), 512).ljust(40, b"\0")
+    return head.ljust(512, b"\0") + bytes(body)
+
+
+def wasm_of_all_kinds() -> bytes:
+    """A module that imports a table, a memory with an end, a global, a tag and a function, in this order."""
+    kinds = (b"\x01\x70\x01\x01\x05", b"\x02\x01\x01\x80\x02", b"\x03\x7f\x00", b"\x04\x00\x00", b"\x00\x00")
+    names = (b"t", b"m", b"g", b"e", b"sock_connect")
+    rows = b"".join(b"\x01x" + bytes([len(n)]) + n + kind for n, kind in zip(names, kinds, strict=True))
+    section = bytes([len(kinds)]) + rows
+    return b"\0asm\x01\0\0\0" + bytes([1, 4, 1, 0x60, 0, 0]) + bytes([2, len(section)]) + section
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_functions_of_elf_of_every_kind(bits: int, order: str) -> None:
+    data = elf_with_functions(bits, order, "execve", "puts")
+    found = needs(data).functions
+    assert {name: data[at : at + len(name)].decode() for name, at in found.items()} == {
+        "execve": "execve",
+        "puts": "puts",
+    }
+
+
+def test_functions_of_old_windows_programs() -> None:
+    data = pe32("WinExec", "ReadFile", delayed="WSAStartup")
+    found = needs(data)
+    assert (found.container, found.machine) == ("pe", "0x14c")
+    assert [data[at : at + len(name)].decode() for name, at in found.functions.items()] == list(found.functions)
+    assert list(found.functions) == ["WinExec", "ReadFile", "WSAStartup"]
+
+
+def test_functions_of_modules() -> None:
+    data = wasm_of_all_kinds()
+    found = needs(data)
+    assert list(found.functions) == ["sock_connect"]
+    assert found.others == ("x.t", "x.m", "x.g")
+    assert data[found.functions["sock_connect"] :].startswith(b"sock_connect")
+    wanted = target("wasm32-wasi", imports=("x",))
+    assert objections(wanted, data) == [f"it imports x.{name}, which is no function" for name in "tmg"]
+
+
+def test_a_program_of_32_bits_is_for_no_target_of_64() -> None:
+    x32 = bytearray(elf_with_functions(32, "<", "a"))
+    struct.pack_into("<H", x32, 18, 62)
+    assert objections(target("linux-x86_64"), bytes(x32)) == ["it is for 62 (32 bits, <), not x86_64"]
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a program of Linux")
 def test_a_real_program() -> None:
     found = needs(Path("/bin/sh").resolve().read_bytes())

@@ -138,7 +138,20 @@ _BAD = [  # the neighbours of native-plain: one word, or one character, is anoth
     ("equals", b"--temp=0.5\n...\n", "The engine's parser does not know the equals sign.", "LF6124"),
     ("rest-inside", b"--temp\n...\n0.5\n", "The user's arguments in front of a value.", "LF6125"),
     ("grammar-loop", b"--grammar\n'root ::= root \"a\"'\n...\n", "A rule that begins with itself.", "LF6126"),
+    ("grammar-backwards", b"--grammar\n'root ::= \"a\"{2,1}'\n...\n", "At least twice, at most once.", "LF6126"),
+    (
+        "grammar-classes",
+        b"--grammar\n'root ::= [abcdefghijklmnopqrstuvwxyzABCDEFG]{0,2000}'\n...\n",
+        "66,000 written out.",
+        "LF6126",
+    ),
     ("schema-away", b'-j\n\'{"$ref":"http://x.example/"}\'\n...\n', "It leads away.", "LF6126"),
+    (
+        "schema-backwards",
+        b'-j\n\'{"type":"string","minLength":2,"maxLength":1}\'\n...\n',
+        "As backwards as that grammar.",
+        "LF6126",
+    ),
 ]
 for _name, _data, _comment, _rules in _BAD:
     case(_name, "native", _data, _comment, rules=_rules, layer="content")

@@ -80,7 +80,6 @@ def ggjt_called_gguf() -> bytes:
 
 
 _UNREAD: list[tuple[str, bytes, str]] = [
-    ("safetensors", SAFETENSORS, "tiny.safetensors"),
     ("onnx", ONNX, "tiny.onnx"),
     ("pickle", PICKLE, "tiny.bin"),
     ("pytorch", PYTORCH, "tiny.pt"),
@@ -112,7 +111,7 @@ def _role(name: str, role: str, data: Callable[[], bytes], path: str, rules: str
 _role("model-asset", "asset", gguf, "other.bin", "LF3034", "A whole model as asset.")
 _role("model-document", "document", gguf, "notes.txt", "LF3034", "A whole model as document, called text.")
 _role("model-projector", "projector", gguf, "other.gguf", "LF3034", "A whole model as projector.")
-_role("safetensors-asset", "asset", lambda: SAFETENSORS, "o.safetensors", "LF3034 LF5086", "Weights as asset.")
+_role("safetensors-asset", "asset", lambda: SAFETENSORS, "o.safetensors", "LF3034", "Weights as asset.")
 
 
 @vector("role-broken-asset", rules="LF3034 LF5050", layer="content", comment="A model cut short, with role asset.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spec.vectors.generate import vector
-from spec.vectors.generate.contents import SAFETENSORS
+from spec.vectors.generate.contents import LITERTLM
 from spec.vectors.generate.forge import Part
 from spec.vectors.generate.policies import labelled
 from spec.vectors.generate.runtimes import UNKNOWN, build, pin
@@ -206,7 +206,7 @@ def licence_denied_good() -> bytes:
     comment="Weights that are no GGUF: nobody says of what architecture.",
 )
 def other_format() -> bytes:
-    other = Part("other.safetensors", SAFETENSORS, "weights", "application/octet-stream", 32)
+    other = Part("other.litertlm", LITERTLM, "weights", "application/octet-stream", 32)
     return tail(other).oms(CURATOR).done()
 
 

@@ -36,6 +36,18 @@ INF, NAN = float("inf"), float("nan")
 GOOD_Q8 = block(0.01, 34)
 
 
+def shaped(**sizes: tuple[int, int]) -> Callable[[], bytes]:
+    """Makes a model whose matrices have ``sizes``; ``embedding_length`` is 8, ``feed_forward_length`` 16."""
+    names = {"embd": "token_embd.weight", **{part: f"blk.0.ffn_{part}.weight" for part in ("gate", "up", "down")}}
+    rows, at = [], 0
+    for part, dims in {"embd": (8, 4), "gate": (8, 16), "up": (8, 16), "down": (16, 8), **sizes}.items():
+        rows.append(V3.tensor(names[part], dims, F32, at))
+        at += 4 * dims[0] * dims[1]
+    rows.append(V3.tensor("output_norm.weight", (8,), F32, at))
+    entries = model_entries(embedding_length=8, feed_forward_length=16, block_count=1)
+    return lambda: V3.build(entries, rows, f32(numbers(at // 4 + 8)))
+
+
 def blocks(*names: str, architecture: str = "llama") -> Callable[[], bytes]:
     """Makes a model of two blocks with the tensors ``names``, 8 numbers each."""
     rows = [V3.tensor(name, (8,), F32, 32 * index) for index, name in enumerate(names)]
@@ -64,6 +76,8 @@ register(
         ),
         ("mxfp4-scale-nan", "LF5090", "A power that is NaN.", one(MXFP4, (32,), b"\xff" + bytes(16))),
         ("block-missing", "LF5095", "Nothing of block 1.", blocks(WHOLE[0], WHOLE[1], WHOLE[3])),
+        ("embedding-too-wide", "LF5120", "The embedding is 16 wide, and 8 were said.", shaped(embd=(16, 4))),
+        ("feed-forward-too-wide", "LF5120", "One matrix has 32 rows, and 16 were said.", shaped(up=(8, 32))),
         ("norm-missing", "LF5095", "No norm behind the last block.", blocks(*WHOLE[:3])),
     ]
 )
@@ -105,6 +119,7 @@ register_good(
             one(Q8_0, (64,), block(1023.0, 34) + block(0.0, 34)),
         ),
         ("good-blocks", "", "LF5095 LF5096", "Two blocks alike, embedding and norm.", blocks(*WHOLE)),
+        ("good-shapes", "", "LF5120", "Matrices as wide as is said.", shaped()),
         (
             "good-blocks-of-another-kind",
             "",
