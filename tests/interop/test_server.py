@@ -249,12 +249,16 @@ FETCHING = (
     ("-dr", "nothing"),
 )
 
+FIRST_NAMES = {"--hf-repo": "-hf", "--model-url": "-mu", "--mmproj-url": "-mmu"}
+"""By which of its names the engine's table has an option."""
+
 
 @pytest.mark.parametrize("option", FETCHING, ids=lambda option: option[0])
 def test_it_refuses_to_fetch_a_model(option: Sequence[str], exhibit: Path) -> None:
     done = run(exhibit, "--no-browser", *option)
     assert done.returncode == 1
-    assert f"{option[0].partition('=')[0]} would fetch something" in done.stderr
+    asked = option[0].partition("=")[0]
+    assert f"{FIRST_NAMES.get(asked, asked)} would fetch something" in done.stderr
 
 
 def test_it_calls_nobody(exhibit: Path, tool: Callable[[str], Path], tmp_path: Path) -> None:
@@ -373,6 +377,18 @@ def _first_start(exhibit: Path, cache: Path, killed_after: float | None) -> int:
     return code
 
 
+def _gone(group: int) -> bool:
+    """Whether a group of processes ends; the inner one does so by itself once the outer one has."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_a_server_that_was_killed_frees_its_port_and_leaves_no_process(exhibit: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -382,5 +398,4 @@ def test_a_server_that_was_killed_frees_its_port_and_leaves_no_process(exhibit: 
             assert server.request("GET", "/health").status == 200
             server.process.kill()
             assert server.process.wait(PATIENCE) == -signal.SIGKILL
-            with pytest.raises(ProcessLookupError):
-                os.killpg(server.pid, 0)
+            assert _gone(server.pid)

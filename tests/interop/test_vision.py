@@ -120,10 +120,12 @@ def test_both_are_read_where_they_lie(server: Server, seeing: Path) -> None:
     """The model is mapped; the engine reads a projector into memory, from its place in the file and from no other."""
     with llamafile_format.open(seeing) as opened:
         weights = next(member for member in opened.members if member.role == "weights")
-    mapped = [line.split() for line in Path(f"/proc/{server.pid}/maps").read_text().splitlines() if str(seeing) in line]
+    mapped = [
+        line.split() for line in Path(f"/proc/{server.engine}/maps").read_text().splitlines() if str(seeing) in line
+    ]
     assert mapped
     assert all(weights.offset <= int(fields[2], 16) <= weights.offset + weights.size for fields in mapped)
-    links = open_links(server.pid)
+    links = open_links(server.engine)
     assert {name for name in links if name.endswith((".gguf", "(deleted)"))} == set()
     assert not list(seeing.parent.rglob("cache/**/*.gguf"))
 

@@ -63,7 +63,7 @@ def test_pack_tells_what_builds_add_to_a_small_model(tmp_path: Path) -> None:
     except lf.UsageError:
         pytest.skip("no builds of the pinned runtime here")
     (note,) = [text for text in result.notes if "builds" in text]
-    assert note.startswith("9 builds of llama.cpp@")
+    assert note.startswith("10 builds of llama.cpp@")
     assert "MiB" in note
     assert "--runtime llama.cpp:" in note
     assert "--prefix none" in note

@@ -204,6 +204,9 @@ def launcher_without_runtime() -> bytes:
 GENUINE = "ced7635a74a2e5640f17f206bc3f34e186a352755edd0012fc09a05acabbf5bb"
 """SHA-256 of the native build of llama.cpp 0.3.36 for linux-x86_64."""
 
+GENUINE_ELSEWHERE = "fae58dea7036a66f8627bc9aba36a4c8f1a10d8d9760b182ac664da2c3178912"
+"""SHA-256 of the native build of llama.cpp 0.3.36+1 for windows-x86_64, which has no sandbox."""
+
 # Everything that a pin names (14.1.11)
 
 PAGE = b"a page of a few bytes\n"
@@ -298,7 +301,7 @@ def page_without_build() -> bytes:
 
 @vector(
     "pin-changed",
-    rules="LF3305 LF3315 LF3324 LF3351 LF4004",
+    rules="LF3305 LF3315 LF3324 LF3350 LF3352 LF4004",
     layer="chunks",
     comment="A pin under the name of a published one, beside what poses as a genuine build: its page would be its own.",
 )
@@ -317,7 +320,7 @@ def pin_changed() -> bytes:
 
 @vector(
     "builds-that-lack",
-    rules="LF3304 LF3351 LF4004",
+    rules="LF3304 LF3350 LF3352 LF4004",
     layer="chunks",
     valid="undetermined",
     comment="What poses as a genuine build of llama.cpp 0.3.36, which has neither allow-list nor sandbox.",
@@ -325,6 +328,20 @@ def pin_changed() -> bytes:
 def builds_that_lack() -> bytes:
     path = "runtimes/llama.cpp/0.3.36/native/linux-x86_64"
     given = replace(build(path=path), manifest={"sha256": GENUINE})
+    ordered = sorted((*parts(), given), key=lambda part: (_ORDER.index(part.role), part.name))
+    return container(Spec(ordered, labels={"default": "tiny.gguf"}))
+
+
+@vector(
+    "builds-without-a-sandbox",
+    rules="LF3304 LF3351 LF4004",
+    layer="chunks",
+    valid="undetermined",
+    comment="What poses as a genuine build of llama.cpp 0.3.36+1 for a system that closes no sandbox around it.",
+)
+def builds_without_a_sandbox() -> bytes:
+    path = "runtimes/llama.cpp/0.3.36+1/native/windows-x86_64"
+    given = replace(build(path=path), manifest={"sha256": GENUINE_ELSEWHERE})
     ordered = sorted((*parts(), given), key=lambda part: (_ORDER.index(part.role), part.name))
     return container(Spec(ordered, labels={"default": "tiny.gguf"}))
 
