@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from llamafile_format.cli.arguments import PATH
+from llamafile_format.cli.arguments import PATH, refuse_unreadable
 from llamafile_format.cli.outdated import tell_outdated
 from llamafile_format.cli.reaching import Reach, reaching
 from llamafile_format.cli.terminal import progress
@@ -41,6 +41,7 @@ def command(
     """
     from llamafile_format.exchanging import update
 
+    refuse_unreadable(file)
     reach.judge([newer])
     trust = chosen_policy(policy, keys)
     with reach.opened(newer, whole=True) as source, progress("updating") as callback:

@@ -168,7 +168,8 @@ class _Scrub:
         try:
             found = compared(file, read)
             if found.state is Seen.CHANGED and self.accept and path not in self.accepted:
-                file = self._accept(file)
+                before, file = file, self._accept(file)
+                read = Read(read.start, file.size if read.stop == before.size else read.stop)
                 found = compared(file, read)
         except SourceError as error:
             self._say(Outcome(path, "unreadable", error.message, damaged=_rotten(error)))
