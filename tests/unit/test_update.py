@@ -40,6 +40,7 @@ def packed(
         [folder / "m.gguf"],
         path,
         prefix=folder / "engine",
+        recovery=0,  # which covers the engine too, so all of it would differ
         include=[lf.Include(folder / "note.txt")],
         profile=profile,  # type: ignore[arg-type]
     )
