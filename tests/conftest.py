@@ -190,3 +190,8 @@ def tiny_runtimes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         use(folder, patch)
         yield folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What compiles for minutes goes first: it keeps one worker busy while the other one's tests wait for something."""
+    items.sort(key=lambda item: "test_runtimes_rebuild" not in item.nodeid)
