@@ -13,26 +13,24 @@ import struct
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import Any
+
+from tests.loopback_server import LoopbackHandler, LoopbackServer
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 TOKEN = "t0ken"
 
 
-class FaultServer(ThreadingHTTPServer):
+class FaultServer(LoopbackServer):
     """Serves ``data`` under every path; the path's first part is the fault, further parts its argument.
 
     ``data`` may be exchanged while it serves. ``hidden`` collects secrets that arrived: Authorization headers.
     """
 
-    daemon_threads = True
-    request_queue_size = 64
-
     def __init__(self, data: bytes, *, certificate: Path | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.data, self.requests, self.sent = data, 0, 0
         self.tag = ""
         self.seen: Counter[str] = Counter()
@@ -50,25 +48,13 @@ class FaultServer(ThreadingHTTPServer):
         """The address of the object behind ``fault``."""
         return f"{self.scheme}://{host}:{self.server_address[1]}/{fault}/model.llamafile"
 
-    def __enter__(self) -> FaultServer:
-        Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.stopped.set()
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, *_: object) -> None:
-        """Clients that leave are what we are for."""
+        super().__exit__()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
     server: FaultServer
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
     def do_HEAD(self) -> None:
         """Nobody is to ask for it, but for a store that knows no ranges from the end."""

@@ -6,45 +6,23 @@ import select
 import socket
 from base64 import b64encode
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any
 from urllib.parse import urlsplit
 
+from tests.loopback_server import LoopbackHandler, LoopbackServer
 
-class ProxyServer(ThreadingHTTPServer):
+
+class ProxyServer(LoopbackServer):
     """Passes everything on to ``target``, whatever host is asked for, and keeps what it has seen."""
 
-    daemon_threads = True
-
     def __init__(self, target: tuple[str, int], password: str = "") -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.target, self.password = target, password
         self.asked: list[tuple[str, str]] = []
         self.headers: list[dict[str, str]] = []
 
-    @property
-    def name(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
 
-    def __enter__(self) -> ProxyServer:
-        Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, *_: object) -> None:
-        """Clients may leave."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
     server: ProxyServer
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
     def _admitted(self) -> bool:
         self.server.asked.append((self.command, self.path.partition("?")[0]))

@@ -12,10 +12,11 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from urllib.parse import parse_qs, urlsplit
+
+from tests.loopback_server import LoopbackHandler, LoopbackServer
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 USER, PASSWORD, TOKEN = "somebody", "s3cret-password", "t0ken-of-the-realm"
@@ -53,13 +54,11 @@ class Faults:
     """Manifests have no end."""
 
 
-class RegistryServer(ThreadingHTTPServer):
+class RegistryServer(LoopbackServer):
     """``auth`` is empty, ``basic`` or ``bearer``; ``referrers``: it has the interface for them."""
 
-    daemon_threads = True
-
     def __init__(self, *, auth: str = "", referrers: bool = True, certificate: Path | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.auth, self.referrers, self.scheme = auth, referrers, "http"
         self.faults = Faults()
         self.blobs: dict[str, bytes] = {}
@@ -75,11 +74,6 @@ class RegistryServer(ThreadingHTTPServer):
             self.socket, self.scheme = context.wrap_socket(self.socket, server_side=True), "https"
 
     @property
-    def host(self) -> str:
-        """Host and port."""
-        return f"127.0.0.1:{self.server_address[1]}"
-
-    @property
     def url(self) -> str:
         """The beginning of its addresses."""
         return f"{self.scheme}://{self.host}"
@@ -92,24 +86,9 @@ class RegistryServer(ThreadingHTTPServer):
         """How often ``method`` was asked of a path with ``part`` in it."""
         return sum(each[0] == method and part in each[1] for each in self.asked)
 
-    def __enter__(self) -> RegistryServer:
-        Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, *_: object) -> None:
-        """Clients that leave are what we are for."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LoopbackHandler):
     server: RegistryServer
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
     def _do(self) -> None:
         server, faults = self.server, self.server.faults

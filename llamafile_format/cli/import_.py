@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import click
 
+from llamafile_format.cli.importers import Form, tell_imported
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
-from llamafile_format.output.orders import Importer, ImportOrder
-from llamafile_format.reports import printable
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What stands behind ``prefix:``, and the function that takes a container out of it, of a room and by its door."""
-
-    prefix: str
-    names: str
-    room: str
-    function: str
-
-    @property
-    def importer(self) -> Importer:
-        """The function, imported now."""
-        found: Importer = getattr(import_module(f"llamafile_format.{self.room}"), self.function)
-        return found
-
+from llamafile_format.output.orders import ImportOrder
 
 FORMS = (
     Form("bag", "DIR", "caring", "import_bag"),
@@ -62,13 +43,4 @@ def command(what: str, out: str, runtime: str, force: bool, as_json: bool) -> No
         raise UsageError(f"{what!r} names no package", hint=f"write one of {known}")
     with progress("importing") as callback:
         result = form.importer(ImportOrder(place, Path(out), force, {"runtime": runtime}, callback))
-    if as_json:
-        import json
-
-        from llamafile_format.plain_json import plain
-
-        click.echo(json.dumps({**plain(result), "path": str(result.path)}, indent=1, sort_keys=True))
-        return
-    for note in result.notes:
-        click.echo(f"note: {printable(note)}", err=True)
-    click.echo(f"{result.sha256}  {printable(str(result.path))}  {result.size} bytes")
+    tell_imported(result, as_json=as_json)

@@ -12,7 +12,7 @@ from llamafile_format.checks.verdict import Report
 from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
-from llamafile_format.packing import FLAVOURS, PROFILES, Include, data_of, include_of, pack
+from llamafile_format.packing import FLAVOURS, PROFILES, Include, PackResult, data_of, include_of, pack
 from llamafile_format.reports import printable, report_text, report_value
 from llamafile_format.running import verify
 from llamafile_format.source import read_small
@@ -167,6 +167,15 @@ def command(
             force=force,
             progress=callback,
         )
+    _warn(result, prefix)
+    report = _tried(result.path) if trial else None
+    _tell(result, report, as_json=as_json)
+    if report is not None:
+        click.get_current_context().exit(report.exit_code())
+
+
+def _warn(result: PackResult, prefix: str) -> None:
+    """What the packer should know, on standard error."""
     if result.size > WINDOWS_LIMIT and not result.extra and prefix not in ("", "none", "launcher"):
         click.echo(
             f"note: Windows starts no file of more than {WINDOWS_LIMIT} bytes; for Windows, use: "
@@ -175,7 +184,10 @@ def command(
         )
     for text in result.notes:
         click.echo(f"note: {printable(text)}", err=True)
-    report = _tried(result.path) if trial else None
+
+
+def _tell(result: PackResult, report: Report | None, *, as_json: bool) -> None:
+    """What was written, and what a trial found."""
     if as_json:
         import json
 
@@ -183,28 +195,20 @@ def command(
         value |= {"manifest_sha256": result.manifest_sha256, "extra": [str(path) for path in result.extra]}
         value |= {"report": report_value(report)} if report is not None else {}
         click.echo(json.dumps(value, indent=1, sort_keys=True))
-        _end(report)
         return
     click.echo(f"{printable(str(result.path))}  {result.size} bytes  manifest sha256:{result.manifest_sha256}")
     for path in result.extra:
         click.echo(f"{printable(str(path))}  {path.stat().st_size} bytes")
     if sys.stderr.isatty():
         click.echo(f"check it with: llamafile-format verify {printable(str(result.path))}", err=True)
-
     if report is not None:
         click.echo(report_text(report))
-        _end(report)
 
 
 def _tried(path: Path) -> Report:
     """The report of a full verification of what was packed, and of one start."""
     with progress("verifying") as callback:
         return verify(path, trial=True, remember=True, progress=callback)
-
-
-def _end(report: Report | None) -> None:
-    if report is not None:
-        click.get_current_context().exit(report.exit_code())
 
 
 def read_args(args: str | None, args_file: str) -> str | None:

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import click
 
+from llamafile_format.cli.importers import Form, tell_imported
 from llamafile_format.cli.registries import CA_FILE, PLAIN_HTTP
 from llamafile_format.cli.terminal import progress
 from llamafile_format.exchanging import config_path
-from llamafile_format.output.orders import Importer, ImportOrder
-from llamafile_format.reports import printable
+from llamafile_format.output.orders import ImportOrder
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What begins with ``prefix``, and the function that fetches it, of a room and by its door."""
-
-    prefix: str
-    names: str
-    room: str
-    function: str
-
-    @property
-    def importer(self) -> Importer:
-        """The function, imported now."""
-        found: Importer = getattr(import_module(f"llamafile_format.{self.room}"), self.function)
-        return found
-
-
-PLACES = (Place("", "HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]", "exchanging", "pull_image"),)
+PLACES = (Form("", "HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]", "exchanging", "pull_image"),)
 """The first that fits; the last one fits everything."""
 
 
@@ -58,13 +39,4 @@ def command(what: str, out: str, runtime: str, force: bool, plain_http: bool, ca
     settings["docker_config"] = str(config_path(os.environ))
     with progress("fetching") as callback:
         result = place.importer(ImportOrder(what, Path(out), force, settings, callback))
-    if as_json:
-        import json
-
-        from llamafile_format.plain_json import plain
-
-        click.echo(json.dumps({**plain(result), "path": str(result.path)}, indent=1, sort_keys=True))
-        return
-    for note in result.notes:
-        click.echo(f"note: {printable(note)}", err=True)
-    click.echo(f"{result.sha256}  {printable(str(result.path))}  {result.size} bytes")
+    tell_imported(result, as_json=as_json)

@@ -6,6 +6,7 @@ The damaged bytes stay, as ``FILE.damaged-DATE``: who repairs can be wrong, and 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -56,8 +57,6 @@ def _why(outcome: str, lost: int, notes: tuple[str, ...]) -> str:
 
 def _refuse_other(repaired: Path, file: Tracked) -> None:
     """LlamafileError if ``repaired`` has not the manifest and the signature records that were recorded."""
-    import hashlib
-
     with FileSource(repaired) as source, Container(source) as container:
         if hashlib.sha256(container.manifest_bytes).hexdigest() != file.manifest_sha256:
             raise LlamafileError("what the repair gives has another manifest than was recorded")

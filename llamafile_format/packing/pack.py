@@ -120,7 +120,7 @@ def pack(
 ) -> PackResult:
     """Pack ``files`` (GGUF models and anything that goes with them) into the container ``out``.
 
-    ``runtime`` is ``NAME[@VERSION][:TARGET,…]`` or ``none``, ``flavour`` ``native``, ``reference`` or ``both``.
+    ``runtime`` is ``NAME[@VERSION][:TARGET,…]`` or ``none``, ``flavour`` one of :data:`FLAVOURS`.
     ``prefix`` is ``launcher``, ``none`` or the path of an engine. Without both, the launcher goes in front of every
     native build of llama.cpp that is at hand; ``engine_only`` says that no model is meant to go in. A model that is at
     fault, or that the runtime will not start, is refused, or with ``force`` packed and recorded; what is no model at
@@ -152,7 +152,11 @@ def pack(
         alignment=check_alignment(order.alignment or DEFAULT_ALIGNMENT),
         labels=replace(order.labels, profile=order.labels.profile or "default"),
     )
-    order = implied(settle(order))
+    return _packed(implied(settle(order)), out, force=force, progress=progress)
+
+
+def _packed(order: _Order, out: str | os.PathLike[str], *, force: bool, progress: Progress | None) -> PackResult:
+    """What was asked for, which is all settled now: contents, runtime, prefix, file."""
     engine = prefix_of("none" if order.prefix == LAUNCHER else order.prefix)
     contents = _contents(order, engine, force=force)
     if not order.includes and not engine.size and not (order.engine_only and order.runtime):
@@ -207,7 +211,7 @@ def settle(order: _Order) -> _Order:
 
 
 def implied(order: _Order) -> _Order:
-    """``order`` with what its profile means besides digests (clause 8.1.6), where nothing else was said."""
+    """``order`` with what its profile means besides digests (clause 8.1.11), where nothing else was said."""
     archive = order.labels.profile == "archive"
     return replace(
         order,

@@ -28,7 +28,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def proxies(proxy: ProxyServer, secret: str = "", **more: str) -> Proxies:
     return Proxies.of(
-        {"https_proxy": f"http://{secret}{proxy.name}", "http_proxy": f"http://{secret}{proxy.name}"} | more
+        {"https_proxy": f"http://{secret}{proxy.host}", "http_proxy": f"http://{secret}{proxy.host}"} | more
     )
 
 
@@ -45,7 +45,7 @@ def test_tls_goes_through_untouched(sample: Path, tmp_path: Path) -> None:
         assert {path for _, path in proxy.asked} == {f"{FAR}:443"}
         assert not any("Authorization" in seen for seen in proxy.headers), "the token is for the server"
         assert server.tokens
-        with pytest.raises(SourceError, match=rf"the proxy {proxy.name} does not let us through \(407\)") as caught:
+        with pytest.raises(SourceError, match=rf"the proxy {proxy.host} does not let us through \(407\)") as caught:
             open_remote(url, ca_file=str(authority), proxies=proxies(proxy, "me:wr0ng@"))
         assert "wr0ng" not in str(caught.value)
         assert "hidden" not in str(caught.value)
@@ -98,7 +98,7 @@ def test_variables() -> None:
 def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_object, "_PAUSES", (0.0, 0.0))
     with ProxyServer(("127.0.0.1", 9)) as proxy:
-        name = proxy.name
+        name = proxy.host
     for scheme in ("http", "https"):
         with pytest.raises(SourceError, match=f"no connection to the proxy {name}"):
             open_remote(f"{scheme}://{FAR}/x", proxies=Proxies.of({"all_proxy": f"me:s3cret@{name}"}))
@@ -106,7 +106,7 @@ def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_command_takes_them_from_the_environment(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with FaultServer(sample.read_bytes()) as server, ProxyServer(server.server_address[:2], "me:s3cret") as proxy:
-        monkeypatch.setenv("http_proxy", f"http://me:s3cret@{proxy.name}")
+        monkeypatch.setenv("http_proxy", f"http://me:s3cret@{proxy.host}")
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         result = CliRunner().invoke(cli, ["verify", f"http://{FAR}/plain/model.llamafile", "--level", "quick"])
@@ -131,7 +131,7 @@ def test_a_store_is_asked_through_it(sample: Path) -> None:
 
 def test_a_store_is_not_asked_through_one_that_nobody_named(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with FaultServer(sample.read_bytes()) as server, ProxyServer(server.server_address[:2]) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.name}")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.host}")
         with pytest.raises(SourceError):
             open_remote("s3://bucket/key", settings={"AWS_ENDPOINT_URL": f"https://{FAR}"}, patience=0.5)
         assert not proxy.asked

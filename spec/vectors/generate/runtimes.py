@@ -299,6 +299,13 @@ def page_without_build() -> bytes:
     return container(Spec(ordered, labels={"default": "tiny.gguf"}))
 
 
+def posing(path: str, sha256: str, *more: Part) -> bytes:
+    """A container with ``more``, and a build at ``path`` whose digest is said to be ``sha256``."""
+    given = (*more, replace(build(path=path), manifest={"sha256": sha256}))
+    ordered = sorted((*parts(), *given), key=lambda part: (_ORDER.index(part.role), part.name))
+    return container(Spec(ordered, labels={"default": "tiny.gguf"}))
+
+
 @vector(
     "pin-changed",
     rules="LF3305 LF3315 LF3324 LF3350 LF3352 LF4004",
@@ -310,12 +317,8 @@ def pin_changed() -> bytes:
         hashlib.sha256(PROGRAM).hexdigest(), "1" * 64
     )
     folder = "runtimes/llama.cpp/0.3.36/"
-    given = [
-        Part(f"{folder}runtime.yaml", text.encode(), "document", "application/yaml"),
-        replace(build(path=f"{folder}native/linux-x86_64"), manifest={"sha256": GENUINE}),
-    ]
-    ordered = sorted((*parts(), *given), key=lambda part: (_ORDER.index(part.role), part.name))
-    return container(Spec(ordered, labels={"default": "tiny.gguf"}))
+    pin_file = Part(f"{folder}runtime.yaml", text.encode(), "document", "application/yaml")
+    return posing(f"{folder}native/linux-x86_64", GENUINE, pin_file)
 
 
 @vector(
@@ -326,10 +329,7 @@ def pin_changed() -> bytes:
     comment="What poses as a genuine build of llama.cpp 0.3.36, which has neither allow-list nor sandbox.",
 )
 def builds_that_lack() -> bytes:
-    path = "runtimes/llama.cpp/0.3.36/native/linux-x86_64"
-    given = replace(build(path=path), manifest={"sha256": GENUINE})
-    ordered = sorted((*parts(), given), key=lambda part: (_ORDER.index(part.role), part.name))
-    return container(Spec(ordered, labels={"default": "tiny.gguf"}))
+    return posing("runtimes/llama.cpp/0.3.36/native/linux-x86_64", GENUINE)
 
 
 @vector(
@@ -340,10 +340,7 @@ def builds_that_lack() -> bytes:
     comment="What poses as a genuine build of llama.cpp 0.3.36+1 for a system that closes no sandbox around it.",
 )
 def builds_without_a_sandbox() -> bytes:
-    path = "runtimes/llama.cpp/0.3.36+1/native/windows-x86_64"
-    given = replace(build(path=path), manifest={"sha256": GENUINE_ELSEWHERE})
-    ordered = sorted((*parts(), given), key=lambda part: (_ORDER.index(part.role), part.name))
-    return container(Spec(ordered, labels={"default": "tiny.gguf"}))
+    return posing("runtimes/llama.cpp/0.3.36+1/native/windows-x86_64", GENUINE_ELSEWHERE)
 
 
 @built("member-of-no-pin", rules="LF3325", comment="A file that looks as if it came with the runtime.")
