@@ -20,6 +20,7 @@ from llamafile_format.rules import Severity, rule
 from llamafile_format.signing.records.record import MAX_TAIL
 from llamafile_format.source import ByteSource
 from llamafile_format.zip.reader import MAX_DIRECTORY, read_directory, read_tail
+from llamafile_format.zip.records import LOCAL_HEADER, LOCAL_MAGIC
 
 _LARGEST_END = MAX_MANIFEST + MAX_TAIL + MAX_DIRECTORY + (1 << 20)
 _LARGEST_LIST = 1 << 28
@@ -89,8 +90,7 @@ def read_newer(origin: ByteSource) -> Newer:
     if not 0 <= start < origin.size <= start + _LARGEST_END or entry.size > MAX_MANIFEST:
         raise FormatError(f"the manifest of {origin.name} does not lie in the file")
     rest = origin.read_ranges([(start, origin.size - start)])[0]
-    begin = 30 + int.from_bytes(rest[26:28], "little") + int.from_bytes(rest[28:30], "little")
-    data = rest[begin : begin + entry.size]
+    data = _data_behind(rest, entry.size, origin.name)
     manifest, findings = read_manifest(data)
     for finding in findings:
         if rule(finding.rule).severity is Severity.ERROR:
@@ -105,3 +105,12 @@ def read_newer(origin: ByteSource) -> Newer:
     chunks = layout.chunks.gap_offset
     front = origin.read_ranges([(chunks, start - chunks)])[0] if chunks < start else b""
     return Newer(revert(origin), manifest, data, layout, front + rest)
+
+
+def _data_behind(rest: bytes, size: int, name: str) -> bytes:
+    """The first ``size`` bytes behind the local header at the beginning of ``rest``. FormatError if there is none."""
+    if len(rest) < LOCAL_HEADER.size or LOCAL_HEADER.unpack_from(rest)[0] != LOCAL_MAGIC:
+        raise FormatError(f"the manifest of {name} has no local header", clause="4.2.3")
+    *_, path, extra = LOCAL_HEADER.unpack_from(rest)
+    begin = LOCAL_HEADER.size + path + extra
+    return rest[begin : begin + size]

@@ -143,7 +143,8 @@ def test_damage_there_changes_nothing(tmp_path: Path) -> None:
     old, new = packed(tmp_path / "old"), packed(tmp_path / "new", model="other")
     with lf.open(new) as found:
         places = [found.entry("m.gguf").data_offset + 5 * MIB, found.entry(CHUNKS_PATH).data_offset + 70]
-        places += [found.entry("META-LLAMAFILE/manifest.json").data_offset + 30, found.size - 60]
+        manifest = found.entry("META-LLAMAFILE/manifest.json")
+        places += [manifest.header_offset, manifest.data_offset + 30, found.size - 60]
     before, whole = old.read_bytes(), new.read_bytes()
     for place in places:
         data = bytearray(whole)
