@@ -19,7 +19,7 @@ from tests.docker_registry import docker_registry
 from tests.docs_pages import script_of
 from tests.exchange_samples import KINDS, blob, foreign, image_of, model, plain, signed_by_three, tarred
 
-TYPED = ("An OCI layout", "A registry", "Models of others")
+TYPED = ("An OCI layout", "A registry", "Folders of models", "Models of others")
 pytestmark = [pytest.mark.interop]
 
 
