@@ -1,6 +1,6 @@
-"""Concatenate the page's modules into one HTML file: ``python -m viewer.build [-o PAGE]``. The same tree, the same bytes.
+"""Concatenate the page's modules into one HTML file: ``python -m viewer.build [-o PAGE]``. One tree, one page.
 
-Modules are plain ES2020 with named imports from ``./…`` alone. Three kinds of import lines are replaced, and nothing else:
+Modules are plain ES2020 with named imports from ``./…`` alone. Three kinds of import lines are replaced, nothing else:
 
 - ``import { a, b } from "./zip.js";`` goes, and what it names stands further up in the same script;
 - ``import TEXT from "./worker.js?text";`` becomes a string: that module with all that it imports (a worker's script);
