@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from llamafile_format.caring import admit
-from llamafile_format.container import Container, Kind, open_container
+from llamafile_format.container import Container, open_container
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.exchanging.send import refuse_legacy
 from llamafile_format.manifest.model import Manifest, Member
@@ -65,8 +65,7 @@ def leaving(order: ExportOrder) -> Iterator[Leaving]:
         raise UsageError("a store of models has no place for a moment", hint="leave out --date")
     refuse_pending(order.file)
     with FileSource(order.file) as source, open_container(source) as container:
-        if container.kind is not Kind.OTHER:
-            refuse_legacy(container, "exported")
+        refuse_legacy(container, "exported")
         admit(source, "was not exported", order.progress)
         manifest = container.manifest
         assert manifest is not None
