@@ -70,4 +70,5 @@ def main(module: str, compiled: str, folder: str, guest: str, words: list[str]) 
 if __name__ == "__main__":
     if sys.argv[1] == "--compile":
         raise SystemExit(write_compiled(sys.argv[2]))
-    raise SystemExit(main(*sys.argv[1:5], sys.argv[5:]))
+    MODULE, COMPILED, FOLDER, GUEST, *WORDS = sys.argv[1:]
+    raise SystemExit(main(MODULE, COMPILED, FOLDER, GUEST, WORDS))
