@@ -43,11 +43,13 @@ def read_tensor(wire: Wire, begin: int, end: int) -> OnnxTensor | None:
         return None
     elements = 0 if 0 in parts.dims else math.prod(parts.dims[:64])
     if len(parts.dims) > 64 or any(size >= _BEYOND for size in parts.dims) or elements * max(kind.bits, 1) >= _BEYOND:
-        return _wrong(wire, begin, parts, f"its shape is {_shape(parts.dims)}")
+        _wrong(wire, begin, parts, f"its shape is {_shape(parts.dims)}")
+        return None
     size = None if parts.type == STRING else -(-elements * kind.bits // 8)
     external = _external(wire, begin, parts)
     if fault := _fault(parts, kind, elements, size, external):
-        return _wrong(wire, begin, parts, fault)
+        _wrong(wire, begin, parts, fault)
+        return None
     start = parts.raw[0] if parts.raw else None
     return OnnxTensor(parts.name, parts.type, tuple(parts.dims), elements, size, start, external)
 

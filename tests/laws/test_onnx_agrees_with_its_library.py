@@ -22,7 +22,7 @@ from llamafile_format.weights.onnx_schema import ELEMENT_TYPES, KNOWN_IR, KNOWN_
 from spec.vectors.generate.onnx import FOUR, field, graph, model, node, opset, tensor
 
 CHAPTER = Path(__file__).resolve().parents[2] / "spec" / "1" / "07-weights.md"
-CONSTANT = node("Constant", more=field(5, field(1, "value") + field(5, tensor("c")) + field(20, 4)))
+CONSTANT = field(2, "k") + field(4, "Constant") + field(5, field(1, "value") + field(5, tensor("c")) + field(20, 4))
 TYPED = tensor("t", None, (2,), 7) + field(7, 1) + field(7, -1)
 GOOD = model(graph(tensor(), TYPED, nodes=(node(), CONSTANT)), more=field(14, field(1, "k") + field(2, "v")))
 STRICTER = {
