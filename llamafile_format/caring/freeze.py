@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST = 95
 """Percent of its size that a frozen container may have: what saves less does not pay."""
+_HINT = "it was not written as it should be: take another copy"
 _PROBES = 64
 """Blocks that are tried before a larger file is gone through."""
 
@@ -128,8 +129,7 @@ def _manifest_of(file: Admitted) -> str:
 def _mode_of(frozen: Frozen) -> int:
     """Executable if the first bytes that were frozen are no archive's: then there is a prefix."""
     row, data = next(frozen.stored())
-    first = thaw_block(data, row.sizes, row.width, frozen.index.length(0)) if row.width else b""
-    return 0o666 if first[:2] == b"PK" else 0o777
+    return 0o666 if _block(frozen, 0, row, data)[:2] == b"PK" else 0o777
 
 
 def _write(source: FileSource, manifest: str, store: int, advance: Advance) -> Index:
@@ -170,16 +170,24 @@ def _ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
             yield waiting.popleft().result()
 
 
+def _block(frozen: Frozen, number: int, row: Row, data: bytes) -> bytes:
+    """The block ``number``; nothing of one that is all zeros."""
+    try:
+        return thaw_block(data, row.sizes, row.width, frozen.index.length(number)) if row.width else b""
+    except FormatError as error:
+        what = f"{frozen.source.name}: block {number}: {error.message}"
+        raise FormatError(what, clause=error.clause, found=error.found, allowed=error.allowed, hint=_HINT) from error
+
+
 def _blocks(frozen: Frozen) -> Iterator[tuple[Row, bytes]]:
     """Each row with its block, thawed; nothing of one that is all zeros."""
-    lengths = iter(range(frozen.index.blocks))
 
     def thawed(item: tuple[int, Row, bytes]) -> tuple[Row, bytes]:
         """The block of one row."""
         number, row, data = item
-        return row, thaw_block(data, row.sizes, row.width, frozen.index.length(number)) if row.width else b""
+        return row, _block(frozen, number, row, data)
 
-    yield from _ahead(thawed, ((next(lengths), row, data) for row, data in frozen.stored()))
+    yield from _ahead(thawed, ((number, *each) for number, each in enumerate(frozen.stored())))
 
 
 def _thaw_into(frozen: Frozen, store: int | None, advance: Advance) -> None:
@@ -200,7 +208,7 @@ def _thaw_into(frozen: Frozen, store: int | None, advance: Advance) -> None:
             clause="18.4.3",
             found=whole.hexdigest(),
             allowed=frozen.index.sha256,
-            hint="it was not written as it should be: take another copy",
+            hint=_HINT,
         )
 
 

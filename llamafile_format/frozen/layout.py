@@ -106,9 +106,9 @@ class Frozen:
             raise _bad(source, "its index has another SHA-256 than its end says", "18.3.1", end - length)
         self.index = _index(source, text, end - length)
         if self.index.blocks > MAX_BLOCKS:
-            raise LimitExceeded(
-                f"{source.name} has too many blocks", clause="18.5.1", found=self.index.blocks, allowed=f"{MAX_BLOCKS}"
-            )
+            what = f"{source.name} has too many blocks"
+            allowed = f"{MAX_BLOCKS}"
+            raise LimitExceeded(what, clause="18.5.1", found=self.index.blocks, allowed=allowed, hint=_HINT)
         self._table = end - length - self.index.blocks * _ROW.size
         if self._table < len(FROZEN):
             raise _bad(source, "its table has no room in it", "18.3.2", found=self.index.blocks, allowed="fewer blocks")

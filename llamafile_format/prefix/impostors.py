@@ -58,7 +58,9 @@ _Test = Callable[[ByteSource, bytes], Impostor | None]
 def is_frozen(source: ByteSource) -> bool:
     """True if ``source`` begins and ends as a frozen container does, whatever lies between (3.7.8)."""
     size = len(FROZEN)
-    return source.size >= 2 * size and source.read_at(0, size) == FROZEN == source.read_at(source.size - size, size)
+    if source.size < 2 * size or source.read_at(source.size - size, size) != FROZEN:  # the end is read in any case
+        return False
+    return source.read_at(0, size) == FROZEN
 
 
 def recognise(source: ByteSource) -> Impostor | None:
