@@ -105,7 +105,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
         migrated = order.args is None and not renamed and not order.drop_args
         _replace(contents, arguments, "arguments", changes, migrated=migrated)
     labels = _labels(carried, order, contents, renamed, changes)
-    _readme(contents, carried, labels, engine, changes, recovery=recovery)
+    _readme(contents, carried, labels, engine, changes, recovery=recovery, asked=bool(order.recovery))
     engine = _raised(engine, changes)
     if not engine.source.size and not any(content.role == "weights" for content in contents.values()):
         raise UsageError("nothing would be left: neither a model nor an engine")
@@ -405,8 +405,12 @@ def _readme(
     changes: list[Change],
     *,
     recovery: int,
+    asked: bool,
 ) -> None:
-    """The README is ours to write: anew if its text no longer fits. A stranger's text stays while the engine does."""
+    """The README is ours to write: anew if its text no longer fits. A stranger's text stays while the engine does.
+
+    It tells of recovery data from when somebody ``asked`` for them on.
+    """
     from llamafile_format.packing import text_content
 
     roles = [content.role for content in contents.values()] + ["recovery"] * bool(recovery)
@@ -420,13 +424,13 @@ def _readme(
         for told in (False, True)
     }
     known = old.known.sha256 if old is not None and old.known is not None else b""
-    told = known == hashlib.sha256(texts[True]).digest()  # not where they are added: that would move weights
+    told = known == hashlib.sha256(texts[True]).digest()
     text = readme_text(
         labels.name,
         engine=bool(engine.source.size),
         launcher=engine.launcher,
         version=version,
-        recovery=told and "recovery" in roles,
+        recovery=(told or asked) and "recovery" in roles,
     )
     wanted = text_content(README_PATH, "readme", text)
     if old is None:
