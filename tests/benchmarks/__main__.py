@@ -26,6 +26,7 @@ NAMES = (
     "pack",
     "repack",
     "recovery",
+    "freeze",
     "runtime",
     "rivals",
     "crowd",
