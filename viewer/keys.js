@@ -11,6 +11,7 @@ const KINDS = [
   kind("ml-dsa-87", "30820a32300b060960864801650304031303820a2100", 2592, { name: "ML-DSA-87" }, "", 4627),
 ];
 const MOST_TEXT = 65536;
+const HASHES = { "06082a8648ce3d040302": "SHA-256", "06082a8648ce3d040303": "SHA-384", "06082a8648ce3d040304": "SHA-512" };
 
 function kind(algorithm, start, rest, parameters, hash, size) {
   const opening = unhex(start);
@@ -86,22 +87,33 @@ function plainEcdsa(signature, size) {
   return at === signature.length ? join(...parts) : undefined;
 }
 
-/** The SubjectPublicKeyInfo of an X.509 certificate in DER, and nothing else of it; undefined if it has another form. */
-export function spkiOf(certificate) {
-  const outer = element(certificate, 0);
-  if (!outer || outer.tag !== 0x30 || outer.end !== certificate.length) return undefined;
-  const body = element(certificate, outer.start);
-  if (!body || body.tag !== 0x30) return undefined;
-  let at = body.start;
-  const first = element(certificate, at);
-  if (first && first.tag === 0xa0) at = first.end;
-  for (let skipped = 0; skipped < 5; skipped++) {
-    const field = element(certificate, at); // serial number, signature, issuer, validity, subject
+/** What of an X.509 certificate in DER says who signed it, and nothing else: undefined if it has another form. */
+export function certificateOf(data) {
+  const outer = element(data, 0);
+  const body = outer && element(data, outer.start);
+  const algorithm = body && element(data, body.end);
+  const signature = algorithm && element(data, algorithm.end);
+  if (!signature || outer.tag !== 0x30 || outer.end !== data.length || signature.end !== data.length || signature.tag !== 3) return undefined;
+  const first = element(data, body.start);
+  let at = first && first.tag === 0xa0 ? first.end : body.start;
+  const fields = [];
+  for (let number = 0; number < 6; number++) {
+    const field = element(data, at); // serial number, signature, issuer, validity, subject, key
     if (!field || field.end > body.end) return undefined;
+    fields.push(data.subarray(at, field.end));
     at = field.end;
   }
-  const spki = element(certificate, at);
-  return spki && spki.tag === 0x30 && spki.end <= body.end ? certificate.subarray(at, spki.end) : undefined;
+  const [, , issuer, , subject, spki] = fields;
+  const algorithmId = hex(data.subarray(algorithm.start, algorithm.end));
+  return { issuer, subject, spki, signed: data.subarray(outer.start, body.end), algorithmId, signature: data.subarray(signature.start + 1, signature.end) };
+}
+
+/** *false* if `issuer` has not signed `certificate`; *undefined* if this page cannot tell: it knows ECDSA alone. */
+export async function issuedBy(certificate, issuer) {
+  if (!equal(certificate.issuer, issuer.subject)) return false;
+  const kindOf = KINDS.find(each => startsWith(issuer.spki, each.opening) && issuer.spki.length === each.length);
+  const hash = HASHES[certificate.algorithmId];
+  return kindOf && kindOf.hash && hash ? holds({ ...kindOf, hash, spki: issuer.spki }, certificate.signature, certificate.signed) : undefined;
 }
 
 function element(data, at) {
@@ -112,8 +124,4 @@ function element(data, at) {
   for (let index = 0; index < more; index++) length = length * 256 + data[at + 2 + index];
   const start = at + 2 + more;
   return start + length <= data.length ? { tag: data[at], start, end: start + length } : undefined;
-}
-
-export function sameKey(one, other) {
-  return equal(one.spki, other.spki);
 }

@@ -1,9 +1,9 @@
 // Signature records (13.2 to 13.5): what each says of this very file, and whether it is by a key that the visitor trusts.
-import { byCodePoints, digest, hex } from "./bytes.js";
+import { byCodePoints, digest, equal, hex } from "./bytes.js";
 import { RECORD_NAME, signatureEntries } from "./canonical.js";
 import { finding } from "./findings.js";
 import { Refused } from "./json.js";
-import { BadKey, holds, keyOf, spkiOf } from "./keys.js";
+import { BadKey, certificateOf, holds, issuedBy, keyOf } from "./keys.js";
 import { MANIFEST_PATH, manifestPlace } from "./layout.js";
 import { readManifest } from "./manifest.js";
 import { COUNTERSIGNATURE, OMS, readBundle, readStatement } from "./statements.js";
@@ -17,7 +17,7 @@ const STRUCTURAL = new Set(["readme", "chunks", "manifest", "history", "publishe
 const MODELS = new Set(["weights", "projector", "adapter", "draft"]);
 const KEPT = /^META-LLAMAFILE\/history\/([0-9a-f]{64})\/([^/]+)$/;
 
-/** `{findings, records}`: each record with its kind, and, if it is in order, `bundle` and `statement`. */
+/** `{findings, records, publishers}`: each record and publisher signature, and, if it is in order, its `bundle` and `statement`. */
 export async function checkRecords(source, archive, { manifest, data, layout }) {
   const findings = [];
   const records = await readRecords(source, archive);
@@ -29,8 +29,9 @@ export async function checkRecords(source, archive, { manifest, data, layout }) 
     records,
   };
   for (const record of records) if (TYPES[record.kind] || record.kind === "att") findings.push(...(await checkRecord(record, about)));
-  findings.push(...(await checkPublishers(source, manifest)), ...(await checkHistory(source, manifest)));
-  return { findings, records };
+  const publishers = await checkPublishers(source, manifest, findings);
+  findings.push(...(await checkHistory(source, manifest)));
+  return { findings, records, publishers };
 }
 
 /** Records in order, up to the first that is out of form. */
@@ -78,7 +79,13 @@ async function checkRecord(record, about) {
 async function ownCertificate(bundle, record) {
   if (bundle.method === "key") return [];
   try {
-    const key = await keyOf(spkiOf(bundle.certificates[0]) || new Uint8Array(0));
+    const chain = bundle.certificates.map(certificateOf);
+    if (chain.includes(undefined)) throw new BadKey("a certificate is none");
+    for (const [at, certificate] of chain.entries()) {
+      const issuer = chain[at + 1] || (equal(certificate.issuer, certificate.subject) ? certificate : undefined); // a root signs itself
+      if (issuer && (await issuedBy(certificate, issuer)) === false) throw new BadKey("the certificates are no chain: one has not signed the one before it");
+    }
+    const key = await keyOf(chain[0].spki);
     const held = await holds(key, bundle.signature, bundle.signed);
     const named = ["", key.keyId].includes(bundle.keyId);
     return held === false || !named ? [ofRecord("LF8006", record)] : [];
@@ -119,26 +126,28 @@ function resourcesDiffer(resources, due, earlier) {
 }
 
 /** Publisher signatures: their form, and which members they name, matched by digest (13.5.3, 13.5.4). */
-async function checkPublishers(source, { members }) {
-  const findings = [];
+async function checkPublishers(source, { members }, findings) {
+  const found = [];
   const publishers = members.filter(member => member.role === "publisher-signature");
   for (const [number, member] of publishers.entries()) {
     const told = (rule, values) => findings.push(finding(rule, { offset: member.offset, length: member.size, member: member.path }, { path: member.path, ...values }));
     try {
       if (number >= MOST_PUBLISHERS) throw new Refused("there are too many");
       if (!member.size || member.size > MOST_RECORD) throw new Refused("it has not the size of a bundle");
-      const statement = await readStatement(readBundle(await source.read(member.offset, member.size), false).payload);
+      const bundle = readBundle(await source.read(member.offset, member.size), false);
+      const statement = await readStatement(bundle.payload);
       if (statement.type !== OMS) throw new Refused("its statement is of another type");
       const there = new Set(members.filter(each => !STRUCTURAL.has(each.role)).map(each => each.sha256));
       const matched = statement.resources.filter(each => there.has(each.sha256));
       const total = statement.resources.length;
       told(matched.length ? "LF8303" : "LF8302", { total, matched: matched.length, names: matched.slice(0, 3).map(each => each.name).join(", ") });
+      found.push({ path: member.path, kind: "publisher", offset: member.offset, size: member.size, bundle, statement, about: matched.map(each => each.sha256) });
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       told("LF8301", { reason: error.message });
     }
   }
-  return findings;
+  return found;
 }
 
 /** Records of earlier files that a repack kept (13.7.2): what cannot be read as one is said. */
@@ -184,17 +193,19 @@ async function faultOfKept(source, member, folder) {
   }
 }
 
-/** Findings about who signed, by the trusted `keys`: a list of signers, each a list of one key or a pair (13.4, 13.8.5). A
- * record that counts gets `signer`, the keys that it is by. */
-export async function judgeRecords(records, signers) {
+/** Findings about who signed, by the trusted `signers`: a list of lists of one key or a pair (13.4, 13.8.5). What is by one of
+ * them gets `signer` and `key`, and `counts`. */
+export async function judgeRecords(records, publishers, signers) {
   const findings = [];
   const vouching = records.filter(record => record.bundle && TYPES[record.kind]);
-  for (const record of records.filter(each => each.bundle)) findings.push(...(await judgeRecord(record, signers)));
+  for (const record of [...records.filter(each => each.bundle), ...publishers]) findings.push(...(await judgeRecord(record, signers)));
   const held = vouching.filter(record => record.key);
-  for (const record of held) {
-    const half = record.signer.length > 1 && !record.key.postQuantum;
-    record.counts = !half || held.some(other => other.signer === record.signer && other.key.postQuantum);
-    if (!record.counts) findings.push(ofRecord("LF8106", record, { signer: nameOf(record.signer), key: record.key.keyId }));
+  const votes = [...held, ...publishers.filter(each => each.key)];
+  for (const vote of votes) {
+    const half = vote.signer.length > 1 && !vote.key.postQuantum;
+    const others = votes.filter(other => other.signer === vote.signer && other.key.postQuantum);
+    vote.counts = !half || covered(vote, others);
+    if (!vote.counts && ![...vouching, ...publishers].some(other => other.unchecked)) findings.push(ofRecord("LF8106", vote, { signer: nameOf(vote.signer), key: vote.key.keyId }));
   }
   const counting = held.filter(record => record.counts);
   const known = new Set(signers.flat().map(key => key.keyId));
@@ -209,6 +220,12 @@ export async function judgeRecords(records, signers) {
   else if (!counting.length && unsure) findings.push(ofRecord("LF8112", unsure, { reason: unsure.unchecked }));
   else if (!counting.length) findings.push(finding("LF8104", {}, { role: "signer", wanted: 1, found: 0 }));
   return findings;
+}
+
+/** True if post-quantum halves speak of everything that a vote speaks of: the whole file, or the same weights. */
+function covered(vote, halves) {
+  const named = new Set(halves.flatMap(half => half.about || []));
+  return halves.some(half => !half.about) || Boolean(halves.length && vote.about && vote.about.every(each => named.has(each)));
 }
 
 /** What a signer is called: nothing but its key says who it is. */
@@ -231,7 +248,7 @@ async function judgeRecord(record, signers) {
         record.unchecked = `this browser does not know ${key.algorithm}`;
         return [];
       }
-      if (named) return [ofRecord("LF8102", record, { signer: nameOf(signer), key: key.keyId })];
+      if (named) return [ofRecord(record.about ? "LF8305" : "LF8102", record, { signer: nameOf(signer), key: key.keyId, reason: "it claims this key and does not hold" })];
     }
   const claim = bundle.method === "key" ? `a key that it calls ${bundle.keyId || bundle.hint || "nothing"}` : "a certificate that it brings along";
   return [ofRecord("LF8103", record, { claim })];

@@ -12,6 +12,7 @@ import { readManifest } from "./manifest.js";
 import { isWeightsName } from "./names.js";
 import { HEAD, INDEX, INDEX_MAGIC, POLYGLOT, checkPrefix, convertedForm, identify } from "./prefix.js";
 import { equal, startsWith } from "./bytes.js";
+import { checkRecovery } from "./recovery.js";
 import { checkRecords, judgeRecords } from "./signatures.js";
 import { sourceOf, withHead } from "./source.js";
 import { entryOf, MARK, readArchive } from "./zip.js";
@@ -51,9 +52,10 @@ function kindOf({ archive }) {
 }
 
 /** A report of an opened file: verdicts, findings, `checked` (paths of members that were found right), and `leftOut`: what this
- * page does not look at. `signers` are whom the visitor trusts: lists of one key or a pair. `full` reads every byte; `told(done, total)` is called as it goes, and `stop()` asked. */
-export async function verify(file, { full = true, signers = [], told, stop } = {}) {
-  const run = { findings: [], leftOut: [], checked: new Set(), records: [], full, signers, told, stop, complete: true };
+ * page does not look at. `signers` are whom the visitor trusts: lists of one key or a pair. `known` is an earlier report with `full`: its bytes are not read
+ * again. `full` reads every byte; `told(done, total)` is called as it goes, and `stop()` asked. */
+export async function verify(file, { full = true, signers = [], known, told, stop } = {}) {
+  const run = { findings: [], leftOut: [], checked: new Set(), records: [], publishers: [], full: full || Boolean(known), known, signers, told, stop, complete: true };
   try {
     await procedure(file, run);
   } catch (error) {
@@ -66,19 +68,19 @@ export async function verify(file, { full = true, signers = [], told, stop } = {
   if (asked) run.findings.push(...unestablished(file, run));
   const findings = unique(run.findings);
   if (file.kind !== "other")
-    for (const layer of [WELL_FORMED, VALID])
+    for (const layer of [WELL_FORMED, VALID, ...(asked ? [AUTHENTIC] : [])])
       verdicts[layer] = judge(findings, layer, run.complete && !run.leftOut.some(left => left.layer === layer));
-  if (asked) verdicts[AUTHENTIC] = judge(findings, AUTHENTIC, run.complete);
   return { ...run, findings, verdicts };
 }
 
-/** Why nobody's word can count, whatever the records say (13.4.2). */
+/** Why nobody's word can count, whatever the records say (13.4.2). What this page left out leaves that open too. */
 function unestablished({ manifest }, run) {
-  const formed = judge(run.findings, WELL_FORMED, run.complete && !run.leftOut.some(left => left.layer === WELL_FORMED));
+  const formed = judge(run.findings, WELL_FORMED, run.complete);
   if (formed === "no") return [finding("LF8116")];
   if (!manifest) return [finding("LF8101")];
-  const refused = judge(run.findings, AUTHENTIC) === "no";
-  return formed === "undetermined" && !refused ? [finding("LF8122")] : [];
+  if (judge(run.findings, AUTHENTIC) === "no") return [];
+  for (const left of run.leftOut.filter(each => each.layer === WELL_FORMED)) run.leftOut.push({ ...left, layer: AUTHENTIC });
+  return formed === "undetermined" ? [finding("LF8122")] : [];
 }
 
 async function procedure(file, run) {
@@ -115,26 +117,30 @@ async function procedure(file, run) {
   if (claimed.some(found => found.rule === "LF3013" || found.rule === "LF3016"))
     add([finding("LF9001", {}, { what: "digests, because the layout is not the manifest's" })]);
   else if (run.full) {
-    const { findings, checked, left } = await checkChunks(source, claims, { told: run.told, stop: run.stop });
+    run.digests = run.known ? run.known.digests : await checkChunks(source, claims, { told: run.told, stop: run.stop });
+    const { findings, checked, left } = run.digests;
     add(findings);
     run.checked = checked;
+    add(await checkRecovery(source, claims, file.value, judge(run.findings, WELL_FORMED) === "no"));
     if (left.length) add([finding("LF9002", {}, { what: left.slice(0, 3).join(", ") + (left.length > 3 ? ` and ${left.length - 3} more` : "") })]);
-  } else if (manifest.prefix.size || manifest.members.some(member => member.size)) add([finding("LF9001", {}, { what: "member data and prefix" })]);
+  } else {
+    if (manifest.prefix.size || manifest.members.some(member => member.size)) add([finding("LF9001", {}, { what: "member data and prefix" })]);
+    add(await checkRecovery(source, claims, file.value, judge(run.findings, WELL_FORMED) === "no"));
+  }
   leave(VALID, "7", "what is in weights, templates, arguments and programs");
-  if (manifest.members.some(member => member.role === "recovery")) leave(WELL_FORMED, "17.8", "whether the recovery data are those of this file");
   await checkSigned(file, claims, run, add);
   return undefined;
 }
 
 /** Step 7: what the records say, and whether they are by a key that is trusted. */
 async function checkSigned({ source, archive }, claims, run, add) {
-  const { findings, records } = await checkRecords(source, archive, claims);
+  const { findings, records, publishers } = await checkRecords(source, archive, claims);
   add(findings);
-  run.records = records;
+  Object.assign(run, { records, publishers });
   if (records.some(record => record.kind === "tsr" || record.kind === "vm")) run.leftOut.push({ layer: WELL_FORMED, clause: "13.6", what: "time stamps" });
   if (records.some(record => record.bundle && record.bundle.certificates.length))
     run.leftOut.push({ layer: WELL_FORMED, clause: "13.9", what: "certificates: a signature by one is by somebody unknown to this page" });
-  if (run.signers.length) add(await judgeRecords(records, run.signers));
+  if (run.signers.length) add(await judgeRecords(records, publishers, run.signers));
   else if (records.length) add([finding("LF9005", {}, { count: records.length })]);
 }
 

@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import yaml
 
 import llamafile_format
 from llamafile_format.container import Kind
+from llamafile_format.signing.keys.key_files import read_public
+from llamafile_format.signing.trust.policy import key_policy
 from spec.vectors.generate import ROOT
 from spec.vectors.generate.load import Vector, read_vector, vector_files
 from tests.interop.webdriver import Browser, browser
@@ -30,16 +33,19 @@ LISTED = [*GAPS["left out"], *GAPS["owed"]]
 RULES = {rule for gap in LISTED for rule in gap.get("rules", ())}
 KINDS = {gap["kind"] for gap in LISTED if "kind" in gap}
 QUICK = 6  # every so many-th vector is judged at level quick too
-LAYERS = ("well-formed", "valid")
+LAYERS = ("well-formed", "valid", "authentic")
+TRUSTED = ("curator-pair.pub", "archive.pub", "old.pub", "second.pub")
+"""Whom both trust, where they trust anybody: a pair, and single keys."""
 JUDGE = """
 window.told = null;
 (async () => {
   const pack = document.getElementById("file").files[0];
   const told = [];
-  for (const [at, size, full] of ROWS) {
+  const signers = await Promise.all(KEYS.map(module_keys.keysIn));
+  for (const [at, size, full, trusting] of ROWS) {
     const blob = new Blob([await pack.slice(at, at + size).arrayBuffer()]);
     const file = await module_verify.openFile(blob);
-    const report = await module_verify.verify(file, { full });
+    const report = await module_verify.verify(file, { full, signers: trusting ? signers : [] });
     const { verdicts, findings, leftOut } = report;
     told.push({ kind: file.kind, verdicts, rules: [...new Set(findings.map(each => each.rule))], leftOut });
   }
@@ -83,26 +89,32 @@ def window(tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 def judged(window: Browser, tmp_path_factory: pytest.TempPathFactory) -> list[Judged]:
     """Every vector of a container, judged by both."""
     vectors = [vector for vector in map(read_vector, vector_files(ROOT)) if vector.kind == "container"]
-    asked: list[tuple[Vector, bool, int]] = []
+    asked: list[tuple[Vector, bool, int, bool]] = []
     pack = tmp_path_factory.mktemp("vectors") / "vectors.bin"
     with pack.open("wb") as file:
         for index, vector in enumerate(vectors):
             at = file.tell()
             file.write(vector.payload)
-            asked += [(vector, full, at) for full in ((True,) if index % QUICK else (True, False))]
+            asked += [(vector, full, at, False) for full in ((True,) if index % QUICK else (True, False))]
+            asked += [(vector, True, at, True)] if vector.name.startswith("signatures/") and vector.trust else []
     window.type("#file", str(pack))
-    rows = [[at, len(vector.payload), full] for vector, full, at in asked]
-    window.script(JUDGE.replace("ROWS", json.dumps(rows)))
+    rows = [[at, len(vector.payload), full, trusting] for vector, full, at, trusting in asked]
+    keys = [(ROOT / "trust/keys" / name).read_text("ascii") for name in TRUSTED]
+    window.script(JUDGE.replace("ROWS", json.dumps(rows)).replace("KEYS", json.dumps(keys)))
     told = window.wait("window.told", 300)
     assert isinstance(told, list), told
-    return [_judged(vector, full, said) for (vector, full, _), said in zip(asked, told, strict=True)]
+    pairs = zip(asked, told, strict=True)
+    return [_judged(vector, full, trusting, said) for (vector, full, _, trusting), said in pairs]
 
 
-def _judged(vector: Vector, full: bool, said: Mapping[str, Any]) -> Judged:
-    report = llamafile_format.verify(vector.payload, level="full" if full else "quick")
+def _judged(vector: Vector, full: bool, trusting: bool, said: Mapping[str, Any]) -> Judged:
+    policy = key_policy({name: read_public(ROOT / "trust/keys" / name) for name in TRUSTED})
+    told = {"policy": policy, "as_of": datetime(2026, 11, 21, tzinfo=UTC)} if trusting else {}
+    report = llamafile_format.verify(vector.payload, level="full" if full else "quick", **told)
     rules = frozenset(finding.rule for finding in report.findings)
     verdicts = {layer.value: verdict.value for layer, verdict in report.verdicts.items()}
-    return Judged(f"{vector.name} ({'full' if full else 'quick'})", report.kind, rules, verdicts, said)
+    how = "trusting" if trusting else "full" if full else "quick"
+    return Judged(f"{vector.name} ({how})", report.kind, rules, verdicts, said)
 
 
 def test_they_agree_what_it_is(judged: list[Judged]) -> None:
