@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,9 @@ from llamafile_format.source import ByteSource, BytesSource, FileSource
 from llamafile_format.strict_yaml import nearest, parse, place_of
 from llamafile_format.weights.formats import GGUF, named_format, recognise_format
 from llamafile_format.zip.names import is_reserved, name_problems
+
+ONNX_DATA = re.compile(r"(?P<model>.*\.onnx)[._]data(_[0-9]+)?", re.DOTALL)
+"""How exporters call the data of a model that lie outside it (7.17.6); other names are given a role by the user."""
 
 _RESERVED_ROLES = frozenset({"readme", "chunks", "manifest", "history", "engine-asset", *FIXED_PATHS})
 
@@ -115,7 +119,7 @@ def recognise_role(path: str, source: ByteSource) -> str:
 
         gguf = read_gguf(source)
         return "weights" if gguf.stopped else role_of_gguf(gguf)  # what cannot be read to its end is judged as a model
-    if found is not None or named_format(path) is not None:
+    if found is not None or named_format(path) is not None or ONNX_DATA.fullmatch(path):
         return "weights"
     if is_pin_path(path):
         return "document"
@@ -162,10 +166,13 @@ def _shards_of(path: Path) -> int:
 
 
 def split_sets(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Member paths grouped into models: first shard -> all shards, or a path alone."""
+    """Member paths grouped into models: first shard -> all shards, a model -> its data outside, or a path alone."""
     sets: dict[str, list[str]] = {}
     for path in sorted(paths):
-        match = SPLIT_NAME.match(path)
+        match, data = SPLIT_NAME.match(path), ONNX_DATA.fullmatch(path)
+        if data is not None and data["model"] in sets:
+            sets[data["model"]].append(path)
+            continue
         first = f"{match['stem']}-00001-of-{match['count']}.gguf" if match and int(match["count"]) > 1 else path
         sets.setdefault(first, []).append(path)
     return sets
