@@ -6,6 +6,8 @@ import base64
 import re
 from pathlib import Path
 
+from llamafile_format.engines.known import known_build
+from llamafile_format.engines.store import pins
 from llamafile_format.prefix.launcher_templates import VERSIONS, template
 from llamafile_format.rules import all_rules
 from llamafile_format.specdata import spec_yaml
@@ -15,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 
 def table(name: str) -> object:
     """The table ``name`` as a JSON value. Raises KeyError for a name that there is not."""
-    return {"rules": rules, "viewers": viewers, "launchers": launchers}[name]()
+    return {"rules": rules, "viewers": viewers, "launchers": launchers, "known-builds": known_builds}[name]()
 
 
 def rules() -> dict[str, dict[str, object]]:
@@ -52,3 +54,15 @@ def launchers() -> dict[str, dict[str, str]]:
         }
         for version in VERSIONS
     }
+
+
+def known_builds() -> dict[str, dict[str, str]]:
+    """Every build that the registry or a pin has, by SHA-256 (clause 14.3.4): which it is, and what is said of it."""
+    digests = {str(row["sha256"]) for row in spec_yaml("registry/engines.yaml")["builds"]}
+    digests |= {build.sha256 for pin in pins() for build in pin.builds}
+    found = {}
+    for digest in digests:
+        known = known_build(digest)
+        assert known is not None
+        found[digest] = {"key": known.key, "status": known.status.value, "date": known.date, "reason": known.reason}
+    return found

@@ -1,5 +1,6 @@
 // The procedure (10.6): what is it, the archive, the manifest, the canonical bytes, digests, signatures, verdicts.
 import { sha256 } from "./bytes.js";
+import { checkBuilds } from "./builds_known.js";
 import { checkPadding, checkStructure } from "./canonical.js";
 import { Stopped, checkChunks } from "./chunks.js";
 import { checkClaims } from "./claims.js";
@@ -127,6 +128,7 @@ async function procedure(file, run) {
     if (manifest.prefix.size || manifest.members.some(member => member.size)) add([finding("LF9001", {}, { what: "member data and prefix" })]);
     add(await checkRecovery(source, claims, file.value, judge(run.findings, WELL_FORMED) === "no"));
   }
+  add(checkBuilds(manifest));
   leave(VALID, "7", "what is in weights, templates, arguments and programs");
   await checkSigned(file, claims, run, add);
   return undefined;
