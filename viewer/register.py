@@ -1,7 +1,7 @@
 """Register the page as the tree makes it: ``python -m viewer.register`` (clause 11.10).
 
 The page is written beside the registry, compressed, and its row with it. A version that a release has carried is never
-registered again: raise :data:`viewer.data.VERSION` first. ``--again`` replaces the row of a version that no release has.
+registered again: raise :data:`viewer.data.VERSION` first. ``--again`` replaces the row of a version that none has.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from viewer.build import page
 from viewer.data import VERSION
 
 HEAD = """\
-# Pages that may be the member `llamafile-viewer.html` of role `viewer` (spec/1, 11.10). Rows are added, never changed or
-# removed: a page that was packed once is registered for ever. The pages themselves lie in viewers/, compressed (zstd).
+# Pages that may be the member `llamafile-viewer.html` of role `viewer` (spec/1, 11.10). Rows are added, never changed
+# or removed: a page that was packed once is registered for ever. The pages lie in viewers/, compressed (zstd).
 viewers:
 """
 

@@ -128,9 +128,10 @@ def pack(
     native build of llama.cpp that is at hand; ``engine_only`` says that no model is meant to go in. A model that is at
     fault, or that the runtime will not start, is refused, or with ``force`` packed and recorded; what is no model at
     all is always refused. ``recovery`` is how many percent of the file's slices recovery data inside it can give back
-    (17.8); 0 for none. ``viewer`` puts the page in that reads the file in a browser (11.10). ``profile`` ``archive`` adds
-    SHA-512 to every digest, and means ``recovery`` 5, ``flavour`` ``both`` and ``viewer`` unless these are given. ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it
-    ``SOURCE_DATE_EPOCH`` is used if set. Options win over the recipe. Raises UsageError, FormatError and SourceError;
+    (17.8); 0 for none. ``viewer`` puts the page in that reads the file in a browser (11.10). ``profile`` ``archive``
+    adds SHA-512 to every digest, and means ``recovery`` 5, ``flavour`` ``both`` and ``viewer`` unless these are given.
+    ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it ``SOURCE_DATE_EPOCH`` is used if set.
+    Options win over the recipe. Raises UsageError, FormatError and SourceError;
     nothing is left under ``out`` unless it is complete.
     """
     given = Labels(profile, created_text(created), name, license, source, default)

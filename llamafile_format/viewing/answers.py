@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from typing import ClassVar
 
 from llamafile_format.errors import SourceError
 from llamafile_format.source import ByteSource
@@ -30,17 +29,18 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is served: the page under ``/WORD/``, the open file under ``/WORD/file``."""
+    """What is served at ``port``: the page under ``/WORD/``, the open file under ``/WORD/file``."""
 
     page: bytes
     source: ByteSource
     word: str
+    port: int
 
 
 class Answers(BaseHTTPRequestHandler):
     """One connection. A subclass sets ``shown``."""
 
-    shown: ClassVar[Shown]
+    shown: Shown
     protocol_version = "HTTP/1.1"
     server_version = "llamafile-format"
     sys_version = ""
@@ -72,8 +72,7 @@ class Answers(BaseHTTPRequestHandler):
 
     def _is_ours(self) -> bool:
         """Asked by this server's own name, and by no page of another."""
-        port = self.server.server_address[1]
-        names = {f"127.0.0.1:{port}", f"localhost:{port}"}
+        names = {f"127.0.0.1:{self.shown.port}", f"localhost:{self.shown.port}"}
         hosts, origins = self.headers.get_all("Host", []), self.headers.get_all("Origin", [])
         own = {f"http://{name}" for name in names}
         return len(hosts) == 1 and hosts[0] in names and all(origin in own for origin in origins)

@@ -27,14 +27,16 @@ class View:
         try:
             word = secrets.token_urlsafe(16)
             copy = served_copy(newest_page().read(), f"/{word}/file", Path(path).name)
-            shown = Shown(copy, self._container.origin, word)
-            self._server = _Server((HOST, port), type("_Answers", (Answers,), {"shown": shown}))
+            handler: type[Answers] = type("_Answers", (Answers,), {})
+            self._server = _Server((HOST, port), handler)
+            found = int(self._server.server_address[1])
+            handler.shown = Shown(copy, self._container.origin, word, found)
         except OSError as error:
             self._container.close()
             if isinstance(error, SourceError):
                 raise
             raise SourceError(f"port {port} cannot be had: {error.strerror}", hint="another --port, or none") from error
-        self.address = f"http://{HOST}:{self._server.server_address[1]}/{word}/"
+        self.address = f"http://{HOST}:{found}/{word}/"
         """Where the page is. Whoever knows it, on this machine, can read the file."""
 
     def serve(self) -> None:
@@ -65,8 +67,8 @@ class _Server(ThreadingHTTPServer):
 def view(path: str | os.PathLike[str], *, port: int = 0) -> View:
     """A server of the newest registered page and the llamafile at ``path``, which stays open as it is now.
 
-    A damaged one too: what is wrong with it is for the page to show. ``port`` 0 is any free one. Raises NotALlamafile and
-    SourceError as ``open`` does.
+    A damaged one too: what is wrong with it is for the page to show. ``port`` 0 is any free one. Raises NotALlamafile
+    and SourceError as ``open`` does.
     """
     return View(path, port)
 
