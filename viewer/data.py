@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 
 from llamafile_format.engines.known import known_build
 from llamafile_format.engines.store import pins
+from llamafile_format.prefix.launcher_templates import VERSIONS, template
 from llamafile_format.rules import all_rules
 from llamafile_format.specdata import spec_yaml
 from llamafile_format.viewers import pages
@@ -19,7 +21,8 @@ HERE = Path(__file__).resolve().parent
 
 def table(name: str) -> object:
     """The table ``name`` as a JSON value. Raises KeyError for a name that there is not."""
-    return {"rules": rules, "viewers": viewers, "builds": builds, "texts": texts}[name]()
+    tables = {"rules": rules, "viewers": viewers, "launchers": launchers, "builds": builds, "texts": texts}
+    return tables[name]()
 
 
 def rules() -> dict[str, dict[str, object]]:
@@ -61,3 +64,15 @@ def builds() -> dict[str, dict[str, object]]:
 def texts() -> dict[str, str]:
     """The texts whose likelihood records hold (clause 15.6), by id."""
     return {str(row["id"]): str(row["text"]) for row in spec_yaml("registry/behaviour-texts.yaml")["texts"]}
+
+
+def launchers() -> dict[str, dict[str, str]]:
+    """The templates of every version of the launcher (clause 14.2.3): the script as text, programs in base64."""
+    programs = ("launcher.exe", "launcher-x86_64.elf", "launcher-aarch64.elf")
+    return {
+        str(version): {
+            "stage2.sh": template(version, "stage2.sh").decode("ascii"),
+            **{name: base64.b64encode(template(version, name)).decode() for name in programs},
+        }
+        for version in VERSIONS
+    }

@@ -15,8 +15,9 @@ def served_copy(page: bytes, address: str, name: str) -> bytes:
 
     Raises FormatError for a page that does not have the two places where a served one differs, each once.
     """
-    text = page.decode("utf-8")
-    if text.count(_CLOSED) != 1 or text.count(_HEAD) != 1:
+    head, style, rest = page.decode("utf-8").partition("<style>")
+    if not style or head.count(_CLOSED) != 1 or head.count(_HEAD) != 1:
         raise FormatError("the page cannot be served: what a served one must change is not there once")
     mark = f'<meta name="llamafile-served" content="{escape(address)}" data-name="{escape(name)}">'
-    return text.replace(_CLOSED, _OPEN).replace(_HEAD, f"{_HEAD}\n{mark}").encode("utf-8")
+    head = head.replace(_CLOSED, _OPEN).replace(_HEAD, f"{_HEAD}\n{mark}")
+    return f"{head}{style}{rest}".encode()
