@@ -88,7 +88,7 @@ function askSection(desk, model) {
     element("p", {}, element("label", { for: "ask-text" }, "What the model is to go on with, or to answer"), text),
     element("p", {}, chat, element("label", { for: "ask-chat" }, "It is a message of a conversation")),
     element("p", {}, element("label", { for: "ask-most" }, "Tokens at most"), most, element("label", { for: "ask-context" }, "Context"), context),
-    element("p", {}, go, stop),
+    element("p", { class: "actions" }, go, stop),
   );
   text.addEventListener("keydown", event => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit();
@@ -272,7 +272,7 @@ function whyOf(desk, weights) {
 function reportView(report) {
   const parts = [];
   const name = runtime => printable(`${runtime.engine} ${runtime.version} ${runtime.flavour} ${runtime.target} ${runtime.sha256.slice(0, 8)}`, 200);
-  parts.push(element("p", { class: "verdict" }, `Behaviour: ${report.verdict}`));
+  parts.push(element("p", { class: `verdict ${report.verdict}` }, `Behaviour: ${report.verdict}`));
   if (report.recorded) parts.push(element("p", {}, `Recorded by ${name(report.recorded)}.`));
   if (report.replayed) {
     const { cpu, seconds, threads } = report.replayed;
@@ -299,5 +299,5 @@ function promptTable({ prompts, likelihood }) {
     rows.push(row("td", likelihood.id, likelihood.tokens, "", numbers, "", likelihood.agreement));
   }
   const head = row("th", "prompt", "input", "steps", "logits", "output", "class");
-  return element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
+  return element("div", { class: "wide" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows)));
 }
