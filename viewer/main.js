@@ -1,5 +1,6 @@
 // Choosing a file, and what happens then: record and quick check at once, every byte when asked.
 import { mountEngine } from "./engine.js";
+import { servedFile } from "./served.js";
 import { openFile, verify } from "./verify.js";
 import { element, fill } from "./view/dom.js";
 import { memberTable } from "./view/members.js";
@@ -103,3 +104,7 @@ document.addEventListener("drop", event => {
   event.preventDefault();
   take(event.dataTransfer.files);
 });
+servedFile().then(
+  file => file && (document.getElementById("choose").hidden = true) && look(file),
+  error => fill(status, `The file cannot be read: ${error.message}`),
+);

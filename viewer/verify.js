@@ -10,6 +10,7 @@ import { checkLauncher } from "./launcher.js";
 import { MANIFEST_PATH, layoutOf, manifestPlace } from "./layout.js";
 import { readManifest } from "./manifest.js";
 import { isWeightsName } from "./names.js";
+import { learnOwn } from "./own.js";
 import { HEAD, INDEX, INDEX_MAGIC, POLYGLOT, checkPrefix, convertedForm, identify } from "./prefix.js";
 import { equal, startsWith } from "./bytes.js";
 import { sourceOf, withHead } from "./source.js";
@@ -20,6 +21,7 @@ const MOST_MANIFEST = 16 << 20;
 
 /** A file, opened: archive, manifest, kind. Reads some tens of KiB, however large the file is. */
 export async function openFile(blob) {
+  await learnOwn();
   const raw = sourceOf(blob);
   const archive = await readArchive(raw);
   const form = await formOf(raw);
