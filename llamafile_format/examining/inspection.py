@@ -198,7 +198,7 @@ class OperatorRow(NamedTuple):
 
     domain: str
     name: str
-    count: int
+    nodes: int
 
 
 class ValueRow(NamedTuple):

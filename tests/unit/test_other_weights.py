@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import pickle
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -24,29 +23,13 @@ from spec.vectors.generate.gguf_builder import STRING, V3, model_entries, tensor
 from spec.vectors.generate.onnx import DATA, FOUR, GOOD, graph, model, outside
 from spec.vectors.generate.safetensors import file, row
 from tests.conftest import CliRunner
+from tests.weights_samples import CACHE, CTRANSLATE2, NETWORK, PLAN, header_size, litertlm
 
 SCHEMA = json.loads((spec_dir() / "schemas" / "inspect.schema.json").read_text("utf-8"))
 
 
-def flat(*sections: tuple[int, int, int]) -> bytes:
-    """A FlatBuffer of LiteRT-LM: a root with a table in field 1, whose field 0 is a list of (begin, end, kind)."""
-    root = struct.pack("<I", 12) + struct.pack("<HHHH", 8, 8, 0, 4) + struct.pack("<iI", 8, 4)
-    inner = struct.pack("<i", -8) + struct.pack("<I", 12) + struct.pack("<HHHxx", 6, 8, 4)
-    table = struct.pack("<HHHHHHxxxx", 12, 24, 0, 8, 16, 4)
-    start = 4 * len(sections) + 4
-    offsets = b"".join(struct.pack("<I", start + 40 * n + 16 - 4 - 4 * n) for n in range(len(sections)))
-    bodies = b"".join(table + struct.pack("<iB3xQQ", 16, kind, begin, end) for begin, end, kind in sections)
-    return root + inner + struct.pack("<I", len(sections)) + offsets + bodies
-
-
-def litertlm(*sections: tuple[int, int, int], size: int = 3 * BLOCK, end: int | None = None) -> bytes:
-    """A LiteRT-LM file of ``size`` bytes, version 1.5.0."""
-    body = flat(*sections)
-    head = b"LITERTLM" + struct.pack("<3I4xQ", 1, 5, 0, 32 + len(body) if end is None else end)
-    return (head + body).ljust(size, b"\0")
-
-
-LITERT = litertlm((BLOCK, BLOCK + 9, 3), (2 * BLOCK, 3 * BLOCK, 4))
+SECTIONS = ((BLOCK, BLOCK + 9, 3), (2 * BLOCK, 3 * BLOCK, 4))
+LITERT = litertlm(*SECTIONS, size=3 * BLOCK)
 
 
 def saved(array: np.ndarray[object, np.dtype[np.float32]], *, archive: bool = False) -> bytes:
@@ -56,15 +39,13 @@ def saved(array: np.ndarray[object, np.dtype[np.float32]], *, archive: bool = Fa
     return out.getvalue()
 
 
-CTRANSLATE2 = struct.pack("<IH", 6, 16) + b"TransformerSpec\0" + struct.pack("<II", 7, 0)
-NETWORK = b'<?xml version="1.0"?>\n<net name="Model0" version="11">\n</net>\n'
 TOLD = {
     "a.npy": (saved(np.zeros(3, np.float32)), "NumPy array"),
     "a.npz": (saved(np.zeros(3, np.float32), archive=True), "NumPy archive"),
-    "a.engine": (b"ftrt" + bytes(60), "TensorRT plan"),
+    "a.engine": (PLAN, "TensorRT plan"),
     "model.bin": (CTRANSLATE2, "CTranslate2 model"),
     "openvino_model.xml": (NETWORK, "OpenVINO network"),
-    "ndarray-cache.json": (b'{\n "metadata": {}, "records": []}', "MLC parameters, list"),
+    "ndarray-cache.json": (CACHE, "MLC parameters, list"),
     "params_shard_0.bin": (b"\x01\x02" * 40, "MLC parameters, shard"),
     "m.tflite": (TFLITE, "TensorFlow Lite"),
     "m.litertlm": (LITERT, "LiteRT-LM"),
@@ -183,14 +164,14 @@ def test_litertlm_is_read_within_its_header() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        litertlm((BLOCK + 1, BLOCK + 9, 3)),
-        litertlm((0, 9, 3)),
-        litertlm((BLOCK, BLOCK - 1, 3)),
-        litertlm((BLOCK, 4 * BLOCK, 3)),
-        litertlm((2 * BLOCK, 3 * BLOCK, 3), (BLOCK, BLOCK + 9, 3)),
-        litertlm((BLOCK, 2 * BLOCK + 1, 3), (2 * BLOCK, 3 * BLOCK, 3)),
-        litertlm(end=1 << 63),
-        litertlm(end=31),
+        litertlm((BLOCK + 1, BLOCK + 9, 3), size=3 * BLOCK),
+        litertlm((0, 9, 3), size=3 * BLOCK),
+        litertlm((BLOCK, BLOCK - 1, 3), size=3 * BLOCK),
+        litertlm((BLOCK, 4 * BLOCK, 3), size=3 * BLOCK),
+        litertlm((2 * BLOCK, 3 * BLOCK, 3), (BLOCK, BLOCK + 9, 3), size=3 * BLOCK),
+        litertlm((BLOCK, 2 * BLOCK + 1, 3), (2 * BLOCK, 3 * BLOCK, 3), size=3 * BLOCK),
+        litertlm(size=BLOCK, end=1 << 63),
+        litertlm(size=BLOCK, end=31),
         litertlm(size=MAX_HEADER * 2, end=MAX_HEADER + 1),
         LITERT[:30],
         LITERT[:90],
@@ -201,8 +182,7 @@ def test_litertlm_says_what_is_wrong(data: bytes) -> None:
 
 
 def test_no_bytes_of_a_header_make_litertlm_raise() -> None:
-    end = 32 + len(flat((BLOCK, BLOCK + 9, 3), (2 * BLOCK, 3 * BLOCK, 4)))
-    for at in range(8, end):
+    for at in range(8, header_size(*SECTIONS)):
         for value in (0, 1, 0x7F, 0x80, 0xFF):
             read_litertlm(BytesSource(LITERT[:at] + bytes([value]) + LITERT[at + 1 :]))
 
