@@ -2,7 +2,8 @@
 
 Modules are plain ES2020 with named imports from ``./…`` alone. Three kinds of import lines are replaced, nothing else:
 
-- ``import { a, b } from "./zip.js";`` goes, and what it names stands further up in the same script;
+- ``import { a, b } from "./zip.js";`` becomes ``const { a, b } = module_zip;``: a function around each module keeps its
+  names apart from those of the others, and gives what it exports;
 - ``import TEXT from "./worker.js?text";`` becomes a string: that module with all that it imports (a worker's script);
 - ``import DATA from "data:rules";`` becomes the JSON of a table of :mod:`viewer.data`.
 """
@@ -21,9 +22,8 @@ from pathlib import Path
 from viewer.data import table
 
 HERE = Path(__file__).resolve().parent
-IMPORT = re.compile(r'^import (?:\{[^}]*\}|(?P<name>\w+)) from "(?P<path>[^"]+)";\n', re.MULTILINE)
-EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|let|class)\b)", re.MULTILINE)
-DECLARED = re.compile(r"^(?:async )?(?:function\*?|const|let|class) (\w+)", re.MULTILINE)
+IMPORT = re.compile(r'^import (?:(?P<names>\{[^}]*\})|(?P<name>\w+)) from "(?P<path>[^"]+)";\n', re.MULTILINE)
+EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|const|let|class) (?P<name>\w+))", re.MULTILINE)
 POLICY = (
     "default-src 'none'; script-src 'sha256-{script}' 'wasm-unsafe-eval'; style-src 'sha256-{style}'; "
     "worker-src blob:; connect-src {connect}; img-src data:; base-uri 'none'; form-action 'none'"
@@ -39,13 +39,7 @@ def bundle(entry: Path) -> str:
     parts: list[str] = []
     seen: dict[Path, bool] = {}
     _gather(entry.resolve(), seen, parts)
-    text = '"use strict";\n' + "\n".join(parts)
-    names: set[str] = set()
-    for name in DECLARED.findall(text):
-        if name in names:
-            raise BuildError(f"two modules declare {name!r}")
-        names.add(name)
-    return text
+    return '"use strict";\n' + "\n".join(parts)
 
 
 def page(connect: str = "'none'") -> str:
@@ -75,7 +69,8 @@ def _gather(path: Path, seen: dict[Path, bool], parts: list[str]) -> None:
     text = EXPORT.sub("", IMPORT.sub(lambda match: _replaced(path, match), source))
     if stray := re.search(r"^(?:import|export)\b.*", text, re.MULTILINE):
         raise BuildError(f"{path.name}: {stray[0]}")
-    parts.append(f"// {path.relative_to(HERE).as_posix()}\n{text}")
+    given = ", ".join(match["name"] for match in EXPORT.finditer(source))
+    parts.append(f"const {_name(path)} = (() => {{\n{text}return {{ {given} }};\n}})();\n")
     seen[path] = True
 
 
@@ -85,10 +80,15 @@ def _modules(path: Path, source: str) -> Iterator[Path]:
             yield (path.parent / match["path"]).resolve()
 
 
+def _name(path: Path) -> str:
+    """``module_view_dom`` for ``view/dom.js``."""
+    return "module_" + re.sub(r"\W", "_", path.relative_to(HERE).with_suffix("").as_posix())
+
+
 def _replaced(path: Path, match: re.Match[str]) -> str:
     name, wanted = match["name"], match["path"]
     if not name:
-        return ""
+        return f"const {match['names']} = {_name((path.parent / wanted).resolve())};\n"
     if wanted.startswith("data:"):
         value: object = table(wanted.removeprefix("data:"))
     elif wanted.endswith("?text"):
