@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +201,40 @@ def test_quantisation_aware_training_is_a_claim(tmp_path: Path) -> None:
         lf.pack([write(tmp_path / str(number) / name, gguf)], tmp_path / f"{number}.llamafile", prefix="none")
         (found,) = inspect(tmp_path / f"{number}.llamafile").models
         assert found.qat_in_name_only
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "exchange.md"
+SAMPLES = {
+    "safetensors": ("m.safetensors", SAFETENSORS),
+    "ONNX": ("m.onnx", GOOD),
+    "ExecuTorch": ("m.pte", bytes(4) + b"ET12" + bytes(40)),
+    "GGML": ("m.bin", b"lmgg" + struct.pack("<I", 32000) + bytes(40)),
+    **{found.removeprefix("a ").partition(" (")[0]: (name, data) for name, (data, found) in TOLD.items()},
+}
+
+
+def table() -> dict[str, list[str]]:
+    """The table of the page: what is recognised, checked, run and recorded, by the beginning of a format's name."""
+    text = PAGE.read_text("utf-8").partition("| format |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    return {cells[0]: cells[1:] for cells in rows}
+
+
+def test_the_page_lists_every_format_that_is_told() -> None:
+    rows = [each.replace(", list", " list").replace(", shard", " shard").partition(",")[0] for each in table()]
+    there = {name.replace(" list", ", list").replace(" shard", ", shard") for name in rows}
+    assert there == {*SAMPLES, "GGUF", "GGUF with types of forks", "MLX"}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_page_says_what_is_done(tmp_path: Path, name: str) -> None:
+    (checked, runs, recorded) = next(cells[1:] for row, cells in table().items() if row.startswith(name))
+    path, data = SAMPLES[name]
+    (view,) = inspect(write(tmp_path / path, data)).other_weights
+    assert view.read == checked.startswith("strictly")
+    assert recorded == "no"
+    lf.pack([], tmp_path / "c", prefix="none", include=[lf.Include(tmp_path / path, path, "weights")])
+    assert (lf.verify(tmp_path / "c").verdicts[Layer.VALID] is lf.Verdict.YES) == view.read
+    with pytest.raises(lf.FormatError):
+        lf.pack([], tmp_path / "d", include=[lf.Include(tmp_path / path, path, "weights")])
+    assert runs in ("no", "engines of their time")
