@@ -13,7 +13,7 @@ constexpr size_t MAX_TEXT   = 65536;  // bytes of a template, grammar or schema,
 constexpr size_t MAX_OBJECT = 4096;
 constexpr size_t MAX_WORDS  = 32;
 
-#define ENGINE(name, version)
+#define ENGINE(name, version, same)
 #define TABLE(name) const option_row name##_rows[] = {
 #define ROW(names, values, allowed, kind, low, high) { names, values, allowed, kind, low, high },
 #define END() };
@@ -23,12 +23,17 @@ constexpr size_t MAX_WORDS  = 32;
 #undef ROW
 #undef END
 
-// The engines that have a table, this one first.
-#define ENGINE(name, version) { name, version },
+// The engines that have a table, this one first, and whether it is this one's.
+struct known_engine {
+    std::string_view name, version;
+    bool             same;
+};
+
+#define ENGINE(name, version, same) { name, version, same },
 #define TABLE(name)
 #define ROW(names, values, allowed, kind, low, high)
 #define END()
-const std::pair<std::string_view, std::string_view> KNOWN[] = {
+const known_engine KNOWN[] = {
 #include "arguments.inc"
 };
 #undef ENGINE
@@ -246,9 +251,9 @@ const option_table & table_for(dialect d, const std::vector<std::pair<std::strin
     bool own = !engines.empty(), all_known = true;
     for (const auto & engine : engines) {
         const auto at = std::find_if(std::begin(KNOWN), std::end(KNOWN), [&](const auto & each) {
-            return each.first == engine.first && each.second == engine.second;
+            return each.name == engine.first && each.version == engine.second;
         });
-        own       = own && at == std::begin(KNOWN);
+        own       = own && at != std::end(KNOWN) && at->same;
         all_known = all_known && at != std::end(KNOWN);
     }
     return own ? own_table() : all_known ? known : common;
