@@ -10,7 +10,7 @@ namespace lff {
 namespace {
 
 constexpr size_t FOR_EVER = SIZE_MAX;
-constexpr size_t HUGE     = 1000000000;  // numbers beyond are taken for this one
+constexpr size_t BEYOND   = 1000000000;  // numbers beyond are taken for this one
 
 bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-'; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -168,7 +168,7 @@ private:
     size_t number() {
         size_t value = 0;
         for (; at < text.size() && is_digit(text[at]); at++) {
-            value = std::min<size_t>(value * 10 + (size_t) (text[at] - '0'), HUGE);
+            value = std::min<size_t>(value * 10 + (size_t) (text[at] - '0'), BEYOND);
         }
         return value;
     }
