@@ -39,10 +39,10 @@ def pack_boxed(runtimes: Path, out: Path) -> Path:
     return out
 
 
-def compiled(folder: Path, *sources: Path) -> Path:
-    """A program of ``sources`` and the runtime's headers, by the pinned compiler, which ``LFF_ZIG`` may name."""
+def compiled(folder: Path, *sources: Path, headers: Path = SOURCE) -> Path:
+    """A program of ``sources`` and the runtime's ``headers``, by the pinned compiler, which ``LFF_ZIG`` may name."""
     compiler = Path(os.environ.get("LFF_ZIG") or zig())
-    command: list[str | Path] = [compiler, "c++", "-target", "x86_64-linux-musl", "-std=c++17", "-O2", "-I", SOURCE]
+    command: list[str | Path] = [compiler, "c++", "-target", "x86_64-linux-musl", "-std=c++17", "-O2", "-I", headers]
     subprocess.run(
         [*command, *sources, "-o", folder / sources[0].stem],
         check=True,
