@@ -13,6 +13,18 @@ from llamafile_format.plain_json import stated_fields
 
 Value = str | int
 
+QUOTED = 256
+"""Characters of one text that a finding repeats at most (spec/1, 10.2.4): names in files can have megabytes."""
+
+_BEGINNING, _ENDING = 160, 64
+
+
+def quoted(text: str) -> str:
+    """``text`` as a finding repeats it: a longer one without its middle, so that our own words around a name stay."""
+    if len(text) <= QUOTED:
+        return text
+    return f"{text[:_BEGINNING]}[... {len(text)} in all ...]{text[-_ENDING:]}"
+
 
 @dataclass(frozen=True, slots=True)
 class Where:
@@ -25,6 +37,10 @@ class Where:
     length: int | None = None
     member: str = ""
     field: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.field) > QUOTED:
+            object.__setattr__(self, "field", quoted(self.field))
 
     def within(self, size: int) -> Where:
         """This place in a file of ``size`` bytes: what a file says of itself can point to where it has none."""
@@ -49,3 +65,8 @@ class Finding:
     rule: str
     where: Where = NOWHERE
     args: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if any(isinstance(value, str) and len(value) > QUOTED for value in self.args.values()):
+            short = {name: quoted(value) if isinstance(value, str) else value for name, value in self.args.items()}
+            object.__setattr__(self, "args", short)

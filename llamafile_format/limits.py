@@ -63,6 +63,16 @@ METADATA_TEXT = 1 << 20
 SAFETENSORS_HEADER = 16 << 20
 """Bytes of the header of a safetensors file, and of an index of shards. The largest known have 2 MB."""
 
+ONNX_FIELDS = 1 << 19
+"""Fields of all messages of an ONNX model, packed dimensions included. Known models have some ten thousand."""
+
+ONNX_TENSORS = 65_536
+ONNX_TEXT = 16 << 20
+"""Bytes of names and texts of an ONNX model that are read, all together."""
+
+ONNX_DEPTH = 64
+"""Messages of an ONNX model that are open at any point: a graph in an attribute takes three."""
+
 PROGRAM_BYTES = 32 << 20
 """Bytes of a program that nobody here knows that are searched: of a longer one the two ends."""
 
@@ -103,4 +113,8 @@ CAPS = (
     Cap("tokens of a vocabulary", GGUF_TOKENS, "LF5073"),
     Cap("tokens of it that stand for a byte", GGUF_BYTE_TOKENS, "LF5073"),
     Cap("bytes of a safetensors header, or of an index of shards (7.16)", SAFETENSORS_HEADER, "LF5113"),
+    Cap("fields of an ONNX model (7.17)", ONNX_FIELDS, "LF5124"),
+    Cap("tensors of it", ONNX_TENSORS, "LF5124"),
+    Cap("bytes of names and texts of it", ONNX_TEXT, "LF5124"),
+    Cap("messages of it in one another", ONNX_DEPTH, "LF5124"),
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
+from llamafile_format.checks.onnx_data import Beside, Place
 from llamafile_format.checks.shards import check_shard_sets
 from llamafile_format.checks.subject import Subject
 from llamafile_format.checks.templates import Texts
@@ -33,8 +35,16 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
     from llamafile_format.checks.uses import as_weights, uses_of
     from llamafile_format.checks.what_will_run import Use
 
+    @cache
+    def places() -> dict[str, Place]:
+        """Where the data of each stored member lie."""
+        there = (member for member in container.members if member.stored and member.offset >= 0)
+        return {member.path: (member.offset, member.size) for member in there}
+
     uses = uses_of(container)
     texts = Texts()
+    beside = Beside(lambda path: places().get(path))
+    unread: list[Finding] = []
     for member in container.members:
         if member.role in _OUR_OWN or (only is not None and member.path not in only):
             continue
@@ -44,7 +54,11 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
             if member.role in _CHECKED or why_weights(member, why):
                 yield _unchecked(member, "its data does not lie inside the file")
             continue
-        yield from _weights(container, member, why, deep, texts)
+        for finding in _weights(container, member, why, texts, beside, deep=deep):
+            if finding.rule != "LF9003":
+                yield finding
+            else:  # what no reader knows may be the data of an ONNX model, which says so elsewhere
+                unread.append(finding)
         # Not one of them takes the place of another: a file may name its own arguments as its template.
         if member.role == "template" or Use.TEMPLATE in used:
             yield from _template(container, member, texts)
@@ -54,6 +68,7 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
             yield from _document(container, member)
         if member.role == "behaviour":
             yield from _behaviour(container, member)
+    yield from (finding for finding in unread if finding.where.member not in beside.named)
     yield from check_shard_sets(_shards(container))
     from llamafile_format.checks.safetensors_sets import check_safetensors_sets
 
@@ -73,17 +88,19 @@ def check_contents(container: Container, *, deep: bool, only: Collection[str] | 
 
 
 def _weights(
-    container: Container, member: MemberFacts, why: tuple[str, ...], deep: bool, texts: Texts
+    container: Container, member: MemberFacts, why: tuple[str, ...], texts: Texts, beside: Beside, *, deep: bool
 ) -> Iterator[Finding]:
     """The member as weights, if it is or should be any."""
     if member.method != STORED:  # reported by the archive checks; compressed weights cannot be read in place
         if why_weights(member, why):
             yield _unchecked(member, "it is compressed")
         return
-    yield from check_weights_member(subject_of(container, member, why, texts), deep=deep)
+    yield from check_weights_member(subject_of(container, member, why, texts, beside), deep=deep)
 
 
-def subject_of(container: Container, member: MemberFacts, uses: tuple[str, ...], texts: Texts) -> Subject:
+def subject_of(
+    container: Container, member: MemberFacts, uses: tuple[str, ...], texts: Texts, beside: Beside | None = None
+) -> Subject:
     """``member`` of ``container``, which is stored and lies inside the file, for the checks of contents."""
     return Subject(
         path=member.path,
@@ -95,6 +112,7 @@ def subject_of(container: Container, member: MemberFacts, uses: tuple[str, ...],
         listed=container.manifest is not None and member.role != "engine-asset",
         uses=uses,
         texts=texts,
+        beside=beside,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from llamafile_format.checks.onnx_data import Beside
 from llamafile_format.checks.templates import Texts
 from llamafile_format.source import ByteSource
 from llamafile_format.weights.gguf_model import Gguf
@@ -16,7 +17,8 @@ class Subject:
 
     ``listed`` says that the role is somebody's claim and not a guess of ours from the name; ``read`` reads the GGUF
     with at most so many bytes of its header; ``uses`` are reasons besides name and role to take it for weights, as
-    phrases that continue "it is weights: ..."; ``texts`` are the templates of the file so far.
+    phrases that continue "it is weights: ..."; ``texts`` are the templates of the file so far; ``beside`` are the
+    members around it, None where there is no container yet.
     """
 
     path: str
@@ -28,3 +30,4 @@ class Subject:
     listed: bool = True
     uses: tuple[str, ...] = ()
     texts: Texts = field(default_factory=Texts)
+    beside: Beside | None = None

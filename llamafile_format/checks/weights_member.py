@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from llamafile_format.checks.onnx_data import check_onnx_data
 from llamafile_format.checks.subject import Subject
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.roles import MODEL_ROLES, known
 from llamafile_format.prefix.impostors import Impostor, recognise_instead, recognise_pointer
-from llamafile_format.weights.formats import GGUF, SAFETENSORS, Format, named_format, promises, recognise_format
+from llamafile_format.weights.formats import (
+    GGUF,
+    ONNX,
+    SAFETENSORS,
+    Format,
+    begins_like_onnx,
+    named_format,
+    promises,
+    recognise_format,
+)
 from llamafile_format.weights.gguf_model import Gguf
+from llamafile_format.weights.onnx import read_onnx
 from llamafile_format.weights.purpose import GgufKind, recognise_kind
 from llamafile_format.weights.safetensors import read_safetensors
 
@@ -42,8 +53,8 @@ def check_weights_member(subject: Subject, *, deep: bool) -> Iterator[Finding]:
     promised = named_format(subject.path)
     if found is GGUF:
         yield from _gguf(subject, deep)
-    elif found is SAFETENSORS:
-        yield from _safetensors(subject)
+    elif found is SAFETENSORS or found is ONNX:
+        yield from _safetensors(subject) if found is SAFETENSORS else _onnx(subject)
         yield from _role_of_other(subject, found)
     elif found is not None:
         yield from _other_format(subject, found)
@@ -120,6 +131,13 @@ def _safetensors(subject: Subject) -> Iterator[Finding]:
     yield from read_safetensors(subject.source, base=subject.base, member=subject.path).findings
 
 
+def _onnx(subject: Subject) -> Iterator[Finding]:
+    model = read_onnx(subject.source, base=subject.base, member=subject.path)
+    yield from model.findings
+    if subject.beside is not None and model.complete:
+        yield from check_onnx_data(model, subject.path, subject.base, subject.beside)
+
+
 def _other_format(subject: Subject, found: Format) -> Iterator[Finding]:
     args = {"path": subject.path, "format": found.name}
     yield Finding("LF5087" if found.obsolete else "LF5086", _where(subject), args)
@@ -149,6 +167,8 @@ def _none(subject: Subject, promised: Format | None) -> Iterator[Finding]:
         yield from findings
     elif promised is SAFETENSORS and subject.source.read_at(0, min(9, subject.source.size))[8:] == b"{":
         yield from _safetensors(subject)  # its header is there, and its length is not that of a header that fits
+    elif promised is ONNX and begins_like_onnx(subject.source):
+        yield from _onnx(subject)  # a model by its first field, and not one by those behind it
     elif promised is not None:
         yield _instead(subject, "its bytes are something else")
     else:

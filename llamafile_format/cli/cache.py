@@ -48,7 +48,7 @@ def list_command(as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @JSON
 def clean_command(leftovers: bool, everything: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove builds, leftovers and memories of verifications.
+    """Remove builds, compiled builds, leftovers and memories of verifications.
 
     Programs that are running go on; the next start of a file unpacks its build again.
     """

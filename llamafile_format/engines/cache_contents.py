@@ -36,6 +36,7 @@ class ItemKind(Enum):
     LEFTOVER = "leftover"  # an unfinished program of a start that was killed
     MEMORY = "memory"  # of verifications; the next start verifies again
     JOURNAL = "journal"  # of verifications that were not finished; the next one begins anew
+    COMPILED = "compiled"  # WebAssembly as wasmtime compiled it; the next replay compiles it again
     WORK = "work"  # inputs and results of `runtimes build`; made again in minutes to hours
 
 
@@ -88,6 +89,8 @@ def _in(folder: Path) -> Iterator[Item]:
             yield _item(ItemKind.MEMORY, folder / entry.name)
         elif entry.name == "resumed":
             yield _item(ItemKind.JOURNAL, folder / entry.name)
+        elif entry.name == "compiled":
+            yield _item(ItemKind.COMPILED, folder / entry.name)
         else:
             yield _item(ItemKind.WORK, folder / entry.name)
 

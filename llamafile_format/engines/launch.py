@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from llamafile_format.engines.compiled import HOST, compiled_module
 from llamafile_format.engines.handover import Handover, hand_over, takes_descriptor
 from llamafile_format.errors import RuntimeFailure, UsageError
 from llamafile_format.source import FileSource
@@ -168,9 +169,10 @@ def start(
     """
     container = real_path(container)
     with _told_to_end(), tempfile.TemporaryDirectory(prefix="llamafile-run-") as folder:
-        argv, inside = _command(via, program, words, container)
+        compiled = compiled_module(program) if via.name == "wasmtime" else None
+        argv, inside = _command(via, program, words, container, compiled)
         handed = _handed(opened, program, container) if via == HERE else None
-        inherited = (handed.descriptor,) if handed is not None and handed.descriptor is not None else ()
+        inherited = [each for each in (handed.descriptor if handed else None, compiled) if each is not None]
         environment = _environment(via, Path(folder), inside, weights) | (handed.environment if handed else {})
         try:
             process = subprocess.Popen(
@@ -246,16 +248,18 @@ def _advice(error: OSError, via: Via) -> str:
     return ""
 
 
-def _command(via: Via, program: Path, words: Sequence[str], container: Path) -> tuple[list[str], str]:
-    """The command line, and the container's path as the runtime sees it."""
+def _command(
+    via: Via, program: Path, words: Sequence[str], container: Path, compiled: int | None
+) -> tuple[list[str], str]:
+    """The command line, and the container's path as the runtime sees it. ``compiled`` is for wasmtime alone."""
     if via.name == "qemu":
         cpu = ["-cpu", via.cpu] if via.cpu else []
         return [_tool(f"qemu-{_processor(program)}-static"), *cpu, str(program), *words], str(container)
     if via.name == "wine":
         return [_tool(*_WINE), str(program), *words], "Z:" + str(container).replace("/", "\\")
     if via.name == "wasmtime":
-        host = Path(__file__).with_name("wasm_host.py")
-        rest = [str(host), str(program), str(container.parent), _GUEST, *words]
+        module = [str(program), "-" if compiled is None else str(compiled)]
+        rest = [str(HOST), *module, str(container.parent), _GUEST, *words]
         return [sys.executable, "-I", *rest], f"{_GUEST}/{container.name}"
     return [str(program), *words], str(container)
 

@@ -11,7 +11,7 @@ from llamafile_format.checks.weights import TEMPLATE_KEY, check_gguf
 from llamafile_format.container import Container, MemberFacts
 from llamafile_format.errors import FormatError
 from llamafile_format.examining.inspection import KeyRow, ModelView, TemplateView, TensorRow
-from llamafile_format.findings import Finding
+from llamafile_format.findings import Finding, quoted
 from llamafile_format.source import ByteSource
 from llamafile_format.weights.facts import ModelFacts, describe
 from llamafile_format.weights.gguf_model import ArrayValue, Entry, Gguf, TextValue
@@ -104,7 +104,7 @@ def _templates(gguf: Gguf, facts: ModelFacts, broken: list[Finding]) -> list[Tem
     for template in facts.templates:
         key = f"{TEMPLATE_KEY}.{template.name}" if template.name else TEMPLATE_KEY
         text = gguf.text(key, TEMPLATE_MAX) or ""
-        rules = [f.rule for f in broken if f.where.field == key and f.rule.startswith("LF6")]
+        rules = [f.rule for f in broken if f.where.field == quoted(key) and f.rule.startswith("LF6")]
         views.append(_template(template.name, template.sha256, template.size, text, rules))
     return views
 

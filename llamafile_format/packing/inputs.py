@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from llamafile_format.strict_yaml import nearest, parse, place_of
 from llamafile_format.weights.formats import GGUF, named_format, recognise_format
 from llamafile_format.zip.names import is_reserved, name_problems
 
+ONNX_DATA = re.compile(r"(?P<model>.*\.onnx)[._]data(_[0-9]+)?", re.DOTALL)
+"""How exporters call the data of a model that lie outside it (7.17.6); other names are given a role by the user."""
+
 _RESERVED_ROLES = frozenset({"readme", "chunks", "manifest", "history", "engine-asset", *FIXED_PATHS})
 
 
@@ -30,6 +34,7 @@ class Include:
     """A file to include: where it lies, its member name (default: its own name), its role (default: recognised).
 
     ``data`` says that it is of no known kind, whatever its name. ``sha256`` is what its bytes must turn out to have.
+    ``source`` are its bytes, if whoever names it has opened it already; ``path`` is then for messages.
     """
 
     path: Path
@@ -37,6 +42,7 @@ class Include:
     role: str = ""
     data: bool = False
     sha256: str = ""
+    source: ByteSource | None = None
 
 
 def include_of(text: str) -> Include:
@@ -92,7 +98,7 @@ def check_role(role: str) -> str:
 def content_of(include: Include, alignment: int = DEFAULT_ALIGNMENT) -> Content:
     """The content of a file on disk. Raises UsageError for a bad name or role, SourceError if it cannot be read."""
     path = check_name(include.member or include.path.name)
-    source = FileSource(include.path)
+    source = FileSource(include.path) if include.source is None else include.source
     role = check_role(include.role) if include.role else recognise_role(path, source)
     if (role == "arguments") != (path == ARGUMENTS_PATH):
         raise UsageError(f"{path} cannot have role {role}", hint="arguments are the member .args, and nothing else is")
@@ -115,7 +121,7 @@ def recognise_role(path: str, source: ByteSource) -> str:
 
         gguf = read_gguf(source)
         return "weights" if gguf.stopped else role_of_gguf(gguf)  # what cannot be read to its end is judged as a model
-    if found is not None or named_format(path) is not None:
+    if found is not None or named_format(path) is not None or ONNX_DATA.fullmatch(path):
         return "weights"
     if is_pin_path(path):
         return "document"
@@ -162,10 +168,13 @@ def _shards_of(path: Path) -> int:
 
 
 def split_sets(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Member paths grouped into models: first shard -> all shards, or a path alone."""
+    """Member paths grouped into models: first shard -> all shards, a model -> its data outside, or a path alone."""
     sets: dict[str, list[str]] = {}
     for path in sorted(paths):
-        match = SPLIT_NAME.match(path)
+        match, data = SPLIT_NAME.match(path), ONNX_DATA.fullmatch(path)
+        if data is not None and data["model"] in sets:
+            sets[data["model"]].append(path)
+            continue
         first = f"{match['stem']}-00001-of-{match['count']}.gguf" if match and int(match["count"]) > 1 else path
         sets.setdefault(first, []).append(path)
     return sets

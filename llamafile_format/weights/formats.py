@@ -128,6 +128,12 @@ def _is_pickle(head: bytes) -> bool:
     return len(head) > 3 and head[0] == 0x80 and 2 <= head[1] <= 5 and head[2:3] in b"}](c\x8a\x95X\x8c\x8d"
 
 
+def begins_like_onnx(source: ByteSource) -> bool:
+    """Whether ``source`` begins with the version of an ONNX model, whatever follows."""
+    head = source.read_at(0, min(2, source.size))
+    return len(head) == 2 and head[0] == 0x08 and 1 <= head[1] <= 64
+
+
 def _is_onnx(source: ByteSource) -> bool:
     """An outermost message that begins with ``ir_version`` and has a graph, all fields of the types ONNX gives them."""
     at, graph = 0, False
@@ -140,7 +146,7 @@ def _is_onnx(source: ByteSource) -> bool:
         if not used or not end or (number == 0 and (key != 0x08 or not 1 <= value <= 64)):
             return False
         field, wire = key >> 3, key & 7
-        if wire != {1: 0, 5: 0}.get(field, 2) or field not in (1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25):
+        if wire != {1: 0, 5: 0}.get(field, 2) or field not in (1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26):
             return False
         graph = graph or field == 7
         at += end + (value if wire == 2 else 0)

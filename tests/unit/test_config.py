@@ -153,11 +153,12 @@ def test_the_cache_is_listed_and_emptied(home: Path) -> None:
     busy = program(cache, f"runtime.{os.uname().nodename}.{os.getpid()}")
     elsewhere = program(home / "usual", "runtime.another-host.7")
     (cache / "llamafile-format/verified").mkdir()
+    (cache / "llamafile-format/compiled").mkdir()
     (cache / "llamafile-format/inputs").mkdir()
     (cache / "llamafile-format/inputs/x").write_text("x")
     shown = cache_command(home, "list").stdout
-    assert [line.split()[0] for line in shown.splitlines()[:-1]] == ["build", "leftover", "memory", "work"]
-    assert "4 items" in shown
+    assert [line.split()[0] for line in shown.splitlines()[:-1]] == ["build", "leftover", "memory", "compiled", "work"]
+    assert "5 items" in shown
     cache_command(home, "clean", "--leftovers", "--dry-run")
     assert old.exists()
     assert "freed" in cache_command(home, "clean", "--leftovers").stdout

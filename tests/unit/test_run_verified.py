@@ -23,7 +23,7 @@ from llamafile_format.running.run import prepare, start
 from llamafile_format.signing.trust.policy import Policy, Starting, key_policy
 from llamafile_format.specdata import spec_yaml
 from spec.vectors.generate import ROOT as VECTORS
-from spec.vectors.generate.contents import ONNX
+from spec.vectors.generate.contents import TFLITE
 from spec.vectors.generate.forge import Part, archive
 from spec.vectors.generate.load import read_vector
 from tests import runtime_server
@@ -102,14 +102,14 @@ def _not_valid() -> bytes:
 
 
 def test_what_is_undetermined_starts_with_one_line(folder: Path, run_cli: CliRunner) -> None:
-    write(folder / "x.onnx", ONNX)
-    include = [lf.Include(folder / "x.onnx", "x.onnx", "weights")]
+    write(folder / "x.tflite", TFLITE)
+    include = [lf.Include(folder / "x.tflite", "x.tflite", "weights")]
     lf.repack(folder / "a.llamafile", folder / "b.llamafile", include=include, force=True)
     shown = run_cli("run", folder / "b.llamafile")
     assert shown.returncode == 0
     (line,) = shown.stderr.splitlines()
     assert line.startswith("note: valid is undetermined: ")
-    assert "x.onnx" in line
+    assert "x.tflite" in line
 
 
 def test_the_second_start_reads_no_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,6 @@ def ggjt_called_gguf() -> bytes:
 
 
 _UNREAD: list[tuple[str, bytes, str]] = [
-    ("onnx", ONNX, "tiny.onnx"),
     ("pickle", PICKLE, "tiny.bin"),
     ("pytorch", PYTORCH, "tiny.pt"),
     ("tflite", TFLITE, "tiny.tflite"),

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from llamafile_format.engines.implied import implied_launcher
 from spec.vectors.generate import Maker, vector
-from spec.vectors.generate.contents import ONNX
+from spec.vectors.generate.contents import TFLITE
 from spec.vectors.generate.forge import Part, Spec, container, gguf, parts, weights
 
 FOLDER = "runtimes/tiny/1.0/"
@@ -109,8 +109,8 @@ def type_unknown() -> bytes:
     comment="The model that starts is no GGUF; there is no reader for it either.",
 )
 def weights_of_another_format() -> bytes:
-    other = Part("tiny.onnx", ONNX, "weights", "application/x-onnx", 32)
-    return container(Spec(parts(other, pin(), build()), labels={"default": "tiny.onnx"}))
+    other = Part("tiny.tflite", TFLITE, "weights", "application/x-tflite", 32)
+    return container(Spec(parts(other, pin(), build()), labels={"default": "tiny.tflite"}))
 
 
 @built("pin-missing", rules="LF3304", valid="undetermined", comment="A build without a pin.")

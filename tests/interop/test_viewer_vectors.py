@@ -1,0 +1,144 @@
+"""Page and library on every vector: the same verdicts and the same rules, but for what ``viewer/gaps.yaml`` lists.
+
+The page's own script judges them in headless Chromium: all vectors lie in one file that is chosen as a visitor chooses
+one, and each is a slice of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import llamafile_format
+from llamafile_format.container import Kind
+from spec.vectors.generate import ROOT
+from spec.vectors.generate.load import Vector, read_vector, vector_files
+from tests.interop.webdriver import Browser, browser
+from viewer.build import page
+
+pytestmark = [pytest.mark.slow, pytest.mark.interop]
+
+GAPS = yaml.safe_load((Path(__file__).resolve().parents[2] / "viewer/gaps.yaml").read_text("utf-8"))
+LISTED = [*GAPS["left out"], *GAPS["owed"]]
+RULES = {rule for gap in LISTED for rule in gap.get("rules", ())}
+KINDS = {gap["kind"] for gap in LISTED if "kind" in gap}
+QUICK = 6  # every so many-th vector is judged at level quick too
+LAYERS = ("well-formed", "valid")
+JUDGE = """
+window.told = null;
+(async () => {
+  const pack = document.getElementById("file").files[0];
+  const told = [];
+  for (const [at, size, full] of ROWS) {
+    const blob = new Blob([await pack.slice(at, at + size).arrayBuffer()]);
+    const file = await module_verify.openFile(blob);
+    const report = await module_verify.verify(file, { full });
+    const { verdicts, findings, leftOut } = report;
+    told.push({ kind: file.kind, verdicts, rules: [...new Set(findings.map(each => each.rule))], leftOut });
+  }
+  return told;
+})().then(value => { window.told = value; }, error => { window.told = String(error.stack || error); });
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One vector at one level: what the library and what the page says of it."""
+
+    name: str
+    kind: Kind
+    rules: frozenset[str]
+    verdicts: Mapping[str, str]
+    page: Mapping[str, Any]
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """Rules that the library reports and the page does not."""
+        return self.rules - set(self.page["rules"])
+
+    @property
+    def surplus(self) -> frozenset[str]:
+        """Rules that the page reports and the library does not."""
+        return frozenset(self.page["rules"]) - self.rules
+
+
+@pytest.fixture(scope="module")
+def window(tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The page, opened from a file."""
+    folder = tmp_path_factory.mktemp("viewer")
+    (folder / "page.html").write_text(page(), "utf-8")
+    with browser(tool, folder / "profile") as opened:
+        opened.open((folder / "page.html").as_uri())
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def judged(window: Browser, tmp_path_factory: pytest.TempPathFactory) -> list[Judged]:
+    """Every vector of a container, judged by both."""
+    vectors = [vector for vector in map(read_vector, vector_files(ROOT)) if vector.kind == "container"]
+    asked: list[tuple[Vector, bool, int]] = []
+    pack = tmp_path_factory.mktemp("vectors") / "vectors.bin"
+    with pack.open("wb") as file:
+        for index, vector in enumerate(vectors):
+            at = file.tell()
+            file.write(vector.payload)
+            asked += [(vector, full, at) for full in ((True,) if index % QUICK else (True, False))]
+    window.type("#file", str(pack))
+    rows = [[at, len(vector.payload), full] for vector, full, at in asked]
+    window.script(JUDGE.replace("ROWS", json.dumps(rows)))
+    told = window.wait("window.told", 300)
+    assert isinstance(told, list), told
+    return [_judged(vector, full, said) for (vector, full, _), said in zip(asked, told, strict=True)]
+
+
+def _judged(vector: Vector, full: bool, said: Mapping[str, Any]) -> Judged:
+    report = llamafile_format.verify(vector.payload, level="full" if full else "quick")
+    rules = frozenset(finding.rule for finding in report.findings)
+    verdicts = {layer.value: verdict.value for layer, verdict in report.verdicts.items()}
+    return Judged(f"{vector.name} ({'full' if full else 'quick'})", report.kind, rules, verdicts, said)
+
+
+def test_they_agree_what_it_is(judged: list[Judged]) -> None:
+    kinds = {"container": Kind.CONTAINER, "legacy": Kind.LEGACY, "other": Kind.OTHER}
+    assert [each.name for each in judged if kinds[each.page["kind"]] is not each.kind] == []
+
+
+def test_the_page_reports_nothing_that_the_library_does_not(judged: list[Judged]) -> None:
+    assert {each.name: sorted(each.surplus) for each in judged if each.surplus} == {}
+
+
+def test_what_the_page_does_not_report_is_listed(judged: list[Judged]) -> None:
+    unlisted = {each.name: sorted(each.missing - RULES) for each in judged if each.kind.value not in KINDS}
+    assert {name: rules for name, rules in unlisted.items() if rules} == {}
+
+
+def test_a_gap_that_is_none_any_more_is_not_listed(judged: list[Judged]) -> None:
+    there = {rule for each in judged if each.kind.value not in KINDS for rule in each.missing}
+    assert sorted(RULES - there) == []
+
+
+def test_no_rule_is_listed_twice() -> None:
+    clauses = defaultdict(list)
+    for gap in LISTED:
+        for rule in gap.get("rules", ()):
+            clauses[rule].append(gap["clause"])
+    assert {rule: found for rule, found in clauses.items() if len(found) > 1} == {}
+
+
+def test_verdicts_are_the_same_or_left_open(judged: list[Judged]) -> None:
+    """*Undetermined* in the place of another word is allowed only where the page says which clause it left out."""
+    wrong = []
+    for each in judged:
+        open_layers = {left["layer"] for left in each.page["leftOut"]}
+        for layer in LAYERS:
+            ours, theirs = each.page["verdicts"].get(layer), each.verdicts.get(layer)
+            if ours != theirs and not (ours == "undetermined" and layer in open_layers):
+                wrong.append(f"{each.name}: {layer} is {theirs} to the library and {ours} to the page")
+    assert wrong == []

@@ -1,0 +1,149 @@
+// The procedure (10.6): what is it, the archive, the manifest, the canonical bytes, digests, signatures, verdicts.
+import { sha256 } from "./bytes.js";
+import { checkPadding, checkStructure, signatureEntries } from "./canonical.js";
+import { Stopped, checkChunks } from "./chunks.js";
+import { checkClaims } from "./claims.js";
+import { engineRecords } from "./engine_archive.js";
+import { VALID, WELL_FORMED, finding, judge, unique } from "./findings.js";
+import { recognise } from "./impostors.js";
+import { checkLauncher } from "./launcher.js";
+import { MANIFEST_PATH, layoutOf, manifestPlace } from "./layout.js";
+import { readManifest } from "./manifest.js";
+import { isWeightsName } from "./names.js";
+import { HEAD, INDEX, INDEX_MAGIC, POLYGLOT, checkPrefix, convertedForm, identify } from "./prefix.js";
+import { equal, startsWith } from "./bytes.js";
+import { sourceOf, withHead } from "./source.js";
+import { entryOf, MARK, readArchive } from "./zip.js";
+import { checkArchive } from "./zip_faults.js";
+
+const MOST_MANIFEST = 16 << 20;
+
+/** A file, opened: archive, manifest, kind. Reads some tens of KiB, however large the file is. */
+export async function openFile(blob) {
+  const raw = sourceOf(blob);
+  const archive = await readArchive(raw);
+  const form = await formOf(raw);
+  const source = form ? withHead(raw, POLYGLOT) : raw;
+  const file = { source, archive, form: form || "polyglot", manifest: undefined, manifestFindings: [], data: new Uint8Array(0), digest: "" };
+  const entry = entryOf(archive, MANIFEST_PATH);
+  if (entry && entry.dataOffset >= 0 && entry.size > MOST_MANIFEST)
+    file.manifestFindings = [finding("LF3001", {}, { size: entry.size, limit: MOST_MANIFEST })];
+  else if (entry && entry.dataOffset >= 0) {
+    file.data = await source.read(entry.dataOffset, entry.size);
+    file.digest = await sha256(file.data);
+    const { manifest, findings, value } = readManifest(file.data, entry.dataOffset);
+    Object.assign(file, { manifest, manifestFindings: findings, value });
+  }
+  file.kind = kindOf(file);
+  return file;
+}
+
+async function formOf(source) {
+  const head = await source.read(0, 4);
+  if (!startsWith(head, [0x7f, 0x45, 0x4c, 0x46]) || !startsWith(await source.read(INDEX, 8), INDEX_MAGIC)) return undefined;
+  return convertedForm(await source.read(0, HEAD));
+}
+
+function kindOf({ archive }) {
+  if (entryOf(archive, MANIFEST_PATH) || (archive.tail && equal(archive.tail.comment, MARK))) return "container";
+  return archive.entries.some(entry => isWeightsName(entry.path) || entry.path === ".args") ? "legacy" : "other";
+}
+
+/** A report of an opened file: verdicts, findings, `checked` (paths of members that were found right), and `leftOut`: what this
+ * page does not look at. `full` reads every byte; `told(done, total)` is called as it goes, and `stop()` asked. */
+export async function verify(file, { full = true, told, stop } = {}) {
+  const run = { findings: [], leftOut: [], checked: new Set(), full, told, stop, complete: true };
+  try {
+    await procedure(file, run);
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+    run.complete = false;
+    run.stopped = true;
+  }
+  const findings = unique(run.findings);
+  const verdicts = {};
+  if (file.kind !== "other")
+    for (const layer of [WELL_FORMED, VALID])
+      verdicts[layer] = judge(findings, layer, run.complete && !run.leftOut.some(left => left.layer === layer));
+  return { ...run, findings, verdicts };
+}
+
+async function procedure(file, run) {
+  const { source, archive, manifest } = file;
+  const add = found => run.findings.push(...found);
+  const leave = (layer, clause, what) => run.leftOut.push({ layer, clause, what });
+  if (file.kind === "other") return notOurs(source, archive, run, add);
+  if (file.kind === "legacy") {
+    leave(WELL_FORMED, "9", "a legacy llamafile: it has no digests, and this page does not explain its habits");
+    leave(VALID, "7", "what its members contain");
+    return undefined;
+  }
+  add(await checkArchive(source, archive, manifest && manifest.prefix.size));
+  if (archive.capped) return add([finding("LF9003", {}, { path: "the members", reason: "the directory has more than is read" })]);
+  add(file.manifestFindings);
+  if (!manifest) {
+    if (!file.manifestFindings.length) add([finding("LF3028", {}, { mark: "llamafile-format/1" })]);
+    return add([finding("LF9003", {}, { path: "the members", reason: "there is no usable manifest" })]);
+  }
+  const claimed = checkClaims(manifest);
+  add(claimed);
+  const layout = layoutOf(manifest);
+  const end = layout ? manifestPlace(layout, file.data.length).end : 0;
+  if (layout && end > source.size) add([finding("LF3107", { offset: source.size }, { end, size: source.size })]);
+  if (!layout || end > source.size) return add([finding("LF9003", {}, { path: "the members", reason: "the manifest does not fit the file" })]);
+  const engine = await engineOf(source, manifest);
+  const records = [];
+  if (manifest.prefix.directory) for (const entry of engine.carried) records.push(await source.read(entry.recordOffset, entry.record.length));
+  const claims = { manifest, data: file.data, layout, engineRecords: records };
+  const trailing = run.findings.filter(found => found.rule === "LF2011").map(found => found.where.offset);
+  add((await checkStructure(source, archive, claims)).filter(found => found.rule !== "LF3106" || !trailing.includes(found.where.offset)));
+  await checkFront(file, engine, run, add);
+  add(await checkPadding(source, manifest));
+  if (claimed.some(found => found.rule === "LF3013" || found.rule === "LF3016"))
+    add([finding("LF9001", {}, { what: "digests, because the layout is not the manifest's" })]);
+  else if (run.full) {
+    const { findings, checked, left } = await checkChunks(source, claims, { told: run.told, stop: run.stop });
+    add(findings);
+    run.checked = checked;
+    if (left.length) add([finding("LF9002", {}, { what: left.slice(0, 3).join(", ") + (left.length > 3 ? ` and ${left.length - 3} more` : "") })]);
+  } else if (manifest.prefix.size || manifest.members.some(member => member.size)) add([finding("LF9001", {}, { what: "member data and prefix" })]);
+  leave(VALID, "7", "what is in weights, templates, arguments and programs");
+  if (manifest.members.some(member => member.role === "recovery")) leave(WELL_FORMED, "17.8", "whether the recovery data are those of this file");
+  if (signatureEntries(archive).length || manifest.members.some(member => ["publisher-signature", "history"].includes(member.role)))
+    leave(WELL_FORMED, "13", "signatures");
+  return undefined;
+}
+
+/** A file that is neither: what it is instead, and then there is no word needed about an archive that is not there. */
+async function notOurs(source, archive, run, add) {
+  const instead = await recognise(source);
+  if (instead) add([instead]);
+  run.complete = !instead || !["LF1010", "LF1011"].includes(instead.rule);
+  add(archive.findings.filter(found => !(instead && found.rule === "LF2001")));
+}
+
+async function engineOf(source, manifest) {
+  const { prefix, members } = manifest;
+  const without = prefix.directory ? prefix.directory.dropped.filter(({ path, reason }) => reason === "unsafe-name" && path.endsWith("/")) : [];
+  return engineRecords(source, Math.min(prefix.engineSize, source.size), members.map(member => member.path), without.map(({ path }) => path));
+}
+
+/** The prefix against what the manifest says of it (LF3027, LF3026, LF2047). */
+async function checkFront(file, engine, run, add) {
+  const { source, manifest } = file;
+  const { prefix } = manifest;
+  const facts = await identify(source, Math.min(prefix.size, source.size));
+  if (facts.kind !== prefix.kind) add([finding("LF3027", { offset: 0, length: prefix.size, field: "prefix.kind" }, { claimed: prefix.kind, found: facts.kind })]);
+  const launcher = facts.kind === "launcher" ? await checkLauncher(file, run.full) : [];
+  add(await checkPrefix(source, prefix.size, facts, launcher));
+  const where = { offset: engine.offset, length: engine.size, field: "prefix.directory" };
+  const actual = JSON.stringify([engine.offset, engine.size, engine.count, engine.carried.map(({ path, size }) => [path, size]), engine.dropped]);
+  const { directory } = prefix;
+  const claimed = directory
+    ? [directory.offset, directory.size, directory.count, directory.assets.map(({ path, size }) => [path, size]), directory.dropped.map(({ path, reason }) => [path, reason])]
+    : [0, 0, 0, [], []];
+  if (JSON.stringify(claimed) !== actual) add([finding("LF3026", where, { reason: `it has ${engine.count} records, ${engine.carried.length} to carry over` })]);
+  else if (engine.leftOut.length) add([finding("LF2047", where, { count: engine.leftOut.length, first: engine.leftOut[0] })]);
+  if (engine.opaque !== prefix.opaque)
+    add([finding("LF3026", { field: "prefix.opaque" }, { reason: `the manifest calls it ${JSON.stringify(prefix.opaque)}, the bytes ${JSON.stringify(engine.opaque)}` })]);
+}
