@@ -257,6 +257,10 @@ def test_tools_of_another_kind_are_the_clients_fault(server: Server, tools: Any)
     assert refused(server, "/v1/chat/completions", messages=[{"role": "user", "content": "a"}], tools=tools)
 
 
+def test_an_object_of_more_names_than_anybody_compares(server: Server) -> None:
+    assert "names" in refused(server, more={f"n{i}": i for i in range(200_000)})
+
+
 def test_what_a_client_sends_does_not_reach_the_terminal(server: Server) -> None:
     evil = "\x1b[31mEVIL\x07\u009b\u202e\nllamafile: forged"
     before = len(server.log.read_bytes())
