@@ -257,6 +257,10 @@ def test_tools_of_another_kind_are_the_clients_fault(server: Server, tools: Any)
     assert refused(server, "/v1/chat/completions", messages=[{"role": "user", "content": "a"}], tools=tools)
 
 
+def test_an_object_of_more_names_than_anybody_compares(server: Server) -> None:
+    assert "names" in refused(server, more={f"n{i}": i for i in range(200_000)})
+
+
 def test_what_a_client_sends_does_not_reach_the_terminal(server: Server) -> None:
     evil = "\x1b[31mEVIL\x07\u009b\u202e\nllamafile: forged"
     before = len(server.log.read_bytes())
@@ -342,7 +346,7 @@ def test_a_descriptor_that_is_nothing_is_malformed(packed: Path) -> None:
     assert ended.returncode == 0, started  # the launcher of a file takes an inherited one away
     program = next(path for path in (packed.parent / "cache").rglob("*") if path.is_file() and os.access(path, os.X_OK))
     direct = subprocess.run(
-        [program, "--version"],
+        [program, "--what-will-run"],
         capture_output=True,
         text=True,
         check=False,
@@ -350,4 +354,4 @@ def test_a_descriptor_that_is_nothing_is_malformed(packed: Path) -> None:
         env=environment(cache_of(packed), {"LFF_CONTAINER_FD": "", "LFF_CONTAINER": str(packed)}),
     )
     assert direct.returncode != 0
-    assert "handed over" in direct.stderr
+    assert "LFF_CONTAINER_FD" in direct.stderr

@@ -47,6 +47,7 @@ struct scanner {
     size_t              at    = 0;
     int                 depth = 0;
     size_t              values = 0;
+    size_t              names[MAX_DEPTH + 1] = {};  // in what is open at each depth
 
     [[noreturn]] void fail(const char * why) const {
         throw refused(std::string("the request is not JSON: ") + why + " at byte " + std::to_string(at));
@@ -96,6 +97,11 @@ struct scanner {
                 values++;
                 if (++depth > MAX_DEPTH) {
                     throw refused("the request nests deeper than " + std::to_string(MAX_DEPTH) + " levels");
+                }
+                names[std::max(depth, 0)] = 0;
+            } else if (c == ':') {
+                if (++names[std::max(depth, 0)] > MAX_NAMED) {
+                    throw refused("the request has an object with more than " + std::to_string(MAX_NAMED) + " names");
                 }
             } else if (c == ']' || c == '}') {
                 depth--;

@@ -14,6 +14,7 @@ namespace lff {
 constexpr size_t  MAX_BODY      = 32u << 20;  // bytes
 constexpr int     MAX_DEPTH     = 64;         // of JSON
 constexpr size_t  MAX_VALUES    = 1000000;    // in one JSON text
+constexpr size_t  MAX_NAMED     = 1024;       // in one object: each is compared with all before it
 constexpr size_t  MAX_TEXT      = 8u << 20;   // bytes of all texts to be made tokens of
 constexpr int64_t MAX_WORK      = 512 << 20;  // bytes that are allocated while a request is prepared,
 constexpr int64_t WORK_PER_BYTE = 64;         // and so many more for each of its own bytes

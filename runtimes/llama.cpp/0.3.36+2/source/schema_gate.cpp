@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <climits>
 #include <cmath>
-#include <set>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -62,13 +62,17 @@ public:
 
     // One schema, whose references lead into itself.
     void whole(const common_json & schema) {
-        std::set<std::string> references;
-        refer(schema, schema, references);
-        choose(schema, schema);
+        targets.clear();
+        refer(schema, schema);
+        for (const auto & each : targets) {
+            check_circle(each.second);
+        }
+        choose(schema);
     }
 
 private:
-    size_t paths = 0, patterns = 0, choices = 0;
+    size_t                                     paths = 0, patterns = 0, choices = 0;
+    std::map<std::string, const common_json *> targets;  // of the references in this schema, each looked for once
 
     void named(const std::string & name, const common_json & value, size_t path) {
         const size_t longer = path + name.size() + 1;
@@ -100,50 +104,58 @@ private:
     }
 
     // All references, wherever they stand: upstream follows each where it first meets it, inside those that it is following.
-    void refer(const common_json & schema, const common_json & value, std::set<std::string> & references) {
+    void refer(const common_json & schema, const common_json & value) {
         if (value.is_object()) {
-            if (value.contains("$ref") && value.at("$ref").is_string() && references.insert(value.at("$ref").get<std::string>()).second) {
-                if (references.size() > MAX_REFERENCES) {
-                    too_many("references", MAX_REFERENCES);
-                }
-                check_circle(schema, value);
-            }
             for (const auto & item : value.items()) {
-                refer(schema, item.value(), references);
+                if (item.key() == "$ref" && item.value().is_string()) {
+                    const std::string name = item.value().get<std::string>();
+                    if (targets.count(name) == 0) {
+                        targets[name] = referred(schema, name);
+                    }
+                    if (targets.size() > MAX_REFERENCES) {
+                        too_many("references", MAX_REFERENCES);
+                    }
+                }
+                refer(schema, item.value());
             }
         } else if (value.is_array()) {
             for (const common_json & item : value) {
-                refer(schema, item, references);
+                refer(schema, item);
             }
         }
     }
 
-    // A reference to nothing but references must come to an end.
-    static void check_circle(const common_json & schema, const common_json & first) {
-        const common_json * at = &first;
-        for (size_t steps = 0; at != nullptr && at->is_object() && at->contains("$ref") && at->at("$ref").is_string(); steps++) {
+    // Where an object's reference leads to; null if it has none, or it leads nowhere.
+    const common_json * target(const common_json & value) const {
+        const bool refers = value.is_object() && value.contains("$ref") && value.at("$ref").is_string();
+        const auto found  = refers ? targets.find(value.at("$ref").get<std::string>()) : targets.end();
+        return found == targets.end() ? nullptr : found->second;
+    }
+
+    // References to nothing but references must come to an end.
+    void check_circle(const common_json * at) const {
+        for (size_t steps = 0; at != nullptr; at = target(*at), steps++) {
             if (steps > MAX_REFERENCES) {
                 throw refused("a schema refers in a circle");
             }
-            at = referred(schema, at->at("$ref").get<std::string>());
         }
     }
 
     // From every place, what its choices come to: upstream asks so what a value may be. For each of several types it makes a copy of
     // all that stands beside them, and below.
-    void choose(const common_json & schema, const common_json & value, bool copy = false) {
+    void choose(const common_json & value, bool copy = false) {
         if (value.is_object()) {
             std::vector<const common_json *> above;
-            follow(schema, value, above);
+            follow(value, above);
             const size_t times = value.contains("type") && value.at("type").is_array() ? std::max<size_t>(value.at("type").size(), 1) : 1;
             for (size_t i = 0; i < times; i++) {
                 for (const auto & item : value.items()) {
-                    choose(schema, item.value(), copy || i > 0);
+                    choose(item.value(), copy || i > 0);
                 }
             }
         } else if (value.is_array()) {
             for (const common_json & item : value) {
-                choose(schema, item, copy);
+                choose(item, copy);
             }
         }
         if (copy) {
@@ -151,22 +163,20 @@ private:
         }
     }
 
-    void follow(const common_json & schema, const common_json & value, std::vector<const common_json *> & above) {
+    void follow(const common_json & value, std::vector<const common_json *> & above) {
         if (!value.is_object() || std::find(above.begin(), above.end(), &value) != above.end()) {
             return;
         }
         above.push_back(&value);
-        if (value.contains("$ref") && value.at("$ref").is_string()) {
+        if (const common_json * next = target(value)) {
             chosen();
-            if (const common_json * target = referred(schema, value.at("$ref").get<std::string>())) {
-                follow(schema, *target, above);
-            }
+            follow(*next, above);
         }
         for (const char * name : { "anyOf", "oneOf", "allOf", "type" }) {
             if (value.contains(name) && value.at(name).is_array()) {
                 for (const common_json & item : value.at(name)) {
                     chosen();
-                    follow(schema, item, above);
+                    follow(item, above);
                 }
             }
         }

@@ -138,6 +138,7 @@ std::vector<int> listen_for(const std::vector<std::string> & arguments) {
 }
 
 int serve(const contents & found, std::vector<std::string> user) {
+    watch_loading();
     if (const std::string fetching = spelled(user, FETCHING); !fetching.empty()) {
         throw failure(shown(fetching) + " would fetch something: a container is run with what is in it");
     }
@@ -180,7 +181,6 @@ int serve(const contents & found, std::vector<std::string> user) {
     }
     leave_interrupts_to_a_thread_of_their_own();
     hold_errors();
-    watch_loading();
     const int result = llama_server((int) arguments.size(), pointers.data());
     if (result != 0 && !first_error().empty()) {
         report_failure("the server cannot start: " + with_way_out(first_error()));
