@@ -32,8 +32,8 @@ class ExportOrder:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: ``files`` of ``size`` bytes together. ``sha256`` is of the container as it lies there;
-    of an image, that of its manifest.
+    """What was written: ``files`` of ``size`` bytes together. ``sha256`` is of the container as it lies there; of an
+    image or a model in a store, of the manifest there, or of the container's own where the store has none.
 
     ``shared_bytes`` of it share their blocks with FILE. ``name`` is what the form calls the container: a path, an id.
     ``notes`` are sentences for whoever asked.
