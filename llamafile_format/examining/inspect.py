@@ -88,7 +88,7 @@ def _bare(source: ByteSource, impostor: Impostor | None, budget: RowBudget) -> I
     else:
         from llamafile_format.examining.other_weights import bare_weights
 
-        other, findings = bare_weights(source, source.name)
+        other, findings = bare_weights(source, source.name, budget)
         if other is None:
             refuse_other(source, impostor)
         else:
@@ -144,16 +144,16 @@ def _inspect(container: Container, budget: RowBudget) -> Inspection:
         history=manifest.history if manifest else (),
         map=container.spans,
         will_run=_will_run(will, _here(container, will)),
-        other_weights=tuple(islice(_others(container), MAX_MODELS)),
+        other_weights=tuple(islice(_others(container, budget), MAX_MODELS)),
     )
 
 
-def _others(container: Container) -> Iterator[WeightsView]:
+def _others(container: Container, budget: RowBudget) -> Iterator[WeightsView]:
     """Weights that are no GGUF: their readers are loaded where something could be any."""
     if any(member.stored and member.role in HOLDING_WEIGHTS for member in container.members):
         from llamafile_format.examining.other_weights import other_weights
 
-        yield from other_weights(container)
+        yield from other_weights(container, budget)
 
 
 def manifest_sha256(container: Container) -> str:

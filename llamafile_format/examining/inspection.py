@@ -245,7 +245,8 @@ class WeightsView(NamedTuple):
 
     ``read`` says that a reader judged them (7.16, 7.17); otherwise they are recognised by ``basis`` and their content
     is undetermined. ``complete`` is False if a header is faulty or beyond a cap. ``family`` is ``MLX`` or empty.
-    ``claims_qat``: a name or the metadata claim quantisation-aware training.
+    ``claims_qat``: a name or the metadata claim quantisation-aware training. ``rows`` are there if asked for, with
+    the slowest dimension first, and the offset -1 for data that lie elsewhere or are spelt out.
     """
 
     member: str
@@ -264,6 +265,7 @@ class WeightsView(NamedTuple):
     onnx: OnnxView | None = None
     sections: tuple[SectionRow, ...] = ()
     claims_qat: bool = False
+    rows: tuple[TensorRow, ...] | None = None
 
 
 class LicenceView(NamedTuple):
@@ -409,6 +411,9 @@ class Inspection(NamedTuple):
             for key in ("tensors", "kv"):  # there only if asked for: "not asked" must not look like "none"
                 if model[key] is None:
                     del model[key]
+        for weights in value["other_weights"]:
+            if weights["rows"] is None:
+                del weights["rows"]
         return value
 
 

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from llamafile_format.bounded_json import parse_json
 from llamafile_format.container import Container, MemberFacts
 from llamafile_format.errors import FormatError
+from llamafile_format.examining.inspect_model import RowBudget
 from llamafile_format.examining.inspection import (
     OnnxView,
     OperatorRow,
     OutsideRow,
     SectionRow,
+    TensorRow,
     TypeRow,
     ValueRow,
     WeightsView,
@@ -35,7 +37,7 @@ from llamafile_format.weights.formats import (
 )
 from llamafile_format.weights.litertlm import read_litertlm
 from llamafile_format.weights.onnx import read_onnx
-from llamafile_format.weights.onnx_model import Onnx, OnnxValue
+from llamafile_format.weights.onnx_model import Onnx, OnnxTensor, OnnxValue
 from llamafile_format.weights.onnx_schema import type_name
 from llamafile_format.weights.recognised import recognise_more
 from llamafile_format.weights.safetensors import dtypes_of, read_safetensors
@@ -51,17 +53,17 @@ Place = tuple[str, str, int]
 """Path, role and offset of a member; empty and 0 for a file of its own."""
 
 
-def other_weights(container: Container) -> Iterator[WeightsView]:
+def other_weights(container: Container, budget: RowBudget) -> Iterator[WeightsView]:
     """Every stored member of ``container`` that holds weights, or parts of them, and is no GGUF."""
     members = {each.path: each for each in container.members if each.stored and each.offset >= 0}
     for member in members.values():
         if member.role in HOLDING_WEIGHTS:
             source = Window(container.source, member.offset, member.size)
-            if view := _view(source, (member.path, member.role, member.offset)):
+            if view := _view(source, (member.path, member.role, member.offset), budget):
                 yield _with_config(container, members, view)
 
 
-def bare_weights(source: ByteSource, path: str) -> tuple[WeightsView | None, tuple[Finding, ...]]:
+def bare_weights(source: ByteSource, path: str, budget: RowBudget) -> tuple[WeightsView | None, tuple[Finding, ...]]:
     """The weights that ``source``, called ``path``, is, and what their reader finds; None if it is none."""
     found = recognise_format(source)
     findings: tuple[Finding, ...] = ()
@@ -69,18 +71,18 @@ def bare_weights(source: ByteSource, path: str) -> tuple[WeightsView | None, tup
         findings = read_safetensors(source).findings
     elif found is ONNX:
         findings = read_onnx(source).findings
-    view = _view(source, (path, "", 0))
+    view = _view(source, (path, "", 0), budget)
     return (None if view is None else view._replace(member="")), findings
 
 
-def _view(source: ByteSource, place: Place) -> WeightsView | None:
+def _view(source: ByteSource, place: Place, budget: RowBudget) -> WeightsView | None:
     found = recognise_format(source)
     if found is GGUF:
         return None
     if found is SAFETENSORS:
-        view = _safetensors(source, place)
+        view = _safetensors(source, place, budget)
     elif found is ONNX:
-        view = _onnx(source, place)
+        view = _onnx(source, place, budget)
     elif found is LITERTLM:
         view = _litertlm(source, place)
     else:
@@ -110,8 +112,14 @@ def _short(metadata: Mapping[str, str]) -> dict[str, str]:
     return {key[:_WORDS]: value[:_WORDS] for key, value in list(metadata.items())[:_ROWS]}
 
 
-def _safetensors(source: ByteSource, place: Place) -> WeightsView:
+def _safetensors(source: ByteSource, place: Place, budget: RowBudget) -> WeightsView:
     read = read_safetensors(source)
+    rows = None
+    if budget.take(budget.tensors, len(read.tensors)):
+        rows = tuple(
+            TensorRow(each.name, each.dtype, each.shape, each.elements, place[2] + each.start, each.size)
+            for each in read.tensors
+        )
     view = _start(source, place, "safetensors", "the length of a JSON object, and that object", read=True)
     return view._replace(
         complete=read.complete,
@@ -119,10 +127,11 @@ def _safetensors(source: ByteSource, place: Place) -> WeightsView:
         types=tuple(TypeRow(*row) for row in dtypes_of(read.tensors)),
         metadata=_short(read.metadata),
         family="MLX" if read.metadata.get("format") == "mlx" else "",
+        rows=rows,
     )
 
 
-def _onnx(source: ByteSource, place: Place) -> WeightsView:
+def _onnx(source: ByteSource, place: Place, budget: RowBudget) -> WeightsView:
     model = read_onnx(source)
     sums: dict[str, list[int]] = {}
     for tensor in model.tensors:
@@ -135,7 +144,15 @@ def _onnx(source: ByteSource, place: Place) -> WeightsView:
         types=tuple(TypeRow(name, *row) for name, row in sorted(sums.items(), key=lambda item: (-item[1][2], item[0]))),
         metadata=_short(model.metadata),
         onnx=_onnx_view(model),
+        rows=tuple(_row(each, place[2]) for each in model.tensors)
+        if budget.take(budget.tensors, len(model.tensors))
+        else None,
     )
+
+
+def _row(tensor: OnnxTensor, base: int) -> TensorRow:
+    at = -1 if tensor.start is None else base + tensor.start
+    return TensorRow(tensor.name, type_name(tensor.type), tensor.dims, tensor.elements, at, tensor.size)
 
 
 def _onnx_view(model: Onnx) -> OnnxView:

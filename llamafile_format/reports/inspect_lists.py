@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llamafile_format.examining import Inspection, KeyRow, ModelView
+from llamafile_format.examining import Inspection, KeyRow, ModelView, WeightsView
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.numbers import alignment_text, grouped, percent, plural
 from llamafile_format.spans import covers
@@ -57,7 +57,25 @@ def tensor_lines(inspection: Inspection) -> Iterator[str]:
             shape = " x ".join(map(str, row.dims))
             size = "?" if row.size is None else str(row.size)
             yield f"{row.offset:>17} {size:>15} {printable(row.type):<16} {shape:<24} {printable(row.name)}"
+    for weights in inspection.other_weights:
+        if weights.tensors is not None:
+            yield from _other_lines(weights)
     yield from _left_out(inspection)
+
+
+def _other_lines(weights: WeightsView) -> Iterator[str]:
+    """Tensors of weights that are no GGUF: shapes have the slowest dimension first."""
+    name = printable(weights.member) or printable(weights.format)
+    yield f"# {name}: {plural(weights.tensors or 0, 'tensor')}, slowest dimension first"
+    if weights.rows is None:
+        yield "# not listed: too many rows in this file"
+        return
+    yield f"# {'offset':>15} {'bytes':>15} {'type':<16} {'shape':<24} name"
+    for row in weights.rows:
+        offset = "elsewhere" if row.offset < 0 else str(row.offset)
+        size = "?" if row.size is None else str(row.size)
+        shape = " x ".join(map(str, row.dims)) or "1"
+        yield f"{offset:>17} {size:>15} {printable(row.type):<16} {shape:<24} {printable(row.name)}"
 
 
 def key_lines(inspection: Inspection) -> Iterator[str]:

@@ -198,6 +198,9 @@ def _others(inspection: Inspection) -> Iterator[Line]:
     views = inspection.other_weights
     for index, view in enumerate(views[:OTHERS_SHOWN]):
         yield from _block("weights" if index == 0 else "", words.weights_text(view), lines=2)
+        if view.onnx is not None and inspection.model is None:
+            for label, texts in words.onnx_rows(view.onnx):
+                yield from _block(label, texts, lines=2)
     if len(views) > OTHERS_SHOWN:
         yield from _row("", [(f"and {len(views) - OTHERS_SHOWN} more: --json", "dim")])
 

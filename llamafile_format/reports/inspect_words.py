@@ -16,9 +16,11 @@ from llamafile_format.examining import (
     LicenceView,
     ModelView,
     OnnxView,
+    OperatorRow,
     PrefixView,
     RecordView,
     TemplateView,
+    ValueRow,
     WeightsView,
 )
 from llamafile_format.findings import Finding
@@ -172,6 +174,24 @@ def _onnx_words(onnx: OnnxView) -> list[str]:
     sets = " ".join(f"{printable(domain)} {version}" for domain, version in list(onnx.opsets.items())[:3])
     outside = [f"data in {plural(len(onnx.outside), 'file')} beside it"] if onnx.outside else []
     return [plural(onnx.nodes, "operator"), *([f"of {sets}"] if sets else []), *outside]
+
+
+def onnx_rows(onnx: OnnxView) -> list[tuple[str, list[str]]]:
+    """What goes in and comes out, the most frequent operators, and where data lie: labels and texts."""
+    operators = [f"{_operator(row)} {row.nodes}" for row in onnx.operators]
+    outside = [f"{printable(row.location)} {size_text(row.size)}" for row in onnx.outside]
+    rows = [("inputs", [*map(_value, onnx.inputs)]), ("outputs", [*map(_value, onnx.outputs)])]
+    return [(label, texts) for label, texts in (*rows, ("operators", operators), ("data in", outside)) if texts]
+
+
+def _operator(row: OperatorRow) -> str:
+    domain = "" if row.domain == "ai.onnx" else f"{row.domain}."
+    return printable(f"{domain}{row.name}")
+
+
+def _value(value: ValueRow) -> str:
+    shape = f" [{' x '.join(map(printable, value.shape))}]" if value.shape is not None else ""
+    return f"{printable(value.name)} {printable(value.type)}{shape}"
 
 
 def model_shape(model: ModelView) -> list[str]:

@@ -35,6 +35,7 @@ from llamafile_format.checks.templates import check_template
 from llamafile_format.checks.weights import check_gguf
 from llamafile_format.container import Container
 from llamafile_format.errors import LlamafileError
+from llamafile_format.examining.inspect_model import RowBudget
 from llamafile_format.examining.other_weights import bare_weights
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.canonical_json import decode, encode
@@ -158,7 +159,7 @@ def judge_weights(data: bytes) -> None:
     must(tensors.complete or tensors.findings, "safetensors: not read to its end, and nothing is said")
     must(model.complete or model.findings, "ONNX: not read to its end, and nothing is said")
     must(header.fault or all(0 < each.begin <= each.end <= len(data) for each in header.sections), "a section outside")
-    view, found = bare_weights(source, source.name)
+    view, found = bare_weights(source, source.name, RowBudget(True, False))
     _render(found, len(data))
     must(view is None or view.size == len(data), "another size")
     if tensors.complete and not _errors(tensors.findings):

@@ -22,7 +22,8 @@ from llamafile_format.bounded_yaml import parse_yaml
 from llamafile_format.errors import FormatError, LimitExceeded
 from llamafile_format.manifest.canonical_json import decode, encode
 from llamafile_format.rules import rule
-from spec.vectors.generate import behaviour, caps
+from spec.vectors.generate import behaviour, caps, onnx
+from spec.vectors.generate.contents import named
 from spec.vectors.generate.forge import End, Part, Spec, archive, container, parts
 from spec.vectors.generate.gguf_builder import STRING, V3, model_entries
 
@@ -130,6 +131,12 @@ AT_THE_CAPS: dict[str, Callable[[], bytes]] = {
         + struct.pack("<IQQ", 3, 65_536, 0)
         + b"".join(V3.tensor(f"{n:063}", (1, 1, 1, 1), 0, 32 * n) for n in range(65_536))
         + bytes(64)
+    ),
+    "tensors of ONNX": lambda: named(
+        onnx.model(onnx.graph(*(onnx.tensor(f"{n:06}", b"1234", (1,)) for n in range(65_536)))), "m.onnx"
+    ),
+    "operators of ONNX": lambda: named(
+        onnx.model(onnx.graph(nodes=tuple(onnx.field(4, f"{n:025}") for n in range(260_000)))), "m.onnx"
     ),
     "values of YAML": lambda: behaviour.recorded(lambda text: text + "z:\n" + "- 2001-01-01\n" * 290_000),
     "lists of lists in YAML": lambda: behaviour.recorded(lambda text: text + "z: [" + "[[[[1]]]]," * 350_000 + "]\n"),

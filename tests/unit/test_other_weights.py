@@ -150,6 +150,13 @@ def test_bare_weights_that_are_read(tmp_path: Path, run_cli: CliRunner) -> None:
     screen = run_cli("inspect", tmp_path / "m.onnx").stdout
     assert "bare ONNX" in screen
     assert "1 operator, of ai.onnx 21" in " ".join(screen.split())
+    for line in ("inputs       x FLOAT [n]", "outputs      y FLOAT [n]", "operators    Identity 1"):
+        assert line in screen
+    last = run_cli("inspect", tmp_path / "m.onnx", "--tensors").stdout.splitlines()[-1]
+    assert last.split() == [str(GOOD.index(FOUR)), "16", "FLOAT", "4", "w"]
+    listed = inspect(tmp_path / "bad.safetensors", tensors=True)
+    Draft202012Validator(SCHEMA).validate(inspection_value(listed))
+    assert [(each.name, each.dims) for each in listed.other_weights[0].rows or ()] == [("a", (4,))]
     assert run_cli("inspect", tmp_path / "m.onnx", "--html", tmp_path / "m.html").returncode == 0
 
 
