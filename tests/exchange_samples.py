@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import io
 import json
+import resource
+import signal
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -160,3 +162,34 @@ def tarred(files: Sequence[tuple[str, bytes]], packing: str = "", *, link: str =
 def model() -> bytes:
     """A model that ``pack`` takes."""
     return tiny_gguf()
+
+
+def digests(path: Path) -> dict[str, str]:
+    """SHA-256 of the members of a container that a store could keep, by path."""
+    with open_container(path) as found:
+        assert found.manifest is not None
+        members = found.manifest.members
+    kept = [each for each in members if each.role not in ("readme", "chunks", "manifest", "runtime", "recovery")]
+    return {each.path: each.sha256 for each in kept}
+
+
+def damaged(path: Path) -> Path:
+    """The same file, with one bit of its model's numbers another."""
+    data = bytearray(path.read_bytes())
+    with open_container(path) as found:
+        assert found.manifest is not None
+        (member, *_) = found.manifest.with_role("weights")
+    data[member.offset + member.size - 2] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+def small_disk() -> None:
+    """To be called in a child: no file of more than 1 MiB can be written, which stands in for a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+
+def all_below(folder: Path) -> list[str]:
+    """Every file and folder below ``folder``."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))

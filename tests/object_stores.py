@@ -150,6 +150,8 @@ class Hub:
     delivery: str = ""
     commits: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
+    linked: dict[str, str] = field(default_factory=dict)
+    """What it says of the SHA-256 of files that it keeps elsewhere."""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     """Server, path, and the credential that was sent with it."""
 
@@ -181,7 +183,7 @@ def hub() -> Iterator[Hub]:
                 302,
                 {
                     "X-Repo-Commit": commit,
-                    "X-Linked-Etag": f'"{commit}{path}"',
+                    "X-Linked-Etag": f'"{state.linked.get(f"{commit}/{path}", commit + path)}"',
                     "X-Linked-Size": str(len(state.files[f"{commit}/{path}"])),
                     "Location": f"{state.delivery}/{commit}/{path}?signature=secret",
                 },

@@ -21,7 +21,14 @@ HERE = Path(__file__).resolve().parent
 
 def table(name: str) -> object:
     """The table ``name`` as a JSON value. Raises KeyError for a name that there is not."""
-    tables = {"rules": rules, "viewers": viewers, "launchers": launchers, "builds": builds, "texts": texts}
+    tables = {
+        "rules": rules,
+        "viewers": viewers,
+        "launchers": launchers,
+        "known-builds": known_builds,
+        "builds": builds,
+        "texts": texts,
+    }
     return tables[name]()
 
 
@@ -76,3 +83,15 @@ def launchers() -> dict[str, dict[str, str]]:
         }
         for version in VERSIONS
     }
+
+
+def known_builds() -> dict[str, dict[str, str]]:
+    """Every build that the registry or a pin has, by SHA-256 (clause 14.3.4): which it is, and what is said of it."""
+    digests = {str(row["sha256"]) for row in spec_yaml("registry/engines.yaml")["builds"]}
+    digests |= {build.sha256 for pin in pins() for build in pin.builds}
+    found = {}
+    for digest in digests:
+        known = known_build(digest)
+        assert known is not None
+        found[digest] = {"key": known.key, "status": known.status.value, "date": known.date, "reason": known.reason}
+    return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from llamafile_format.door import open_door
 
 if TYPE_CHECKING:
+    from llamafile_format.caring.admitting import admit
     from llamafile_format.caring.bag_read import import_bag
     from llamafile_format.caring.bag_write import export_bag
     from llamafile_format.caring.crate_write import export_crate
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     )
     from llamafile_format.caring.repair import Repaired, repair
     from llamafile_format.caring.survivors import surviving_manifests
+    from llamafile_format.caring.tree import Tree, read_tree
 
 open_door(
     __name__,
     {
+        "admitting": ("admit",),
         "bag_read": ("import_bag",),
         "bag_write": ("export_bag",),
         "crate_write": ("export_crate",),
@@ -48,5 +51,6 @@ open_door(
         "protect": ("Protected", "outdated_set", "protect", "protect_inside", "sidecar_of", "sidecar_percent"),
         "repair": ("Repaired", "repair"),
         "survivors": ("surviving_manifests",),
+        "tree": ("Tree", "read_tree"),
     },
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,13 +52,16 @@ class Tree:
         return [path for path in self.files if path.startswith(f"{folder}/")]
 
 
-def read_tree(root: str | os.PathLike[str]) -> Tree:
-    """Everything in the folder ``root``. UsageError if it is none, FormatError for what no package has in it."""
+def read_tree(root: str | os.PathLike[str], without: Collection[str] = ()) -> Tree:
+    """Everything in the folder ``root``, but for what is called as ``without`` says, wherever it lies in it.
+
+    UsageError if it is no folder, FormatError for what no package has in it.
+    """
     folder = Path(root)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", hint="name the folder of the package")
     files: dict[str, Identity] = {}
-    for path, info in _walk(folder, "", 0):
+    for path, info in _walk(folder, "", 0, without):
         files[path] = Identity.of(info)
         if len(files) > MAX_FILES:
             raise LimitExceeded(f"{folder} has too many files", allowed=f"{MAX_FILES}")
@@ -68,12 +71,14 @@ def read_tree(root: str | os.PathLike[str]) -> Tree:
     return Tree(folder, {name: files[name] for name in names})
 
 
-def _walk(folder: Path, inside: str, depth: int) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(folder: Path, inside: str, depth: int, without: Collection[str]) -> Iterator[tuple[str, os.stat_result]]:
     if depth > MAX_DEPTH:
         raise LimitExceeded(f"{folder} is nested too deeply", allowed=f"{MAX_DEPTH} folders")
     try:
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.stat(follow_symlinks=False)) for entry in entries)
+            found = sorted(
+                (entry.name, entry.stat(follow_symlinks=False)) for entry in entries if entry.name not in without
+            )
     except OSError as error:
         raise SourceError(f"cannot read {folder}: {error.strerror}") from error
     for name, info in found:
@@ -82,7 +87,7 @@ def _walk(folder: Path, inside: str, depth: int) -> Iterator[tuple[str, os.stat_
         if problems:
             raise FormatError(f"{folder}: the name {path!r} {problems[0].value}", hint=_HINT)
         if stat.S_ISDIR(info.st_mode):
-            yield from _walk(folder / name, f"{path}/", depth + 1)
+            yield from _walk(folder / name, f"{path}/", depth + 1, without)
         elif stat.S_ISREG(info.st_mode):
             yield path, info
         else:

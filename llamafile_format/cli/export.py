@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -45,6 +46,14 @@ class Form:
 FORMS = (
     Form("--bagit", "DIR", "As a BagIt 1.0 bag, the new folder DIR.", "caring", "export_bag"),
     Form("--ocfl", "DIR", "As an object in the OCFL 1.1 storage root DIR.", "caring", "export_ocfl"),
+    Form("--hf-folder", "DIR", "As a plain folder of model files, the new folder DIR.", "exchanging", "export_folder"),
+    Form(
+        "--lm-studio",
+        "PUBLISHER/MODEL",
+        "As a model of LM Studio, beside the others that it has.",
+        "exchanging",
+        "export_lm_studio",
+    ),
     Form("--oci-layout", "DIR[:TAG]", "As a ModelPack image in the OCI layout DIR.", "exchanging", "export_layout"),
     Form("--ro-crate", "DIR", "As an RO-Crate 1.1, the new folder DIR.", "caring", "export_crate"),
     Form("--csip", "DIR", "As an E-ARK CSIP 2.1 package (METS), the new folder DIR.", "caring", "export_csip"),
@@ -63,11 +72,12 @@ def _forms(function: _F) -> _F:
 @click.command("export")
 @click.argument("file", metavar="FILE", type=PATH)
 @_forms
+@click.option("--store", metavar="DIR", default="", help="Where the models of LM Studio lie, if not in its own place.")
 @click.option("--date", metavar="TIME", default="", help="Write this moment into what is made (or now); default: none.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists; a folder is never replaced.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(file: str, date: str, force: bool, as_json: bool, **forms: str | None) -> None:
-    """Put FILE into a package that archives and repositories take.
+def command(file: str, store: str, date: str, force: bool, as_json: bool, **forms: str | None) -> None:
+    """Put FILE into a package that archives and repositories take, or its model into a store of models.
 
     FILE is verified first. Every byte is hashed while it is copied, and what lies there is read back and compared;
     where the file system can, blocks are shared. The same FILE gives the same bytes: no clock is asked, unless --date
@@ -77,6 +87,8 @@ def command(file: str, date: str, force: bool, as_json: bool, **forms: str | Non
     llamafile-format export model.llamafile --bagit bag
     llamafile-format export model.llamafile --ocfl storage-root
     llamafile-format export model.llamafile --oci-layout layout:v1
+    llamafile-format export model.llamafile --hf-folder folder
+    llamafile-format export model.llamafile --lm-studio acme/tiny
     llamafile-format export model.llamafile --premis model.premis.xml --date now
     """
     asked = [form for form in FORMS if forms[form.key] is not None]
@@ -88,7 +100,8 @@ def command(file: str, date: str, force: bool, as_json: bool, **forms: str | Non
     if target.exists() and Path(file).exists() and target.samefile(file):
         raise UsageError(f"{target} is FILE itself", hint="name another file to write")
     with progress("exporting") as callback:
-        order = ExportOrder(file, target, created_text(date), force, {}, callback)
+        settings = {**os.environ, "store": store}
+        order = ExportOrder(file, target, created_text(date), force, settings, callback)
         result = form.exporter(order)
     _tell(result, as_json)
 

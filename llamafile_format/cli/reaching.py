@@ -97,6 +97,14 @@ class Reach:
         return token
 
 
+def hub_terms(name: str) -> dict[str, str]:
+    """``hub`` and ``token`` for the address ``name``, by the variables of the hub's own tools and by ours.
+
+    UsageError as :meth:`Reach.judge` raises it.
+    """
+    return {"hub": _hub(), "token": Reach((), "", "")._token(_address(name))}
+
+
 def _hub() -> str:
     return os.environ.get(_HUB_VARIABLE) or HUB
 

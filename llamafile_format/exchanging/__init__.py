@@ -1,4 +1,4 @@
-"""In from every store, out to every registry: images of OCI, in layouts and registries."""
+"""In from every store, out to every registry: images of OCI in layouts and registries, folders of models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from llamafile_format.exchanging.by_order import export_layout, import_layout, pull_image
     from llamafile_format.exchanging.credentials import config_path
     from llamafile_format.exchanging.dialogue import Terms
+    from llamafile_format.exchanging.folders import export_folder, export_lm_studio, import_folder
+    from llamafile_format.exchanging.hub import pull_from_hub
+    from llamafile_format.exchanging.hub_cache import import_hub_cache
     from llamafile_format.exchanging.layout import Layout, LayoutWriter, named_layout
     from llamafile_format.exchanging.reference import Reference, read_reference, read_repository
     from llamafile_format.exchanging.registry import Registry
@@ -22,6 +25,9 @@ open_door(
     __name__,
     {
         "by_order": ("export_layout", "import_layout", "pull_image"),
+        "folders": ("export_folder", "export_lm_studio", "import_folder"),
+        "hub": ("pull_from_hub",),
+        "hub_cache": ("import_hub_cache",),
         "layout": ("Layout", "LayoutWriter", "named_layout"),
         "credentials": ("config_path",),
         "dialogue": ("Terms",),

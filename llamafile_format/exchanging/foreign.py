@@ -7,18 +7,17 @@ archive is unpacked beside the new file first. All names are strangers' (clause 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 from llamafile_format.errors import FormatError
 from llamafile_format.exchanging.depot import Giver
 from llamafile_format.exchanging.descriptors import Descriptor, Image
+from llamafile_format.exchanging.included import Included
 from llamafile_format.exchanging.modelpack import PATH, TITLE
 from llamafile_format.exchanging.tar_layer import Unpacked, tar_files
 from llamafile_format.packing import Include
 from llamafile_format.source import ByteSource
-from llamafile_format.zip.names import collisions, is_reserved, name_faults
 
 _PACKS = re.compile(
     r"application/vnd\.(cncf\.model\.[a-z.]+\.v1\.|kitops\.modelkit\.[a-z]+\.v1\.)(?P<form>raw|tar)(\+(?P<packing>gzip|zstd))?"
@@ -35,41 +34,12 @@ _DOCKER_NAMES = {
 _PIECE = 1 << 20
 
 
-@dataclass(slots=True)
-class _Files:
-    """What was found so far: files to include, under names that no two share."""
-
-    includes: list[Include] = field(default_factory=list)
-
-    def add(self, path: Path, name: str, sha256: str = "") -> None:
-        """``path`` as the member ``name``; FormatError for a name that no member may have."""
-        faults = name_faults(name)
-        if faults:
-            raise FormatError(f"{name[:200]!r} cannot be a member name: it {faults[0]}", clause="4.8")
-        if is_reserved(name):
-            raise FormatError(f"{name} lies in the reserved folder META-LLAMAFILE/", clause="4.8")
-        self.includes.append(Include(path, name, sha256=sha256))
-        names = [each.member for each in self.includes]
-        if len(names) % 64 == 0:
-            _refuse_twice(names)
-
-    def done(self) -> list[Include]:
-        """All of them."""
-        _refuse_twice([each.member for each in self.includes])
-        return self.includes
-
-
-def _refuse_twice(names: Sequence[str]) -> None:
-    for index, earlier in collisions(names):
-        raise FormatError(f"{names[index]!r} and {names[earlier]!r} could be one file", clause="4.8.6")
-
-
 def includes_of(giver: Giver, image: Image, folder: Path) -> list[Include]:
     """The files of ``image``: those that lie on this machine from where they are, the others brought to ``folder``.
 
     FormatError for an image that is no model, for a layer of another digest, and for names that no member may have.
     """
-    files = _Files()
+    files = Included()
     for number, layer in enumerate(image.layers):
         form, packing = _form(layer)
         if form == "raw":
@@ -77,10 +47,10 @@ def includes_of(giver: Giver, image: Image, folder: Path) -> list[Include]:
             path = giver.place(layer)
             if path is None or giver.blob(layer).size != layer.size:
                 path = _brought(giver, layer, folder / f"{number}.blob")
-            files.add(path, name, layer.hex)
+            files.add(Include(path, name, sha256=layer.hex))
             continue
         for name, path in _unpacked(giver, layer, packing, folder / str(number)):
-            files.add(path, name)
+            files.add(Include(path, name))
     return files.done()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from llamafile_format.container import open_container
 from llamafile_format.errors import UsageError
+from llamafile_format.exchanging.anew import pack_anew
 from llamafile_format.exchanging.depot import Giver
 from llamafile_format.exchanging.descriptors import Descriptor, Image, read_image
 from llamafile_format.exchanging.foreign import includes_of
@@ -19,10 +20,10 @@ from llamafile_format.exchanging.records import attached, unbroken
 from llamafile_format.exchanging.restore import Own, converted, own_layers, read_own, restore
 from llamafile_format.manifest.hashing import cores
 from llamafile_format.manifest.merkle import CHUNK_SIZE
+from llamafile_format.output.orders import ImportOrder
 from llamafile_format.output.publish import output
 from llamafile_format.output.resumable import resumable
 from llamafile_format.output.room import require_room
-from llamafile_format.packing import pack
 from llamafile_format.progress import Progress, counted
 from llamafile_format.source import FileSource
 from llamafile_format.vouching import append_to
@@ -113,5 +114,5 @@ def _packed(
 ) -> Taken:
     with tempfile.TemporaryDirectory(prefix=".import-", dir=out.parent) as folder:
         include = includes_of(giver, image, Path(folder))
-        result = pack((), out, include=include, runtime=runtime, force=force, progress=progress)
+        result = pack_anew(ImportOrder("", out, force, {"runtime": runtime}, progress), include)
     return Taken(out, result.size, result.manifest_sha256, descriptor.digest, 0, False, result.notes)

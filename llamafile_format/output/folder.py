@@ -21,7 +21,7 @@ from llamafile_format.output.leftovers import announce, claim, partial_path
 from llamafile_format.output.publish import make_folder, sync_folder, write_error
 from llamafile_format.output.transfer import write_at
 from llamafile_format.progress import Advance
-from llamafile_format.source import FileSource
+from llamafile_format.source import ByteSource, FileSource
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -33,8 +33,29 @@ def new_folder(path: Path) -> Iterator[Path]:
     UsageError if ``path`` is there and is no empty folder; SourceError if writing fails.
     """
     refuse_taken(path)
-    make_folder(path.parent)
-    announce(path.parent)
+    with made_folders(path.parent):
+        announce(path.parent)
+        with _written(path) as temporary:
+            yield temporary
+
+
+@contextlib.contextmanager
+def made_folders(folder: Path) -> Iterator[tuple[Path, ...]]:
+    """Make ``folder`` and those that it lies in, and yield those that were not there, outermost first. What fails
+    inside leaves none of them that is empty. Raises as :func:`make_folder` does."""
+    missing = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+    try:
+        make_folder(folder)
+        yield tuple(reversed(missing))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for each in missing:
+                each.rmdir()  # never one that holds something, of whomever it is
+        raise
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[Path]:
     temporary = partial_path(path)
     try:
         temporary.mkdir()
@@ -104,6 +125,12 @@ def put(folder: Path, name: str, data: bytes) -> Copied:
         write_at(out, 0, data)
         os.fsync(out)
     return Copied(len(data), hashlib.sha256(data).hexdigest(), hashlib.sha512(data).hexdigest(), 0)
+
+
+def put_source(folder: Path, name: str, source: ByteSource, progress: Advance | None = None) -> Copied:
+    """Copy ``source``, a piece of a file, to the new file ``name`` below ``folder``, as :func:`checked_copy` does."""
+    with _new_file(folder, name, 0o666) as out:
+        return checked_copy(source, out, progress=progress)
 
 
 def put_file(folder: Path, name: str, source: FileSource, progress: Advance | None = None) -> Copied:

@@ -35,6 +35,7 @@ class Include:
     """A file to include: where it lies, its member name (default: its own name), its role (default: recognised).
 
     ``data`` says that it is of no known kind, whatever its name. ``sha256`` is what its bytes must turn out to have.
+    ``source`` are its bytes, if whoever names it has opened it already; ``path`` is then for messages.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Include:
     role: str = ""
     data: bool = False
     sha256: str = ""
+    source: ByteSource | None = None
 
 
 def include_of(text: str) -> Include:
@@ -97,7 +99,7 @@ def check_role(role: str) -> str:
 def content_of(include: Include, alignment: int = DEFAULT_ALIGNMENT) -> Content:
     """The content of a file on disk. Raises UsageError for a bad name or role, SourceError if it cannot be read."""
     path = check_name(include.member or include.path.name)
-    source = FileSource(include.path)
+    source = FileSource(include.path) if include.source is None else include.source
     role = check_role(include.role) if include.role else recognise_role(path, source)
     if (role == "arguments") != (path == ARGUMENTS_PATH):
         raise UsageError(f"{path} cannot have role {role}", hint="arguments are the member .args, and nothing else is")

@@ -11,7 +11,7 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urljoin, urlsplit
 
 from llamafile_format.errors import UsageError
@@ -160,6 +160,34 @@ def _decoded(path: str) -> str:
     while (plain := unquote(path)) != path:
         path = plain
     return path
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """The file ``path`` of ``repository``, which is ``[datasets/|spaces/]ORG/NAME``; ``revision`` may be empty."""
+
+    repository: str
+    revision: str
+    path: str
+
+    def at(self, commit: str) -> HubFile:
+        """The same file at ``commit``; as it was named if that is empty."""
+        return replace(self, revision=commit or self.revision)
+
+    @property
+    def address(self) -> str:
+        """How users write it."""
+        return f"hf://{self.repository}{'@' * bool(self.revision)}{self.revision}/{self.path}"
+
+
+def hub_file(name: str) -> HubFile:
+    """The file that the address ``name`` names at a hub. UsageError if it names none."""
+    found = _HUB.fullmatch(name.partition("://")[2])
+    if found is None or not name.startswith("hf://"):
+        raise UsageError(
+            f"cannot read {shown(name)}: no file at a hub", hint="hf://ORG/NAME/PATH or hf://ORG/NAME@REVISION/PATH"
+        )
+    return HubFile(f"{found[1] or ''}{found[2]}", found[3] or "", found[4])
 
 
 def repository_of(name: str) -> str:

@@ -30,6 +30,7 @@ _SLOWEST = 1 << 14
 """Bytes a second: a body that is slower is given up and resumed."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PAGE = 1 << 13
 """Bytes that are read of a page that says no."""
 
@@ -49,12 +50,14 @@ class Passing(Exception):
 class Version:
     """Which state of an object of ``size`` bytes an answer comes from; ``tag`` is what the server says, or empty.
 
-    ``pinned``: the server promises that the same tag means the same bytes, also on another day.
+    ``pinned``: the server promises that the same tag means the same bytes, also on another day. ``sha256`` is of all
+    its bytes, by the word of a hub, in hex; mostly empty.
     """
 
     size: int
     tag: str
     pinned: bool = False
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,12 @@ class Answer:
         """The commit that a hub answers from; empty for all others."""
         said = str(self._response.headers.get("X-Repo-Commit", ""))
         return said if _COMMIT.fullmatch(said) else ""
+
+    @property
+    def linked(self) -> str:
+        """The SHA-256 by which a hub keeps what it sends us on to; empty for all others."""
+        said = self.header("X-Linked-Etag").strip('"')
+        return said if _SHA256.fullmatch(said) else ""
 
     def header(self, name: str) -> str:
         """What the header ``name`` says; empty if there is none."""

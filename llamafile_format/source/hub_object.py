@@ -21,10 +21,14 @@ class HubObject(HttpObject):
         super().__init__(address, access, traffic, connections)
         self._hub = hub
         self._commit = ""
+        self._sha256 = ""
 
     def _seen(self, answer: Answer) -> None:
-        commit = answer.commit
+        commit, sha256 = answer.commit, answer.linked
         with self._lock:
+            self._sha256 = self._sha256 or sha256
+            if sha256 not in ("", self._sha256):
+                raise SourceError("changed while it was read: its bytes have another SHA-256 now", hint="try again")
             if commit and not self._commit:
                 self._commit, self._first = commit, at_hub(self.name, self._hub, commit)
             if commit not in ("", self._commit):
@@ -32,4 +36,4 @@ class HubObject(HttpObject):
 
     def _compare(self, version: Version) -> None:
         tag = f"{self._commit} {version.tag}".strip()
-        super()._compare(replace(version, tag=tag, pinned=bool(self._commit) or version.pinned))
+        super()._compare(replace(version, tag=tag, pinned=bool(self._commit) or version.pinned, sha256=self._sha256))

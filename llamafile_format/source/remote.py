@@ -104,6 +104,11 @@ class RemoteSource:
         return self._object.version.tag
 
     @property
+    def sha256(self) -> str:
+        """What its server says that all its bytes have, 64 hex digits; empty if it says nothing. To be compared."""
+        return self._object.version.sha256
+
+    @property
     def pinned(self) -> bool:
         """True if :attr:`revision` will stand for the same bytes on another day, by the word of its server."""
         return self._object.version.pinned

@@ -18,8 +18,10 @@ from tests.conftest import ROOT, CliRunner
 from tests.docker_registry import docker_registry
 from tests.docs_pages import script_of
 from tests.exchange_samples import KINDS, blob, foreign, image_of, model, plain, signed_by_three, tarred
+from tests.hub_cache_samples import COMMIT, cached
+from tests.object_stores import hub
 
-TYPED = ("An OCI layout", "A registry", "Models of others")
+TYPED = ("An OCI layout", "A registry", "Folders of models", "A hub, and its cache", "Models of others")
 pytestmark = [pytest.mark.interop]
 
 
@@ -120,7 +122,17 @@ def test_the_page_works(registry: str, tool: Callable[[str], Path], tmp_path: Pa
     assert len(sections) == len(TYPED)
     script = script_of("\n".join(sections)).replace("localhost:5000", registry)
     scripts = f"{Path(sys.executable).parent}:{tool('skopeo').parent}"
+    cached(tmp_path / "hub", {"m.gguf": model(), "README.md": b"# x\n"}, large=("m.gguf",))
+    with hub() as running:
+        running.commits = {"main": COMMIT}
+        running.files = {f"{COMMIT}/m.gguf": model(), f"{COMMIT}/README.md": b"# x\n"}
+        typed(script, tmp_path, scripts, HF_HOME=str(tmp_path), HF_ENDPOINT=running.endpoint)
+
+
+def typed(script: str, tmp_path: Path, scripts: str, **variables: str) -> None:
+    """Run ``script`` as a shell does in which somebody types it."""
     environment = os.environ | {
+        **variables,
         "PATH": f"{scripts}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
         "PYTHONPATH": str(ROOT),

@@ -1,0 +1,65 @@
+"""Files of others as a new container: as ``pack`` makes one, and never more than it would make by itself.
+
+``--force`` of ``import`` and ``pull`` replaces a file. That of ``pack`` also overrides what speaks against a model, so
+it is not handed on: what ``verify`` refuses does not come in.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from llamafile_format.output.orders import Imported, ImportOrder
+from llamafile_format.output.publish import give_name, refuse_taken, sync_folder
+from llamafile_format.packing import Include, PackResult, pack
+
+
+def pack_anew(
+    order: ImportOrder, includes: Sequence[Include], *, source: str = "", args: Sequence[str] | None = None
+) -> PackResult:
+    """``includes`` as the new container of ``order``; ``source`` is where its manifest says that they come from.
+
+    ``settings`` of the order: ``runtime`` and ``default``, as ``pack`` has them. Raises as ``pack`` does.
+    """
+    if not order.force:
+        return _packed(order, order.out, includes, source, args)
+    refuse_taken(order.out, force=True)
+    with tempfile.TemporaryDirectory(prefix=".import-", dir=order.out.parent) as folder:
+        result = _packed(order, Path(folder, order.out.name), includes, source, args)
+        extra = tuple(order.out.parent / path.name for path in result.extra)
+        for path, target in zip((*result.extra, result.path), (*extra, order.out), strict=True):
+            give_name(path, target, force=True)
+    sync_folder(order.out.parent)
+    return replace(result, path=order.out, extra=extra)
+
+
+def imported_anew(
+    order: ImportOrder,
+    includes: Sequence[Include],
+    name: str,
+    *,
+    source: str = "",
+    args: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
+) -> Imported:
+    """The same, and what is said about it: ``name`` is what it was called where it lay."""
+    result = pack_anew(order, includes, source=source, args=args)
+    told = (*notes, *result.notes)
+    return Imported(order.out, name, result.size, result.manifest_sha256, result.shared, told)
+
+
+def _packed(
+    order: ImportOrder, out: Path, includes: Sequence[Include], source: str, args: Sequence[str] | None
+) -> PackResult:
+    return pack(
+        (),
+        out,
+        include=includes,
+        runtime=order.settings.get("runtime", ""),
+        default=order.settings.get("default", ""),
+        source=source,
+        args=args,
+        progress=order.progress,
+    )

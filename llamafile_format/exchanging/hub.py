@@ -1,0 +1,101 @@
+"""Files of a repository at a hub: ``pull hf://ORG/NAME[@REVISION]/FILE…``, all from one commit.
+
+A llamafile comes as it is. Anything else is packed as ``pack`` would, straight from the hub: each byte is fetched once
+for the new file, and what the hub says of its SHA-256 is what it must turn out to have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import unquote
+
+from llamafile_format.caring import admit
+from llamafile_format.container import Container, Kind
+from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.exchanging.anew import imported_anew
+from llamafile_format.exchanging.included import Included
+from llamafile_format.manifest.hashing import digest_range
+from llamafile_format.output.orders import Imported, ImportOrder
+from llamafile_format.output.publish import output
+from llamafile_format.output.room import require_room
+from llamafile_format.output.transfer import write_at
+from llamafile_format.packing import Include
+from llamafile_format.progress import counted
+from llamafile_format.source import FileSource
+from llamafile_format.source.address import HUB, HubFile, hub_file
+from llamafile_format.source.opening import open_remote
+from llamafile_format.source.proxies import Proxies
+from llamafile_format.source.remote import RemoteSource
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def pull_from_hub(order: ImportOrder) -> Imported:
+    """The files at the addresses in ``order.place``, with blanks between them, as a new container.
+
+    ``settings``: ``hub``, ``token`` and ``ca_file``, each empty or as :func:`open_remote` has it; ``runtime`` and
+    ``default`` as ``pack`` has them; the variables of proxies by their names. Raises UsageError for files of several
+    repositories or revisions, SourceError for what cannot be read, FormatError for other bytes than the hub says.
+    """
+    wanted = _wanted(order.place.split())
+    with ExitStack() as stack:
+        first = stack.enter_context(_opened(order, wanted[0]))
+        commit = first.revision.partition(" ")[0]
+        commit = commit if _COMMIT.fullmatch(commit) else ""
+        if len(wanted) == 1 and _is_llamafile(first):
+            return _whole(first, order)
+        files = Included()
+        for number, each in enumerate(wanted):
+            source = first if not number else stack.enter_context(_opened(order, each, commit))
+            name = unquote(each.path)
+            files.add(Include(Path(name), name, sha256=source.sha256, source=source))
+        where = f"hf://{wanted[0].repository}" + (f"@{commit}" if commit else "")
+        notes = [] if commit else ["the hub named no commit: the files may be of several"]
+        return imported_anew(order, files.done(), where, source=where, notes=notes)
+
+
+def _wanted(addresses: Sequence[str]) -> list[HubFile]:
+    found = [hub_file(address) for address in addresses]
+    if len({(each.repository, each.revision) for each in found}) != 1:
+        raise UsageError("the files are of several repositories or revisions", hint="name files of one at a time")
+    return found
+
+
+def _opened(order: ImportOrder, file: HubFile, commit: str = "") -> RemoteSource:
+    return open_remote(
+        file.at(commit).address,
+        ca_file=order.settings.get("ca_file", ""),
+        token=order.settings.get("token", ""),
+        hub=order.settings.get("hub") or HUB,
+        proxies=Proxies.of(order.settings),
+    )
+
+
+def _is_llamafile(source: RemoteSource) -> bool:
+    with Container(source) as container:
+        return container.kind is not Kind.OTHER
+
+
+def _whole(source: RemoteSource, order: ImportOrder) -> Imported:
+    """The llamafile ``source``, verified in full once it is here and before it gets its name."""
+    if order.settings.get("runtime") or order.settings.get("default"):
+        raise UsageError("the file is a llamafile with all that is in it", hint="leave out --runtime and --default")
+    require_room(order.out.parent, [source])
+    with output(order.out, force=order.force, mode=0o777) as out:
+        found = digest_range(
+            source,
+            0,
+            source.size,
+            sink=lambda at, view: write_at(out, at, view),
+            progress=counted(order.progress, source.size),
+        )
+        digest = found.sha256.hex()
+        if source.sha256 not in ("", digest):
+            raise FormatError(
+                f"{source.name} has another SHA-256 than the hub says", found=digest, allowed=source.sha256
+            )
+        admit(FileSource.from_descriptor(out, order.out.name), "was not taken", order.progress)
+    return Imported(order.out, source.name, source.size, digest)

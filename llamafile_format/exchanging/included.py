@@ -1,0 +1,40 @@
+"""Files of strangers that become members, under names that members may have and no two share (clause 4.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from llamafile_format.errors import FormatError
+from llamafile_format.packing import Include
+from llamafile_format.zip.names import collisions, is_reserved, name_faults
+
+
+@dataclass(slots=True)
+class Included:
+    """What was found so far."""
+
+    includes: list[Include] = field(default_factory=list)
+
+    def add(self, include: Include) -> None:
+        """One more, whose member is named; FormatError for a name that no member may have."""
+        name = include.member
+        faults = name_faults(name)
+        if faults:
+            raise FormatError(f"{name[:200]!r} cannot be a member name: it {faults[0]}", clause="4.8")
+        if is_reserved(name):
+            raise FormatError(f"{name} lies in the reserved folder META-LLAMAFILE/", clause="4.8")
+        self.includes.append(include)
+        names = [each.member for each in self.includes]
+        if len(names) % 64 == 0:
+            _refuse_twice(names)
+
+    def done(self) -> list[Include]:
+        """All of them."""
+        _refuse_twice([each.member for each in self.includes])
+        return self.includes
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
+    for index, earlier in collisions(names):
+        raise FormatError(f"{names[index]!r} and {names[earlier]!r} could be one file", clause="4.8.6")
