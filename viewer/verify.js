@@ -6,7 +6,7 @@ import { Stopped, checkChunks } from "./chunks.js";
 import { checkClaims } from "./claims.js";
 import { engineRecords } from "./engine_archive.js";
 import { AUTHENTIC, VALID, WELL_FORMED, finding, judge, unique } from "./findings.js";
-import { recognise } from "./impostors.js";
+import { isFrozen, recognise } from "./impostors.js";
 import { checkLauncher } from "./launcher.js";
 import { MANIFEST_PATH, layoutOf, manifestPlace } from "./layout.js";
 import { readManifest } from "./manifest.js";
@@ -39,7 +39,7 @@ export async function openFile(blob) {
     const { manifest, findings, value } = readManifest(file.data, entry.dataOffset);
     Object.assign(file, { manifest, manifestFindings: findings, value });
   }
-  file.kind = kindOf(file);
+  file.kind = await isFrozen(raw) ? "other" : kindOf(file);
   return file;
 }
 

@@ -28,7 +28,7 @@ from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import README_PATH, VERSION, EngineAsset, EngineDirectory, numbers_of
 from llamafile_format.manifest.reader import MAX_TEXT
-from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAPPED_ROLES, MODEL_ROLES
+from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAPPED_ROLES, MODEL_ROLES, file_order
 from llamafile_format.packing import (
     LAUNCHER,
     PROFILES,
@@ -59,6 +59,7 @@ from llamafile_format.recovery.sets import recovery_percent
 from llamafile_format.zip.engine_archive import engine_records
 from llamafile_format.zip.entry import Entry
 from llamafile_format.zip.names import collisions, is_reserved
+from llamafile_format.zip.writer import layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
         migrated = order.args is None and not renamed and not order.drop_args
         _replace(contents, arguments, "arguments", changes, migrated=migrated)
     labels = _labels(carried, order, contents, renamed, changes)
-    _readme(contents, carried, labels, engine, changes, recovery=recovery)
+    _readme(contents, carried, labels, engine, changes, recovery=recovery, asked=bool(order.recovery))
     engine = _raised(engine, changes)
     if not engine.source.size and not any(content.role == "weights" for content in contents.values()):
         raise UsageError("nothing would be left: neither a model nor an engine")
@@ -420,8 +421,12 @@ def _readme(
     changes: list[Change],
     *,
     recovery: int,
+    asked: bool,
 ) -> None:
-    """The README is ours to write: anew if its text no longer fits. A stranger's text stays while the engine does."""
+    """The README is ours to write: anew if its text no longer fits. A stranger's text stays while the engine does.
+
+    It begins to tell of recovery data when somebody ``asked`` for them, unless that would move weights.
+    """
     from llamafile_format.packing import text_content
 
     roles = [content.role for content in contents.values()] + ["recovery"] * bool(recovery)
@@ -441,16 +446,24 @@ def _readme(
     }
     known = old.known.sha256 if old is not None and old.known is not None else b""
     told = next((which for which, text in texts.items() if hashlib.sha256(text).digest() == known), None)
-    repair, look = told or (False, False)  # nothing is told of what is added: that would move weights
-    text = readme_text(
-        labels.name,
-        engine=bool(engine.source.size),
-        launcher=engine.launcher,
-        version=version,
-        recovery=repair and "recovery" in roles,
-        viewer=look and "viewer" in roles,
-    )
-    wanted = text_content(README_PATH, "readme", text)
+    repair, look = told or (False, False)  # nothing is told of what is added, unless it moves nothing
+
+    def wanted_text(*, recovery: bool) -> Content:
+        """The README of the new file."""
+        text = readme_text(
+            labels.name,
+            engine=bool(engine.source.size),
+            launcher=engine.launcher,
+            version=version,
+            recovery=recovery,
+            viewer=look and "viewer" in roles,
+        )
+        return text_content(README_PATH, "readme", text)
+
+    wanted = wanted_text(recovery=repair and "recovery" in roles)
+    if asked and not repair:
+        telling = wanted_text(recovery=True)
+        wanted = wanted if _moves(contents, telling, engine) else telling
     if old is None:
         if carried.origin is not None:  # a container may do without one (clause 5.8.3)
             contents[README_PATH] = wanted
@@ -459,6 +472,18 @@ def _readme(
     if (told is not None or other) and not _same(old, wanted):
         contents[README_PATH] = wanted
         changes.append({"what": "readme", "from": old.known.sha256.hex() if old.known else ""})
+
+
+def _moves(contents: Mapping[str, Content], readme: Content, engine: CarriedEngine) -> bool:
+    """Would a member that is opened in place lie elsewhere with this ``readme``?"""
+
+    def places(each: Mapping[str, Content]) -> list[int]:
+        """Where those members lie."""
+        order = sorted(each.values(), key=lambda content: file_order(content.role, content.path))
+        placed = layout(engine.source.size, [(one.path, one.source.size, one.alignment) for one in order])
+        return [at.data_offset for at, one in zip(placed, order, strict=True) if one.role in MAPPED_ROLES]
+
+    return places(contents) != places({**contents, README_PATH: readme})
 
 
 def _check_collisions(contents: Mapping[str, Content]) -> None:

@@ -48,6 +48,8 @@ COMMANDS = {
     "repair": "Make a damaged file whole again.",
     "scrub": "Read kept files again, and say what is not as it was.",
     "status": "Say how files are kept, and what is due next.",
+    "freeze": "Pack a container for a shelf, without any loss.",
+    "thaw": "Make a container again of what was frozen.",
     "record": "Write down what a model answers, exact to the bit.",
     "replay": "Ask again what was recorded, and compare.",
     "keygen": "Make a key to sign files with.",

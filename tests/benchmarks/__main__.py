@@ -27,6 +27,7 @@ NAMES = (
     "pack",
     "repack",
     "recovery",
+    "freeze",
     "runtime",
     "rivals",
     "crowd",

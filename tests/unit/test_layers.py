@@ -25,7 +25,7 @@ NAME = PACKAGE.name
 FLOORS = (
     ("errors", "limits", "spans", "door", "progress", "escape", "plain_json", "plain_yaml", "findings"),
     ("specdata", "viewers", "clauses", "rules", "bounded_json", "bounded_yaml", "strict_yaml", "strict_fields"),
-    ("source", "zip", "prefix", "weights", "manifest", "recovery", "signing", "engines"),
+    ("source", "zip", "prefix", "weights", "manifest", "frozen", "recovery", "signing", "engines"),
     ("legacy", "container", "checks", "output"),
     (
         "examining",
