@@ -380,7 +380,8 @@ def test_the_page_knows_itself(window: Browser, exhibit: Path, folder: Path) -> 
 
 def test_it_is_used_by_keyboard_and_read_aloud_at_any_width(window: Browser, exhibit: Path, folder: Path) -> None:
     choose(window, folder, exhibit)
-    controls = window.call("POST", "/elements", {"using": "css selector", "value": "#ask-form :is(input, textarea, button)"})
+    inputs = {"using": "css selector", "value": "#ask-form :is(input, textarea, button)"}
+    controls = window.call("POST", "/elements", inputs)
     names = [window.call("GET", f"/element/{each[ELEMENT]}/computedlabel") for each in controls]
     assert all(names)
     for name in ("What the model is to go on with, or to answer", "It is a message of a conversation", "Ask", "Stop"):
