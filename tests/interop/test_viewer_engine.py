@@ -25,7 +25,7 @@ from llamafile_format.reports import replay_json
 from llamafile_format.viewing import view
 from spec.vectors.generate import ROOT as SPEC
 from spec.vectors.generate.load import read_vector, vector_files
-from tests.interop.webdriver import Browser, browser
+from tests.interop.webdriver import ELEMENT, ENTER, Browser, browser
 from viewer.build import page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +37,7 @@ prompts:
 - {id: story, text: "Visitor: a brass astrolabe\\nLabel:"}
 - {id: chat, messages: [{role: user, content: "Tell me about the clock."}]}
 """
+CONTROL = "\ue009"
 ENDED = "document.getElementById('ask-state').textContent.match(/first after|could not|Stopped/)"
 
 
@@ -375,3 +376,23 @@ def test_the_page_knows_itself(window: Browser, exhibit: Path, folder: Path) -> 
 
     choose(window, folder, exhibit)
     assert later(window, "module_own.learnOwn()") == hashlib.sha256(page().encode()).hexdigest()
+
+
+def test_it_is_used_by_keyboard_and_read_aloud_at_any_width(window: Browser, exhibit: Path, folder: Path) -> None:
+    choose(window, folder, exhibit)
+    inputs = {"using": "css selector", "value": "#ask-form :is(input, textarea, button)"}
+    controls = window.call("POST", "/elements", inputs)
+    names = [window.call("GET", f"/element/{each[ELEMENT]}/computedlabel") for each in controls]
+    assert all(names)
+    for name in ("What the model is to go on with, or to answer", "It is a message of a conversation", "Ask", "Stop"):
+        assert name in names
+    for selector, role in (("#ask-state", "status"), ("#ask-log", "log")):
+        found = window.call("POST", "/element", {"using": "css selector", "value": selector})
+        assert window.call("GET", f"/element/{found[ELEMENT]}/computedrole") == role
+    window.script("document.getElementById('ask-most').value = 4")
+    window.type("#ask-text", "Visitor: a brass astrolabe")
+    window.type("#ask-text", CONTROL + ENTER)
+    window.wait(ENDED)
+    window.call("POST", "/window/rect", {"width": 360, "height": 900})
+    assert window.script("return document.documentElement.scrollWidth <= window.innerWidth")
+    window.call("POST", "/window/rect", {"width": 900, "height": 1600})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import zipfile
 from pathlib import Path
@@ -19,6 +20,8 @@ from llamafile_format.viewers import newest_page, pages
 from tests.conftest import CliRunner, ToolFinder
 from tests.gguf_workbench import EXHIBIT
 from tests.repack_samples import write
+from viewer.build import page
+from viewer.data import VERSION
 
 PAGE = "llamafile-viewer.html"
 
@@ -54,6 +57,12 @@ def test_every_registered_page_is_here_and_is_itself() -> None:
     assert all(page.read().startswith(b"<!doctype html>\n") for page in pages())
     found = {int(path.name.partition(".")[0]) for path in (spec_dir() / "registry/viewers").iterdir()}
     assert found == {page.version for page in pages()}
+
+
+def test_the_newest_page_is_what_the_tree_makes() -> None:
+    """Registered once more after every change of `viewer/`: python -m viewer.register."""
+    assert hashlib.sha256(page().encode()).hexdigest() == newest_page().sha256
+    assert newest_page().version == VERSION
 
 
 def test_a_page_that_is_damaged_here_is_not_packed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
