@@ -158,7 +158,7 @@ def _layer(layer: Stratum, size: int, scale: tuple[float, float], log: tuple[flo
         el("path", d=path, class_=f"k-{layer.look} flow"),
         el("rect", x=_LOG_X, y=l0, width=_LOG_W, height=l1 - l0, class_=f"k-{layer.look} stratum"),
         el("line", x1=_LOG_X + _LOG_W, x2=WIDTH, y1=l1, y2=l1, class_="hair"),
-        el("text", clip_path(layer.text, min(26, 35 - len(offset))), x=_TEXT_X, y=baseline, class_="name"),
+        el("text", clip_path(layer.text, min(26, 33 - len(offset))), x=_TEXT_X, y=baseline, class_="name"),
         el("text", offset, x=WIDTH - 146, y=baseline, class_="num dim wide", text_anchor="end"),
         el("text", grouped(layer.length), x=WIDTH - 58, y=baseline, class_="num", text_anchor="end"),
         el("text", share, x=WIDTH, y=baseline, class_="num dim", text_anchor="end"),
