@@ -52,6 +52,7 @@ UNFOLDS = {
     "more than the engine repeats": 'root ::= "a"{2001}',
     "long names of rules": "root ::= " + "n" * 300000 + "\n" + "n" * 300000 + " ::= " + '"a"? ' * 9000,
     "brackets behind a comment that a return ends": f'root ::= "a"\n#\r x ::= {NEVER}',
+    "alternatives beside one another": "root ::= " + " | ".join(f'"a{i}"' for i in range(80000)),
     "a quote that is a token": f'root ::= <[34]> <">{NEVER}',
 }
 FINE = {
@@ -202,6 +203,15 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "references one after the other": chain(30000, TEXT),
     "references in a circle": {"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#/$defs/a"}}},
     "types that double": TYPES,
+    "wide objects one beside the other": {"allOf": [WIDE] * 100},
+    "many values": {"enum": ["x" * 99] * 50_000},
+    "a long value": {"const": '\n"' * 4_000_000},
+    "a list of what is required": {"type": "object", "properties": {"a": TEXT}, "required": ["b"] * 500_000},
+    "long names beside one another": {
+        "type": "object",
+        "properties": {f"{i:03}" + "a" * 250: TEXT for i in range(512)},
+        "additionalProperties": TEXT,
+    },
 }
 
 

@@ -71,7 +71,7 @@ public:
     }
 
 private:
-    size_t                                     paths = 0, patterns = 0, choices = 0;
+    size_t                                     paths = 0, patterns = 0, choices = 0, squares = 0, listed = 0;
     std::map<std::string, const common_json *> targets;  // of the references in this schema, each looked for once
 
     void named(const std::string & name, const common_json & value, size_t path) {
@@ -83,6 +83,12 @@ private:
         if (name == "properties" && value.is_object()) {
             properties(value);
         }
+        if (name == "required" && value.is_array() && value.size() > MAX_REQUIRED) {
+            throw refused("required has more than " + std::to_string(MAX_REQUIRED) + " names");
+        }
+        if (name == "const" || name == "enum") {
+            list(value);
+        }
         if (name == "pattern" && value.is_string()) {
             check_pattern(value.get<std::string>());
             if (++patterns > MAX_PATTERNS) {
@@ -92,11 +98,33 @@ private:
         all(value, longer);
     }
 
-    static void properties(const common_json & list) {
+    void list(const common_json & value) {
+        listed += 16 + (value.is_string() ? value.get<std::string>().size() : 0);
+        if (listed > MAX_LISTED) {
+            throw refused("a schema lists more values, or longer ones, than " + std::to_string(MAX_LISTED) + " bytes hold");
+        }
+        if (value.is_array() || value.is_object()) {
+            for (const auto & item : value.items()) {
+                listed += item.key().size();
+                list(item.value());
+            }
+        }
+    }
+
+    void properties(const common_json & list) {
         if (list.size() > MAX_PROPERTIES) {
             throw refused("properties has " + std::to_string(list.size()) + " items, more than " + std::to_string(MAX_PROPERTIES));
         }
+        squares += list.size() * list.size();
+        if (squares > MAX_SQUARES) {
+            throw refused("the objects in a schema have too many properties");
+        }
+        size_t bytes = 0;
         for (const auto & item : list.items()) {
+            bytes += item.key().size();
+            if (bytes > MAX_NAMES_OF) {
+                throw refused("the names of an object's properties have more than " + std::to_string(MAX_NAMES_OF) + " bytes");
+            }
             if (item.key().size() > MAX_KEY) {
                 throw refused("the name of a property has more than " + std::to_string(MAX_KEY) + " bytes");
             }

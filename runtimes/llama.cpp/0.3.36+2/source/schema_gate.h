@@ -7,6 +7,10 @@
 namespace lff {
 
 constexpr size_t MAX_PROPERTIES = 512;       // of an object in a schema: what upstream makes of them grows with their square
+constexpr size_t MAX_SQUARES    = MAX_PROPERTIES * MAX_PROPERTIES;  // of their numbers, all objects together
+constexpr size_t MAX_NAMES_OF   = 16384;     // bytes of the names of an object's properties
+constexpr size_t MAX_REQUIRED   = 1024;      // names in one list
+constexpr size_t MAX_LISTED     = 256u << 10; // bytes of values that are listed or given, 16 more for each
 constexpr size_t MAX_KEY        = 256;       // bytes of a property's name: its letters are followed one inside the other
 constexpr size_t MAX_PATTERNS   = 256;       // in a request: for each, all rules so far are copied
 constexpr size_t MAX_REFERENCES = 256;       // different ones in a schema: each may lie inside the one before

@@ -50,6 +50,9 @@ public:
                 } else if (c == '|') {
                     item(1);
                     open.back().last = 0;
+                    if (++open.back().ways > MAX_EXPANSION) {
+                        too_much("has more than " + std::to_string(MAX_EXPANSION) + " alternatives in one place");
+                    }
                 }
             }
         }
@@ -59,6 +62,7 @@ private:
     struct sequence {
         size_t elements = 0;  // with repetitions written out
         size_t last     = 0;  // of these, those of what a repetition would repeat
+        size_t ways     = 1;  // alternatives
     };
 
     const std::string &   text;
