@@ -22,6 +22,7 @@ from llamafile_format.legacy import LegacySplit, split_legacy
 from llamafile_format.manifest.claims import Claims, layout_of
 from llamafile_format.manifest.model import MANIFEST_PATH, MAX_MANIFEST, Manifest, Member
 from llamafile_format.manifest.reader import read_manifest
+from llamafile_format.prefix.impostors import is_frozen
 from llamafile_format.prefix.reverted import form_of, revert
 from llamafile_format.source import ByteSource, FileSource, Window, open_source
 from llamafile_format.source.metered import Metered
@@ -124,6 +125,8 @@ class Container:
     @cached_property
     def kind(self) -> Kind:
         """Container, legacy llamafile, or neither."""
+        if is_frozen(self.source):  # the container inside has an end record of its own (clause 3.7.8)
+            return Kind.OTHER
         if self.archive.entry(MANIFEST_PATH) is not None or self.marked:
             return Kind.CONTAINER
         names = [entry.path for entry in self.archive.entries]

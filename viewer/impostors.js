@@ -10,9 +10,18 @@ const ARCHIVES = [
   [0, "Rar!\x1a\x07", "RAR"], [257, "ustar", "tar"],
 ];
 
+const FROZEN = "\x89llamafrozen/1\r\n";
+
+/** True of a frozen container (3.7.8): it begins and ends with the mark, whatever lies between. */
+export async function isFrozen(source) {
+  const [size, mark] = [FROZEN.length, ascii(FROZEN)];
+  return source.size >= 2 * size && startsWith(await source.read(source.size - size, size), mark) && startsWith(await source.read(0, size), mark);
+}
+
 /** The finding that tells what a file is instead; undefined if its end holds an end record, or nothing is known. */
 export async function recognise(source) {
   if (!source.size) return finding("LF1008", { offset: 0 });
+  if (await isFrozen(source)) return finding("LF1036", { offset: 0 });
   const records = await endRecords(source);
   if (records.some(record => record.fits)) return undefined;
   const head = await source.read(0, 4096);
@@ -73,6 +82,7 @@ async function zeros(source, head) {
 
 async function cutOff(source, head) {
   if (indexOf(head.subarray(0, 4), ascii("PK\x03\x04")) === 0) return ["LF1010", { what: "a ZIP archive", bytes: source.size }];
+  if (startsWith(head, ascii(FROZEN))) return ["LF1010", { what: "a frozen container", bytes: source.size }];
   const { kind } = await identify(source, source.size);
   if (kind === "launcher") return ["LF1010", { what: "a launcher executable", bytes: source.size }];
   return ["ape", "elf", "pe", "macho"].includes(kind) ? ["LF1012", { kind: `a program of kind ${kind}` }] : undefined;

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llamafile_format.caring.datapackage_write import export_datapackage
     from llamafile_format.caring.event import Event
     from llamafile_format.caring.event_log import KINDS, Logged, add_event, log_of, manifest_of, read_log
+    from llamafile_format.caring.freeze import FrozenResult, Thawed, freeze, thaw
     from llamafile_format.caring.losses import Lost
     from llamafile_format.caring.ocfl_read import import_ocfl
     from llamafile_format.caring.ocfl_write import export_ocfl
@@ -46,6 +47,7 @@ open_door(
         "premis_write": ("export_premis",),
         "event": ("Event",),
         "event_log": ("KINDS", "Logged", "add_event", "log_of", "manifest_of", "read_log"),
+        "freeze": ("FrozenResult", "Thawed", "freeze", "thaw"),
         "losses": ("Lost",),
         "proof": ("Proof",),
         "protect": ("Protected", "outdated_set", "protect", "protect_inside", "sidecar_of", "sidecar_percent"),

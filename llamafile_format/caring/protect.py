@@ -69,7 +69,8 @@ def protect(
         if not source.size:
             raise UsageError(f"{target} is empty: there is nothing to protect")
         geometry = geometry_of(source.size, percent)
-        require_room(target.parent, [], geometry.recovery * (geometry.slice_size + HEAD.size))
+        hint = "free some space there, or protect fewer slices: --percent"
+        require_room(target.parent, [], geometry.recovery * (geometry.slice_size + HEAD.size), hint=hint)
         files = _write(target, source, geometry, percent, force=update, progress=progress)
     for path_ in old:
         if path_ not in files:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from llamafile_format.caring.evidence import Copy, Evidence, gather
 from llamafile_format.caring.losses import Lost, Span, common, merged, named
 from llamafile_format.caring.mosaic import Forgiving, Mosaic
 from llamafile_format.caring.proof import Proof, Proven, digest_given, prove
-from llamafile_format.errors import FormatError, NotAuthentic, UsageError
+from llamafile_format.errors import FormatError, NotAuthentic, SourceError, UsageError
 from llamafile_format.manifest.reader import read_manifest
 from llamafile_format.output.publish import output
 from llamafile_format.output.room import require_room
@@ -89,7 +90,7 @@ def repair(
     if not in_place and os.path.lexists(target) and not force:
         raise UsageError(f"{target} exists", hint="add --force to replace it, or choose another name with -o")
     refuse_pending(source_path)
-    with ExitStack() as stack:
+    with _room_told(target.parent, source_path), ExitStack() as stack:
         opened = stack.enter_context(FileSource(source_path))
         evidence = gather(source_path, opened, stack, par2=par2, others=others)
         if not evidence.sets and not evidence.survivors:
@@ -110,6 +111,20 @@ def repair(
         if not proven.proof.proves and not unproven and not job.same(attempt):
             return job.told("unproven", attempt, proven)
         return job.written(attempt, proven, in_place=in_place, force=force)
+
+
+@contextmanager
+def _room_told(folder: Path, path: Path) -> Iterator[None]:
+    """SourceError where what is lost cannot be computed, because the disk is full of something else."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, SourceError) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise SourceError(
+            f"no space left in {folder} to compute what is lost; {path} is as it was",
+            hint="free some space there or write to another folder with -o",
+        ) from error
 
 
 def _beside(path: Path) -> Path:

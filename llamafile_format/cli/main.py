@@ -32,6 +32,7 @@ from llamafile_format.reports import printable
 COMMANDS = {
     "pack": "Pack a model, and what goes with it, into one file.",
     "inspect": "Show everything worth knowing about a file.",
+    "view": "Show a file in a browser, and run its model there.",
     "verify": "Check that files are intact and what they claim to be.",
     "identify": "Say which format files have, by their bytes.",
     "fleet": "Verify many objects, and keep a ledger of what was found.",
@@ -47,6 +48,8 @@ COMMANDS = {
     "repair": "Make a damaged file whole again.",
     "scrub": "Read kept files again, and say what is not as it was.",
     "status": "Say how files are kept, and what is due next.",
+    "freeze": "Pack a container for a shelf, without any loss.",
+    "thaw": "Make a container again of what was frozen.",
     "record": "Write down what a model answers, exact to the bit.",
     "replay": "Ask again what was recorded, and compare.",
     "keygen": "Make a key to sign files with.",

@@ -9,9 +9,12 @@ import struct
 from dataclasses import dataclass
 
 from llamafile_format.container import Container, Kind, Openable
+from llamafile_format.frozen.layout import MEDIA_TYPE as FROZEN_MEDIA_TYPE
 from llamafile_format.prefix.ape import MZ
+from llamafile_format.prefix.impostors import FROZEN, is_frozen
 from llamafile_format.source import ByteSource, FileSource, open_source
 from llamafile_format.weights.formats import GGUF, ONNX, SAFETENSORS, Format, recognise_format
+from llamafile_format.weights.recognised import recognise_more
 from llamafile_format.zip.writer import MARK
 
 OURS = "llamafile-fmt/1"
@@ -47,10 +50,23 @@ def identify_format(what: Openable) -> FormatIdentity:
     """The format of ``what``: a container, an older llamafile, an APE, or weights. Raises SourceError only."""
     source = open_source(what)
     try:
-        return _archive(source) or _weights(source) or _program(source) or FormatIdentity(source.name, source.size)
+        return (
+            _frozen(source)
+            or _archive(source)
+            or _weights(source)
+            or _program(source)
+            or FormatIdentity(source.name, source.size)
+        )
     finally:
         if source is not what and isinstance(source, FileSource):
             source.close()
+
+
+def _frozen(source: ByteSource) -> FormatIdentity | None:
+    if not is_frozen(source):
+        return None
+    basis = f"{FROZEN[1:-2].decode()} at byte 1, and at byte {source.size - len(FROZEN) + 1}, the end"
+    return FormatIdentity(source.name, source.size, "frozen llamafile", "1", "", FROZEN_MEDIA_TYPE, basis)
 
 
 def _archive(source: ByteSource) -> FormatIdentity | None:
@@ -70,7 +86,8 @@ def _archive(source: ByteSource) -> FormatIdentity | None:
 def _weights(source: ByteSource) -> FormatIdentity | None:
     found = recognise_format(source)
     if found is None:
-        return None
+        more = recognise_more(source, source.name)
+        return FormatIdentity(source.name, source.size, more.name, basis=more.basis) if more else None
     version, puid, basis = "", "", _BASES.get(found, "its first bytes")
     if found is GGUF and source.size >= 8:
         number = _gguf_version(source)

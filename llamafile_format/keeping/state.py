@@ -125,7 +125,10 @@ class State:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise SourceError(f"cannot use the state {self.folder / NAME}: {error}") from error
+            hint = (
+                "free some space there: what was written of the state before is whole" if "full" in str(error) else ""
+            )
+            raise SourceError(f"cannot use the state {self.folder / NAME}: {error}", hint=hint) from error
         except sqlite3.DatabaseError as error:
             raise FormatError(
                 f"{self.folder / NAME} is damaged: {error}",

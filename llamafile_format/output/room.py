@@ -33,7 +33,10 @@ def free_in(folder: Path) -> int | None:
     return found.f_bavail * found.f_frsize
 
 
-def require_room(folder: Path, sources: Iterable[ByteSource], more: int = 0) -> None:
+_ELSEWHERE = "free some space there, or write to another folder"
+
+
+def require_room(folder: Path, sources: Iterable[ByteSource], more: int = 0, *, hint: str = _ELSEWHERE) -> None:
     """SourceError if ``folder`` cannot hold the data of ``sources`` and ``more`` bytes.
 
     Holes of sparse files take no room. What might come to share blocks with its source counts as nothing.
@@ -49,7 +52,7 @@ def require_room(folder: Path, sources: Iterable[ByteSource], more: int = 0) -> 
     if need > free:
         raise SourceError(
             f"no space left in {folder}: {need} bytes are needed and {free} are free; nothing was written",
-            hint="free some space there, or write to another folder",
+            hint=hint,
         )
 
 

@@ -39,12 +39,28 @@ class Impostor:
         return Finding(self.rule, Where(0, None), self.args)
 
 
+FROZEN = b"\x89llamafrozen/1\r\n"
+"""What a frozen container begins with, and ends with (18.1.1)."""
+
 PROGRAMS = frozenset({"LF1012", "LF1035"})
 """Rules that tell a whole program: it is no llamafile, and may be the prefix of one."""
 
 _EMPTY = Impostor("LF1008", "the file is empty", "copy or download it again")
+_FROZEN = Impostor(
+    "LF1036",
+    "this is a frozen container: its weights are packed, and nothing can start or check them in place",
+    "`llamafile-format thaw FILE -o OUT` makes the container again",
+)
 
 _Test = Callable[[ByteSource, bytes], Impostor | None]
+
+
+def is_frozen(source: ByteSource) -> bool:
+    """True if ``source`` begins and ends as a frozen container does, whatever lies between (3.7.8)."""
+    size = len(FROZEN)
+    if source.size < 2 * size or source.read_at(source.size - size, size) != FROZEN:  # the end is read in any case
+        return False
+    return source.read_at(0, size) == FROZEN
 
 
 def recognise(source: ByteSource) -> Impostor | None:
@@ -54,6 +70,8 @@ def recognise(source: ByteSource) -> Impostor | None:
     """
     if source.size == 0:
         return _EMPTY
+    if is_frozen(source):
+        return _FROZEN
     if has_end_record(source):
         return None
     head = source.read_at(0, min(HEAD, source.size))
@@ -72,6 +90,8 @@ def recognise_instead(source: ByteSource) -> Impostor | None:
     """
     if source.size == 0:
         return _EMPTY
+    if is_frozen(source):
+        return _FROZEN
     head = source.read_at(0, min(HEAD, source.size))
     return next((found for test in _INSTEAD if (found := test(source, head)) is not None), None)
 
@@ -261,6 +281,8 @@ _CALLED = {
 def _cut_off(source: ByteSource, head: bytes) -> Impostor | None:
     if head[:4] == b"PK\3\4":
         return _truncated(source, "a ZIP archive")
+    if head.startswith(FROZEN):
+        return _truncated(source, "a frozen container")
     facts = identify(source)
     if facts.kind in (PrefixKind.NONE, PrefixKind.OTHER, PrefixKind.SCRIPT):
         return None

@@ -175,7 +175,7 @@ def test_commands_that_read_have_the_options_of_the_table() -> None:
         "protect",
         "repair",
     }
-    elsewhere |= {"scrub", "status"}
+    elsewhere |= {"scrub", "status", "freeze", "thaw"}
     assert set(tabled()) == set(COMMANDS) - elsewhere
     for name, named in tabled().items():
         assert named == flags(name) - {"--no-config"}, name  # of a group of commands: a row of its own

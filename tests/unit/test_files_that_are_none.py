@@ -35,6 +35,8 @@ TAILS: dict[str, list[str]] = {
     "import-oms": ["bundle", "-o", "out"],
     "export-oms": ["-o", "out"],
     "export": ["--premis", "out"],
+    "freeze": ["-o", "out"],
+    "thaw": ["-o", "out"],
     "push": ["127.0.0.1:9/models/tiny:v1"],
     "update": ["--from", "http://127.0.0.1:9/model.llamafile"],
     "timestamp fetch": ["--url", "http://127.0.0.1:9", "-o", "out"],

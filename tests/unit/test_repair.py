@@ -24,6 +24,7 @@ from llamafile_format.errors import FormatError, NotAuthentic, SourceError, Usag
 from llamafile_format.recovery.packets import packets_in
 from llamafile_format.recovery.sets import sets_of
 from llamafile_format.source import BytesSource, FileSource
+from spec.vectors.generate import ape
 from tests.fault_server import FaultServer
 from tests.laws.containers import tiny_gguf
 
@@ -426,6 +427,28 @@ def test_a_set_from_before_the_signature_does_not_take_it_away(samples: Path, tm
     data[-10] ^= 1
     path.write_bytes(data)
     assert repair(path).path.read_bytes() == right  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("prefix", ["none", "engine"])
+def test_a_file_with_recovery_data_inside_says_so(tmp_path: Path, prefix: str) -> None:
+    """README.txt tells how to repair the file, however it came to its recovery data; without them it is as before."""
+    (tmp_path / "m.gguf").write_bytes(tiny_gguf(values=30_000))
+    (tmp_path / "engine").write_bytes(ape.forge())
+    path = tmp_path / "a"
+    lf.pack([tmp_path / "m.gguf"], path, prefix=tmp_path / prefix if prefix == "engine" else prefix, runtime="none")
+    before = path.read_bytes()
+    assert any("README" in change for change in protect_inside(path).changes)
+    with lf.open(path) as container:
+        assert "HOW TO REPAIR IT" in container.read("META-LLAMAFILE/README.txt").decode()
+    assert lf.verify(path, level="exhaustive").exit_code() == 0
+    once = path.read_bytes()
+    protect_inside(path)
+    assert path.read_bytes() == once
+    path.write_bytes(bytes(9000) + once[9000:])
+    assert repair(path, tmp_path / "again").path.read_bytes() == once
+    lf.repack(tmp_path / "again", tmp_path / "without", recovery=0)
+    with lf.open(tmp_path / "without") as container, lf.open(before) as old:
+        assert container.read("META-LLAMAFILE/README.txt") == old.read("META-LLAMAFILE/README.txt")
 
 
 def test_inside_a_signed_file_only_by_force(signed: Path) -> None:

@@ -360,6 +360,22 @@ _with_archive("gzip", "LF1007", b"\x1f\x8b\x08")
 _with_archive("zeros", "LF1009", bytes(4096))
 
 
+FROZEN = b"\x89llamafrozen/1\r\n"
+
+
+@impostor("frozen", "LF1036", "The two marks of a frozen container, and an end record between them.")
+def _() -> bytes:
+    return forge.archive_end(FROZEN + bytes(64)) + bytes(64) + FROZEN
+
+
+@impostor("frozen-cut-off", "LF1010", "The mark of frozen containers, and then the end.")
+def _() -> bytes:
+    return FROZEN + bytes(200)
+
+
+_with_archive("frozen", "LF1036", FROZEN)
+
+
 @impostor("empty", "LF1008", "No bytes.")
 def _() -> bytes:
     return b""
