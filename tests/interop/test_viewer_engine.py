@@ -18,8 +18,7 @@ from llamafile_format.engines.ask import request_bytes
 from llamafile_format.engines.behaviour import Record
 from llamafile_format.engines.behaviour_reader import read_record
 from llamafile_format.engines.behaviour_yaml import record_bytes
-from llamafile_format.engines.pin import Flavour
-from llamafile_format.engines.store import pins, unpacked
+from llamafile_format.engines.host import host_target
 from llamafile_format.engines.trace import Message, Prompt, Request, logit_value
 from llamafile_format.reports import replay_json
 from llamafile_format.viewing import view
@@ -49,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exhibit(folder: Path) -> Path:
     """The exhibit with the two reference builds that meet here, and a short record."""
-    runtime = f"llama.cpp@{max(pin.version for pin in pins())}:wasm32-wasi,linux-x86_64"
+    runtime = "llama.cpp:wasm32-wasi,linux-x86_64"
     recipe = ROOT / "examples/exhibit/llamafile.yaml"
     lf.pack([], folder / "bare", recipe=recipe, runtime=runtime, flavour="reference")
     (folder / "prompts.yaml").write_text(PROMPTS, "utf-8")
@@ -99,20 +98,25 @@ def state(window: Browser) -> str:
     return str(window.script("return document.getElementById('ask-state').textContent"))
 
 
-def native() -> Path:
-    for pin in pins():
-        if (build := pin.build("linux-x86_64", Flavour.REFERENCE)) is not None and pin.build(
-            "wasm32-wasi", Flavour.REFERENCE
-        ):
-            return unpacked(pin, build)
-    pytest.skip("no reference build is checked in")
+@pytest.fixture(scope="module")
+def native(exhibit: Path, folder: Path) -> Path:
+    """The reference build for this machine, out of the same file."""
+    if host_target() != "linux-x86_64":
+        pytest.skip("the native build that is compared is for Linux on x86-64")
+    with lf.open(exhibit) as container:
+        (path,) = [each.path for each in container.members if each.path.endswith("/linux-x86_64")]
+        (folder / "native").write_bytes(container.read(path))
+    (folder / "native").chmod(0o700)
+    return folder / "native"
 
 
-def test_it_goes_on_with_a_text_and_answers_in_a_conversation(window: Browser, exhibit: Path, folder: Path) -> None:
+def test_it_goes_on_with_a_text_and_answers_in_a_conversation(
+    window: Browser, exhibit: Path, native: Path, folder: Path
+) -> None:
     choose(window, folder, exhibit)
     first = ask(window, "Visitor: a brass astrolabe\nLabel:")
     command = [
-        native(),
+        native,
         "--complete",
         "-p",
         "Visitor: a brass astrolabe\nLabel:",
@@ -136,7 +140,7 @@ def test_it_goes_on_with_a_text_and_answers_in_a_conversation(window: Browser, e
         Path(shots, "viewer-engine.png").write_bytes(window.screenshot())
 
 
-def test_its_trace_is_that_of_the_native_build(window: Browser, exhibit: Path, folder: Path) -> None:
+def test_its_trace_is_that_of_the_native_build(window: Browser, exhibit: Path, native: Path, folder: Path) -> None:
     """Every byte but the line that says who answers: digests of all logits, of a text, a conversation, a likelihood."""
     chat = Prompt("b", None, (Message("user", "Tell me about the clock."),), max_tokens=12)
     prompts = (Prompt("a", "Visitor: a brass astrolabe\nLabel:", max_tokens=24), chat)
@@ -166,7 +170,7 @@ def test_its_trace_is_that_of_the_native_build(window: Browser, exhibit: Path, f
         "LFF_WEIGHTS_SIZE": str(model.size),
     }
     own = subprocess.run(
-        [native(), "--trace"], input=request, env=environment, capture_output=True, text=True, check=True
+        [native, "--trace"], input=request, env=environment, capture_output=True, text=True, check=True
     )
     assert said[:2] == [0, ""]
     here, there = said[2].splitlines(keepends=True), own.stdout.splitlines(keepends=True)
