@@ -16,7 +16,7 @@ from llamafile_format.source import ByteSource
 
 PIECE = 1 << 20  # bytes that are read and sent at a time
 PATIENCE = 60.0  # seconds for a request, and for taking a piece of the answer
-_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
+_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",
