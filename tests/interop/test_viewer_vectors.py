@@ -7,6 +7,7 @@ one, and each is a slice of it.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from llamafile_format.container import Kind
 from llamafile_format.rules import all_rules
 from llamafile_format.signing.keys.key_files import read_public
 from llamafile_format.signing.trust.policy import key_policy
+from llamafile_format.zip.names import collision_key
 from spec.vectors.generate import ROOT
 from spec.vectors.generate.load import Vector, read_vector, vector_files
 from tests.interop.webdriver import Browser, browser
@@ -169,3 +171,17 @@ def test_verdicts_are_the_same_or_left_open(judged: list[Judged]) -> None:
             if ours != theirs and not (ours == "undetermined" and layer in open_layers):
                 wrong.append(f"{each.name}: {layer} is {theirs} to the library and {ours} to the page")
     assert wrong == []
+
+
+def test_names_are_folded_alike(window: Browser) -> None:
+    """Browsers have no case folding; what the page makes of their upper and lower case joins the same characters."""
+    letters = [
+        chr(code) for code in range(0x80, 0x30000) if unicodedata.category(chr(code)) in ("Ll", "Lu", "Lt", "Mn")
+    ]
+    folded = [[letter, collision_key(letter)] for letter in letters]
+    found = window.script(
+        f"return {json.dumps(folded)}.map(([one, key]) => [module_names.folded(one), module_names.folded(key)])"
+    )
+    assert [letter for letter, (one, key) in zip(letters, found, strict=True) if one != key] == []
+    joined = {(ours, key) for (ours, _), (_, key) in zip(found, folded, strict=True)}
+    assert len({ours for ours, _ in joined}) == len({key for _, key in joined}) == len(joined)
