@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
-FUZZ_TARGETS ?= archive gguf template prefix policy record recovery
+FUZZ_TARGETS ?= archive gguf weights template prefix policy record recovery
 
 DEV := .venv
 DEMO := .venv-demo
@@ -23,7 +23,7 @@ help:
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the figures that the project promises, measured here'
 	@echo 'make fuzz     every vector and 10,000 mutants of them, each within 10 s and 200 MB (FUZZ_COUNT, FUZZ_SEED); then'
-	@echo '              50 s of fuzzing by coverage for each of seven readers (FUZZ_SECONDS)'
+	@echo '              50 s of fuzzing by coverage for each of eight readers (FUZZ_SECONDS)'
 	@echo 'make vectors  write the test vectors and the identification skeletons again'
 	@echo 'make share    write the man pages and completions again'
 	@echo 'make exhibit  train the small model of the exhibit again (downloads PyTorch; minutes to an hour)'

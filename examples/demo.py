@@ -5,7 +5,8 @@
 Packs a small language model and what runs it into one file, looks at it, verifies it, damages a copy and sees the
 damage located, takes the runtime out and puts another prefix in front, takes the model out and compares digests. It
 protects the file, destroys 3 MB of a copy, and repairs it. Then it makes a key, signs the packed file, verifies who
-signed, and shows how openssl does the same. Last, the file is started. Leaves everything in FOLDER (default: demo/).
+signed, and shows how openssl does the same. A page out of a file runs the model in a browser, if Chromium is there.
+Last, the file is started. Leaves everything in FOLDER (default: demo/).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import page_in_browser
 
 EXHIBIT = Path(__file__).resolve().parent / "exhibit"
 PROMPT = "Visitor: Tell me about the clock.\nLabel:"
@@ -90,6 +93,22 @@ def sign(packed: str) -> None:
     print("\n".join(shown[first:last]).rstrip())
 
 
+def visit() -> None:
+    """A page out of a file runs its model, in a browser, from a file and without a network."""
+    say("For a visitor who has only a browser: a page, and a build that browsers run, travel along.")
+    packed, page = "exhibit-page.llamafile", "out/llamafile-viewer.html"
+    recipe, runtime = os.path.relpath(EXHIBIT / "llamafile.yaml"), "llama.cpp:wasm32-wasi"
+    run("pack", "--recipe", recipe, "--runtime", runtime, "--flavour", "reference", "--viewer", "-o", packed)
+    run("extract", packed, "llamafile-viewer.html", "-C", "out")
+    if not page_in_browser.here():
+        print(f"\nThere is no Chromium here that can be driven. Open {page} in a browser, and choose {packed}.")
+        return
+    text = "Visitor: a brass astrolabe\nLabel:"
+    say("In headless Chromium: open the page, choose the file, ask.")
+    print(f"\n$ python examples/page_in_browser.py {page} {packed} {shlex.quote(text)} page.png", flush=True)
+    print(page_in_browser.ask(Path(page), Path(packed), text, Path("page.png")))
+
+
 def main() -> None:
     """Run the demo."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
@@ -126,6 +145,7 @@ def main() -> None:
     say("Keep it for decades: recovery data beside it, for 5 % of its size.")
     keep(packed)
     sign(packed)
+    visit()
     say("A record for the catalogue, to look at in a browser.")
     run("inspect", again, "--html", "exhibit.html", "--force")
     say("Run it: nothing is installed, nothing is copied but the program, into a private cache.")

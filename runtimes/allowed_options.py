@@ -32,13 +32,14 @@ def text(version: str = VERSION) -> str:
     """The file: this version's table, what it and earlier ones share, the classic dialects', and what all have."""
     listed = [tuple(map(str, row)) for row in spec_yaml(REGISTRY)["tables"]]
     native = [row for row in listed if row[0] == Dialect.NATIVE.value and row[1] == ENGINE]
-    known = sorted((row[2] for row in native if version_key(row[2]) <= version_key(version)), key=version_key)
-    if len({row[3] for row in native if row[2] in known[:-1]}) > 1:
-        raise SystemExit(f"the versions before {version} have different tables: say in allowed.cpp what that means")
+    rows = {row[2]: row[3] for row in native if version_key(row[2]) <= version_key(version)}
+    known = sorted(rows, key=version_key)
+    several = len({rows[each] for each in known[:-1]}) > 1  # then each says whether its table is this version's
+    same = {each: f", {str(rows[each] == rows[version]).lower()}" if several else "" for each in known}
     lines = [
         f"// The options that `.args` may hold, for {ENGINE} {version}: written by runtimes/allowed_options.py from",
         "// spec/registry/arguments.yaml. ROW(names, values, allowed, kind or reason, low, high)",
-        *(f"ENGINE({_c(ENGINE)}, {_c(each)})" for each in reversed(known)),
+        *(f"ENGINE({_c(ENGINE)}, {_c(each)}{same[each]})" for each in reversed(known)),
         *_table("known", choose_table(Dialect.NATIVE, [(ENGINE, each) for each in known]).table),
     ]
     for dialect in Dialect:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import llamafile_format
-from tests.new_engine import KEY, TARGET, zig
+from tests.new_engine import KEY, TARGET, zig, zig_environment
 from tests.runtime_server import EXHIBIT, run
 
 SOURCE = Path(__file__).resolve().parents[1] / "runtimes" / KEY.replace("@", "/") / "source"
@@ -39,15 +39,14 @@ def pack_boxed(runtimes: Path, out: Path) -> Path:
     return out
 
 
-def compiled(folder: Path, *sources: Path) -> Path:
-    """A program of ``sources`` and the runtime's headers, by the pinned compiler, which ``LFF_ZIG`` may name."""
+def compiled(folder: Path, *sources: Path, headers: Path = SOURCE) -> Path:
+    """A program of ``sources`` and the runtime's ``headers``, by the pinned compiler, which ``LFF_ZIG`` may name."""
     compiler = Path(os.environ.get("LFF_ZIG") or zig())
-    cache = compiler.parents[2] / "zig-cache"  # what the engine was built with has compiled the libraries
-    command: list[str | Path] = [compiler, "c++", "-target", "x86_64-linux-musl", "-std=c++17", "-O2", "-I", SOURCE]
+    command: list[str | Path] = [compiler, "c++", "-target", "x86_64-linux-musl", "-std=c++17", "-O2", "-I", headers]
     subprocess.run(
         [*command, *sources, "-o", folder / sources[0].stem],
         check=True,
         timeout=600,
-        env=dict(os.environ) | {"ZIG_GLOBAL_CACHE_DIR": str(cache if cache.is_dir() else folder / "cache")},
+        env=zig_environment(),
     )
     return folder / sources[0].stem

@@ -69,7 +69,7 @@ def with_engine(path: Path) -> Path:
     folder.mkdir()
     (folder / "m.gguf").write_bytes(gguf())
     (folder / "engine").write_bytes(engine("e", 70_000, [("zone/a.txt", b"a" * 900), ("zone/b.txt", b"b")]))
-    lf.pack([folder / "m.gguf"], path, prefix=folder / "engine", profile="archive", recovery=0)
+    lf.pack([folder / "m.gguf"], path, prefix=folder / "engine", profile="archive", recovery=0, viewer=False)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from llamafile_format.engines.cache import work_folder
@@ -25,3 +26,8 @@ def zig() -> Path:
     shop = Workshop(work_folder("build", "compiler-of-tests"), work_folder("inputs"))
     places, _ = prepare(pin_of(RUNTIMES), ["zig"], shop)
     return Path(fill(pin_of(RUNTIMES).recipe.tools["zig"], places))
+
+
+def zig_environment() -> dict[str, str]:
+    """This environment, with one folder for what the compiler keeps of its work: the libraries take it minutes."""
+    return dict(os.environ) | {"ZIG_GLOBAL_CACHE_DIR": str(work_folder("build", "compiler-of-tests") / "zig-cache")}

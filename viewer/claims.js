@@ -1,9 +1,9 @@
 // What a manifest claims about itself (5.3.6 to 5.5): names, roles, order, prefix, default, offsets.
 import { utf8 } from "./bytes.js";
-import VIEWERS from "data:viewers";
 import { finding } from "./findings.js";
 import { CHUNKS_PATH, MANIFEST_PATH, layoutOf } from "./layout.js";
 import { RESERVED_FOLDER, collisions, folded, isArgumentsName, nameFaults } from "./names.js";
+import { isRegistered } from "./own.js";
 import { FIXED_PATHS, MAPPED, inFileOrder, isKnownRole } from "./roles.js";
 
 const KINDS = ["none", "ape", "launcher", "elf", "pe", "macho", "script", "other"];
@@ -41,7 +41,7 @@ function roles({ members, prefix }) {
     if (due !== role) found.push(claim("LF3020", field, { path, role, allowed: due || "a role for files outside META-LLAMAFILE/" }));
     if ((role === "arguments") !== (path === ".args")) found.push(claim("LF3029", field, { path, role }));
     if (Object.hasOwn(FIXED_PATHS, role) && FIXED_PATHS[role] !== path) found.push(claim("LF3037", field, { path, role, allowed: FIXED_PATHS[role] }));
-    if (role === "viewer" && !VIEWERS.includes(sha256)) found.push(claim("LF3038", `members[${index}].sha256`, { path, sha256 }));
+    if (role === "viewer" && !isRegistered(sha256)) found.push(claim("LF3038", `members[${index}].sha256`, { path, sha256 }));
     if (isKnownRole(role) && !MAPPED.has(role) && alignment !== 1) found.push(claim("LF3015", `members[${index}].alignment`, { found: alignment, allowed: "1 for this role" }));
   });
   if (!KINDS.includes(prefix.kind)) found.push(claim("LF3023", "prefix.kind", { kind: prefix.kind }));

@@ -6,16 +6,30 @@ import base64
 import re
 from pathlib import Path
 
+from llamafile_format.engines.known import known_build
+from llamafile_format.engines.store import pins
 from llamafile_format.prefix.launcher_templates import VERSIONS, template
 from llamafile_format.rules import all_rules
 from llamafile_format.specdata import spec_yaml
+from llamafile_format.viewers import pages
+
+VERSION = 1
+"""Of the page that this tree makes (clause 11.10)."""
 
 HERE = Path(__file__).resolve().parent
 
 
 def table(name: str) -> object:
     """The table ``name`` as a JSON value. Raises KeyError for a name that there is not."""
-    return {"rules": rules, "viewers": viewers, "launchers": launchers}[name]()
+    tables = {
+        "rules": rules,
+        "viewers": viewers,
+        "launchers": launchers,
+        "known-builds": known_builds,
+        "builds": builds,
+        "texts": texts,
+    }
+    return tables[name]()
 
 
 def rules() -> dict[str, dict[str, object]]:
@@ -38,8 +52,25 @@ def rules() -> dict[str, dict[str, object]]:
 
 
 def viewers() -> list[str]:
-    """SHA-256 of every page that may be a member of role ``viewer`` (clause 11.10)."""
-    return [str(row["sha256"]) for row in spec_yaml("registry/viewers.yaml")["viewers"]]
+    """SHA-256 of every page before this one: a page cannot hold its own, and computes it (``own.js``)."""
+    return [each.sha256 for each in pages() if each.version < VERSION]
+
+
+def builds() -> dict[str, dict[str, object]]:
+    """Builds of the pins that a browser can run, by SHA-256: status, why one is refused, what else it counts as."""
+    found: dict[str, dict[str, object]] = {}
+    for pin in pins():
+        for build in pin.builds:
+            known = known_build(build.sha256)
+            if build.target == "wasm32-wasi" and known is not None:
+                row: dict[str, object] = {"status": known.status.value, "reason": known.reason}
+                found[build.sha256] = {**row, "logits_as": list(pin.logits_as)}
+    return found
+
+
+def texts() -> dict[str, str]:
+    """The texts whose likelihood records hold (clause 15.6), by id."""
+    return {str(row["id"]): str(row["text"]) for row in spec_yaml("registry/behaviour-texts.yaml")["texts"]}
 
 
 def launchers() -> dict[str, dict[str, str]]:
@@ -52,3 +83,15 @@ def launchers() -> dict[str, dict[str, str]]:
         }
         for version in VERSIONS
     }
+
+
+def known_builds() -> dict[str, dict[str, str]]:
+    """Every build that the registry or a pin has, by SHA-256 (clause 14.3.4): which it is, and what is said of it."""
+    digests = {str(row["sha256"]) for row in spec_yaml("registry/engines.yaml")["builds"]}
+    digests |= {build.sha256 for pin in pins() for build in pin.builds}
+    found = {}
+    for digest in digests:
+        known = known_build(digest)
+        assert known is not None
+        found[digest] = {"key": known.key, "status": known.status.value, "date": known.date, "reason": known.reason}
+    return found

@@ -17,14 +17,14 @@ export class Refused extends Error {
 }
 
 /** The value of `data`: objects are Maps. Throws Refused unless `data` is the one text of it; with `exact` false, blanks,
- * order of fields and escapes are free (13.3.4), two meanings are not. */
-export function decode(data, { exact = true } = {}) {
+ * order of fields and escapes are free (13.3.4), two meanings are not; `nulls` lets null pass, for the caller to judge. */
+export function decode(data, { exact = true, nulls = false } = {}) {
   let marks = 0;
   for (const byte of data) if (byte === 0x2c || byte === 0x5b || byte === 0x7b) marks++;
   if (marks > MOST_MARKS) throw new Refused("more values than are read", "LF2014");
   const text = textOf(data);
   if (text === undefined) throw new Refused("not UTF-8");
-  const parser = { text, at: 0 };
+  const parser = { text, at: 0, nulls };
   blanks(parser);
   const value = parseValue(parser, 0);
   blanks(parser);
@@ -63,8 +63,8 @@ function parseValue(parser, depth) {
     if (depth >= DEEPEST) throw new Refused("nested too deeply");
     return first === "{" ? parseObject(parser, depth + 1) : parseArray(parser, depth + 1);
   }
-  for (const [word, value] of [["true", true], ["false", false]])
-    if (text.startsWith(word, parser.at)) {
+  for (const [word, value] of [["true", true], ["false", false], ["null", null]])
+    if (text.startsWith(word, parser.at) && (value !== null || parser.nulls)) {
       parser.at += word.length;
       return value;
     }

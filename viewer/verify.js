@@ -1,17 +1,21 @@
 // The procedure (10.6): what is it, the archive, the manifest, the canonical bytes, digests, signatures, verdicts.
 import { sha256 } from "./bytes.js";
-import { checkPadding, checkStructure, signatureEntries } from "./canonical.js";
+import { checkBuilds } from "./builds_known.js";
+import { checkPadding, checkStructure } from "./canonical.js";
 import { Stopped, checkChunks } from "./chunks.js";
 import { checkClaims } from "./claims.js";
 import { engineRecords } from "./engine_archive.js";
-import { VALID, WELL_FORMED, finding, judge, unique } from "./findings.js";
+import { AUTHENTIC, VALID, WELL_FORMED, finding, judge, unique } from "./findings.js";
 import { isFrozen, recognise } from "./impostors.js";
 import { checkLauncher } from "./launcher.js";
 import { MANIFEST_PATH, layoutOf, manifestPlace } from "./layout.js";
 import { readManifest } from "./manifest.js";
 import { isWeightsName } from "./names.js";
+import { learnOwn } from "./own.js";
 import { HEAD, INDEX, INDEX_MAGIC, POLYGLOT, checkPrefix, convertedForm, identify } from "./prefix.js";
 import { equal, startsWith } from "./bytes.js";
+import { checkRecovery } from "./recovery.js";
+import { checkRecords, judgeRecords } from "./signatures.js";
 import { sourceOf, withHead } from "./source.js";
 import { entryOf, MARK, readArchive } from "./zip.js";
 import { checkArchive } from "./zip_faults.js";
@@ -20,6 +24,7 @@ const MOST_MANIFEST = 16 << 20;
 
 /** A file, opened: archive, manifest, kind. Reads some tens of KiB, however large the file is. */
 export async function openFile(blob) {
+  await learnOwn();
   const raw = sourceOf(blob);
   const archive = await readArchive(raw);
   const form = await formOf(raw);
@@ -50,9 +55,10 @@ function kindOf({ archive }) {
 }
 
 /** A report of an opened file: verdicts, findings, `checked` (paths of members that were found right), and `leftOut`: what this
- * page does not look at. `full` reads every byte; `told(done, total)` is called as it goes, and `stop()` asked. */
-export async function verify(file, { full = true, told, stop } = {}) {
-  const run = { findings: [], leftOut: [], checked: new Set(), full, told, stop, complete: true };
+ * page does not look at. `signers` are whom the visitor trusts: lists of one key or a pair. `known` is an earlier report with `full`: its bytes are not read
+ * again. `full` reads every byte; `told(done, total)` is called as it goes, and `stop()` asked. */
+export async function verify(file, { full = true, signers = [], known, told, stop } = {}) {
+  const run = { findings: [], leftOut: [], checked: new Set(), records: [], publishers: [], full: full || Boolean(known), known, signers, told, stop, complete: true };
   try {
     await procedure(file, run);
   } catch (error) {
@@ -60,12 +66,24 @@ export async function verify(file, { full = true, told, stop } = {}) {
     run.complete = false;
     run.stopped = true;
   }
-  const findings = unique(run.findings);
   const verdicts = {};
+  const asked = run.signers.length && file.kind !== "other";
+  if (asked) run.findings.push(...unestablished(file, run));
+  const findings = unique(run.findings);
   if (file.kind !== "other")
-    for (const layer of [WELL_FORMED, VALID])
+    for (const layer of [WELL_FORMED, VALID, ...(asked ? [AUTHENTIC] : [])])
       verdicts[layer] = judge(findings, layer, run.complete && !run.leftOut.some(left => left.layer === layer));
   return { ...run, findings, verdicts };
+}
+
+/** Why nobody's word can count, whatever the records say (13.4.2). What this page left out leaves that open too. */
+function unestablished({ manifest }, run) {
+  const formed = judge(run.findings, WELL_FORMED, run.complete);
+  if (formed === "no") return [finding("LF8116")];
+  if (!manifest) return [finding("LF8101")];
+  if (judge(run.findings, AUTHENTIC) === "no") return [];
+  for (const left of run.leftOut.filter(each => each.layer === WELL_FORMED)) run.leftOut.push({ ...left, layer: AUTHENTIC });
+  return formed === "undetermined" ? [finding("LF8122")] : [];
 }
 
 async function procedure(file, run) {
@@ -102,16 +120,32 @@ async function procedure(file, run) {
   if (claimed.some(found => found.rule === "LF3013" || found.rule === "LF3016"))
     add([finding("LF9001", {}, { what: "digests, because the layout is not the manifest's" })]);
   else if (run.full) {
-    const { findings, checked, left } = await checkChunks(source, claims, { told: run.told, stop: run.stop });
+    run.digests = run.known ? run.known.digests : await checkChunks(source, claims, { told: run.told, stop: run.stop });
+    const { findings, checked, left } = run.digests;
     add(findings);
     run.checked = checked;
+    add(await checkRecovery(source, claims, file.value, judge(run.findings, WELL_FORMED) === "no"));
     if (left.length) add([finding("LF9002", {}, { what: left.slice(0, 3).join(", ") + (left.length > 3 ? ` and ${left.length - 3} more` : "") })]);
-  } else if (manifest.prefix.size || manifest.members.some(member => member.size)) add([finding("LF9001", {}, { what: "member data and prefix" })]);
+  } else {
+    if (manifest.prefix.size || manifest.members.some(member => member.size)) add([finding("LF9001", {}, { what: "member data and prefix" })]);
+    add(await checkRecovery(source, claims, file.value, judge(run.findings, WELL_FORMED) === "no"));
+  }
+  add(checkBuilds(manifest));
   leave(VALID, "7", "what is in weights, templates, arguments and programs");
-  if (manifest.members.some(member => member.role === "recovery")) leave(WELL_FORMED, "17.8", "whether the recovery data are those of this file");
-  if (signatureEntries(archive).length || manifest.members.some(member => ["publisher-signature", "history"].includes(member.role)))
-    leave(WELL_FORMED, "13", "signatures");
+  await checkSigned(file, claims, run, add);
   return undefined;
+}
+
+/** Step 7: what the records say, and whether they are by a key that is trusted. */
+async function checkSigned({ source, archive }, claims, run, add) {
+  const { findings, records, publishers } = await checkRecords(source, archive, claims);
+  add(findings);
+  Object.assign(run, { records, publishers });
+  if (records.some(record => record.kind === "tsr" || record.kind === "vm")) run.leftOut.push({ layer: WELL_FORMED, clause: "13.6", what: "time stamps" });
+  if (records.some(record => record.bundle && record.bundle.certificates.length))
+    run.leftOut.push({ layer: WELL_FORMED, clause: "13.9", what: "certificates: a signature by one is by somebody unknown to this page" });
+  if (run.signers.length) add(await judgeRecords(records, publishers, run.signers));
+  else if (records.length) add([finding("LF9005", {}, { count: records.length })]);
 }
 
 /** A file that is neither: what it is instead, and then there is no word needed about an archive that is not there. */

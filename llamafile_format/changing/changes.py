@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from llamafile_format.changing.history import Change, kept_signatures, removed_before
 from llamafile_format.changing.migrate_arguments import (
@@ -49,6 +50,7 @@ from llamafile_format.packing import (
     readme_text,
     refuse_arguments,
     require_model,
+    viewer_content,
     without_second_digest,
 )
 from llamafile_format.packing import asset_of as asset_digests
@@ -99,6 +101,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     if order.align is not None:
         _align(contents, order.align, changes)
     _include(contents, order, changes)
+    _viewer(contents, order, changes)
     recovery = _recovery(contents, order, changes)
     _runtimes(contents, order, changes, notes)
     if not any((include.member or include.path.name) == ARGUMENTS for include in order.include):
@@ -144,6 +147,18 @@ def _recovery(contents: dict[str, Content], order: Order, changes: list[Change])
     if order.recovery != before or (there and not before):
         changes.append({"what": "recovery", "from": before, "to": order.recovery})
     return order.recovery
+
+
+def _viewer(contents: dict[str, Content], order: Order, changes: list[Change]) -> None:
+    """The newest page in the place of whatever page there is, or none."""
+    if order.viewer:
+        _replace(contents, viewer_content(), "include", changes)
+    elif order.viewer is not None:
+        for old in [content for content in contents.values() if content.role == "viewer"]:
+            del contents[old.path]
+            changes.append(
+                {"what": "remove", "path": old.path} | ({"sha256": old.known.sha256.hex()} if old.known else {})
+            )
 
 
 def _fresh(carried: Carried, contents: Mapping[str, Content]) -> frozenset[str] | None:
@@ -419,13 +434,19 @@ def _readme(
     was_engine = bool(carried.engine.source.size)
     old = contents.get(README_PATH)
     texts = {
-        told: readme_text(
-            carried.labels.name, engine=was_engine, launcher=carried.engine.launcher, version=before, recovery=told
+        (repair, look): readme_text(
+            carried.labels.name,
+            engine=was_engine,
+            launcher=carried.engine.launcher,
+            version=before,
+            recovery=repair,
+            viewer=look,
         )
-        for told in (False, True)
+        for repair, look in product((False, True), repeat=2)
     }
     known = old.known.sha256 if old is not None and old.known is not None else b""
-    told = known == hashlib.sha256(texts[True]).digest()
+    told = next((which for which, text in texts.items() if hashlib.sha256(text).digest() == known), None)
+    repair, look = told or (False, False)  # nothing is told of what is added, unless it moves nothing
 
     def wanted_text(*, recovery: bool) -> Content:
         """The README of the new file."""
@@ -435,20 +456,20 @@ def _readme(
             launcher=engine.launcher,
             version=version,
             recovery=recovery,
+            viewer=look and "viewer" in roles,
         )
         return text_content(README_PATH, "readme", text)
 
-    wanted = wanted_text(recovery=told and "recovery" in roles)
-    if asked and not told:
+    wanted = wanted_text(recovery=repair and "recovery" in roles)
+    if asked and not repair:
         telling = wanted_text(recovery=True)
         wanted = wanted if _moves(contents, telling, engine) else telling
     if old is None:
         if carried.origin is not None:  # a container may do without one (clause 5.8.3)
             contents[README_PATH] = wanted
         return
-    ours = told or known == hashlib.sha256(texts[False]).digest()
     other = was_engine != bool(engine.source.size) or carried.engine.launcher != engine.launcher
-    if (ours or other) and not _same(old, wanted):
+    if (told is not None or other) and not _same(old, wanted):
         contents[README_PATH] = wanted
         changes.append({"what": "readme", "from": old.known.sha256.hex() if old.known else ""})
 

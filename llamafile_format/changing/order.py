@@ -28,5 +28,6 @@ class Order:
     source: str | None = None
     created: str | None = None
     recovery: int | None = None
+    viewer: bool | None = None
     engine_only: bool = False
     force: bool = False

@@ -94,6 +94,7 @@ def repack(
     source: str | None = None,
     created: str | None = None,
     recovery: int | None = None,
+    viewer: bool | None = None,
     engine_only: bool = False,
     force: bool = False,
     progress: Progress | None = None,
@@ -106,7 +107,7 @@ def repack(
     ``to`` is ``1.0`` or ``legacy``. ``engine_only`` allows to take out the last model. ``force`` replaces an existing
     ``out``, allows to change a signed file in place, and overrides what ``verify`` would call not valid. Other options
     are those of ``pack``; None keeps what the file says. Recovery data inside are made anew, with the percentage
-    that they had; ``recovery`` 0 takes them out.
+    that they had; ``recovery`` 0 takes them out. ``viewer`` puts the newest page in (11.10), or takes the page out.
 
     Weights are never encoded again, and their digests are reused. Raises UsageError for contradictions, FormatError
     for a damaged input, SourceError when reading or writing fails: then the input is as it was, or, in place, its
@@ -129,6 +130,7 @@ def repack(
         source=source,
         created=created,
         recovery=recovery,
+        viewer=viewer,
         engine_only=engine_only,
         force=force,
     )

@@ -18,7 +18,7 @@ from llamafile_format.manifest.model import (
     Member,
 )
 from llamafile_format.manifest.roles import FIXED_PATHS, MAPPED_ROLES, file_order, known
-from llamafile_format.specdata import spec_yaml
+from llamafile_format.viewers import is_page
 from llamafile_format.zip.names import collision_key, collisions, is_arguments_name, name_problems
 
 PREFIX_KINDS = ("none", "ape", "launcher", "elf", "pe", "macho", "script", "other")  # clause 11.4
@@ -73,17 +73,12 @@ def _check_roles(manifest: Manifest) -> Iterator[Finding]:
             yield _finding("LF3029", field, path=member.path, role=member.role)
         if (fixed := FIXED_PATHS.get(member.role, member.path)) != member.path:
             yield _finding("LF3037", field, path=member.path, role=member.role, allowed=fixed)
-        if member.role == "viewer" and member.sha256 not in viewers():
+        if member.role == "viewer" and not is_page(member.sha256):
             yield _finding("LF3038", f"members[{index}].sha256", path=member.path, sha256=member.sha256)
         if member.role not in MAPPED_ROLES and known(member.role) and member.alignment != 1:
             yield _finding("LF3015", f"members[{index}].alignment", found=member.alignment, allowed="1 for this role")
     if manifest.prefix.kind not in PREFIX_KINDS:
         yield _finding("LF3023", "prefix.kind", kind=manifest.prefix.kind)
-
-
-def viewers() -> frozenset[str]:
-    """SHA-256 of every page that may be a ``viewer`` (clause 11.10)."""
-    return frozenset(str(row["sha256"]) for row in spec_yaml("registry/viewers.yaml")["viewers"])
 
 
 def _expected_role(member: Member) -> str:

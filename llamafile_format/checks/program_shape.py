@@ -14,7 +14,7 @@ from llamafile_format.engines.needs import needs
 from llamafile_format.errors import FormatError
 from llamafile_format.prefix import elf, macho, pe
 from llamafile_format.prefix.facts import Binary, PrefixFacts, PrefixKind, View
-from llamafile_format.source import ByteSource
+from llamafile_format.source import ByteSource, Window
 
 WASM = b"\0asm"
 HEAD = 4096  # bytes of a program in which packers leave their mark
@@ -151,22 +151,37 @@ def overlay(facts: PrefixFacts, size: int) -> Place | None:
 
 def _mapped(facts: PrefixFacts) -> bool:
     """True if the headers name anything but themselves."""
-    return any("segment" in item.what or "section " in item.what for item in facts.evidence)
+    return any(word in item.what for item in facts.evidence for word in ("segment", "section ", "slice"))
 
 
 def asks(program: ByteSource) -> tuple[dict[str, list[tuple[str, int]]], str]:
     """Functions that matter, by what they do, each with its place; and why there may be more, empty if not."""
-    try:
-        functions = needs(program).functions
-    except FormatError as error:
-        return {}, error.message
     found: dict[str, list[tuple[str, int]]] = {}
-    for name, at in functions.items():
-        plain = name.removeprefix("_")
-        for what, names in ASKS.items():
-            if plain in names or name in names:
-                found.setdefault(what, []).append((plain, at))
-    return found, ""
+    unread = ""
+    for base, size in _slices(program):
+        try:
+            functions = needs(Window(program, base, size)).functions
+        except FormatError as error:
+            unread = unread or error.message
+            continue
+        for name, at in functions.items():
+            plain = name.removeprefix("_")
+            for what, names in ASKS.items():
+                if plain in names or name in names:
+                    places = found.setdefault(what, [])
+                    if all(plain != told for told, _ in places):  # the slices of one program take the same ones
+                        places.append((plain, base + at))
+    return found, unread
+
+
+def _slices(program: ByteSource) -> Iterator[tuple[int, int]]:
+    """(offset, size) of what is a program in ``program``: the slices of a universal Mach-O, otherwise all of it."""
+    images = macho.parse_universal(View(program, program.size))
+    for image in images or ():
+        start, end = min(image.offset, program.size), min(image.end, program.size)
+        yield start, end - start
+    if not images:
+        yield 0, program.size
 
 
 def _elf_headers(view: View, facts: PrefixFacts) -> Iterator[elf.ElfHeader]:

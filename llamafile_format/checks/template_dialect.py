@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from llamafile_format.checks.template_lexer import Block, BlockKind, TemplateSyntaxError, TokenKind, split_template
 from llamafile_format.checks.template_names import TAGS
 
-ENGINES = frozenset({"llama.cpp@0.3.36", "llama.cpp@0.3.36+1"})
+ENGINES = frozenset({"llama.cpp@0.3.36", "llama.cpp@0.3.36+1", "llama.cpp@0.3.36+2"})
 """The pinned engines that this holds for, as ``NAME@VERSION``."""
 NOT_TAGS = frozenset({"raw", "endraw", "with", "endwith", "do"})
 ESCAPE = re.compile(r"\\([^ntrbfv\\'\"])", re.DOTALL)

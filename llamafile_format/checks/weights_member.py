@@ -27,6 +27,7 @@ from llamafile_format.weights.formats import (
 from llamafile_format.weights.gguf_model import Gguf
 from llamafile_format.weights.onnx import read_onnx
 from llamafile_format.weights.purpose import GgufKind, recognise_kind
+from llamafile_format.weights.recognised import recognise_more
 from llamafile_format.weights.safetensors import read_safetensors
 
 QUICK_HEADER = 64 << 20  # clause 10.4.1: four times the largest header in use
@@ -155,7 +156,8 @@ def _none(subject: Subject, promised: Format | None) -> Iterator[Finding]:
     if not reasons:
         yield from _data(subject)
         return
-    impostor = recognise_instead(subject.source)
+    known = recognise_more(subject.source, subject.path)
+    impostor = recognise_instead(subject.source) if known is None else None
     if impostor is not None:
         yield _instead(subject, impostor.message, impostor=impostor)
     elif promised is GGUF or subject.media_type == GGUF.media_type or (subject.uses and not _is_model(subject)):
@@ -172,7 +174,7 @@ def _none(subject: Subject, promised: Format | None) -> Iterator[Finding]:
     elif promised is not None:
         yield _instead(subject, "its bytes are something else")
     else:
-        reason = f"this version has no reader for {subject.media_type}"
+        reason = f"this version has no reader for {known.name if known else subject.media_type}"
         yield Finding("LF9003", _where(subject), {"path": subject.path, "reason": reason})
 
 

@@ -54,6 +54,7 @@ FORMS = (
         "exchanging",
         "export_lm_studio",
     ),
+    Form("--ollama", "NAME[:TAG]", "As a model of Ollama, which must not be running.", "exchanging", "export_ollama"),
     Form("--oci-layout", "DIR[:TAG]", "As a ModelPack image in the OCI layout DIR.", "exchanging", "export_layout"),
     Form("--ro-crate", "DIR", "As an RO-Crate 1.1, the new folder DIR.", "caring", "export_crate"),
     Form("--csip", "DIR", "As an E-ARK CSIP 2.1 package (METS), the new folder DIR.", "caring", "export_csip"),
@@ -72,7 +73,7 @@ def _forms(function: _F) -> _F:
 @click.command("export")
 @click.argument("file", metavar="FILE", type=PATH)
 @_forms
-@click.option("--store", metavar="DIR", default="", help="Where the models of LM Studio lie, if not in its own place.")
+@click.option("--store", metavar="DIR", default="", help="Where the models of Ollama or LM Studio lie, if elsewhere.")
 @click.option("--date", metavar="TIME", default="", help="Write this moment into what is made (or now); default: none.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists; a folder is never replaced.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -89,6 +90,7 @@ def command(file: str, store: str, date: str, force: bool, as_json: bool, **form
     llamafile-format export model.llamafile --oci-layout layout:v1
     llamafile-format export model.llamafile --hf-folder folder
     llamafile-format export model.llamafile --lm-studio acme/tiny
+    llamafile-format export model.llamafile --ollama tiny:v1
     llamafile-format export model.llamafile --premis model.premis.xml --date now
     """
     asked = [form for form in FORMS if forms[form.key] is not None]

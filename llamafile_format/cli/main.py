@@ -32,6 +32,7 @@ from llamafile_format.reports import printable
 COMMANDS = {
     "pack": "Pack a model, and what goes with it, into one file.",
     "inspect": "Show everything worth knowing about a file.",
+    "view": "Show a file in a browser, and run its model there.",
     "verify": "Check that files are intact and what they claim to be.",
     "identify": "Say which format files have, by their bytes.",
     "fleet": "Verify many objects, and keep a ledger of what was found.",

@@ -84,7 +84,7 @@ MAX_ARGUMENTS = 1 << 20  # bytes
     "--profile",
     type=click.Choice(PROFILES),
     default=None,
-    help="archive: SHA-512 beside every digest, and --recovery 5 --flavour both.",
+    help="archive: SHA-512 beside every digest, and --recovery 5 --flavour both --viewer.",
 )
 @click.option(
     "--recovery",
@@ -94,6 +94,12 @@ MAX_ARGUMENTS = 1 << 20  # bytes
     help="Recovery data inside: so many percent of the file may be lost (default: none).",
 )
 @click.option("--no-recovery", is_flag=True, help="No recovery data, whatever profile or recipe say.")
+@click.option(
+    "--viewer/--no-viewer",
+    "viewer",
+    default=None,
+    help="Put in the page that reads the file in a browser (default: no).",
+)
 @click.option("--engine-only", is_flag=True, help="Pack an engine without a model: it takes one with -m.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists; pack a model that is at fault or does not fit.")
 @click.option("--try", "trial", is_flag=True, help="Verify OUT in full, and start it once on this host.")
@@ -120,6 +126,7 @@ def command(
     profile: str | None,
     recovery: int | None,
     no_recovery: bool,
+    viewer: bool | None,
     engine_only: bool,
     force: bool,
     trial: bool,
@@ -133,7 +140,8 @@ def command(
     What a file is its bytes say: a pointer, a page or an empty file called model is refused.
 
     --profile archive packs what is meant to last: SHA-512 beside every digest, fast builds and those that give the same
-    bits everywhere, and recovery data inside. Each can be given otherwise: --flavour, --no-recovery.
+    bits everywhere, recovery data inside, and a page that reads the file in a browser. Each can be given otherwise:
+    --flavour, --no-recovery, --no-viewer.
 
     \b
     llamafile-format pack model.gguf --license Apache-2.0 -o model.llamafile
@@ -163,6 +171,7 @@ def command(
             profile=profile or "",
             merge_splits=merge_splits,
             recovery=0 if no_recovery else recovery,
+            viewer=viewer,
             engine_only=engine_only,
             force=force,
             progress=callback,

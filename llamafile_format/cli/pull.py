@@ -50,7 +50,7 @@ def command(
 
     \b
     llamafile-format pull registry.example/models/tiny:v1 -o model.llamafile
-    llamafile-format pull hf://org/name/model.gguf hf://org/name/LICENSE -o model.llamafile
+    llamafile-format pull hf://org/name/m.gguf hf://org/name/LICENSE -o m.llamafile
     """
     place = next(place for place in PLACES if whats[0].startswith(place.prefix))
     if len(whats) > 1 and not place.prefix:

@@ -65,6 +65,12 @@ from llamafile_format.reports import printable
 @click.option(
     "--recovery", metavar="N", type=click.IntRange(0, 100), default=None, help="Recovery data inside; 0 for none."
 )
+@click.option(
+    "--viewer/--no-viewer",
+    "viewer",
+    default=None,
+    help="Put in the newest page that reads the file in a browser, or take it out.",
+)
 @click.option("--engine-only", is_flag=True, help="Allow to take out the last model.")
 @click.option("--force", is_flag=True, help="Replace OUT; change a signed file; keep or bring in what is not valid.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -93,6 +99,7 @@ def command(
     source: str | None,
     created: str | None,
     recovery: int | None,
+    viewer: bool | None,
     engine_only: bool,
     force: bool,
     as_json: bool,
@@ -131,6 +138,7 @@ def command(
             source=source,
             created=created,
             recovery=recovery,
+            viewer=viewer,
             engine_only=engine_only,
             force=force,
             progress=callback,

@@ -43,7 +43,7 @@ def find_pin(name: str) -> Pin:
 
 def is_here(pin: Pin, build: Build | Page) -> bool:
     """Does this installation carry the build, or only its digest?"""
-    return (pin.folder / build.file).is_file()
+    return _place(pin, build) is not None
 
 
 def read_build(pin: Pin, build: Build | Page) -> bytes:
@@ -55,7 +55,7 @@ def read_build(pin: Pin, build: Build | Page) -> bytes:
 
     data = b"".join(pieces(_file(pin, build), build.size))
     if len(data) != build.size or hashlib.sha256(data).hexdigest() != build.sha256:
-        raise FormatError(f"{pin.folder / build.file} is damaged", allowed=f"{build.sha256}, {build.size} bytes")
+        raise FormatError(f"{_file(pin, build)} is damaged", allowed=f"{build.sha256}, {build.size} bytes")
     return data
 
 
@@ -123,7 +123,17 @@ def _cached(pin: Pin, build: Build | Page, name: str) -> Path:
 
 
 def _file(pin: Pin, build: Build | Page) -> Path:
-    path = pin.folder / build.file
-    if not path.is_file():
-        raise SourceError(f"{path} is not here", hint=f"llamafile-format runtimes build {pin.key} makes it again")
+    path = _place(pin, build)
+    if path is None:
+        missing = pin.folder / build.file
+        raise SourceError(f"{missing} is not here", hint=f"llamafile-format runtimes build {pin.key} makes it again")
     return path
+
+
+def _place(pin: Pin, build: Build | Page) -> Path | None:
+    """Where a build or a companion lies: beside its pin, or beside another that has the same page or shaders."""
+    beside: list[tuple[Pin, Build | Page]] = [(pin, build)]
+    if isinstance(build, Page):
+        others = [(other, one) for other in _pins_in(pin.folder.parent.parent) for one in (other.webui, other.shaders)]
+        beside += [(other, one) for other, one in others if one is not None and one.sha256 == build.sha256]
+    return next((path for of, one in beside if (path := of.folder / one.file).is_file()), None)

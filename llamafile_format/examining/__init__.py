@@ -23,10 +23,12 @@ if TYPE_CHECKING:
         LicenceView,
         MemberView,
         ModelView,
+        OnnxView,
         PrefixView,
         RecordView,
         TemplateView,
         TensorRow,
+        WeightsView,
     )
     from llamafile_format.examining.many import OURS, expand
     from llamafile_format.examining.memory import Memory, last_verified, memory_folder, recall, watch
@@ -55,10 +57,12 @@ open_door(
             "LicenceView",
             "MemberView",
             "ModelView",
+            "OnnxView",
             "PrefixView",
             "RecordView",
             "TemplateView",
             "TensorRow",
+            "WeightsView",
         ),
         "many": ("OURS", "expand"),
         "salvage": ("Found", "State", "salvage"),

@@ -14,6 +14,7 @@ from llamafile_format.prefix.ape import MZ
 from llamafile_format.prefix.impostors import FROZEN, is_frozen
 from llamafile_format.source import ByteSource, FileSource, open_source
 from llamafile_format.weights.formats import GGUF, ONNX, SAFETENSORS, Format, recognise_format
+from llamafile_format.weights.recognised import recognise_more
 from llamafile_format.zip.writer import MARK
 
 OURS = "llamafile-fmt/1"
@@ -85,7 +86,8 @@ def _archive(source: ByteSource) -> FormatIdentity | None:
 def _weights(source: ByteSource) -> FormatIdentity | None:
     found = recognise_format(source)
     if found is None:
-        return None
+        more = recognise_more(source, source.name)
+        return FormatIdentity(source.name, source.size, more.name, basis=more.basis) if more else None
     version, puid, basis = "", "", _BASES.get(found, "its first bytes")
     if found is GGUF and source.size >= 8:
         number = _gguf_version(source)

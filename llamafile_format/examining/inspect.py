@@ -10,7 +10,8 @@ version. Weights themselves are never read. Bad bytes never raise; they are find
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from itertools import islice
 
 from llamafile_format.checks.canonical import signature_entries
 from llamafile_format.checks.verdict import Level, Report
@@ -34,12 +35,13 @@ from llamafile_format.examining.inspection import (
     PrefixView,
     RecordView,
     StatementsView,
+    WeightsView,
     WillRunView,
     default_model,
 )
 from llamafile_format.examining.verify import examine
 from llamafile_format.manifest.model import ARGUMENTS_PATH, MANIFEST_PATH
-from llamafile_format.manifest.roles import MODEL_ROLES
+from llamafile_format.manifest.roles import HOLDING_WEIGHTS, MODEL_ROLES
 from llamafile_format.prefix.arguments import Dialect
 from llamafile_format.prefix.impostors import PROGRAMS, Impostor
 from llamafile_format.source import ByteSource, open_source
@@ -54,7 +56,7 @@ _GGUF = b"GGUF"
 
 
 def inspect(what: Openable, *, tensors: bool = False, kv: bool = False) -> Inspection:
-    """Look at ``what``: a container, a legacy llamafile, or a bare GGUF.
+    """Look at ``what``: a container, a legacy llamafile, or weights alone, a GGUF or others.
 
     ``tensors`` and ``kv`` add the rows of every tensor table and every key. Raises NotALlamafile with a plain sentence
     if it is something else, SourceError if it cannot be read.
@@ -78,17 +80,27 @@ def refuse_other(source: ByteSource, impostor: Impostor | None) -> None:
 
 
 def _bare(source: ByteSource, impostor: Impostor | None, budget: RowBudget) -> Inspection:
-    """A GGUF without a container: no verdicts are given (10.1.2), but the model is worth a look."""
-    if source.size < 24 or source.read_at(0, 4) != _GGUF:
-        refuse_other(source, impostor)
-    model, findings = bare_model(source, budget)
-    identity = FileIdentity(source.name, source.size, "gguf", span_bytes={SpanKind.DATA.value: source.size})
+    """Weights without a container: no verdicts are given (10.1.2), but the model is worth a look."""
+    model: ModelView | None = None
+    others: tuple[WeightsView, ...] = ()
+    if source.size >= 24 and source.read_at(0, 4) == _GGUF:
+        model, findings = bare_model(source, budget)
+    else:
+        from llamafile_format.examining.other_weights import bare_weights
+
+        other, findings = bare_weights(source, source.name)
+        if other is None:
+            refuse_other(source, impostor)
+        else:
+            others = (other,)
+    kind = "gguf" if model is not None else "weights"
+    identity = FileIdentity(source.name, source.size, kind, span_bytes={SpanKind.DATA.value: source.size})
     return Inspection(
         file=identity,
         report=Report(source.name, source.size, Kind.OTHER, Level.QUICK, {}, findings),
         prefix=PrefixView("none", 0, 0),
         members=(),
-        models=(model,),
+        models=(model,) if model is not None else (),
         models_left_out=0,
         templates=(),
         licence=_licence("", model, ()),
@@ -96,6 +108,7 @@ def _bare(source: ByteSource, impostor: Impostor | None, budget: RowBudget) -> I
         statements=StatementsView(),
         history=(),
         map=(Span(SpanKind.DATA, 0, source.size),),
+        other_weights=others,
     )
 
 
@@ -131,7 +144,16 @@ def _inspect(container: Container, budget: RowBudget) -> Inspection:
         history=manifest.history if manifest else (),
         map=container.spans,
         will_run=_will_run(will, _here(container, will)),
+        other_weights=tuple(islice(_others(container), MAX_MODELS)),
     )
+
+
+def _others(container: Container) -> Iterator[WeightsView]:
+    """Weights that are no GGUF: their readers are loaded where something could be any."""
+    if any(member.stored and member.role in HOLDING_WEIGHTS for member in container.members):
+        from llamafile_format.examining.other_weights import other_weights
+
+        yield from other_weights(container)
 
 
 def manifest_sha256(container: Container) -> str:

@@ -25,6 +25,7 @@ ELEMENTS_SHOWN = 8
 ELEMENT_BYTES = 64
 
 QAT = r"(?i)(?<![a-z])qat(?![a-z])"
+_ORIGINS = ("general.basename", "general.finetune", "general.repo_url", "general.source.repo_url", "general.url")
 FEATURES = (
     ("system role", r"""['"]system['"]|\bsystem_message\b"""),
     ("tools", r"\btools\b"),
@@ -88,14 +89,16 @@ def _view(gguf: Gguf, at: tuple[str, str, int], broken: list[Finding], budget: R
         facts=facts,
         memory=estimate_memory(gguf, facts),
         templates=tuple(_templates(gguf, facts, broken)),
-        qat_in_name_only=_claims_qat(facts),
+        qat_in_name_only=_claims_qat(facts, member, gguf),
         tensors=tensors,
         kv=kv,
     )
 
 
-def _claims_qat(facts: ModelFacts) -> bool:
-    return any(re.search(QAT, text) for text in (facts.name, facts.size_label, *facts.tags) if text)
+def _claims_qat(facts: ModelFacts, member: str, gguf: Gguf) -> bool:
+    """Whether a name, a label or an address claims it: releases of Gemma 3 do so in their names alone."""
+    said = (facts.name, facts.size_label, *facts.tags, *(gguf.text(key, TEXT_SHOWN) for key in _ORIGINS))
+    return any(re.search(QAT, text) for text in (member, *said) if text)
 
 
 def _templates(gguf: Gguf, facts: ModelFacts, broken: list[Finding]) -> list[TemplateView]:

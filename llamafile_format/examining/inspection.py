@@ -22,7 +22,8 @@ Scalar = int | float | bool | str
 
 
 class FileIdentity(NamedTuple):
-    """The file as a whole. ``kind`` is ``llamafile 1``, ``legacy llamafile`` or ``gguf`` (a bare model, no container).
+    """The file as a whole. ``kind`` is ``llamafile 1``, ``legacy llamafile``, or, without a container, ``gguf`` or
+    ``weights`` (of another format).
 
     ``version`` to ``default`` are the manifest's. ``overhead`` counts the bytes that are neither the engine nor a
     member that somebody put in; ``span_bytes`` the bytes of each kind of span, which add up to ``size``.
@@ -44,6 +45,11 @@ class FileIdentity(NamedTuple):
     manifest_sha256: str = ""
     overhead: int = 0
     span_bytes: Mapping[str, int] = MappingProxyType({})
+
+    @property
+    def bare(self) -> bool:
+        """True for weights without a container."""
+        return self.kind in ("gguf", "weights")
 
 
 class EngineView(NamedTuple):
@@ -178,6 +184,88 @@ class ModelView(NamedTuple):
     kv: tuple[KeyRow, ...] | None = None
 
 
+class TypeRow(NamedTuple):
+    """One type of numbers in weights that are no GGUF."""
+
+    type: str
+    tensors: int
+    elements: int
+    size: int
+
+
+class OperatorRow(NamedTuple):
+    """How many nodes of an ONNX model are this operator, those in its functions included."""
+
+    domain: str
+    name: str
+    nodes: int
+
+
+class ValueRow(NamedTuple):
+    """An input or output of an ONNX model; ``shape`` is None where none is said, ``?`` in it a free dimension."""
+
+    name: str
+    type: str
+    shape: tuple[str, ...] | None
+
+
+class OutsideRow(NamedTuple):
+    """A file beside an ONNX model that its data lie in: how many tensors, how many bytes."""
+
+    location: str
+    tensors: int
+    size: int
+
+
+class SectionRow(NamedTuple):
+    """A section of a LiteRT-LM file, in bytes from its beginning."""
+
+    kind: str
+    begin: int
+    end: int
+
+
+class OnnxView(NamedTuple):
+    """What an ONNX model says beside its tensors. ``operators`` are the 256 most frequent ones."""
+
+    ir_version: int
+    producer: str
+    graph: str
+    opsets: Mapping[str, int]
+    nodes: int
+    functions: int
+    operators: tuple[OperatorRow, ...]
+    inputs: tuple[ValueRow, ...]
+    outputs: tuple[ValueRow, ...]
+    outside: tuple[OutsideRow, ...]
+
+
+class WeightsView(NamedTuple):
+    """Weights that are no GGUF: a member, or the whole file (``member`` empty).
+
+    ``read`` says that a reader judged them (7.16, 7.17); otherwise they are recognised by ``basis`` and their content
+    is undetermined. ``complete`` is False if a header is faulty or beyond a cap. ``family`` is ``MLX`` or empty.
+    ``claims_qat``: a name or the metadata claim quantisation-aware training.
+    """
+
+    member: str
+    role: str
+    offset: int
+    size: int
+    format: str
+    basis: str
+    read: bool
+    complete: bool = True
+    family: str = ""
+    facts: tuple[str, ...] = ()
+    tensors: int | None = None
+    types: tuple[TypeRow, ...] = ()
+    metadata: Mapping[str, str] = MappingProxyType({})
+    onnx: OnnxView | None = None
+    sections: tuple[SectionRow, ...] = ()
+    claims_qat: bool = False
+
+
 class LicenceView(NamedTuple):
     """Who says which licence: the manifest, the default model's weights; and where its text is in the file."""
 
@@ -281,7 +369,8 @@ class StatementsView(NamedTuple):
 class Inspection(NamedTuple):
     """Everything that ``inspect`` knows. ``report`` is a quick verification; of a bare GGUF, without verdicts.
 
-    ``models`` are the first 64 GGUFs, ``models_left_out`` how many more there are.
+    ``models`` are the first 64 GGUFs, ``models_left_out`` how many more there are; ``other_weights`` the first 64 in
+    other formats.
     """
 
     file: FileIdentity
@@ -297,6 +386,7 @@ class Inspection(NamedTuple):
     history: tuple[Mapping[str, Any], ...]
     map: tuple[Span, ...]
     will_run: WillRunView | None = None
+    other_weights: tuple[WeightsView, ...] = ()
 
     @property
     def model(self) -> ModelView | None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from llamafile_format.exchanging.hub import pull_from_hub
     from llamafile_format.exchanging.hub_cache import import_hub_cache
     from llamafile_format.exchanging.layout import Layout, LayoutWriter, named_layout
+    from llamafile_format.exchanging.ollama_read import import_ollama
+    from llamafile_format.exchanging.ollama_write import export_ollama
     from llamafile_format.exchanging.reference import Reference, read_reference, read_repository
     from llamafile_format.exchanging.registry import Registry
     from llamafile_format.exchanging.send import Sent, refuse_legacy, send
@@ -31,6 +33,8 @@ open_door(
         "layout": ("Layout", "LayoutWriter", "named_layout"),
         "credentials": ("config_path",),
         "dialogue": ("Terms",),
+        "ollama_read": ("import_ollama",),
+        "ollama_write": ("export_ollama",),
         "reference": ("Reference", "read_reference", "read_repository"),
         "registry": ("Registry",),
         "send": ("Sent", "refuse_legacy", "send"),

@@ -45,8 +45,9 @@ def pull_from_hub(order: ImportOrder) -> Imported:
         first = stack.enter_context(_opened(order, wanted[0]))
         commit = first.revision.partition(" ")[0]
         commit = commit if _COMMIT.fullmatch(commit) else ""
-        if len(wanted) == 1 and _is_llamafile(first):
-            return _whole(first, order)
+        mode = _mode_of_llamafile(first) if len(wanted) == 1 else 0
+        if mode:
+            return _whole(first, order, mode)
         files = Included()
         for number, each in enumerate(wanted):
             source = first if not number else stack.enter_context(_opened(order, each, commit))
@@ -74,17 +75,20 @@ def _opened(order: ImportOrder, file: HubFile, commit: str = "") -> RemoteSource
     )
 
 
-def _is_llamafile(source: RemoteSource) -> bool:
+def _mode_of_llamafile(source: RemoteSource) -> int:
+    """The mode of a llamafile that is copied: one with something in front can be run. 0 if it is none."""
     with Container(source) as container:
-        return container.kind is not Kind.OTHER
+        if container.kind is Kind.OTHER:
+            return 0
+        return 0o777 if container.manifest is None or container.manifest.prefix.size else 0o666
 
 
-def _whole(source: RemoteSource, order: ImportOrder) -> Imported:
+def _whole(source: RemoteSource, order: ImportOrder, mode: int) -> Imported:
     """The llamafile ``source``, verified in full once it is here and before it gets its name."""
     if order.settings.get("runtime") or order.settings.get("default"):
         raise UsageError("the file is a llamafile with all that is in it", hint="leave out --runtime and --default")
     require_room(order.out.parent, [source])
-    with output(order.out, force=order.force, mode=0o777) as out:
+    with output(order.out, force=order.force, mode=mode) as out:
         found = digest_range(
             source,
             0,

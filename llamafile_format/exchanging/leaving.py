@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from llamafile_format.caring import admit
 from llamafile_format.container import Container, open_container
+from llamafile_format.engines.members import ROOT
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.exchanging.send import refuse_legacy
 from llamafile_format.manifest.model import Manifest, Member
@@ -24,7 +25,7 @@ _STAYS = {
     "chunks": "",
     "manifest": "",
     "engine-asset": "",
-    "runtime": "builds of an engine",
+    "runtime": "the engine",
     "history": "records of earlier files",
     "viewer": "the viewer",
     "recovery": "recovery data",
@@ -49,12 +50,18 @@ class Leaving:
         gone = {member.path for member in taken}
         left = [member for member in self.manifest.members if member.path not in gone]
         words = ["the program in front"] if self.manifest.prefix.size else []
-        words += dict.fromkeys(_STAYS[member.role] for member in left if _STAYS.get(member.role))
-        words += [member.path for member in left if member.role not in _STAYS]
+        kinds = [(member, _kind(member)) for member in left]
+        words += dict.fromkeys(kind for _, kind in kinds if kind)
+        words += [member.path for member, kind in kinds if kind is None]
         words += (
             ["signature records"] if any(each.role == "signature-record" for each in self.container.members) else []
         )
         return f"left out: {', '.join(words)}" if words else ""
+
+
+def _kind(member: Member) -> str | None:
+    """What ``member`` is called if it stays; empty if nobody misses it, None if it is one of the model's own files."""
+    return _STAYS["runtime"] if member.path.startswith(f"{ROOT}/") else _STAYS.get(member.role)
 
 
 @contextmanager
@@ -69,7 +76,7 @@ def leaving(order: ExportOrder) -> Iterator[Leaving]:
         admit(source, "was not exported", order.progress)
         manifest = container.manifest
         assert manifest is not None
-        own = [member for member in manifest.members if member.role not in _STAYS and not is_reserved(member.path)]
+        own = [member for member in manifest.members if _kind(member) is None and not is_reserved(member.path)]
         yield Leaving(container, manifest, tuple(own))
 
 

@@ -50,6 +50,9 @@ MAPPED_ROLES = frozenset({"runtime", "weights", "projector", "adapter", "draft"}
 MODEL_ROLES = frozenset({"weights", "projector", "adapter", "draft"})
 """Roles that hold model weights: their data is never changed by a repack."""
 
+HOLDING_WEIGHTS = MODEL_ROLES | {"asset", "document"}
+"""Roles of members that can hold weights of any format, or parts of them: shards, lists of them, networks."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class FileOrder:

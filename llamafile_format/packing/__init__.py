@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         recognise_role,
         split_sets,
         text_content,
+        viewer_content,
     )
     from llamafile_format.packing.judging import Judgement, judge, refuse_errors, with_forced
     from llamafile_format.packing.pack import (
@@ -75,6 +76,7 @@ open_door(
             "recognise_role",
             "split_sets",
             "text_content",
+            "viewer_content",
         ),
         "judging": ("Judgement", "judge", "refuse_errors", "with_forced"),
         "pack": (

@@ -20,6 +20,7 @@ from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, FIXED_PATHS, MAX_
 from llamafile_format.packing.assemble import Content
 from llamafile_format.source import ByteSource, BytesSource, FileSource
 from llamafile_format.strict_yaml import nearest, parse, place_of
+from llamafile_format.viewers import newest_page
 from llamafile_format.weights.formats import GGUF, named_format, recognise_format
 from llamafile_format.zip.names import is_reserved, name_problems
 
@@ -109,6 +110,11 @@ def content_of(include: Include, alignment: int = DEFAULT_ALIGNMENT) -> Content:
 def text_content(path: str, role: str, data: bytes) -> Content:
     """A small member made of ``data``."""
     return Content(path, role, media_type(path, role), BytesSource(data, path), 1)
+
+
+def viewer_content() -> Content:
+    """The newest page of the registry, as the member that it is (clause 11.10)."""
+    return text_content(FIXED_PATHS["viewer"], "viewer", newest_page().read())
 
 
 def recognise_role(path: str, source: ByteSource) -> str:
@@ -202,12 +208,13 @@ _RECIPE_KINDS: Mapping[str, type | tuple[type, ...]] = {
     "align": int,
     "merge_splits": bool,
     "recovery": int,
+    "viewer": bool,
 }
 RECIPE_FORMAT = "llamafile-recipe/1"
 MAX_RECIPE = 1 << 20  # bytes
 _RECIPE_FIELDS = frozenset(
     {"format", "name", "license", "source", "created", "weights", "include", "args", "prefix", "default", "align"}
-    | {"profile", "merge_splits", "runtime", "flavour", "recovery"}
+    | {"profile", "merge_splits", "runtime", "flavour", "recovery", "viewer"}
 )
 
 

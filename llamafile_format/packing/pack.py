@@ -30,6 +30,7 @@ from llamafile_format.packing.inputs import (
     expand_splits,
     read_recipe,
     text_content,
+    viewer_content,
 )
 from llamafile_format.packing.judging import Judgement, with_forced
 from llamafile_format.packing.planned import lowest_version
@@ -93,6 +94,7 @@ class _Order:
     merge_splits: bool = False
     engine_only: bool = False
     recovery: int | None = None
+    viewer: bool | None = None
 
 
 def pack(
@@ -115,6 +117,7 @@ def pack(
     merge_splits: bool = False,
     engine_only: bool = False,
     recovery: int | None = None,
+    viewer: bool | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> PackResult:
@@ -125,9 +128,10 @@ def pack(
     native build of llama.cpp that is at hand; ``engine_only`` says that no model is meant to go in. A model that is at
     fault, or that the runtime will not start, is refused, or with ``force`` packed and recorded; what is no model at
     all is always refused. ``recovery`` is how many percent of the file's slices recovery data inside it can give back
-    (17.8); 0 for none. ``profile`` ``archive`` adds SHA-512 to every digest, and means ``recovery`` 5 and ``flavour``
-    ``both`` unless these are given. ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it
-    ``SOURCE_DATE_EPOCH`` is used if set. Options win over the recipe. Raises UsageError, FormatError and SourceError;
+    (17.8); 0 for none. ``viewer`` puts the page in that reads the file in a browser (11.10). ``profile`` ``archive``
+    adds SHA-512 to every digest, and means ``recovery`` 5, ``flavour`` ``both`` and ``viewer`` unless these are given.
+    ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it ``SOURCE_DATE_EPOCH`` is used if set.
+    Options win over the recipe. Raises UsageError, FormatError and SourceError;
     nothing is left under ``out`` unless it is complete.
     """
     given = Labels(profile, created_text(created), name, license, source, default)
@@ -142,6 +146,7 @@ def pack(
         merge_splits=merge_splits,
         engine_only=engine_only,
         recovery=recovery,
+        viewer=viewer,
     )
     if recipe:
         order = _with_recipe(order, Path(recipe))
@@ -216,6 +221,7 @@ def implied(order: _Order) -> _Order:
     return replace(
         order,
         recovery=order.recovery if order.recovery is not None else ARCHIVE_PERCENT if archive else 0,
+        viewer=order.viewer if order.viewer is not None else archive,
         flavour=order.flavour or ("both" if archive and order.runtime else ""),
     )
 
@@ -306,6 +312,7 @@ def _with_recipe(order: _Order, path: Path) -> _Order:
         alignment=order.alignment or int(recipe.get("align", 0)),
         merge_splits=order.merge_splits or bool(recipe.get("merge_splits", False)),
         recovery=order.recovery if order.recovery is not None else recipe.get("recovery"),
+        viewer=order.viewer if order.viewer is not None else recipe.get("viewer"),
     )
 
 
@@ -380,6 +387,8 @@ def _contents(order: _Order, engine: ByteSource, *, force: bool) -> list[Content
 
         contents = merge_splits(contents)
     contents.append(text_content(README_PATH, "readme", _readme(order, engine)))
+    if order.viewer:
+        contents.append(viewer_content())
     if order.args is not None:
         if any(content.role == "arguments" for content in contents):
             raise UsageError("arguments are given twice: as a file and with --args")
@@ -388,13 +397,14 @@ def _contents(order: _Order, engine: ByteSource, *, force: bool) -> list[Content
 
 
 def _readme(order: _Order, engine: ByteSource) -> bytes:
-    version = lowest_version(["recovery"] if order.recovery else [])
+    version = lowest_version(["recovery"] * bool(order.recovery) + ["viewer"] * bool(order.viewer))
     return readme_text(
         order.labels.name,
         engine=bool(engine.size),
         launcher=order.prefix == LAUNCHER,
         version=version,
         recovery=bool(order.recovery),
+        viewer=bool(order.viewer),
     )
 
 

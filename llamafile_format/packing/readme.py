@@ -185,22 +185,38 @@ follows from it: chapter 17 of the specification says how, and has a script
 of 80 lines that does it and needs Python alone.
 """
 
+_VIEW = """
+HOW TO LOOK INSIDE WITH A BROWSER
+Take the page out, open it in a browser, and choose this file:
+    unzip "$F" llamafile-viewer.html
+It needs no network, and tells what is inside and what is damaged; it runs
+the model if a program for browsers (wasm32-wasi) is inside. It vouches for
+nothing: who altered the file can have altered the page.
+"""
+
 _END = """
 The specification and the tools are called llamafile-format.
 """
 
 
 def readme_text(
-    name: str, *, engine: bool, launcher: bool = False, version: str = FIRST_VERSION, recovery: bool = False
+    name: str,
+    *,
+    engine: bool,
+    launcher: bool = False,
+    version: str = FIRST_VERSION,
+    recovery: bool = False,
+    viewer: bool = False,
 ) -> bytes:
     """The text for a container called ``name`` (may be empty), with or without an engine as its prefix, and with or
-    without ``recovery`` data.
+    without ``recovery`` data and ``viewer``.
 
-    It is as long for every ``version`` of the format, so that a viewer moves nothing in front of it.
+    It is as long for every ``version`` of the format, so that a member of a later one moves nothing.
     """
     run = _RUN_LAUNCHER if launcher else _RUN_ENGINE if engine else _RUN_NONE
     title = f"{name or 'A language model'} (llamafile)"
     kind = _PROGRAM if engine or launcher else _DATA
     head = _HEAD.format(title=title, rule="=" * min(len(title), 78), kind=kind, version=version)
     repair = _REPAIR if recovery else ""
-    return (head + _CHECK + repair + _SIGNATURE + run + _END).encode("utf-8")
+    look = _VIEW if viewer else ""
+    return (head + _CHECK + repair + _SIGNATURE + run + look + _END).encode("utf-8")

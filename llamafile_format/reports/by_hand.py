@@ -18,7 +18,7 @@ def checks(inspection: Inspection) -> list[Check]:
     file = inspection.file
     base = file.name.rpartition("/")[2]
     name = base if _SIMPLE.fullmatch(base) else "FILE"
-    if file.kind == "gguf":
+    if file.bare:
         return [("The digest of the whole file, to compare with the publisher's:", f"sha256sum {name}", "")]
     result: list[Check] = [("What is in the file:", f"unzip -l {name}", "")]
     if file.manifest_offset is not None and file.manifest_sha256:

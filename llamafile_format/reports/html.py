@@ -45,7 +45,7 @@ def _sections(inspection: Inspection) -> list[Markup]:
 def _title_block(inspection: Inspection) -> Markup:
     report = inspection.report
     badges = [_badge(layer.value, verdict.value) for layer, verdict in report.verdicts.items()]
-    if inspection.file.kind == "gguf":
+    if inspection.file.bare:
         badges.append(el("li", "a bare model, not a llamafile", class_="badge undetermined"))
     return el(
         "header",

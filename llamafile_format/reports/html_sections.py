@@ -64,7 +64,7 @@ def identity(inspection: Inspection) -> Markup:
 
 def _overhead(inspection: Inspection) -> str:
     file = inspection.file
-    if file.kind == "gguf" or not file.size:
+    if file.bare or not file.size:
         return ""
     return f"{grouped(file.overhead)} bytes ({percent(file.overhead / file.size)}) are neither engine nor contents"
 
@@ -237,7 +237,7 @@ def running(inspection: Inspection) -> Markup:
         rows.append(
             ("Default arguments", join([text, el("span", f" in the dialect {arguments.dialect}", class_="dim")]))
         )
-    if not inspection.arguments and inspection.file.kind != "gguf":
+    if not inspection.arguments and not inspection.file.bare:
         rows.append(("Default arguments", "none"))
     return join([facts(rows), _memory(inspection.model)])
 
@@ -284,7 +284,7 @@ def provenance(inspection: Inspection) -> Markup:
         ("Quantised by", said.quantised_by if said else ""),
         ("Importance matrix", _imatrix(view)),
         ("Address", said.url if said else ""),
-        ("Signatures and behaviour", words.statements_text(inspection) if inspection.file.kind != "gguf" else ""),
+        ("Signatures and behaviour", words.statements_text(inspection) if not inspection.file.bare else ""),
         ("Signatures by", words.claims_text(inspection)),
     ]
     rows += [

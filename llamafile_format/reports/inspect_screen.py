@@ -22,6 +22,7 @@ LABEL = 13
 MEMBERS_SHOWN = 6
 TYPES_SHOWN = 4
 FINDINGS_SHOWN = 2
+OTHERS_SHOWN = 3
 
 Segment = tuple[str, str]
 """A text and the name of its style."""
@@ -64,12 +65,13 @@ def _lines(inspection: Inspection, glyphs: Glyphs, members_shown: int) -> list[L
     lines = [*_identity(inspection, glyphs), *_checked(inspection), *_prefix(inspection)]
     lines += _contents(inspection, members_shown)
     model = inspection.model
+    lines += _others(inspection)
     if model is not None:
         lines += [*_model(inspection, model), *_quantisation(model, glyphs), *_templates(inspection, model)]
     lines += _row("licence", [(words.licence_text(inspection.licence), "")])
     if model is not None:
         lines += _memory(model)
-    if inspection.file.kind != "gguf":
+    if not inspection.file.bare:
         lines += _row("signatures", [(words.statements_text(inspection), "")])
         if claims := words.claims_text(inspection):
             lines += _row("", [(claims, "dim")])
@@ -103,9 +105,9 @@ def _identity(inspection: Inspection, glyphs: Glyphs) -> Iterator[Line]:
     size = f"{size_text(file.size)} ({grouped(file.size)} bytes)" if file.size >= 1000 else plural(file.size, "byte")
     title = printable(file.title or (inspection.model.facts.name or "" if inspection.model else ""))
     first: list[Segment] = [(f"{clip(title, 36)}, ", "strong")] if title else []
-    own = f", {percent(file.overhead / file.size)} overhead" if file.size and file.kind != "gguf" else ""
+    own = f", {percent(file.overhead / file.size)} overhead" if file.size and not file.bare else ""
     yield from _row("file", [*first, (f"{size}{own}", "")])
-    if file.kind == "gguf":
+    if file.bare:
         yield from _row("", [("not a llamafile: make one of it with `llamafile-format pack`", "warn")])
     if file.kind == "program":
         yield from _row("", [("not a llamafile: `pack MODEL --prefix` puts a model behind it", "warn")])
@@ -144,7 +146,7 @@ def _checked(inspection: Inspection) -> Iterator[Line]:
 
 def _prefix(inspection: Inspection) -> Iterator[Line]:
     prefix = inspection.prefix
-    if inspection.file.kind == "gguf":
+    if inspection.file.bare:
         return
     texts = [text for text in (words.prefix_text(prefix), words.engine_text(prefix)) if text]
     yield from _block("prefix", texts, lines=2, joint=": ")
@@ -189,6 +191,15 @@ def _model(inspection: Inspection, model: ModelView) -> Iterator[Line]:
     if not model.complete:
         yield from _row("", [("its header is faulty: these are the facts up to the fault", "no")])
     yield from _block("", words.model_shape(model), lines=2)
+
+
+def _others(inspection: Inspection) -> Iterator[Line]:
+    """Weights that are no GGUF: a line or two for each of the first."""
+    views = inspection.other_weights
+    for index, view in enumerate(views[:OTHERS_SHOWN]):
+        yield from _block("weights" if index == 0 else "", words.weights_text(view), lines=2)
+    if len(views) > OTHERS_SHOWN:
+        yield from _row("", [(f"and {len(views) - OTHERS_SHOWN} more: --json", "dim")])
 
 
 def _quantisation(model: ModelView, glyphs: Glyphs) -> Iterator[Line]:

@@ -15,9 +15,11 @@ from llamafile_format.examining import (
     Inspection,
     LicenceView,
     ModelView,
+    OnnxView,
     PrefixView,
     RecordView,
     TemplateView,
+    WeightsView,
 )
 from llamafile_format.findings import Finding
 from llamafile_format.reports.escape import printable
@@ -35,6 +37,8 @@ def kind_text(inspection: Inspection) -> str:
     if file.kind == "gguf":
         model = inspection.model
         return f"bare GGUF {model.facts.gguf_version}" if model else "bare GGUF"
+    if file.kind == "weights" and inspection.other_weights:
+        return f"bare {inspection.other_weights[0].format.removeprefix('a ')}"
     if file.kind != "llamafile 1":
         return file.kind
     version = printable(file.version) or "1, manifest not readable"
@@ -144,6 +148,30 @@ def model_title(model: ModelView) -> str:
     if facts.split and facts.split.shards:
         parts.append(f"part {(facts.split.number or 0) + 1} of {facts.split.shards}")
     return ", ".join(parts)
+
+
+def weights_text(view: WeightsView) -> list[str]:
+    """Weights that are no GGUF: format, what they hold, what is said of them."""
+    name = f"{printable(view.member)}: " if view.member else ""
+    parts = [f"{name}{view.family or view.format.removeprefix('a ')}"]
+    parts += [] if view.read else ["not read, so undetermined"]
+    parts += [f"{plural(view.tensors, 'tensor')}"] if view.tensors is not None else []
+    parts += [f"{row.type} {size_text(row.size)}" for row in view.types[:3]]
+    if view.onnx is not None:
+        parts += _onnx_words(view.onnx)
+    parts += [plural(len(view.sections), "section")] if view.sections else []
+    parts += [printable(text) for text in view.facts]
+    if view.claims_qat:
+        parts.append("claims QAT in name only")
+    if not view.complete:
+        parts.append("not read to its end")
+    return parts
+
+
+def _onnx_words(onnx: OnnxView) -> list[str]:
+    sets = " ".join(f"{printable(domain)} {version}" for domain, version in list(onnx.opsets.items())[:3])
+    outside = [f"data in {plural(len(onnx.outside), 'file')} beside it"] if onnx.outside else []
+    return [plural(onnx.nodes, "operator"), *([f"of {sets}"] if sets else []), *outside]
 
 
 def model_shape(model: ModelView) -> list[str]:

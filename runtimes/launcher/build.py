@@ -23,10 +23,13 @@ import yaml
 HERE = Path(__file__).resolve().parent
 
 
-def build(recipe: dict[str, Any], folder: Path, out: Path) -> list[str]:
-    """Run the recipe of ``folder`` into ``out``; one line for each program that did not come out as recorded."""
+def build(recipe: dict[str, Any], folder: Path, out: Path, cache: Path) -> list[str]:
+    """Run the recipe of ``folder`` into ``out``; one line for each program that did not come out as recorded.
+
+    ``cache`` is where the compiler keeps the libraries that it makes.
+    """
     wrong = []
-    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(out / "cache"), "ZIG_LOCAL_CACHE_DIR": str(out / "cache")}
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)}
     for program in recipe["programs"]:
         for command in program["commands"]:
             words = [word.replace("OUT/", f"{out}/") for word in command.split()]
@@ -45,6 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("version", help="version of the launcher, such as 1")
     parser.add_argument("--out", type=Path, help="folder to keep the programs in")
+    parser.add_argument("--cache", type=Path, help="folder where the compiler keeps the libraries that it makes")
     arguments = parser.parse_args()
     folder = HERE / arguments.version
     recipe = yaml.safe_load((folder / "launcher.yaml").read_text("utf-8"))
@@ -59,7 +63,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         out = (arguments.out or Path(temporary)).resolve()
         out.mkdir(parents=True, exist_ok=True)
-        wrong = build(recipe, folder, out)
+        wrong = build(recipe, folder, out, (arguments.cache or out / "cache").resolve())
     for line in wrong:
         print(f"different: {line}", file=sys.stderr)
     return 1 if wrong else 0

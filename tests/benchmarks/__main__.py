@@ -19,6 +19,7 @@ NAMES = (
     "inspect",
     "sparse",
     "verify",
+    "page",
     "tensors",
     "remote",
     "fleet",

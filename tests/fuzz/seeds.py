@@ -28,6 +28,7 @@ from llamafile_format.source import BytesSource
 from llamafile_format.weights.gguf import read_gguf
 from spec.vectors.generate import ROOT
 from spec.vectors.generate.load import Vector, read_vector, vector_files
+from tests.weights_samples import CACHE, CTRANSLATE2, NETWORK, PLAN, litertlm
 
 LARGEST = 4096
 """Bytes of a seed, and of what is made of it, but where a target says otherwise."""
@@ -81,6 +82,16 @@ def small_set(data: bytes, slice_size: int, recovery: int) -> bytes:
 def gguf_seeds() -> Iterator[bytes]:
     """Whole GGUFs."""
     yield from (vector.payload for vector in smallest("weights", LARGEST) if vector.kind == "gguf")
+
+
+def weights_seeds() -> Iterator[bytes]:
+    """Safetensors and ONNX models, out of the containers around them; LiteRT-LM, and what is only told."""
+    for chapter in ("safetensors", "onnx"):
+        for vector in smallest(chapter, 4 * LARGEST):
+            container = Container(BytesSource(vector.payload))
+            yield next(container.read(each.path) for each in container.members if each.role == "weights")[:LARGEST]
+    yield from (litertlm(size=LARGEST), litertlm((16384, 16384, 3), size=LARGEST))
+    yield from (CTRANSLATE2, NETWORK, CACHE, PLAN)
 
 
 def template_seeds() -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Seven readers of hostile bytes, each with what must hold for whatever it is given.
+"""Eight readers of hostile bytes, each with what must hold for whatever it is given.
 
 Nothing but errors of ours may come out, within time and memory; and what a reader calls good must be good in another's
 eyes as well: it is parsed again, by other code where there is some, and must come out the same.
@@ -20,6 +20,8 @@ from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
 
+import onnx
+import safetensors
 import yaml
 from jinja2 import nodes
 
@@ -33,6 +35,7 @@ from llamafile_format.checks.templates import check_template
 from llamafile_format.checks.weights import check_gguf
 from llamafile_format.container import Container
 from llamafile_format.errors import LlamafileError
+from llamafile_format.examining.other_weights import bare_weights
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.canonical_json import decode, encode
 from llamafile_format.manifest.claims import layout_of
@@ -55,6 +58,9 @@ from llamafile_format.signing.trust.policy_reader import read_policy
 from llamafile_format.signing.trust.sight import sights
 from llamafile_format.source import BytesSource
 from llamafile_format.weights.gguf_model import Gguf
+from llamafile_format.weights.litertlm import read_litertlm
+from llamafile_format.weights.onnx import read_onnx
+from llamafile_format.weights.safetensors import read_safetensors
 from spec.vectors.generate import AS_OF, ROOT
 from tests.fuzz import seeds
 
@@ -141,6 +147,34 @@ def _written(gguf: Gguf, data: bytes) -> bytes:
         parts += [text(tensor.name), number(len(tensor.dims), 4), *map(number, tensor.dims)]
         parts += [number(tensor.type_id, 4), number(tensor.offset, 8)]
     return b"".join(parts)
+
+
+def judge_weights(data: bytes) -> None:
+    """Weights in other formats. What is without a fault the format's own library reads, and sees the same in it."""
+    source = BytesSource(data, "config.bin")
+    tensors, model, header = read_safetensors(source), read_onnx(source), read_litertlm(source)
+    _render(tensors.findings, len(data))
+    _render(model.findings, len(data))
+    must(tensors.complete or tensors.findings, "safetensors: not read to its end, and nothing is said")
+    must(model.complete or model.findings, "ONNX: not read to its end, and nothing is said")
+    must(header.fault or all(0 < each.begin <= each.end <= len(data) for each in header.sections), "a section outside")
+    view, found = bare_weights(source, source.name)
+    _render(found, len(data))
+    must(view is None or view.size == len(data), "another size")
+    if tensors.complete and not _errors(tensors.findings):
+        names = {each.name: bytes(data[each.start : each.start + each.size]) for each in tensors.tensors}
+        theirs = {name: bytes(each["data"]) for name, each in safetensors.deserialize(data)}
+        must(names == theirs, "the safetensors library sees other tensors")
+    if model.complete and not any(_counts(each) for each in model.findings):
+        graph = onnx.load_model_from_string(data).graph
+        named = {each.name for each in model.tensors}
+        must(all(each.name in named for each in graph.initializer), "the onnx library sees other tensors")
+        must(graph.name == model.graph, "the onnx library sees another graph")
+
+
+def _counts(finding: Finding) -> bool:
+    """True for an error, and for what was not judged."""
+    return rule(finding.rule).severity is Severity.ERROR or rule(finding.rule).undetermined
 
 
 def judge_template(data: bytes) -> None:
@@ -299,6 +333,7 @@ def _most() -> float:
 TARGETS = {
     "archive": Target(judge_archive, seeds.archive_seeds),
     "gguf": Target(judge_gguf, seeds.gguf_seeds),
+    "weights": Target(judge_weights, seeds.weights_seeds),
     "template": Target(judge_template, seeds.template_seeds),
     "prefix": Target(judge_prefix, seeds.prefix_seeds),
     "policy": Target(judge_policy, seeds.policy_seeds),

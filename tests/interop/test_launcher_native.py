@@ -116,7 +116,15 @@ def test_programs_come_out_the_same_again(tmp_path: Path, repository: Path) -> N
         (next(venv.glob("lib/python*/site-packages")) / "ours.pth").write_text(site + "\n")
     for folder in sorted(path for path in (repository / "runtimes" / "launcher").iterdir() if path.name.isdigit()):
         done = subprocess.run(
-            [python, repository / "runtimes" / "launcher" / "build.py", folder.name, "--out", tmp_path / folder.name],
+            [
+                python,
+                repository / "runtimes" / "launcher" / "build.py",
+                folder.name,
+                "--out",
+                tmp_path / folder.name,
+                "--cache",
+                tmp_path / "cache",  # the libraries are made once for all versions
+            ],
             capture_output=True,
             text=True,
             check=False,

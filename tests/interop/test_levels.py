@@ -13,7 +13,7 @@ import pytest
 from llamafile_format.engines.pin import Flavour
 from llamafile_format.engines.store import is_here, unpacked
 from tests.conftest import ToolFinder
-from tests.new_engine import pin_of, zig
+from tests.new_engine import pin_of, zig, zig_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = [("Nehalem", "v1", "f32"), ("Nehalem", "v1", "f16"), ("Nehalem", "v1", "q8_0"), ("Haswell", "v3", "q8_0")]
@@ -174,8 +174,8 @@ def test_each_processor_gets_the_level_that_it_has(tmp_path: Path, new_runtimes:
     source = tmp_path / "ask.cpp"
     source.write_text(PROGRAM + "\n".join(lines) + "\n}\n")
     folder = pin_of(new_runtimes).folder / "source"
-    command = [zig(), "c++", "-target", "x86_64-linux-musl", "-std=c++17", "-I", folder, source, "-o", tmp_path / "ask"]
-    subprocess.run(command, check=True, env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(tmp_path / "cache")})
+    command = [zig(), "c++", "-target", "x86_64-linux-musl", "-std=c++17", "-O2", "-I", folder, source]
+    subprocess.run([*command, "-o", tmp_path / "ask"], check=True, env=zig_environment())
     answers = subprocess.run([tmp_path / "ask"], capture_output=True, text=True, check=True).stdout.split()
     assert answers == [level for _, _, level in ASKED]
 

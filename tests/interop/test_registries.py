@@ -20,8 +20,9 @@ from tests.docs_pages import script_of
 from tests.exchange_samples import KINDS, blob, foreign, image_of, model, plain, signed_by_three, tarred
 from tests.hub_cache_samples import COMMIT, cached
 from tests.object_stores import hub
+from tests.ollama_samples import stored
 
-TYPED = ("An OCI layout", "A registry", "Folders of models", "A hub, and its cache", "Models of others")
+TYPED = ("An OCI layout", "A registry", "Folders of models", "A hub, and its cache", "Ollama", "Models of others")
 pytestmark = [pytest.mark.interop]
 
 
@@ -123,10 +124,12 @@ def test_the_page_works(registry: str, tool: Callable[[str], Path], tmp_path: Pa
     script = script_of("\n".join(sections)).replace("localhost:5000", registry)
     scripts = f"{Path(sys.executable).parent}:{tool('skopeo').parent}"
     cached(tmp_path / "hub", {"m.gguf": model(), "README.md": b"# x\n"}, large=("m.gguf",))
+    stored(tmp_path / "ollama", [("model", model()), ("params", b'{"temperature": 0.5}')])
     with hub() as running:
         running.commits = {"main": COMMIT}
         running.files = {f"{COMMIT}/m.gguf": model(), f"{COMMIT}/README.md": b"# x\n"}
-        typed(script, tmp_path, scripts, HF_HOME=str(tmp_path), HF_ENDPOINT=running.endpoint)
+        stores = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": running.endpoint, "OLLAMA_MODELS": str(tmp_path / "ollama")}
+        typed(script, tmp_path, scripts, **stores)
 
 
 def typed(script: str, tmp_path: Path, scripts: str, **variables: str) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from tests.fuzz import seeds, targets
 from tests.fuzz.targets import TARGETS, Broken, Target
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 2
+SECONDS = 50 if os.environ.get("CI") else 2
+"""Of each target."""
 FAULTY = """
 import sys
 from pathlib import Path

@@ -249,6 +249,7 @@ def test_every_command_refuses_a_file_with_an_unfinished_change(packed: Path, tm
     for command in (
         ["inspect", packed],
         ["verify", packed],
+        ["view", packed, "--no-browser"],
         ["extract", packed, "-C", tmp_path / "out"],
         ["diff", good, packed],
         ["repack", packed, "--name", "x", "-o", tmp_path / "new"],

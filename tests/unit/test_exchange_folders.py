@@ -52,6 +52,17 @@ def test_what_pack_makes_of_files_is_what_import_makes(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == (tmp_path / "packed").read_bytes()
 
 
+def test_the_engine_stays_and_another_one_comes(tmp_path: Path) -> None:
+    """All of it: builds, licences, pin."""
+    (tmp_path / "m.gguf").write_bytes(gguf("x"))
+    lf.pack([tmp_path / "m.gguf"], tmp_path / "a", runtime="llama.cpp:linux-x86_64")
+    done = export_folder(ExportOrder(str(tmp_path / "a"), tmp_path / "folder"))
+    assert all_below(tmp_path / "folder") == ["m.gguf"]
+    assert done.notes[0] == "left out: the program in front, the engine"
+    took(tmp_path / "folder", tmp_path / "out", runtime="llama.cpp:linux-x86_64")
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "a").read_bytes()
+
+
 def test_lm_studio_finds_it_two_folders_deep(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(model())
     (tmp_path / "LICENSE").write_bytes(b"MIT\n")

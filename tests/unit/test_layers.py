@@ -24,7 +24,7 @@ PACKAGE = Path(llamafile_format.__file__).parent
 NAME = PACKAGE.name
 FLOORS = (
     ("errors", "limits", "spans", "door", "progress", "escape", "plain_json", "plain_yaml", "findings"),
-    ("specdata", "clauses", "rules", "bounded_json", "bounded_yaml", "strict_yaml", "strict_fields"),
+    ("specdata", "viewers", "clauses", "rules", "bounded_json", "bounded_yaml", "strict_yaml", "strict_fields"),
     ("source", "zip", "prefix", "weights", "manifest", "frozen", "recovery", "signing", "engines"),
     ("legacy", "container", "checks", "output"),
     (
@@ -39,6 +39,7 @@ FLOORS = (
         "reports",
         "fleet",
         "service",
+        "viewing",
         "cli",
     ),
 )

@@ -168,16 +168,35 @@ def test_an_address_has_what_can_be_a_host(text: bytes, shown: str) -> None:
     assert (words.found[Sort.ADDRESS].text if Sort.ADDRESS in words.found else "") == shown
 
 
+def universal(*imports: str) -> bytes:
+    """A universal Mach-O; each slice takes one function from its system, and one that takes none names symbols that
+    are not there."""
+    table, slices = struct.pack(">II", 0xCAFEBABE, len(imports)), b""
+    for index, name in enumerate(imports):
+        at, symbols, strings = 4096 * (index + 1), 512, 1024
+        segment = struct.pack("<II16sQQQQIIII", 0x19, 72, b"__TEXT", 0, 4096, 0, 4096, 7, 5, 0, 0)
+        names = struct.pack("<IIIIII", 2, 24, symbols if name else 1 << 20, 1, strings, 256)
+        taken = struct.pack("<II", 0xB, 80) + struct.pack("<18I", 0, 0, 0, 0, 0, 1, *[0] * 12)
+        head = struct.pack("<IIIIIIII", 0xFEEDFACF, 0x0100000C, 0, 2, 3, 176, 0, 0) + segment + names + taken
+        symbol = struct.pack("<IBBHQ", 144, 1, 0, 0, 0)
+        data = head.ljust(symbols, b"\0") + symbol
+        slices += (data.ljust(strings + 144, b"\0") + name.encode()).ljust(4096, b"\0")
+        table += struct.pack(">IIIII", 0x0100000C, 0, at, 4096, 12)
+    return table.ljust(4096, b"\0") + slices
+
+
 @pytest.mark.parametrize(
     ("data", "told_"),
     [
         (elf_with_functions(32, ">", "execve"), "starts programs (execve at byte 1053)"),
         (elf_with_functions(32, "<", "socket"), "uses the network (socket at byte 1053)"),
         (pe32("WinExec"), "starts programs (WinExec at byte 1714)"),
+        (universal("_system", "_socket"), "programs (system at byte 6264); uses the network (socket at byte 10360)"),
+        (universal("_system", ""), "starts programs (system at byte 6264); what it asks of its system cannot be read"),
         (wasm_of_all_kinds(), "it runs on a machine for WebAssembly; uses the network (sock_connect at byte 1052)"),
         (b"\0asm\x01\0\0\0\x02\xff", "what it asks of its system cannot be read: the program's headers make no sense"),
     ],
-    ids=["elf32 big", "elf32 little", "pe32", "wasm", "wasm cut"],
+    ids=["elf32 big", "elf32 little", "pe32", "universal", "one slice unreadable", "wasm", "wasm cut"],
 )
 def test_what_programs_of_every_kind_ask_for(data: bytes, told_: str) -> None:
     assert [told_ in str(found.args["what"]) for found in told(data) if found.rule == "LF3360"] == [True]

@@ -56,12 +56,12 @@ def test_profile_archive_means_them(tmp_path: Path) -> None:
         return manifest(made)["version"], False
 
     assert packed(profile="archive") == ("1.1", True)
-    assert packed(profile="archive", recovery=0) == ("1.0", False)
+    assert packed(profile="archive", recovery=0, viewer=False) == ("1.0", False)
     assert packed() == ("1.0", False)
     recipe = tmp_path / "llamafile.yaml"
     recipe.write_text("format: llamafile-recipe/1\nprofile: archive\n")
     assert packed(recipe=recipe) == ("1.1", True)
-    recipe.write_text("format: llamafile-recipe/1\nprofile: archive\nrecovery: 0\n")
+    recipe.write_text("format: llamafile-recipe/1\nprofile: archive\nrecovery: 0\nviewer: false\n")
     assert packed(recipe=recipe) == ("1.0", False)
     recipe.write_text("format: llamafile-recipe/1\nrecovery: 5\n")
     assert packed(recipe=recipe) == ("1.1", True)
@@ -85,7 +85,7 @@ def test_profile_archive_chooses_both_flavours_where_a_runtime_goes_in() -> None
 def test_no_recovery_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(tiny_gguf())
     base = ["pack", str(tmp_path / "m.gguf"), "--profile", "archive", "--prefix", "none", "-o", str(tmp_path / "o")]
-    assert CliRunner().invoke(cli, [*base, "--no-recovery"]).exit_code == 0
+    assert CliRunner().invoke(cli, [*base, "--no-recovery", "--no-viewer"]).exit_code == 0
     assert manifest(tmp_path / "o")["version"] == "1.0"
     refused = CliRunner().invoke(cli, [*base, "--no-recovery", "--recovery", "3"])
     assert isinstance(refused.exception, UsageError)

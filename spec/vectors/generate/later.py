@@ -9,10 +9,15 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import zstandard
 
 from spec.vectors.generate import vector
 from spec.vectors.generate.forge import Part, Spec, container, encode, gguf, parts, readme, weights
+
+REGISTRY = Path(__file__).resolve().parents[2] / "registry/viewers"
 
 
 def holding(*more: Part, version: str = "1.1") -> bytes:
@@ -28,6 +33,12 @@ def page(path: str = "llamafile-viewer.html", data: bytes = b"<!doctype html>\n"
 @vector("version", near="LF3005 LF3037 LF3038", comment="Version 1.1 without anything that came with it.")
 def version() -> bytes:
     return holding()
+
+
+@vector("viewer", near="LF3037 LF3038", comment="The registered page of version 1, in its place.")
+def viewer() -> bytes:
+    packed = (REGISTRY / "1.html.zst").read_bytes()
+    return holding(page(data=zstandard.ZstdDecompressor().decompress(packed, max_output_size=1 << 23)))
 
 
 @vector(

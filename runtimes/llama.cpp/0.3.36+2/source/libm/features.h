@@ -1,0 +1,1 @@
+// Stands in for musl's features.h: its mathematical functions need none of it.
