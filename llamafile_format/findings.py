@@ -26,6 +26,12 @@ def quoted(text: str) -> str:
     return f"{text[:_BEGINNING]}[... {len(text)} in all ...]{text[-_ENDING:]}"
 
 
+class Composed(str):
+    """A text of a verifier's own words, around texts each of which is :func:`quoted`: a finding repeats all of it."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Where:
     """A place in a file. ``offset`` and ``length`` are bytes from byte 0; None where no byte range is meant.
@@ -67,6 +73,10 @@ class Finding:
     args: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if any(isinstance(value, str) and len(value) > QUOTED for value in self.args.values()):
-            short = {name: quoted(value) if isinstance(value, str) else value for name, value in self.args.items()}
+        if any(_is_long(value) for value in self.args.values()):
+            short = {name: quoted(str(value)) if _is_long(value) else value for name, value in self.args.items()}
             object.__setattr__(self, "args", short)
+
+
+def _is_long(value: Value) -> bool:
+    return isinstance(value, str) and len(value) > QUOTED and not isinstance(value, Composed)

@@ -17,7 +17,7 @@ from llamafile_format.checks.evidence import Sort
 from llamafile_format.checks.program_riders import Riders
 from llamafile_format.checks.program_words import Wording
 from llamafile_format.engines.known import is_registered, known_build
-from llamafile_format.findings import Finding, Value, Where
+from llamafile_format.findings import Composed, Finding, Value, Where, quoted
 from llamafile_format.limits import PROGRAM_BYTES, PROGRAMS_BYTES
 from llamafile_format.prefix.facts import PrefixFacts, PrefixKind, View
 from llamafile_format.prefix.identify import identify
@@ -107,7 +107,8 @@ def check_program(program: Program, facts: PrefixFacts, budget: int = PROGRAM_BY
         yield Finding("LF3363", program.where(rider.at, program.source.size - rider.at), args)
     told = "; ".join(_told(program, facts, looked))
     if told:
-        args = {"path": program.name, "what": f"it runs on {shape.runs_on(facts, view.upto(0, 4))}; {told}"}
+        what = Composed(f"it runs on {quoted(shape.runs_on(facts, view.upto(0, 4)))}; {told}")
+        args = {"path": program.name, "what": what}
         yield Finding("LF3360", program.where(0, program.source.size), args)
     if looked.unread is not None:
         yield _unread(program, *looked.unread)
@@ -161,7 +162,7 @@ def _told(program: Program, facts: PrefixFacts, looked: _Looked) -> Iterator[str
     if unread and (module or (facts.kind in shape.NATIVE and facts.end and shape.overlay(facts, 1 << 62))):
         yield f"what it asks of its system cannot be read: {unread}"
     for find in looked.words:
-        yield f"it has {_SORTS[find.sort]} at byte {program.at(find.at)}: {find.text}"
+        yield f"it has {_SORTS[find.sort]} at byte {program.at(find.at)}: {quoted(find.text)}"
     behind = shape.overlay(facts, program.source.size)
     if behind is not None and not _padding(program, behind):
         yield f"{behind.size} bytes stand behind all that its headers name, from byte {program.at(behind.at)}"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import llamafile_format as lf
-from llamafile_format.findings import QUOTED, Finding, Where, quoted
+from llamafile_format.findings import QUOTED, Composed, Finding, Where, quoted
 from llamafile_format.reports.verify_json import report_json
 from llamafile_format.source import BytesSource
 from llamafile_format.weights.safetensors import read_safetensors
@@ -57,3 +57,10 @@ def test_what_is_short_stays_as_it_is() -> None:
         "found": 1 << 80,
     }
     assert len(quoted(text + "n")) <= QUOTED
+
+
+def test_what_is_composed_of_short_texts_stands_in_full() -> None:
+    args = {"path": LONG, "what": Composed("it runs on linux; " * 40)}
+    finding = Finding("LF3360", Where(), args)
+    assert finding.args["what"] == args["what"]
+    assert len(str(finding.args["path"])) <= QUOTED
