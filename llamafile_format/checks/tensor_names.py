@@ -72,7 +72,7 @@ def _missing(gguf: Gguf, member: str, there: dict[int, set[str]], blocks: int) -
     lacking = [name for name in OF_THE_WHOLE if name not in names]
     counts = Counter(name for number, parts in there.items() if number < blocks for name in parts)
     common = [name for name, count in counts.items() if 2 * count > len(there) and WEIGHT.match(name)]
-    for number in range(blocks):
+    for number in range(blocks if common else 0):  # each has tensors or adds a name, so few are looked at
         lacking += [f"blk.{number}.{name}" for name in common if name not in there.get(number, ())]
         if len(lacking) > FINDINGS_PER_RULE:
             break

@@ -65,7 +65,12 @@ def test_researcher(tmp_path: Path) -> None:
 def test_every_example_has_a_test() -> None:
     here = Path(__file__).read_text("utf-8")
     for path in EXAMPLES.glob("*.py"):
-        if path.name not in ("demo.py", "demo_real.py", "genuine.py"):  # tests/interop: wheel, genuine models
+        if path.name not in (
+            "demo.py",
+            "demo_real.py",
+            "genuine.py",
+            "page_in_browser.py",
+        ):  # the demo's, and tests/interop
             assert f'"{path.name}"' in here, path.name
 
 

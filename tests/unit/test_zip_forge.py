@@ -30,7 +30,9 @@ def readme_of(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("profile", ["default", "archive"])
 def test_forge_equals_writer(tmp_path: Path, profile: str) -> None:
-    made = packed(tmp_path, {"tiny.gguf": forge.gguf(), "LICENSE.txt": forge.LICENSE}, profile=profile, recovery=0)
+    made = packed(
+        tmp_path, {"tiny.gguf": forge.gguf(), "LICENSE.txt": forge.LICENSE}, profile=profile, recovery=0, viewer=False
+    )
     with llamafile_format.open(made) as container:
         assert container.manifest is not None
         labels = {key: getattr(container.manifest, key) for key in ("name", "license", "source", "created")}
