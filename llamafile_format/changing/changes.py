@@ -6,11 +6,9 @@ done: repacking twice in the same way gives the same bytes as once.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 from llamafile_format.changing.history import Change, kept_signatures, removed_before
 from llamafile_format.changing.migrate_arguments import (
@@ -20,15 +18,17 @@ from llamafile_format.changing.migrate_arguments import (
     engine_digest,
     model_named_by,
     new_arguments,
+    same_bytes,
     sha256_of,
 )
 from llamafile_format.changing.order import Order
+from llamafile_format.changing.readme import rewrite_readme
 from llamafile_format.changing.runtime_changes import exchanged, new_launcher, new_misfits
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.findings import Finding
-from llamafile_format.manifest.model import README_PATH, VERSION, EngineAsset, EngineDirectory, numbers_of
+from llamafile_format.manifest.model import VERSION, EngineAsset, EngineDirectory, numbers_of
 from llamafile_format.manifest.reader import MAX_TEXT
-from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAPPED_ROLES, MODEL_ROLES, file_order
+from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAPPED_ROLES, MODEL_ROLES
 from llamafile_format.packing import (
     LAUNCHER,
     PROFILES,
@@ -44,10 +44,8 @@ from llamafile_format.packing import (
     content_of,
     created_text,
     launcher_prefix,
-    lowest_version,
     prefix_content_of,
     prefix_of,
-    readme_text,
     refuse_arguments,
     require_model,
     viewer_content,
@@ -59,7 +57,6 @@ from llamafile_format.recovery.sets import recovery_percent
 from llamafile_format.zip.engine_archive import engine_records
 from llamafile_format.zip.entry import Entry
 from llamafile_format.zip.names import collisions, is_reserved
-from llamafile_format.zip.writer import layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +106,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
         migrated = order.args is None and not renamed and not order.drop_args
         _replace(contents, arguments, "arguments", changes, migrated=migrated)
     labels = _labels(carried, order, contents, renamed, changes)
-    _readme(contents, carried, labels, engine, changes, recovery=recovery, asked=bool(order.recovery))
+    rewrite_readme(contents, carried, labels, engine, changes, recovery=recovery, asked=bool(order.recovery))
     engine = _raised(engine, changes)
     if not engine.source.size and not any(content.role == "weights" for content in contents.values()):
         raise UsageError("nothing would be left: neither a model nor an engine")
@@ -362,7 +359,7 @@ def _replace(
     if content is None:
         return
     old = contents.get(content.path)
-    if old is not None and old.role == content.role and _same(old, content):
+    if old is not None and old.role == content.role and same_bytes(old, content):
         return
     change: dict[str, object] = {"what": what, "path": content.path, "role": content.role}
     if what == "arguments" and old is not None:
@@ -371,15 +368,6 @@ def _replace(
         change["from"] = old.known.sha256.hex()
     contents[content.path] = content
     changes.append(change)
-
-
-def _same(old: Content, new: Content) -> bool:
-    if old is new:
-        return True
-    if old.source.size != new.source.size:
-        return False
-    digest = old.known.sha256.hex() if old.known else sha256_of(old.source)
-    return digest == sha256_of(new.source)
 
 
 def _labels(
@@ -411,79 +399,6 @@ def _labels(
         if before != after and not (key == "default" and (carried.origin is not None or kept == after)):
             changes.append({"what": key, "from": before, "to": after})
     return new
-
-
-def _readme(
-    contents: dict[str, Content],
-    carried: Carried,
-    labels: Labels,
-    engine: CarriedEngine,
-    changes: list[Change],
-    *,
-    recovery: int,
-    asked: bool,
-) -> None:
-    """The README is ours to write: anew if its text no longer fits. A stranger's text stays while the engine does.
-
-    It begins to tell of recovery data when somebody ``asked`` for them, unless that would move weights.
-    """
-    from llamafile_format.packing import text_content
-
-    roles = [content.role for content in contents.values()] + ["recovery"] * bool(recovery)
-    version, before = lowest_version(roles), lowest_version(content.role for content in carried.contents)
-    was_engine = bool(carried.engine.source.size)
-    old = contents.get(README_PATH)
-    texts = {
-        (repair, look): readme_text(
-            carried.labels.name,
-            engine=was_engine,
-            launcher=carried.engine.launcher,
-            version=before,
-            recovery=repair,
-            viewer=look,
-        )
-        for repair, look in product((False, True), repeat=2)
-    }
-    known = old.known.sha256 if old is not None and old.known is not None else b""
-    told = next((which for which, text in texts.items() if hashlib.sha256(text).digest() == known), None)
-    repair, look = told or (False, False)  # nothing is told of what is added, unless it moves nothing
-
-    def wanted_text(*, recovery: bool) -> Content:
-        """The README of the new file."""
-        text = readme_text(
-            labels.name,
-            engine=bool(engine.source.size),
-            launcher=engine.launcher,
-            version=version,
-            recovery=recovery,
-            viewer=look and "viewer" in roles,
-        )
-        return text_content(README_PATH, "readme", text)
-
-    wanted = wanted_text(recovery=repair and "recovery" in roles)
-    if asked and not repair:
-        telling = wanted_text(recovery=True)
-        wanted = wanted if _moves(contents, telling, engine) else telling
-    if old is None:
-        if carried.origin is not None:  # a container may do without one (clause 5.8.3)
-            contents[README_PATH] = wanted
-        return
-    other = was_engine != bool(engine.source.size) or carried.engine.launcher != engine.launcher
-    if (told is not None or other) and not _same(old, wanted):
-        contents[README_PATH] = wanted
-        changes.append({"what": "readme", "from": old.known.sha256.hex() if old.known else ""})
-
-
-def _moves(contents: Mapping[str, Content], readme: Content, engine: CarriedEngine) -> bool:
-    """Would a member that is opened in place lie elsewhere with this ``readme``?"""
-
-    def places(each: Mapping[str, Content]) -> list[int]:
-        """Where those members lie."""
-        order = sorted(each.values(), key=lambda content: file_order(content.role, content.path))
-        placed = layout(engine.source.size, [(one.path, one.source.size, one.alignment) for one in order])
-        return [at.data_offset for at, one in zip(placed, order, strict=True) if one.role in MAPPED_ROLES]
-
-    return places(contents) != places({**contents, README_PATH: readme})
 
 
 def _check_collisions(contents: Mapping[str, Content]) -> None:

@@ -91,6 +91,16 @@ def sha256_of(source: ByteSource) -> str:
     return digest.hexdigest()
 
 
+def same_bytes(old: Content, new: Content) -> bool:
+    """Do both have the same bytes? A digest that the old one came with is taken for its own."""
+    if old is new:
+        return True
+    if old.source.size != new.source.size:
+        return False
+    digest = old.known.sha256.hex() if old.known else sha256_of(old.source)
+    return digest == sha256_of(new.source)
+
+
 def change_of(old: Content, new: Content, *, migrated: bool) -> dict[str, Any]:
     """The history's account of changed arguments. The text of migrated ones is kept: a later repack may lead back."""
     before, after = _bytes(old), _bytes(new)
