@@ -30,11 +30,26 @@ def pack_anew(
     ``settings`` of the order: ``runtime`` and ``default``, as ``pack`` has them; so has ``resume``, which counts where
     nothing is replaced. Raises as ``pack`` does.
     """
+
+    def packed(out: Path) -> PackResult:
+        """All of it as ``out``."""
+        return pack(
+            (),
+            out,
+            include=includes,
+            runtime=order.settings.get("runtime", ""),
+            default=order.settings.get("default", ""),
+            source=source,
+            args=args,
+            resume=resume,
+            progress=order.progress,
+        )
+
     if not order.force or not os.path.lexists(order.out):
-        return _packed(order, order.out, includes, source, args, resume)
+        return packed(order.out)
     refuse_taken(order.out, force=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=order.out.parent) as folder:
-        result = _packed(order, Path(folder, order.out.name), includes, source, args)
+        result = packed(Path(folder, order.out.name))
         extra = tuple(order.out.parent / path.name for path in result.extra)
         for path, target in zip((*result.extra, result.path), (*extra, order.out), strict=True):
             give_name(path, target, force=True)
@@ -56,24 +71,3 @@ def imported_anew(
     result = pack_anew(order, includes, source=source, args=args, resume=resume)
     told = (*notes, *result.notes)
     return Imported(order.out, name, result.size, result.manifest_sha256, result.shared, told)
-
-
-def _packed(
-    order: ImportOrder,
-    out: Path,
-    includes: Sequence[Include],
-    source: str,
-    args: Sequence[str] | None,
-    resume: str = "",
-) -> PackResult:
-    return pack(
-        (),
-        out,
-        include=includes,
-        runtime=order.settings.get("runtime", ""),
-        default=order.settings.get("default", ""),
-        source=source,
-        args=args,
-        resume=resume,
-        progress=order.progress,
-    )

@@ -30,7 +30,9 @@ class Included:
         self.includes.append(include)
         count = len(self.includes)
         if count > limits.DIRECTORY_ENTRIES:
-            raise LimitExceeded("too many files", clause="12.4", found=count, allowed=f"{limits.DIRECTORY_ENTRIES} members")
+            raise LimitExceeded(
+                "too many files", clause="12.4", found=count, allowed=f"{limits.DIRECTORY_ENTRIES} members"
+            )
         if count % 1024 == 0:
             _refuse_twice([each.member for each in self.includes])
 

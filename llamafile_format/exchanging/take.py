@@ -26,6 +26,7 @@ from llamafile_format.progress import Progress, counted
 from llamafile_format.source import FileSource
 from llamafile_format.vouching import append_to
 
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What came in: the file ``path`` of ``size`` bytes with ``records`` signature records, from ``digest``.
