@@ -45,7 +45,7 @@ def pack_anew(
             progress=order.progress,
         )
 
-    if not order.force or not os.path.lexists(order.out):
+    if not order.force or (resume and not os.path.lexists(order.out)):
         return packed(order.out)
     refuse_taken(order.out, force=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=order.out.parent) as folder:

@@ -29,10 +29,9 @@ class Included:
         put_down(include.source)
         self.includes.append(include)
         count = len(self.includes)
-        if count > limits.DIRECTORY_ENTRIES:
-            raise LimitExceeded(
-                "too many files", clause="12.4", found=count, allowed=f"{limits.DIRECTORY_ENTRIES} members"
-            )
+        most = limits.DIRECTORY_ENTRIES
+        if count > most:
+            raise LimitExceeded("too many files", clause="12.4", found=count, allowed=f"{most} members")
         if count % 1024 == 0:
             _refuse_twice([each.member for each in self.includes])
 

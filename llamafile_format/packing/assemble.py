@@ -73,7 +73,7 @@ def assemble(
     progress: Advance | None = None,
 ) -> Assembled:
     """Write a container to the file ``out``. Contents are put into file order here, whatever order they come in.
-    What an earlier try has written to ``out`` is gone on with: of contents whose digest is expected, and if it is right.
+    What an earlier try has written to ``out`` is gone on with, of contents whose digest is expected and if it is right.
     With ``recovery`` it gets recovery data for so many percent (17.8).
 
     Raises UsageError for two contents of one path, LimitExceeded for too many, and SourceError on reads.
@@ -235,8 +235,8 @@ class _Writer:
         return digests
 
     def _there(self, content: Content, at: int) -> int:
-        """How much of ``content`` an earlier try has written at ``at``, as far as the file tells; nothing, if its digest
-        could not tell that it is right."""
+        """How much of ``content`` an earlier try has written at ``at``, as far as the file tells; 0 if no digest could
+        tell that it is right."""
         if not content.expected or isinstance(content.source, FileSource):
             return 0
         have = Window(FileSource.from_descriptor(self.out, content.path), at, content.source.size)
@@ -245,7 +245,7 @@ class _Writer:
         return 0 if low else count if whole else count // CHUNK_SIZE * CHUNK_SIZE  # a piece is written or is not
 
     def _copied(self, content: Content, at: int, shared: int, there: int) -> Digests:
-        """``content`` at ``at``, whose first ``shared`` bytes are there; the first ``there`` are taken from there too."""
+        """``content`` at ``at``, whose first ``shared`` bytes are there; ``there`` of them are read there."""
         source = content.source
         if there:
             front = Window(FileSource.from_descriptor(self.out, source.name), at, there)

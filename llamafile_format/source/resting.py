@@ -24,7 +24,7 @@ class RestingFile(FileSource):
         super().__init__(path)
 
     @property
-    def fd(self) -> int:  # type: ignore[override]  # a slot of the class above
+    def fd(self) -> int:
         """The open descriptor."""
         with self._lock:
             if self._resting:

@@ -197,7 +197,7 @@ def test_a_folder_of_more_files_than_descriptors(tmp_path: Path, monkeypatch: py
     for number in range(300):
         _write(place / f"{number:03}.txt", b"%d\n" % number)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 100, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 100, before[1]))
     try:
         took(place, tmp_path / "out")
     finally:

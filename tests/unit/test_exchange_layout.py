@@ -25,6 +25,7 @@ from tests.exchange_samples import (
     image_of,
     model,
     named,
+    odd_members,
     plain,
     put,
     sent,
@@ -126,7 +127,7 @@ def test_damage_is_not_sent(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"tiny\.gguf is damaged"):
         sent(file, tmp_path / "there")
     assert list((tmp_path / "there").iterdir()) == []
-    good = sent(plain(tmp_path / "b"), tmp_path / "good")
+    good = sent(odd_members(tmp_path / "b"), tmp_path / "good")
     with pytest.raises(FormatError, match=r"tiny\.gguf is damaged"):
         sent(file, tmp_path / "good", "v2")
     assert back(tmp_path / "good", tmp_path / "out", "v1").digest == good.digest
