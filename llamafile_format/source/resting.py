@@ -33,6 +33,7 @@ class RestingFile(FileSource):
 
     @fd.setter
     def fd(self, value: int) -> None:
+        """Set by the class above, which opens it."""
         self._awake = value
 
     def _opened_again(self) -> int:
