@@ -1,10 +1,12 @@
 """Law: the targets of ``tests/fuzz`` hold for their seeds, for what fuzzing found, and for what atheris finds now.
 
-``make fuzz`` gives each a minute; here it has seconds, to see that it still starts, learns and tells a fault.
+``make fuzz`` and CI give each a minute; elsewhere it has seconds, to see that it still starts, learns and tells a
+fault.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
