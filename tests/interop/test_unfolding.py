@@ -272,6 +272,23 @@ def test_tools_of_another_kind_are_the_clients_fault(server: Server, tools: Any)
     assert refused(server, "/v1/chat/completions", messages=[{"role": "user", "content": "a"}], tools=tools)
 
 
+FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "no messages": ("/v1/messages", {}),
+    "a message of nobody": ("/apply-template", {"messages": [{"content": "a"}]}),
+    "a kind of thought": (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": "a"}], "reasoning_format": "x"},
+    ),
+    "a letter that there is not": ("/completion", {"grammar": 'root ::= "\\U99999999"'}),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_clients_fault_is_no_fault_of_the_servers(server: Server, name: str) -> None:
+    path, body = FAULTS[name]
+    assert refused(server, path, **body)
+
+
 def test_an_object_of_more_names_than_anybody_compares(server: Server) -> None:
     assert "names" in refused(server, more={f"n{i}": i for i in range(200_000)})
 

@@ -25,7 +25,8 @@ void blame_the_request(httplib::Response & response) {
     static const char * const marks[] = {
         "the grammar ", "the template or schema needs more work", "The complexity of an attempted match", "[json.exception.",
         "input is not supported", "Invalid base64 value", "Failed to load image or audio file", "number of bitmaps", "\"prompt\" ",
-        "Unsupported param: ", "Failed to parse tools: ", "Unknown chat format", "Cannot use both json_schema and grammar", "Cannot specify grammar with tools", "param requires --jinja",
+        "Unsupported param: ", "Failed to parse tools: ", "Failed to parse messages: ", "' is required", "Unknown chat format", "Unknown reasoning format",
+        "Unexpected empty grammar stack", "Cannot use both json_schema and grammar", "Cannot specify grammar with tools", "param requires --jinja",
     };
     if (response.status != 500 && response.status != 501) {
         return;

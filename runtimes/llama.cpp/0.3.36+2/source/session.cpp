@@ -2,6 +2,9 @@
 
 #include "crew.h"
 #include "fits.h"
+#if LFF_HAS_SERVER
+#  include "gate.h"
+#endif
 #include "gpu.h"
 #include "machine.h"
 #include "terminal.h"
@@ -143,7 +146,7 @@ std::string session::render(const common_json & messages, int64_t time) const {
     const std::string begin = text_of(llama_vocab_bos(vocabulary));
     const work        under_watch;
 #if LFF_HAS_SERVER
-    allow(MAX_TEMPLATE_WORK);
+    allow(work_of(messages.dump_safe().size()));
 #endif
 
     jinja::lexer         lexer;
