@@ -19,7 +19,7 @@ export class Broken extends Error {}
 export async function* inflate(source, offset, length) {
   const state = { input: new Uint8Array(0), at: 0, bits: 0, count: 0, last: false, output: new Uint8Array(WINDOW + PIECE + 258), end: WINDOW, block: undefined, done: false, total: 0 };
   for (let read = 0; !state.done; ) {
-    if (state.input.length - state.at < LOW && read < length) {
+    if (state.input.length - state.at <= LOW && read < length) {
       const more = await source.read(offset + read, Math.min(INPUT, length - read));
       read += more.length || length;
       const joined = new Uint8Array(state.input.length - state.at + more.length);
