@@ -90,11 +90,18 @@ def small_set(data: bytes, slice_size: int, recovery: int) -> bytes:
 def frozen_seeds() -> Iterator[bytes]:
     """Small things frozen, in each number of planes and in two blocks; nothing of them is a container."""
     noise = b"".join(sha256(bytes((n,))).digest() for n in range(16))
-    words = b"".join(bytes((n % 251, 7, 63, n % 3)) for n in range(300))
-    for data in (b"x", b"hello" * 100, b"".join(bytes((n, 60)) for n in noise), words, bytes(BLOCK) + b"behind zeros"):
-        blocks = [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)]
-        made = [freeze_block(block) for block in blocks]
-        yield frozen_of([(width, tuple(map(len, planes)), b"".join(planes)) for width, planes in made], len(data))
+    kinds = (
+        b"hello" * 100,
+        noise,
+        b"".join(bytes((n, 60)) for n in noise),
+        b"".join(bytes((n % 251, 7, 63, n % 3)) for n in range(300)),
+    )
+    for data in (*(kind[:size] for kind in kinds for size in (1, 2, 3, 7, 64, 333, 500)), bytes(3)):
+        for front in (b"", bytes(BLOCK)):
+            whole = front + data
+            blocks = [whole[at : at + BLOCK] for at in range(0, len(whole), BLOCK)]
+            made = [freeze_block(block) for block in blocks]
+            yield frozen_of([(width, tuple(map(len, planes)), b"".join(planes)) for width, planes in made], len(whole))
 
 
 def frozen_of(blocks: Sequence[tuple[int, tuple[int, ...], bytes]], size: int) -> bytes:

@@ -304,6 +304,9 @@ def judge_frozen(data: bytes) -> None:
                 table += row.packed()
         except LlamafileError:
             continue
+        report = lf.verify(BytesSource(each))
+        _render(report.findings, len(each))
+        must(report.exit_code(), "it is taken for a container")
         again.update(table + tail_of(frozen.index))
         must(again.digest() == hashlib.sha256(each).digest(), "it would be written in another way")
 
