@@ -78,8 +78,9 @@ def launchers() -> dict[str, dict[str, str]]:
 
 
 def known_builds() -> dict[str, object]:
-    """What is known of programs (clauses 14.3.4, 14.3.13, 14.8.1): builds and whole engines by SHA-256, pins by name and
-    version, and the builds that are offered in the place of older ones."""
+    """What is known of programs (clauses 14.3.4, 14.3.13, 14.8.1): builds and whole engines by SHA-256, pins by name
+    and version, and the builds that are offered in the place of older ones.
+    """
     registry = spec_yaml("registry/engines.yaml")
     logits = {build.sha256: list(pin.logits_as) for pin in pins() for build in pin.builds}
     found = {}
