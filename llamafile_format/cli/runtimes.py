@@ -174,8 +174,8 @@ def _facts(pin: Pin) -> dict[str, Any]:
 def fetch_command(name: str, target: str, origin: str) -> None:
     """Fetch the libraries of an engine that others built, by digest.
 
-    They are not part of this installation. What is fetched is kept among the inputs of builds in the cache, and pack takes
-    it from there; nothing else is ever fetched for packing. Exit code 0 if all is there.
+    They are not part of this installation. What is fetched is kept among the inputs of builds in the cache, and pack
+    takes it from there; nothing else is ever fetched for packing. Exit code 0 if all is there.
 
     \b
     llamafile-format runtimes fetch onnxruntime

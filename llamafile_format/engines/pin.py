@@ -239,7 +239,8 @@ class Target:
 class Upstream:
     """Where the engine's sources come from, and their identity outside of this repository.
 
-    ``tree`` is the SWHID of ``folder``, which is the tree that git keeps for ``commit``; both are empty where others built.
+    ``tree`` is the SWHID of ``folder``, which is the tree that git keeps for ``commit``. Both are empty where others
+    built.
     """
 
     url: str

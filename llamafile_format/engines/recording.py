@@ -43,7 +43,8 @@ def record_shaders(pin: Pin, built: BuiltShaders) -> Pin:
 def record_sources(pin: Pin, work: Path) -> Pin:
     """Write what the sources unpacked in ``work`` say: what the engine knows, and who our own files are.
 
-    Of an engine that others built there are no sources, and only the latter is written. Raises FormatError unless upstream's folder is, file by file, the tree that git keeps for the pinned commit.
+    Of an engine that others built there are no sources, and only the latter is written. Raises FormatError unless
+    upstream's folder is, file by file, the tree that git keeps for the pinned commit.
     """
     text = pin_writer.text_of(pin)
     if pin.kind is Kind.BUILT:

@@ -331,6 +331,8 @@ def _speaks_ours(container: Container) -> bool:
 def _fit(container: Container, model: MemberFacts, pin: Pin) -> list[str]:
     from llamafile_format.checks.fitting import check_fit
 
+    if model.media_type in pin.formats:
+        return []
     gguf = container.gguf(model, budget=64 << 20)
     found = check_fit(gguf, [pin], path=model.path, role="weights", base=model.offset)
     return [rule(finding.rule).render(finding) for finding in found]

@@ -309,7 +309,10 @@ int serve(server * opened, const settings & wanted, const std::string & name) {
     http.Get("/v1/models", [&](const httplib::Request &, httplib::Response & response) { response.set_content(here.models(), "application/json"); });
     http.Post("/v1/chat/completions", [&](const httplib::Request & asked, httplib::Response & response) { here.answer(asked, response, true); });
     http.Post("/v1/completions", [&](const httplib::Request & asked, httplib::Response & response) { here.answer(asked, response, false); });
-    printf("llamafile: answers at http://127.0.0.1:%d/v1 (Ctrl+C stops; one answer at a time)\n", opened->port);
+    http.Get("/", [](const httplib::Request &, httplib::Response & response) {
+        response.set_content("This engine has no chat page. Its interface is like OpenAI's: /v1/models, /v1/chat/completions, /v1/completions.\n", "text/plain");
+    });
+    printf("llamafile: chat at http://127.0.0.1:%d/ (no page, an interface like OpenAI's at /v1; Ctrl+C stops; one answer at a time)\n", opened->port);
     fflush(stdout);
     return http.listen_after_bind() ? 0 : 1;
 }
