@@ -170,9 +170,14 @@ public:
         response.set_chunked_content_provider("text/event-stream", [this, wanted, held](size_t, httplib::DataSink & sink) {
             long         said   = 0;
             const auto   send   = [&](const std::string & line) { return sink.write(line.data(), line.size()); };
-            const char * reason = speak(wanted, [&] { return !sink.is_writable(); }, [&](const std::string & piece) {
-                return send("data: " + event(wanted, piece, nullptr).dump_safe() + "\n\n");
-            }, said);
+            const char * reason = nullptr;
+            try {
+                reason = speak(wanted, [&] { return !sink.is_writable(); }, [&](const std::string & piece) {
+                    return send("data: " + event(wanted, piece, nullptr).dump_safe() + "\n\n");
+                }, said);
+            } catch (const std::exception &) {
+                return false;  // the stream breaks off, which is all that can be told by now
+            }
             send("data: " + event(wanted, "", reason).dump_safe() + "\n\ndata: [DONE]\n\n");
             sink.done();
             return true;
