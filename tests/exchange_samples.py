@@ -19,7 +19,7 @@ import llamafile_format as lf
 from llamafile_format.caring import protect_inside
 from llamafile_format.changing import convert
 from llamafile_format.container import open_container
-from llamafile_format.exchanging import LayoutWriter, Sent, send
+from llamafile_format.exchanging import Sent, layout_writer, send
 from llamafile_format.packing import Include
 from tests.laws.containers import tiny_gguf
 from tests.repack_samples import engine, gguf
@@ -93,8 +93,8 @@ KINDS: dict[str, Callable[[Path], Path]] = {
 
 def sent(path: Path, layout: Path, tag: str = "v1") -> Sent:
     """``path`` in a layout."""
-    with open_container(path) as found:
-        return send(found, LayoutWriter(layout, tag))
+    with open_container(path) as found, layout_writer(layout, tag) as taker:
+        return send(found, taker)
 
 
 def blob(layout: Path, digest: str) -> Path:

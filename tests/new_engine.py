@@ -1,4 +1,7 @@
-"""The newest pin, whose builds the tests take: where it lies, and the compiler that made them."""
+"""The newest pin, whose builds the tests take: where it lies, and the compiler that made them.
+
+``LFF_NEW_PIN`` names another, whose builds are in the folder of pins that ``LFF_NEW_ENGINE`` names.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from llamafile_format.engines.toolchain import fill
 from llamafile_format.engines.work import Workshop, prepare
 
 RUNTIMES = Path(__file__).resolve().parents[1] / "runtimes"
-KEY = "llama.cpp@0.3.36+1"
+KEY = os.environ.get("LFF_NEW_PIN") or "llama.cpp@0.3.36+1"
 TARGET = "linux-x86_64"
 
 

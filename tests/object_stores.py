@@ -154,6 +154,9 @@ class Hub:
     """What it says of the SHA-256 of files that it keeps elsewhere."""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     """Server, path, and the credential that was sent with it."""
+    sent: int = 0
+    most: int | None = None
+    """Bytes of files after which it has none any more; None: no end."""
 
 
 @contextmanager
@@ -197,6 +200,10 @@ def hub() -> Iterator[Hub]:
             start = int(low) if low else max(0, len(data) - int(high))
             end = min(int(high) + 1, len(data)) if low and high else len(data)
             headers = {"ETag": f'"{path}"', "Content-Range": f"bytes {start}-{end - 1}/{len(data)}"}
+            if state.most is not None and state.sent > state.most:
+                self._say(410, {}, b"")
+                return
+            state.sent += end - start
             self._say(206, headers, data[start:end])
 
         def _say(self, status: int, headers: dict[str, str], body: bytes) -> None:

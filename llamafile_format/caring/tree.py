@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamafile_format.errors import FormatError, LimitExceeded, SourceError, UsageError
-from llamafile_format.source import FileSource
+from llamafile_format.source import RestingFile
 from llamafile_format.source.local import Identity
 from llamafile_format.zip.names import collisions, name_problems
 
@@ -30,11 +30,11 @@ class Tree:
     root: Path
     files: Mapping[str, Identity]
 
-    def open(self, path: str) -> FileSource:
+    def open(self, path: str) -> RestingFile:
         """The file ``path``, which must be the one that was found. FormatError if it is not there or is another."""
         if path not in self.files:
             raise FormatError(f"{self.root} has no {path}", hint="the package is not whole")
-        source = FileSource(self.root / path)
+        source = RestingFile(self.root / path)
         if source.identity != self.files[path]:
             source.close()
             raise SourceError(f"{self.root / path} was exchanged while the package was read")

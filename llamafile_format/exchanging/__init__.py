@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from llamafile_format.exchanging.folders import export_folder, export_lm_studio, import_folder
     from llamafile_format.exchanging.hub import pull_from_hub
     from llamafile_format.exchanging.hub_cache import import_hub_cache
-    from llamafile_format.exchanging.layout import Layout, LayoutWriter, named_layout
+    from llamafile_format.exchanging.layout import Layout, layout_writer, named_layout
     from llamafile_format.exchanging.ollama_read import import_ollama
     from llamafile_format.exchanging.ollama_write import export_ollama
     from llamafile_format.exchanging.reference import Reference, read_reference, read_repository
@@ -30,7 +30,7 @@ open_door(
         "folders": ("export_folder", "export_lm_studio", "import_folder"),
         "hub": ("pull_from_hub",),
         "hub_cache": ("import_hub_cache",),
-        "layout": ("Layout", "LayoutWriter", "named_layout"),
+        "layout": ("Layout", "layout_writer", "named_layout"),
         "credentials": ("config_path",),
         "dialogue": ("Terms",),
         "ollama_read": ("import_ollama",),

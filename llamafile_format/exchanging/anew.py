@@ -6,6 +6,7 @@ it is not handed on: what ``verify`` refuses does not come in.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,17 +18,38 @@ from llamafile_format.packing import Include, PackResult, pack
 
 
 def pack_anew(
-    order: ImportOrder, includes: Sequence[Include], *, source: str = "", args: Sequence[str] | None = None
+    order: ImportOrder,
+    includes: Sequence[Include],
+    *,
+    source: str = "",
+    args: Sequence[str] | None = None,
+    resume: str = "",
 ) -> PackResult:
     """``includes`` as the new container of ``order``; ``source`` is where its manifest says that they come from.
 
-    ``settings`` of the order: ``runtime`` and ``default``, as ``pack`` has them. Raises as ``pack`` does.
+    ``settings`` of the order: ``runtime`` and ``default``, as ``pack`` has them; so has ``resume``, which counts where
+    nothing is replaced. Raises as ``pack`` does.
     """
-    if not order.force:
-        return _packed(order, order.out, includes, source, args)
+
+    def packed(out: Path) -> PackResult:
+        """All of it as ``out``."""
+        return pack(
+            (),
+            out,
+            include=includes,
+            runtime=order.settings.get("runtime", ""),
+            default=order.settings.get("default", ""),
+            source=source,
+            args=args,
+            resume=resume,
+            progress=order.progress,
+        )
+
+    if not order.force or (resume and not os.path.lexists(order.out)):
+        return packed(order.out)
     refuse_taken(order.out, force=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=order.out.parent) as folder:
-        result = _packed(order, Path(folder, order.out.name), includes, source, args)
+        result = packed(Path(folder, order.out.name))
         extra = tuple(order.out.parent / path.name for path in result.extra)
         for path, target in zip((*result.extra, result.path), (*extra, order.out), strict=True):
             give_name(path, target, force=True)
@@ -43,23 +65,9 @@ def imported_anew(
     source: str = "",
     args: Sequence[str] | None = None,
     notes: Sequence[str] = (),
+    resume: str = "",
 ) -> Imported:
     """The same, and what is said about it: ``name`` is what it was called where it lay."""
-    result = pack_anew(order, includes, source=source, args=args)
+    result = pack_anew(order, includes, source=source, args=args, resume=resume)
     told = (*notes, *result.notes)
     return Imported(order.out, name, result.size, result.manifest_sha256, result.shared, told)
-
-
-def _packed(
-    order: ImportOrder, out: Path, includes: Sequence[Include], source: str, args: Sequence[str] | None
-) -> PackResult:
-    return pack(
-        (),
-        out,
-        include=includes,
-        runtime=order.settings.get("runtime", ""),
-        default=order.settings.get("default", ""),
-        source=source,
-        args=args,
-        progress=order.progress,
-    )

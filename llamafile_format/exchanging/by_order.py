@@ -7,7 +7,7 @@ from pathlib import Path
 from llamafile_format.container import open_container
 from llamafile_format.errors import UsageError
 from llamafile_format.exchanging.dialogue import Terms
-from llamafile_format.exchanging.layout import Layout, LayoutWriter, named_layout
+from llamafile_format.exchanging.layout import Layout, layout_writer, named_layout
 from llamafile_format.exchanging.reference import read_reference
 from llamafile_format.exchanging.registry import Registry
 from llamafile_format.exchanging.send import refuse_legacy, send
@@ -23,7 +23,8 @@ def export_layout(order: ExportOrder) -> Exported:
         raise UsageError("an image has no moment but that of the manifest", hint="leave out --date")
     with open_container(order.file) as container:
         refuse_legacy(container, "exported")  # before a folder is made
-        sent = send(container, LayoutWriter(folder, tag or "latest"), progress=order.progress)
+        with layout_writer(folder, tag or "latest") as taker:
+            sent = send(container, taker, progress=order.progress)
     digest = sent.digest.removeprefix("sha256:")
     notes = (f"{sent.records} signature records refer to the image",) if sent.records else ()
     return Exported(folder, sent.digest, sent.layers, sent.size, digest, notes=notes)

@@ -1,11 +1,13 @@
 """Files of a repository at a hub: ``pull hf://ORG/NAME[@REVISION]/FILE…``, all from one commit.
 
 A llamafile comes as it is. Anything else is packed as ``pack`` would, straight from the hub: each byte is fetched once
-for the new file, and what the hub says of its SHA-256 is what it must turn out to have.
+for the new file, and what the hub says of its SHA-256 is what it must turn out to have. Where that is known, what has
+come before the line broke is gone on with by the next run.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,12 +21,12 @@ from llamafile_format.exchanging.anew import imported_anew
 from llamafile_format.exchanging.included import Included
 from llamafile_format.manifest.hashing import digest_range
 from llamafile_format.output.orders import Imported, ImportOrder
-from llamafile_format.output.publish import output
+from llamafile_format.output.resumable import resumable
 from llamafile_format.output.room import require_room
-from llamafile_format.output.transfer import write_at
+from llamafile_format.output.transfer import sink_beyond
 from llamafile_format.packing import Include
-from llamafile_format.progress import counted
-from llamafile_format.source import FileSource
+from llamafile_format.progress import Advance, counted
+from llamafile_format.source import Chain, FileSource, Window
 from llamafile_format.source.address import HUB, HubFile, hub_file
 from llamafile_format.source.opening import open_remote
 from llamafile_format.source.proxies import Proxies
@@ -55,7 +57,8 @@ def pull_from_hub(order: ImportOrder) -> Imported:
             files.add(Include(Path(name), name, sha256=source.sha256, source=source))
         where = f"hf://{wanted[0].repository}" + (f"@{commit}" if commit else "")
         notes = [] if commit else ["the hub named no commit: the files may be of several"]
-        return imported_anew(order, files.done(), where, source=where, notes=notes)
+        begun = "\n".join([where, *(include.member for include in files.includes)]) if commit else ""
+        return imported_anew(order, files.done(), where, source=where, notes=notes, resume=begun)
 
 
 def _wanted(addresses: Sequence[str]) -> list[HubFile]:
@@ -87,19 +90,24 @@ def _whole(source: RemoteSource, order: ImportOrder, mode: int) -> Imported:
     """The llamafile ``source``, verified in full once it is here and before it gets its name."""
     if order.settings.get("runtime") or order.settings.get("default"):
         raise UsageError("the file is a llamafile with all that is in it", hint="leave out --runtime and --default")
-    require_room(order.out.parent, [source])
-    with output(order.out, force=order.force, mode=mode) as out:
-        found = digest_range(
-            source,
-            0,
-            source.size,
-            sink=lambda at, view: write_at(out, at, view),
-            progress=counted(order.progress, source.size),
-        )
-        digest = found.sha256.hex()
+    advance = counted(order.progress, source.size)
+    with resumable(order.out, source.sha256, force=order.force, mode=mode) as begun:
+        have = min(begun.settled, source.size)
+        require_room(order.out.parent, [Window(source, have, source.size - have)])
+        digest = _copied(source, begun.fd, have, advance)
+        if have and digest != source.sha256:  # what lay there was something else
+            digest = _copied(source, begun.fd, 0, advance)
         if source.sha256 not in ("", digest):
             raise FormatError(
                 f"{source.name} has another SHA-256 than the hub says", found=digest, allowed=source.sha256
             )
-        admit(FileSource.from_descriptor(out, order.out.name), "was not taken", order.progress)
+        admit(FileSource.from_descriptor(begun.fd, order.out.name), "was not taken", order.progress)
     return Imported(order.out, source.name, source.size, digest)
+
+
+def _copied(source: RemoteSource, out: int, have: int, advance: Advance | None) -> str:
+    """The SHA-256 of ``source``, written to ``out``, whose first ``have`` bytes are hashed and not fetched."""
+    os.ftruncate(out, have)
+    there = Window(FileSource.from_descriptor(out, source.name), 0, have)
+    both = Chain(source.name, [there, Window(source, have, source.size - have)])
+    return digest_range(both, 0, source.size, sink=sink_beyond(have, both, out, 0), progress=advance).sha256.hex()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from llamafile_format.errors import FormatError
+from llamafile_format import limits
+from llamafile_format.errors import FormatError, LimitExceeded
 from llamafile_format.packing import Include
+from llamafile_format.source import put_down
 from llamafile_format.zip.names import collisions, is_reserved, name_faults
 
 
@@ -24,10 +26,14 @@ class Included:
             raise FormatError(f"{name[:200]!r} cannot be a member name: it {faults[0]}", clause="4.8")
         if is_reserved(name):
             raise FormatError(f"{name} lies in the reserved folder META-LLAMAFILE/", clause="4.8")
+        put_down(include.source)
         self.includes.append(include)
-        names = [each.member for each in self.includes]
-        if len(names) % 64 == 0:
-            _refuse_twice(names)
+        count = len(self.includes)
+        most = limits.DIRECTORY_ENTRIES
+        if count > most:
+            raise LimitExceeded("too many files", clause="12.4", found=count, allowed=f"{most} members")
+        if count % 1024 == 0:
+            _refuse_twice([each.member for each in self.includes])
 
     def done(self) -> list[Include]:
         """All of them."""

@@ -19,7 +19,8 @@ from llamafile_format.exchanging.descriptors import (
     read_index,
 )
 from llamafile_format.manifest.hashing import digest_range
-from llamafile_format.output.publish import make_folder, output
+from llamafile_format.output.folder import made_folders
+from llamafile_format.output.publish import output
 from llamafile_format.output.transfer import clone, refuse_changed, sink_beyond, write_at
 from llamafile_format.progress import Advance
 from llamafile_format.source import ByteSource, FileSource, Window, read_small
@@ -102,17 +103,36 @@ class Layout:
         return found
 
 
+@contextlib.contextmanager
+def layout_writer(folder: Path, tag: str) -> Iterator[LayoutWriter]:
+    """The layout in ``folder``, made if it is not there, to write to; the image gets the name ``tag``.
+
+    What fails leaves nothing of a layout that it made. In one that was there the blobs stay that have come, each by its
+    digest: nothing names them, and the next export has them already. UsageError if other things are there.
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARKER).is_file():
+        raise UsageError(f"{folder} holds other things", hint="name a new folder, or an OCI layout")
+    new = not (folder / _MARKER).is_file()
+    with made_folders(folder / "blobs" / "sha256"):
+        writer = LayoutWriter(folder, tag)
+        try:
+            if new:
+                _write(folder / _MARKER, _VERSION)
+            yield writer
+        except BaseException:
+            if new and not (folder / _INDEX).exists():  # or somebody else has an image in it by now
+                for path in (*writer.made, folder / _MARKER):
+                    path.unlink(missing_ok=True)
+            raise
+
+
 class LayoutWriter:
-    """The layout in ``folder``, made if it is not there; the image gets the name ``tag``."""
+    """The layout in ``folder``, where ``made`` are the blobs that were not there before: see :func:`layout_writer`."""
 
     def __init__(self, folder: Path, tag: str) -> None:
         self.name = str(folder)
+        self.made: list[Path] = []
         self._folder, self._tag = folder, tag
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARKER).is_file():
-            raise UsageError(f"{folder} holds other things", hint="name a new folder, or an OCI layout")
-        make_folder(folder / "blobs" / "sha256")
-        if not (folder / _MARKER).exists():
-            _write(folder / _MARKER, _VERSION)
 
     def put(self, descriptor: Descriptor, source: ByteSource, progress: Advance | None = None) -> bool:
         """See :class:`~llamafile_format.exchanging.depot.Taker`. A blob that is there is hashed, not believed."""
@@ -127,6 +147,7 @@ class LayoutWriter:
             sink = sink_beyond(shared, source, file, 0)
             refuse_other(descriptor, source, digest_range(source, 0, source.size, sink=sink, progress=progress).sha256)
             refuse_changed(source)
+        self.made.append(path)
         return True
 
     def publish(self, image: bytes, descriptor: Descriptor, about: Sequence[tuple[bytes, Descriptor]]) -> None:
@@ -134,6 +155,7 @@ class LayoutWriter:
         entries = [(image, replace(descriptor, annotations={REF_NAME: self._tag})), *about]
         for data, entry in entries:
             _write(blob_path(self._folder, entry), data)
+            self.made.append(blob_path(self._folder, entry))
         with _locked(self._folder):
             path = self._folder / _INDEX
             before = read_index(_small(path), str(path)) if path.exists() else ()

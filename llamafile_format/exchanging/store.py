@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamafile_format.errors import FormatError, LimitExceeded, SourceError, UsageError
-from llamafile_format.source import FileSource
+from llamafile_format.source import RestingFile
 from llamafile_format.source.local import Identity
 
 _HINT = "a store holds folders and plain files; take the model from somewhere else"
@@ -48,14 +48,14 @@ class Store:
                 raise FormatError(f"{path} is {kind}", hint=_HINT)
         return info
 
-    def open(self, *names: str) -> FileSource:
+    def open(self, *names: str) -> RestingFile:
         """The plain file there. FormatError if it is none, SourceError if there is nothing."""
         path, info = self.path(*names), self.look(*names)
         if info is None:
             raise SourceError(f"{path} is not there", hint=f"{self.what} is not whole: fetch the model again")
         if not stat.S_ISREG(info.st_mode):
             raise FormatError(f"{path} is a folder", hint=_HINT)
-        source = FileSource(path)
+        source = RestingFile(path)
         if source.identity != Identity.of(info):
             source.close()
             raise SourceError(f"{path} was exchanged while it was read", hint="try again when it is at rest")

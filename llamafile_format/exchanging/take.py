@@ -18,8 +18,6 @@ from llamafile_format.exchanging.descriptors import Descriptor, Image, read_imag
 from llamafile_format.exchanging.foreign import includes_of
 from llamafile_format.exchanging.records import attached, unbroken
 from llamafile_format.exchanging.restore import Own, converted, own_layers, read_own, restore
-from llamafile_format.manifest.hashing import cores
-from llamafile_format.manifest.merkle import CHUNK_SIZE
 from llamafile_format.output.orders import ImportOrder
 from llamafile_format.output.publish import output
 from llamafile_format.output.resumable import resumable
@@ -27,9 +25,6 @@ from llamafile_format.output.room import require_room
 from llamafile_format.progress import Progress, counted
 from llamafile_format.source import FileSource
 from llamafile_format.vouching import append_to
-
-_UNDER_WAY = (cores() + 8) * CHUNK_SIZE
-"""Bytes at the end of an unfinished file that may be missing in it: pieces are written by several threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ def _written(giver: Giver, own: Own, out: Path, *, force: bool) -> Iterator[tupl
     if giver.place(largest) is None:
         with resumable(out, hashlib.sha256(own.data).hexdigest(), force=force, mode=mode) as begun:
             require_room(out.parent, [], max(0, own.total - begun.have))
-            yield begun.fd, max(0, begun.have - _UNDER_WAY)
+            yield begun.fd, begun.settled
         return
     require_room(out.parent, [giver.blob(largest)])
     with output(out, force=force, mode=mode) as file:

@@ -15,11 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamafile_format.errors import SourceError
+from llamafile_format.manifest.hashing import cores
+from llamafile_format.manifest.merkle import CHUNK_SIZE
 from llamafile_format.output.leftovers import announce, named_partial
 from llamafile_format.output.publish import give_name, output, refuse_taken, sync_folder, write_error
 
 _FLAGS = os.O_RDWR | os.O_CREAT | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK"))
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+_UNDER_WAY = (cores() + 8) * CHUNK_SIZE
+"""Bytes at the end of what has come that may be missing in it: pieces are written by several threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,11 @@ class Begun:
 
     fd: int
     have: int
+
+    @property
+    def settled(self) -> int:
+        """How many bytes from the front on were written without a gap."""
+        return max(0, self.have - _UNDER_WAY)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from llamafile_format.errors import SourceError
 from llamafile_format.output.transfer import data_ranges, file_range
-from llamafile_format.source import ByteSource
+from llamafile_format.source import ByteSource, put_down
 
 _PLAIN = frozenset({"ext2", "ext3", "ext4", "tmpfs", "vfat", "exfat", "msdos"})
 """File systems on which a byte of data takes a byte of room."""
@@ -48,7 +48,10 @@ def require_room(folder: Path, sources: Iterable[ByteSource], more: int = 0, *, 
     if free is None:
         return
     shares = folder.stat().st_dev if kind in _SHARING else None
-    need = more + sum(_data(source, shares) for source in sources)
+    need = more
+    for source in sources:
+        need += _data(source, shares)
+        put_down(source)
     if need > free:
         raise SourceError(
             f"no space left in {folder}: {need} bytes are needed and {free} are free; nothing was written",

@@ -16,6 +16,7 @@ from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.packing.assemble import Content
 from llamafile_format.prefix.impostors import has_end_record, recognise, recognise_instead
 from llamafile_format.rules import Severity, rule
+from llamafile_format.source import put_down
 from llamafile_format.weights.gguf import read_gguf
 
 NEVER = frozenset({"LF5001", "LF5085", "LF3034", "LF3036"})
@@ -33,6 +34,7 @@ def admit(contents: Sequence[Content], *, force: bool = False) -> None:
         for finding in findings_of(content):
             if rule(finding.rule).severity is Severity.ERROR and (finding.rule in NEVER or not force):
                 refuse(content, finding)
+        put_down(content.source)
 
 
 def findings_of(content: Content) -> list[Finding]:
@@ -71,6 +73,7 @@ def require_model(contents: Sequence[Content], *, engine: bool, engine_only: boo
     for content in contents:
         if content.role == "asset" and (impostor := recognise_instead(content.source)) is not None:
             raise FormatError(f"{content.path}: {impostor.message}", clause=impostor.rule, hint=impostor.hint)
+        put_down(content.source)
     if engine and contents and not engine_only:
         _refuse_containers(contents)
         named = ", ".join(content.path for content in contents[:_NAMED])
@@ -95,3 +98,4 @@ def _refuse_containers(contents: Sequence[Content]) -> None:
                 hint="a llamafile is changed with `llamafile-format repack`; "
                 "its model comes out with `llamafile-format extract`",
             )
+        put_down(content.source)

@@ -35,7 +35,7 @@ from llamafile_format.packing.planned import (
 )
 from llamafile_format.packing.protecting import check_protectable, front_of, write_recovery
 from llamafile_format.progress import Advance
-from llamafile_format.source import ByteSource, BytesSource, Chain
+from llamafile_format.source import ByteSource, BytesSource, Chain, FileSource, Window, put_down
 from llamafile_format.zip.writer import Placed, directory_record, end_records, local_header
 
 __all__ = [
@@ -72,7 +72,8 @@ def assemble(
     recovery: int = 0,
     progress: Advance | None = None,
 ) -> Assembled:
-    """Write a container to the empty file ``out``. Contents are put into file order here, whatever order they come in.
+    """Write a container to the file ``out``. Contents are put into file order here, whatever order they come in.
+    What an earlier try has written to ``out`` is gone on with, of contents whose digest is expected and if it is right.
     With ``recovery`` it gets recovery data for so many percent (17.8).
 
     Raises UsageError for two contents of one path, LimitExceeded for too many, and SourceError on reads.
@@ -85,8 +86,9 @@ def assemble(
     refuse_unreadable(prefix, contents, labels, where)
     if recovery:
         check_protectable(contents, recovery)
+    begun = os.fstat(out).st_size > 0
     os.ftruncate(out, where.chunks.end)  # writes into a file of its final size need no lock among themselves
-    writer = _Writer(out, sha512, progress)
+    writer = _Writer(out, sha512, progress, begun=begun)
     try:
         writer.prefix(prefix)
         for content, placed in zip(contents, where.members, strict=True):
@@ -159,13 +161,14 @@ def _check(prefix: PrefixContent, contents: Sequence[Content]) -> None:
 class _Writer:
     """Writes spans in file order and gathers what the chunk list and the manifest need."""
 
-    def __init__(self, out: int, sha512: bool, progress: Advance | None) -> None:
+    def __init__(self, out: int, sha512: bool, progress: Advance | None, *, begun: bool = False) -> None:
         self.out = out
         self.sha512 = sha512
         self.progress = progress
         self.members: list[Member] = []
         self.shared = 0
         self.direct = DirectWriter(out)
+        self._begun = begun
         self._spans: list[tuple[int, str, Digests]] = []
         self._prefix: tuple[Digests, str] | None = None
 
@@ -202,6 +205,7 @@ class _Writer:
     def member(self, content: Content, placed: Placed) -> None:
         """Write ``content`` where it was ``placed``, header and data, and note its digests."""
         digests = self._data(content, placed)
+        put_down(content.source)
         header = local_header(placed, digests.crc32)
         write_at(self.out, placed.gap_offset, header)
         self._structure(placed, header)
@@ -216,9 +220,10 @@ class _Writer:
             return known
         shared = clone(content.source, 0, size, self.out, at)
         self.shared += shared
-        digests = digest_range(
-            content.source, 0, size, sha512=self.sha512, sink=self._sink(content, at, shared), progress=self.progress
-        )
+        there = self._there(content, at) if self._begun and not shared else 0
+        digests = self._copied(content, at, there or shared, there)
+        if there and content.expected != digests.sha256.hex():
+            digests = self._copied(content, at, 0, 0)
         refuse_changed(content.source)
         if known is not None and known.sha256 != digests.sha256:
             raise UsageError(
@@ -229,9 +234,28 @@ class _Writer:
             raise _not_expected(content)
         return digests
 
+    def _there(self, content: Content, at: int) -> int:
+        """How much of ``content`` an earlier try has written at ``at``, as far as the file tells; 0 if no digest could
+        tell that it is right."""
+        if not content.expected or isinstance(content.source, FileSource):
+            return 0
+        have = Window(FileSource.from_descriptor(self.out, content.path), at, content.source.size)
+        low, count = next(iter(data_ranges(have, 0, have.size)), (0, 0))
+        whole = count == content.source.size
+        return 0 if low else count if whole else count // CHUNK_SIZE * CHUNK_SIZE  # a piece is written or is not
+
+    def _copied(self, content: Content, at: int, shared: int, there: int) -> Digests:
+        """``content`` at ``at``, whose first ``shared`` bytes are there; ``there`` of them are read there."""
+        source = content.source
+        if there:
+            front = Window(FileSource.from_descriptor(self.out, source.name), at, there)
+            source = Chain(source.name, [front, Window(source, there, source.size - there)])
+        sink = self._sink(content, at, shared)
+        return digest_range(source, 0, source.size, sha512=self.sha512, sink=sink, progress=self.progress)
+
     def _sink(self, content: Content, at: int, shared: int) -> Any:
         """Write pieces that no block sharing brought over, and leave holes of the source as holes."""
-        holes_from = _first_hole(content.source)
+        holes_from = content.source.size if self._begun else _first_hole(content.source)
         direct = self.direct
 
         def write(offset: int, view: memoryview) -> None:

@@ -18,7 +18,7 @@ from llamafile_format.manifest.media import media_type, role_of_name
 from llamafile_format.manifest.model import ARGUMENTS_PATH
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, FIXED_PATHS, MAX_ALIGNMENT, alignment_of, known
 from llamafile_format.packing.assemble import Content
-from llamafile_format.source import ByteSource, BytesSource, FileSource
+from llamafile_format.source import ByteSource, BytesSource, FileSource, RestingFile, put_down
 from llamafile_format.strict_yaml import nearest, parse, place_of
 from llamafile_format.viewers import newest_page
 from llamafile_format.weights.formats import GGUF, named_format, recognise_format
@@ -99,11 +99,12 @@ def check_role(role: str) -> str:
 def content_of(include: Include, alignment: int = DEFAULT_ALIGNMENT) -> Content:
     """The content of a file on disk. Raises UsageError for a bad name or role, SourceError if it cannot be read."""
     path = check_name(include.member or include.path.name)
-    source = FileSource(include.path) if include.source is None else include.source
+    source = RestingFile(include.path) if include.source is None else include.source
     role = check_role(include.role) if include.role else recognise_role(path, source)
     if (role == "arguments") != (path == ARGUMENTS_PATH):
         raise UsageError(f"{path} cannot have role {role}", hint="arguments are the member .args, and nothing else is")
     media = "application/octet-stream" if include.data else media_of(path, role, source)
+    put_down(source)
     return Content(path, role, media, source, alignment_of(role, alignment), expected=include.sha256)
 
 

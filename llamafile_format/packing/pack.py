@@ -17,7 +17,7 @@ from llamafile_format.errors import UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import README_PATH, EngineAsset, EngineDirectory
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
-from llamafile_format.output.publish import output
+from llamafile_format.output.resumable import resumable
 from llamafile_format.output.room import require_room
 from llamafile_format.packing.admitting import admit, require_model
 from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble
@@ -118,6 +118,7 @@ def pack(
     engine_only: bool = False,
     recovery: int | None = None,
     viewer: bool | None = None,
+    resume: str = "",
     force: bool = False,
     progress: Progress | None = None,
 ) -> PackResult:
@@ -131,6 +132,8 @@ def pack(
     (17.8); 0 for none. ``viewer`` puts the page in that reads the file in a browser (11.10). ``profile`` ``archive``
     adds SHA-512 to every digest, and means ``recovery`` 5, ``flavour`` ``both`` and ``viewer`` unless these are given.
     ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it ``SOURCE_DATE_EPOCH`` is used if set.
+    ``resume`` names what goes in, if it comes from afar: what has come when the line breaks stays beside ``out``, and
+    the next call of the same name goes on with those members whose ``sha256`` is known.
     Options win over the recipe. Raises UsageError, FormatError and SourceError;
     nothing is left under ``out`` unless it is complete.
     """
@@ -157,10 +160,12 @@ def pack(
         alignment=check_alignment(order.alignment or DEFAULT_ALIGNMENT),
         labels=replace(order.labels, profile=order.labels.profile or "default"),
     )
-    return _packed(implied(settle(order)), out, force=force, progress=progress)
+    return _packed(implied(settle(order)), out, resume=resume, force=force, progress=progress)
 
 
-def _packed(order: _Order, out: str | os.PathLike[str], *, force: bool, progress: Progress | None) -> PackResult:
+def _packed(
+    order: _Order, out: str | os.PathLike[str], *, resume: str, force: bool, progress: Progress | None
+) -> PackResult:
     """What was asked for, which is all settled now: contents, runtime, prefix, file."""
     engine = prefix_of("none" if order.prefix == LAUNCHER else order.prefix)
     contents = _contents(order, engine, force=force)
@@ -191,6 +196,7 @@ def _packed(order: _Order, out: str | os.PathLike[str], *, force: bool, progress
         contents,
         labels,
         recovery=order.recovery or 0,
+        resume=resume,
         force=force,
         overridden=misfits,
         progress=progress,
@@ -243,20 +249,22 @@ def write_container(
     labels: Labels,
     *,
     recovery: int = 0,
+    resume: str = "",
     force: bool = False,
     overridden: Sequence[Finding] = (),
     progress: Progress | None = None,
 ) -> PackResult:
     """Assemble a container under a temporary name, judge it, and publish it as ``target``.
 
-    ``overridden`` are findings that ``force`` has overridden already.
+    ``overridden`` are findings that ``force`` has overridden already; ``resume`` is as :func:`pack` has it.
     """
     if recovery:
         check_protectable(contents, recovery)
     total = prefix.engine.size + sum(content.source.size for content in contents)
     require_room(target.parent, [prefix.engine, *(content.source for content in contents)], total * recovery // 100)
     mode = 0o777 if prefix.size else 0o666
-    with output(target, force=force, mode=mode) as descriptor:
+    with resumable(target, resume, force=force, mode=mode) as begun:
+        descriptor = begun.fd
         advance = counted(progress, total)
         written: Assembled = assemble(descriptor, prefix, contents, labels, recovery=recovery, progress=advance)
         judgement = Judgement(with_forced(labels.history, {"action": "pack"}), force=force, overridden=overridden)

@@ -22,7 +22,7 @@ from llamafile_format.source import BytesSource, FileSource
 from spec.vectors.generate.forge import Part, Spec, container, gguf
 from spec.vectors.generate.load import read_vector
 from tests.conftest import ROOT, CliRunner, ToolFinder
-from tests.new_engine import TARGET, pin_of
+from tests.new_engine import RUNTIMES, TARGET, pin_of
 from tests.repack_samples import engine, legacy, write
 from tests.signing_samples import keys
 from tests.unit.test_what_will_run import FILES
@@ -355,7 +355,7 @@ def test_a_program_that_takes_a_descriptor_is_told_by_its_digest(new_runtimes: P
         patch.setenv("LFF_RUNTIMES", os.fspath(new_runtimes))
         assert takes_descriptor(build.sha256)
         assert not takes_descriptor("0" * 64)
-        old = pin_of(new_runtimes).folder.with_name("0.3.36")
+        old = RUNTIMES / "llama.cpp" / "0.3.36"
         assert not any(takes_descriptor(each.sha256) for each in load_pin(old).builds)
         file = packed(tmp_path, b"...\n")
         with FileSource(file) as source:

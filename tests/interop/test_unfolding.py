@@ -14,20 +14,14 @@ from typing import Any
 
 import pytest
 
-import llamafile_format
 from llamafile_format.checks.grammars import MAX_UNFOLDED, check_grammar
-from llamafile_format.engines.pin import Flavour
-from llamafile_format.engines.pin_reader import load_pin
-from llamafile_format.engines.store import is_here
 from tests.boxed import compiled
 from tests.interop.test_two_processes import inner_of
-from tests.new_engine import RUNTIMES, TARGET
-from tests.runtime_server import EXHIBIT, Answer, Server, cache_of, environment, run, served, typed
+from tests.next_engine import SOURCE, pack_next
+from tests.runtime_server import Answer, Server, cache_of, environment, run, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
-PIN = "llama.cpp@0.3.36+2"
-SOURCE = RUNTIMES / PIN.replace("@", "/") / "source"
 ROOM = 100 << 10  # KiB of memory that a refused request may cost
 SOON = 5.0  # seconds; one second on a machine that does nothing else
 
@@ -107,17 +101,8 @@ def test_the_bound_is_met_to_the_element(count: Path) -> None:
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The exhibit with a build of this pin; ``LFF_NEW_ENGINE`` may name the folder of pins that has one."""
-    runtimes = Path(os.environ.get("LFF_NEW_ENGINE") or RUNTIMES)
-    pin = load_pin(runtimes / PIN.replace("@", "/"))
-    build = pin.build(TARGET, Flavour.NATIVE)
-    if build is None or not is_here(pin, build):
-        pytest.skip(f"{PIN} has no build for {TARGET} here")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LFF_RUNTIMES", str(runtimes))
-        out = tmp_path_factory.mktemp("unfolding") / "x.llamafile"
-        args = ["--temp", "0", "-c", "512", "..."]
-        return llamafile_format.pack([EXHIBIT], out, runtime=f"{PIN}:{TARGET}", flavour="native", args=args).path
+    """The exhibit with a build of this pin."""
+    return pack_next(tmp_path_factory.mktemp("unfolding") / "x.llamafile")
 
 
 @pytest.fixture(scope="module")
@@ -260,11 +245,48 @@ def test_what_only_the_engine_says_to_itself(server: Server, name: str) -> None:
     assert refused(server, grammar='root ::= "a"', grammar_lazy=True, **OWN_WORDS[name])
 
 
+FORM = '--x\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+
+
+@pytest.mark.parametrize("path", ["/completion", "/v1/completions", "/apply-template", "/v1/audio/transcriptions"])
+@pytest.mark.parametrize("name", ["chat_parser", "grammar"])
+def test_a_form_is_no_way_around_the_gate(server: Server, path: str, name: str) -> None:
+    """Upstream makes an object of it, at every door."""
+    engine = inner_of(server)
+    value = json.dumps(ENDLESS) if name == "chat_parser" else UNFOLDS["fewer than the least"]
+    body = (FORM.format("prompt", "a") + FORM.format(name, value) + "--x--\r\n").encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+        answer = connection.makefile("rb").read()
+    assert b" 400 " in answer.splitlines()[0]
+    reason = b"for the engine to say" if name == "chat_parser" else b"the grammar repeats"
+    assert (reason if "transcriptions" in path else b"send JSON") in answer
+    assert inner_of(server) == engine
+
+
 @pytest.mark.parametrize(
     "tools", ["x", 1, {"a": 1}, [1], [{"type": "x"}], [{"type": "function", "function": {"name": 5}}]]
 )
 def test_tools_of_another_kind_are_the_clients_fault(server: Server, tools: Any) -> None:
     assert refused(server, "/v1/chat/completions", messages=[{"role": "user", "content": "a"}], tools=tools)
+
+
+FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "no messages": ("/v1/messages", {}),
+    "a message of nobody": ("/apply-template", {"messages": [{"content": "a"}]}),
+    "a kind of thought": (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": "a"}], "reasoning_format": "x"},
+    ),
+    "a letter that there is not": ("/completion", {"grammar": 'root ::= "\\U99999999"'}),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_clients_fault_is_no_fault_of_the_servers(server: Server, name: str) -> None:
+    path, body = FAULTS[name]
+    assert refused(server, path, **body)
 
 
 def test_an_object_of_more_names_than_anybody_compares(server: Server) -> None:
@@ -286,7 +308,7 @@ def test_what_a_client_sends_does_not_reach_the_terminal(server: Server) -> None
     )
 
 
-# Bodies, loading, names
+# Bodies, names
 
 HEAD = b"POST /completion HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %b\r\n\r\n"
 
@@ -311,36 +333,6 @@ def test_who_sends_it_all_gets_the_answer(server: Server) -> None:
         answer = connection.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert ask(server).status == 200
-
-
-def test_loading_that_stands_still_is_ended(packed: Path) -> None:
-    log = packed.with_suffix(".loading")
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            typed(packed, "--no-browser", "-t", "1"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=out,
-            env=environment(cache_of(packed), {"LFF_WATCHDOG": "0.2"}),
-            cwd=packed.parent,
-            start_new_session=True,
-        )
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    try:
-        for _ in range(2000):
-            inner = children.read_text().split()
-            if (
-                inner and len(list(Path(f"/proc/{inner[0]}/task").iterdir())) > 1
-            ):  # has left its sandbox behind it, and loads
-                os.kill(int(inner[0]), 19)
-                break
-            time.sleep(0.002)
-        assert process.wait(30) == 1
-    finally:
-        if process.poll() is None:
-            process.kill()
-    lines = [line for line in log.read_text().splitlines() if "no progress" in line]
-    assert lines == ["llamafile: loading made no progress for 1 s and was ended"]
 
 
 @pytest.mark.parametrize("option", ["--hf-repo", "--hf_repo", "-hfr", "--model-url"])

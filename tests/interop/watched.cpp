@@ -112,7 +112,7 @@ void blame(const char * name, std::vector<uint64_t> first, std::vector<uint64_t>
     }
     judge.renew();
     bool as_expected = ended;
-    for (uint64_t shape = 2; shape < 6; shape++) {
+    for (uint64_t shape = 3; shape < 7; shape++) {
         const bool expected = std::find(refused.begin(), refused.end(), shape) != refused.end();
         as_expected         = as_expected && lff::is_refused(shape) == expected;
     }
@@ -133,9 +133,9 @@ int main() {
     say("others-refused", lff::is_refused(OTHER) || lff::is_refused(0));
     say("late-standing-still-ends", is_ended(judge, stand_still_after_others));
     say("loop-going-on-ends", is_ended(judge, loop_goes_on));
-    blame("one-who-waits-is-to-blame", { 2 }, {}, { 2 });
-    blame("of-several-none-at-once", { 2, 3 }, {}, {});
-    blame("of-several-who-was-there-twice", { 2, 3 }, { 3, 4 }, { 3 });
+    blame("one-who-waits-is-to-blame", { 3 }, {}, { 3 });
+    blame("of-several-none-at-once", { 3, 4 }, {}, {});
+    blame("of-several-who-was-there-twice", { 3, 4 }, { 4, 5 }, { 4 });
     lff::watch blind(0);
     say("without-patience-ends", is_ended(blind, stand_still));
     return 0;

@@ -19,6 +19,7 @@ from llamafile_format.exchanging.folders import lm_studio_models
 from llamafile_format.output import folder as folders
 from llamafile_format.output.orders import ExportOrder, Imported, ImportOrder
 from llamafile_format.packing import Include
+from llamafile_format.source import RestingFile, put_down
 from tests.conftest import ROOT, CliRunner
 from tests.exchange_samples import KINDS, all_below, damaged, digests, model, plain, small_disk
 from tests.repack_samples import gguf, legacy
@@ -187,6 +188,38 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="changed while it was read"):
         import_folder(ImportOrder(str(place), tmp_path / "out", settings={"runtime": "none"}, progress=write))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder"]
+
+
+def test_a_folder_of_more_files_than_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    place = tmp_path / "folder"
+    _write(place / "m.gguf", model())
+    for number in range(300):
+        _write(place / f"{number:03}.txt", b"%d\n" % number)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 100, before[1]))
+    try:
+        took(place, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert len(digests(tmp_path / "out")) == 301
+    monkeypatch.setattr("llamafile_format.limits.DIRECTORY_ENTRIES", 300)
+    with pytest.raises(LlamafileError, match="too many files"):
+        took(place, tmp_path / "other")
+
+
+def test_a_file_at_rest_is_the_same_one_again_or_none(tmp_path: Path) -> None:
+    for name, change in (("written", lambda path: path.write_bytes(b"y")), ("gone", Path.unlink)):
+        _write(tmp_path / name, b"x")
+        with RestingFile(tmp_path / name) as file:
+            put_down(file)
+            assert file.read_at(0, 1) == b"x"
+            put_down(file)
+            change(tmp_path / name)
+            with pytest.raises(SourceError, match=rf"{name} (changed|again)"):
+                file.read_at(0, 1)
+        with pytest.raises(SourceError):
+            file.read_at(0, 1)  # closed
 
 
 def test_an_existing_target_stays(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import llamafile_format as lf
 from llamafile_format.errors import FormatError, LlamafileError, SourceError, UsageError
 from llamafile_format.exchanging import hub_cache, import_hub_cache, pull_from_hub
 from llamafile_format.exchanging.hub_cache import cache_of_hub
+from llamafile_format.output import resumable
 from llamafile_format.output.orders import Imported, ImportOrder
 from tests.conftest import CliRunner
 from tests.exchange_samples import damaged, digests, model, plain, signed_by_three
@@ -260,6 +261,37 @@ def test_a_llamafile_comes_as_it_is_and_damage_does_not(running: Hub, tmp_path: 
     with pytest.raises(FormatError, match="was not taken"):
         pulled(running, tmp_path / "other", "x.llamafile", runtime="")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "x"]
+
+
+@pytest.mark.parametrize("kind", ["a model", "a llamafile"])
+def test_an_ended_pull_is_gone_on_with(
+    kind: str, running: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has come is hashed again, and fetched again if it is wrong; a second run asks for the rest."""
+    monkeypatch.setattr(resumable, "_UNDER_WAY", 4 << 20)
+    data, name, settings = gguf(size=28 << 20), "m.gguf", {}
+    if kind == "a llamafile":
+        (tmp_path / name).write_bytes(data)
+        lf.pack([tmp_path / name], tmp_path / "x", runtime="none", prefix="none")
+        data, name, settings = (tmp_path / "x").read_bytes(), "x.llamafile", {"runtime": ""}
+    running.files[f"{COMMIT}/{name}"] = data
+    running.linked = {f"{COMMIT}/{name}": hashlib.sha256(data).hexdigest()}
+    running.most = 16 << 20
+    names = (name,) if settings else (name, "README.md")
+    with pytest.raises(SourceError) as caught:
+        pulled(running, tmp_path / "out", *names, **settings)
+    assert "goes on with what has come" in caught.value.hint
+    (left,) = tmp_path.glob(".out.*.partial")
+    kept, running.most, running.sent = left.read_bytes(), None, 0
+    pulled(running, tmp_path / "out", *names, **settings)
+    assert running.sent < len(data) - (6 << 20)
+    whole = (tmp_path / "out").read_bytes()
+    assert lf.verify(tmp_path / "out", level="exhaustive").exit_code() == 0
+    assert list(tmp_path.glob(".out.*.partial")) == []
+    (tmp_path / "out").unlink()
+    left.write_bytes(os.urandom(len(kept) + 100))  # others' bytes under that name
+    pulled(running, tmp_path / "out", *names, **settings)
+    assert (tmp_path / "out").read_bytes() == whole
 
 
 @pytest.mark.parametrize(

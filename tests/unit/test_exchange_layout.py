@@ -25,6 +25,7 @@ from tests.exchange_samples import (
     image_of,
     model,
     named,
+    odd_members,
     plain,
     put,
     sent,
@@ -121,7 +122,15 @@ def test_damage_is_not_sent(tmp_path: Path) -> None:
     file.write_bytes(data)
     with pytest.raises(FormatError, match=r"tiny\.gguf is damaged"):
         sent(file, tmp_path / "layout")
-    assert not (tmp_path / "layout" / "index.json").exists()
+    assert not (tmp_path / "layout").exists()
+    (tmp_path / "there").mkdir()
+    with pytest.raises(FormatError, match=r"tiny\.gguf is damaged"):
+        sent(file, tmp_path / "there")
+    assert list((tmp_path / "there").iterdir()) == []
+    good = sent(odd_members(tmp_path / "b"), tmp_path / "good")
+    with pytest.raises(FormatError, match=r"tiny\.gguf is damaged"):
+        sent(file, tmp_path / "good", "v2")
+    assert back(tmp_path / "good", tmp_path / "out", "v1").digest == good.digest
 
 
 def test_a_blob_that_lies_there_is_not_believed(tmp_path: Path) -> None:

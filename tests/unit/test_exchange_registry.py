@@ -31,6 +31,7 @@ from llamafile_format.exchanging import (
 from llamafile_format.exchanging.challenge import may_know, read_challenge
 from llamafile_format.exchanging.credentials import find_login
 from llamafile_format.manifest.model import CHUNKS_PATH
+from llamafile_format.output import resumable
 from llamafile_format.source.address import read_address
 from tests.exchange_samples import KINDS, PACK, model, odd_members, plain, signed_by_three
 from tests.registry_server import PASSWORD, TOKEN, USER, RegistryServer
@@ -152,7 +153,7 @@ def test_a_busy_registry_is_asked_again(server: RegistryServer, tmp_path: Path) 
 
 
 def test_an_ended_pull_is_gone_on_with(server: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(take.__globals__, "_UNDER_WAY", 0)
+    monkeypatch.setattr(resumable, "_UNDER_WAY", 0)
     file = odd_members(tmp_path / "a")
     pushed(file, server)
     server.faults.gone = 9 << 19
@@ -173,7 +174,7 @@ def test_what_lies_there_is_not_believed(
     server: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither wrong bytes under the name of an unfinished file, nor a link, nor another's file."""
-    monkeypatch.setitem(take.__globals__, "_UNDER_WAY", 0)
+    monkeypatch.setattr(resumable, "_UNDER_WAY", 0)
     file = odd_members(tmp_path / "a")
     pushed(file, server)
     with lf.open(file) as found:

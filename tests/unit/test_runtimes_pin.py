@@ -110,9 +110,9 @@ def test_every_licence_has_its_text(pin: Pin) -> None:
     assert named == {path.name for path in (pin.folder / "licences").iterdir()}
 
 
-def test_our_own_sources_are_those_that_a_pin_with_builds_names(pin: Pin) -> None:
-    """From its first build on, a pin's sources are frozen: a change is a new pin."""
-    for own in pin.own if pin.builds else ():
+def test_our_own_sources_are_those_that_a_pin_names(pin: Pin) -> None:
+    """They are frozen from its first build on: a change is a new pin."""
+    for own in pin.own:
         assert of_path(pin.folder / own.path) == own.swhid, own.path
 
 

@@ -7,6 +7,9 @@
 #include "openai.h"
 #include "policy.h"
 
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
 #include <optional>
 
 namespace lff {
@@ -22,7 +25,8 @@ void blame_the_request(httplib::Response & response) {
     static const char * const marks[] = {
         "the grammar ", "the template or schema needs more work", "The complexity of an attempted match", "[json.exception.",
         "input is not supported", "Invalid base64 value", "Failed to load image or audio file", "number of bitmaps", "\"prompt\" ",
-        "Unsupported param: ", "Failed to parse tools: ", "Unknown chat format", "Cannot use both json_schema and grammar", "Cannot specify grammar with tools", "param requires --jinja",
+        "Unsupported param: ", "Failed to parse tools: ", "Failed to parse messages: ", "' is required", "Unknown chat format", "Unknown reasoning format",
+        "Unexpected empty grammar stack", "Cannot use both json_schema and grammar", "Cannot specify grammar with tools", "param requires --jinja",
     };
     if (response.status != 500 && response.status != 501) {
         return;
@@ -71,7 +75,18 @@ void name_device(httplib::Response & response) {
     }
 }
 
-bool is_json(const httplib::Request & request) { return !request.is_multipart_form_data(); }
+// Upstream makes an object of a form's fields, at every door. Here it is one where sound is sent, and each field is what it would be in the object.
+void admit_form(const std::string & path, const httplib::Request & request) {
+    static const std::string sound = "/audio/transcriptions";
+    if (path.size() < sound.size() || path.compare(path.size() - sound.size(), sound.size(), sound) != 0) {
+        throw refused("a form (multipart/form-data) is for " + sound + " alone: send JSON");
+    }
+    for (const auto & [name, field] : request.form.fields) {
+        common_json object = common_json::object();
+        object[name]       = field.content;
+        admit(path, object.dump_safe());
+    }
+}
 
 }
 
@@ -80,10 +95,40 @@ namespace {
 // An answer that comes in pieces goes on after its handler has returned.
 thread_local std::optional<work> asked_for;
 
+constexpr size_t SMALL    = 64u << 10;  // bytes of a request that never waits to be prepared
+constexpr size_t TOGETHER = MAX_BODY;   // of others that are prepared at a time
+
+std::mutex              lock;
+std::condition_variable left;
+size_t                  taken = 0;       // bytes of those that are prepared now,
+thread_local size_t     own   = 0;       // and of that of this thread
+
+void wait_to_prepare(size_t size, const std::function<bool()> & gone) {
+    std::unique_lock<std::mutex> guard(lock);
+    while (size > SMALL && taken > 0 && taken + size > TOGETHER) {
+        left.wait_for(guard, std::chrono::milliseconds(250));
+        heartbeat();
+        if (gone()) {
+            throw refused("nobody waits for this answer");
+        }
+    }
+    own = size > SMALL ? size : 0;
+    taken += own;
+}
+
 }
 
 void begin_request(uint64_t shape) { asked_for.emplace(shape); }
 void end_request() { asked_for.reset(); }
+
+void prepared() {
+    if (own > 0) {
+        const std::lock_guard<std::mutex> guard(lock);
+        taken -= own;
+        own = 0;
+        left.notify_all();
+    }
+}
 
 void refuse(httplib::Response & response, int status, const std::string & message) {
     common_json error = common_json::object();
@@ -106,8 +151,11 @@ httplib::Server::Handler around_post(const std::string & path, httplib::Server::
         begin_request(shape);
         allow(work_of(request.body.size()));
         try {
+            wait_to_prepare(request.body.size(), request.is_connection_closed);
             exchange_of talk(path);
-            if (is_json(request) && !request.body.empty()) {
+            if (request.is_multipart_form_data()) {
+                admit_form(path, request);
+            } else if (!request.body.empty()) {
                 letter read = admit(path, request.body);
                 talk.ask(read);
                 if (read.changed) {
@@ -121,6 +169,7 @@ httplib::Server::Handler around_post(const std::string & path, httplib::Server::
         } catch (const std::exception & why) {
             refuse(response, ran_out() ? 400 : 500, why.what());
         }
+        prepared();
         blame_the_request(response);
         if (request_seconds > 0 && !response.content_provider_ && std::chrono::steady_clock::now() - begun > std::chrono::seconds(request_seconds)) {
             refuse(response, 504, "no answer within " + std::to_string(request_seconds) + " seconds; --request-timeout sets them");

@@ -76,7 +76,7 @@ int64_t slots_for(const appetite & wanted, int64_t context) {
 
 }
 
-std::vector<std::string> capacity_arguments(const std::string & model, const std::vector<std::string> & user) {
+std::vector<std::string> capacity_arguments(const std::string & model, const std::vector<std::string> & user, bool fewer_threads) {
     const appetite    wanted  = look_at(model);
     const int64_t     asked   = atoll(option(user, { "-c", "--ctx-size" }).c_str());
     const int64_t     context = asked > 0 ? asked : wanted.context;
@@ -91,9 +91,9 @@ std::vector<std::string> capacity_arguments(const std::string & model, const std
     }
     if (!given(user, { "-t", "--threads" })) {
         out.insert(out.end(), { "-t", std::to_string(threads_for(wanted.weights)) });
-        if (!given(user, { "-tb", "--threads-batch" })) {
-            let_crew_shrink();
-        }
+    }
+    if (fewer_threads) {
+        let_crew_shrink();
     }
     if (!given(user, { "-b", "--batch-size", "-ub", "--ubatch-size" }) && !wanted.embeds) {
         out.insert(out.end(), { "-b", std::to_string(PIECE) });

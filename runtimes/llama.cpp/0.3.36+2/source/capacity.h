@@ -6,8 +6,8 @@
 
 namespace lff {
 
-// Options for upstream's server, from the model's metadata, this machine's memory and its load; what the user said counts.
+// Options for upstream's server, from the model's metadata, this machine's memory and its load; what they were told counts.
 // Says so in one line on standard error, and tells the gate what to measure requests by.
-std::vector<std::string> capacity_arguments(const std::string & model, const std::vector<std::string> & user);
+std::vector<std::string> capacity_arguments(const std::string & model, const std::vector<std::string> & user, bool fewer_threads);
 
 }

@@ -23,6 +23,9 @@ extern int request_seconds;
 void begin_request(uint64_t shape);
 void end_request();
 
+// What a large request takes until it is tokens is many times its size: a few are prepared at a time, and this one no longer.
+void prepared();
+
 // {"error": ...}, as upstream words it.
 void refuse(httplib::Response & response, int status, const std::string & message);
 
@@ -59,6 +62,7 @@ public:
             std::function<bool()> & gone  = const_cast<Request &>(request).is_connection_closed;
             const auto              until = std::chrono::steady_clock::now() + std::chrono::seconds(lff::request_seconds);
             gone = [this, own = gone, until] {
+                lff::prepared();
                 lff::heartbeat();  // who waits for the engine does not stand still
                 return stopping || own() || (lff::request_seconds > 0 && std::chrono::steady_clock::now() > until);
             };

@@ -86,14 +86,16 @@ lff::errand errand_of(std::vector<std::string> & user, const std::string & conta
 }
 
 // What the inner process does. Throws if the arguments do not say it.
-std::function<int()> work_of(const lff::contents & found, std::vector<std::string> arguments, lff::errand & given) {
+std::function<int()> work_of(const lff::contents & found, const std::vector<std::string> & user, lff::errand & given) {
+    std::vector<std::string> arguments = lff::command_line(found, user);
     const bool tracing    = lff::take(arguments, "--trace");
     const bool completing = lff::take(arguments, "--complete");
     const bool serving    = lff::take(arguments, "--server");
     if (tracing + completing + serving > 1) {
         throw lff::failure("--trace, --complete and --server exclude each other");
     }
-    const lff::settings wanted = settings_of(found, arguments);
+    const bool    fewer  = !lff::given(user, { "-t", "--threads", "-tb", "--threads-batch" });  // a file's own number is the most
+    lff::settings wanted = settings_of(found, arguments);
     if (wanted.model.empty() && !lff::given(arguments, { "--server-help" })) {
         throw wrong_usage("there is no model in this file; name one with -m MODEL");
     }
@@ -101,6 +103,7 @@ std::function<int()> work_of(const lff::contents & found, std::vector<std::strin
         return [=] { return lff::trace(wanted); };
     }
     if (completing || (!serving && (!lff::HAS_SERVER || lff::given(arguments, { "-p", "--prompt", "-f", "--file" })))) {
+        wanted.fewer = fewer;
         return [=] { return lff::complete(wanted, arguments); };
     }
     if (!lff::given(arguments, { "--server-help" })) {
@@ -109,7 +112,7 @@ std::function<int()> work_of(const lff::contents & found, std::vector<std::strin
         given.prefix    = lff::option(arguments, { "--api-prefix" });
         given.seconds   = lff::seconds_of(arguments);
     }
-    return [=] { return lff::serve(found, arguments); };
+    return [=] { return lff::serve(found, arguments, fewer); };
 }
 
 int run(std::vector<std::string> user) {
@@ -145,7 +148,7 @@ int run(std::vector<std::string> user) {
     } else if (lff::given(user, { "--what-will-run" })) {
         given.work = [=] { return lff::tell_what_will_run(found); };
     } else {
-        given.work = work_of(found, lff::command_line(found, user), given);
+        given.work = work_of(found, user, given);
     }
     return lff::run_errand(given);
 }

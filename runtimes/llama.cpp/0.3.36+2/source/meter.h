@@ -16,6 +16,8 @@ struct refused : std::invalid_argument {
     using std::invalid_argument::invalid_argument;
 };
 
+constexpr int64_t MAX_TEMPLATE_WORK = 4ll << 30;  // bytes that a model's own template may allocate
+
 // From here on this thread may allocate so many bytes; check() throws `refused` beyond. No limit before the first call.
 void allow(int64_t bytes);
 void check();

@@ -27,7 +27,7 @@
 namespace lff {
 namespace {
 
-constexpr double PATIENCE  = 60;    // seconds that work may stand still (LFF_WATCHDOG)
+constexpr double PATIENCE  = 60;    // seconds that work may stand still (LFF_WATCHDOG); 0: for ever
 constexpr double PARTING   = 5;     // seconds between the request to end and the end
 constexpr double FIRST_GAP = 0.5;   // seconds before a new start, doubled each time
 constexpr double LAST_GAP  = 32;
@@ -53,7 +53,7 @@ double patience() {
 // The outer process, from the first start of an inner one to the end of the last.
 class outer {
 public:
-    explicit outer(const errand & given) : given(given), judge(given.listening.empty() ? 0 : patience()) { make_told(); }
+    explicit outer(const errand & given) : given(given), patient(patience()), judge(patient) { make_told(); }
 
     int run() {
         start();
@@ -64,6 +64,7 @@ public:
             if (serves()) {
                 attend();
             }
+            look_after();
         }
         return status;
     }
@@ -91,7 +92,7 @@ private:
         visitor  = serves() ? std::make_unique<knock>(given.listening[0], given.prefix) : nullptr;
     }
 
-    // Until something happens. While nothing can happen by itself, for good; a server is looked after once a second.
+    // Until something happens. What works is looked after once a second, unless it has all the time there is.
     void wait() {
         std::vector<struct pollfd> watched = { { signals.bell(), POLLIN, 0 } };
         for (const int fd : given.listening) {
@@ -101,7 +102,7 @@ private:
         }
         const bool often = is_down() || asked_to_end || !porter.is_idle();
         const int  knocking = now() - began < 1 ? 10 : 100;
-        poll(watched.data(), (nfds_t) watched.size(), !serves() && !asked_to_end ? -1 : visitor ? knocking : often ? 50 : 1000);
+        poll(watched.data(), (nfds_t) watched.size(), !serves() && patient == 0 ? -1 : visitor ? knocking : serves() && often ? 50 : 1000);
     }
 
     void answer_signals() {
@@ -155,9 +156,9 @@ private:
     }
 
     std::string stood_still() const {
-        const bool loading = answers == 0;
+        const bool loading = judge.is_loading_stuck();
         return std::string(loading ? "loading" : "the engine") + " made no progress for " +
-               std::to_string((int) (patience() * (loading ? LOADING_PATIENCE : 1) + 0.5)) + " s and was ended";
+               std::to_string((int) (patient * (loading ? LOADING_PATIENCE : 1) + 0.5)) + " s and was ended";
     }
 
     bool is_gpus_fault(int how) const {
@@ -195,7 +196,11 @@ private:
             }
         } else if (visitor && visitor->is_answered(now())) {
             announce();
-        } else if (!stuck && judge.is_stuck(now())) {
+        }
+    }
+
+    void look_after() {
+        if (!is_down() && !stuck && judge.is_stuck(now())) {
             stuck = true;
             kill(inner, SIGKILL);
         }
@@ -230,6 +235,7 @@ private:
 
     errand         given;
     relay          signals;
+    double         patient;
     watch          judge;
     porter         porter;
     std::unique_ptr<knock> visitor;  // until the inner process answers

@@ -39,8 +39,6 @@ const std::vector<std::string> FETCHING = {
 
 constexpr std::chrono::seconds PARTING(3);  // for the engine's loop to end by itself; it has nothing to lose
 
-constexpr int64_t MAX_TEMPLATE_WORK = 4ll << 30;  // bytes allocated
-
 void add(std::vector<std::string> & to, const std::vector<std::string> & user, const std::vector<std::string> & names, const std::string & value) {
     if (!value.empty() && !given(user, names)) {
         to.push_back(names.back());
@@ -137,7 +135,7 @@ std::vector<int> listen_for(const std::vector<std::string> & arguments) {
     return open_doors(hosts.empty() ? std::vector<std::string>{ "127.0.0.1" } : hosts, atoi(option(arguments, { "--port" }).c_str()));
 }
 
-int serve(const contents & found, std::vector<std::string> user) {
+int serve(const contents & found, std::vector<std::string> user, bool fewer_threads) {
     watch_loading();
     if (const std::string fetching = spelled(user, FETCHING); !fetching.empty()) {
         throw failure(shown(fetching) + " would fetch something: a container is run with what is in it");
@@ -155,14 +153,14 @@ int serve(const contents & found, std::vector<std::string> user) {
     for (const char * own : { "--allow-host", "--system-prompt", "--request-timeout" }) {
         take(user, own);  // upstream does not know it
     }
-    llama_log_set([](enum ggml_log_level, const char *, void *) {}, nullptr);  // what is looked at now is loaded later, and told of then
+    llama_log_set([](enum ggml_log_level, const char *, void *) { engine_heartbeat(); }, nullptr);  // what is looked at now is loaded later, and told of then
     const chosen_models chosen = choose_models(found, user);
     check_tokenizer(chosen.model);
     check_adapters(chosen.model, chosen.adapters);
     allow(MAX_TEMPLATE_WORK);  // the model's template is tried out when it is loaded
     std::vector<std::string> arguments = server_arguments(found, user);
     const std::string        named     = option(arguments, { "-m", "--model" });
-    for (const std::string & argument : capacity_arguments(named, user)) {
+    for (const std::string & argument : capacity_arguments(named, user, fewer_threads)) {
         arguments.push_back(argument);
     }
     for (const std::string & argument : door_arguments()) {

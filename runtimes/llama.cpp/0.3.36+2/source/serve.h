@@ -13,6 +13,7 @@ std::vector<int> listen_for(const std::vector<std::string> & arguments);
 bool             wants_browser(const std::vector<std::string> & arguments);
 int              seconds_of(const std::vector<std::string> & arguments);  // that a request has; 0: no limit
 
-int serve(const contents & found, std::vector<std::string> arguments);
+// `fewer_threads`: their number is the most, not one that the user gave.
+int serve(const contents & found, std::vector<std::string> arguments, bool fewer_threads);
 
 }

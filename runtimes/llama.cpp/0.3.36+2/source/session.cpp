@@ -2,9 +2,13 @@
 
 #include "crew.h"
 #include "fits.h"
+#if LFF_HAS_SERVER
+#  include "gate.h"
+#endif
 #include "gpu.h"
 #include "machine.h"
 #include "terminal.h"
+#include "watch.h"
 
 #include "jinja/lexer.h"
 #include "jinja/parser.h"
@@ -22,7 +26,9 @@ constexpr uint32_t CONTEXT = 4096;  // tokens, where nobody says how many and th
 // What the engine says went wrong first; what follows from it says no more.
 std::string first_error;
 
+// The engine logs each part that it loads, of the weights a dot for each hundredth.
 void keep_first_error(enum ggml_log_level level, const char * text, void *) {
+    engine_heartbeat();
     if (level == GGML_LOG_LEVEL_ERROR && first_error.empty()) {
         first_error = text;
         first_error.erase(first_error.find_last_not_of(" \r\n") + 1);
@@ -47,12 +53,18 @@ failure failed(const std::string & what) { return failure(what + (first_error.em
 }
 
 session::session(const settings & wanted) {
-    llama_log_set([](enum ggml_log_level, const char *, void *) {}, nullptr);
+    const work under_watch(LOADING);
+    llama_log_set([](enum ggml_log_level, const char *, void *) { engine_heartbeat(); }, nullptr);
     check_tokenizer(wanted.model);
     check_adapters(wanted.model, wanted.adapters);
     llama_log_set(keep_first_error, nullptr);
     llama_backend_init();
+    load(wanted);
+    adapt(wanted.adapters);
+    llama_log_set(report_errors_only, nullptr);
+}
 
+void session::load(const settings & wanted) {
     llama_model_params loading = llama_model_default_params();
     loading.load_mode = LLAMA_LOAD_MODE_MMAP;
     llama_context_params shape = llama_context_default_params();
@@ -65,7 +77,7 @@ session::session(const settings & wanted) {
     vocabulary = llama_model_get_vocab(model);
 
     threads = wanted.threads > 0 ? wanted.threads : threads_for((int64_t) llama_model_size(model));
-    if (wanted.threads <= 0) {
+    if (wanted.threads <= 0 || wanted.fewer) {
         let_crew_shrink();
     }
     batch   = wanted.batch;
@@ -81,10 +93,12 @@ session::session(const settings & wanted) {
         throw_failed("cannot make a context of " + std::to_string(shape.n_ctx) + " tokens: not enough memory?");
     }
     size = llama_n_ctx(context);
+}
 
+void session::adapt(const std::vector<chosen_adapter> & chosen) {
     std::vector<llama_adapter_lora *> adapters;
     std::vector<float>                scales;
-    for (const chosen_adapter & adapter : wanted.adapters) {
+    for (const chosen_adapter & adapter : chosen) {
         adapters.push_back(llama_adapter_lora_init(model, adapter.path.c_str()));
         scales.push_back(adapter.scale);
         if (adapters.back() == nullptr) {
@@ -94,7 +108,6 @@ session::session(const settings & wanted) {
     if (!adapters.empty() && llama_set_adapters_lora(context, adapters.data(), adapters.size(), scales.data()) != 0) {
         throw failed("cannot apply the adapters");
     }
-    llama_log_set(report_errors_only, nullptr);
 }
 
 session::~session() {
@@ -103,6 +116,7 @@ session::~session() {
 }
 
 std::vector<llama_token> session::tokenize(const std::string & text, bool add_special, bool parse_special) const {
+    const work    under_watch;
     const int32_t length = (int32_t) text.size();
     const int32_t count  = -llama_tokenize(vocabulary, text.data(), length, nullptr, 0, add_special, parse_special);
     std::vector<llama_token> tokens((size_t) std::max(count, 0));
@@ -130,6 +144,10 @@ std::string session::render(const common_json & messages, int64_t time) const {
     }
     const auto text_of = [&](llama_token token) { return token == LLAMA_TOKEN_NULL ? std::string() : piece(token, true); };
     const std::string begin = text_of(llama_vocab_bos(vocabulary));
+    const work        under_watch;
+#if LFF_HAS_SERVER
+    allow(work_of(messages.dump_safe().size()));
+#endif
 
     jinja::lexer         lexer;
     const auto           tokens  = lexer.tokenize(source);
@@ -164,6 +182,7 @@ void session::decode(llama_token * tokens, size_t count, bool all) {
     if (all) {
         batch.logits = wanted.data();
     }
+    const work under_watch(FOR_ALL);
     if (count > room() || llama_decode(context, batch) != 0) {
         throw failure("the engine could not process " + std::to_string(count) + " tokens");
     }

@@ -21,6 +21,7 @@ struct settings {
     std::string                 model;  // a path, or /zip/NAME
     std::vector<chosen_adapter> adapters;
     int                         threads         = 0;  // 0: as many as help (machine.h)
+    bool                        fewer           = false;  // fewer threads do where others compute too (crew.h)
     uint32_t                    context         = 0;  // tokens; 0: what the model was made for
     uint32_t                    batch           = 512;
     int                         gpu_layers      = -1;     // of the model on the GPU, if there is one; -1: as many as fit
@@ -59,6 +60,8 @@ public:
 
 private:
     void            decode(llama_token * tokens, size_t count, bool all);
+    void            load(const settings & wanted);
+    void            adapt(const std::vector<chosen_adapter> & chosen);
     llama_model *   model = nullptr;
     uint32_t        used  = 0;
     uint32_t        batch = 0;

@@ -118,6 +118,8 @@ bool watch::is_stuck(double now) {
     return !stuck.empty();
 }
 
+bool watch::is_loading_stuck() const { return std::find(stuck.begin(), stuck.end(), LOADING) != stuck.end(); }
+
 // Also who comes to the end of its patience, is told so, and goes.
 void watch::note_who_waits() {
     for (const place_in_page & place : page->places) {

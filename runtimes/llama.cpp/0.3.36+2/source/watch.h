@@ -51,6 +51,7 @@ public:
 
     // Looks at everything that was begun. True if something has stood still for too long; `now` in seconds, monotonic.
     bool is_stuck(double now);
+    bool is_loading_stuck() const;  // then: whether that was a model being loaded
     // Forgets what an ended process had begun, and refuses the shapes of what stood still. Where that was the engine's loop,
     // one of those that wait for it is to blame: if it is but one, that one; else who was there a second time.
     void renew();

@@ -58,6 +58,8 @@ set_property(SOURCE ${server_folder}/server-queue.cpp TARGET_DIRECTORY server-co
     COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/engine_loop.h")
 set_property(SOURCE ${common}/log.cpp TARGET_DIRECTORY llama-common APPEND PROPERTY
     COMPILE_OPTIONS "-ULFF_SAY;-Dcommon_log_add=lff_upstream_log_add;-Dcommon_log_default_callback=lff_upstream_log_callback")
+set_property(SOURCE ${common}/json.cpp TARGET_DIRECTORY llama-common APPEND PROPERTY
+    COMPILE_OPTIONS "-include;${CMAKE_CURRENT_SOURCE_DIR}/numbers.h")
 target_sources(llama-common PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/loading.cpp)
 target_link_libraries(llama-common PRIVATE watch)
 target_link_libraries(server-context PRIVATE watch)
