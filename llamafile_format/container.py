@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from llamafile_format.prefix.impostors import Impostor
     from llamafile_format.weights.facts import ModelFacts
     from llamafile_format.weights.gguf_model import Gguf
+    from llamafile_format.weights.onnx_model import Onnx
 
 Openable = str | os.PathLike[str] | bytes | IO[bytes] | ByteSource
 """What can be opened: a path, an open binary file, bytes, or a byte source."""
@@ -94,6 +95,7 @@ class Container:
         self.manifest: Manifest | None = None
         self.manifest_findings: tuple[Finding, ...] = ()
         self._ggufs: dict[int, Gguf] = {}
+        self._onnxes: dict[int, Onnx] = {}
         self._read_manifest()
 
     def _read_manifest(self) -> None:
@@ -293,6 +295,18 @@ class Container:
         if kept + len(gguf.entries) + len(gguf.tensors) <= MAX_KEPT_ROWS:
             self._ggufs[member.offset] = gguf
         return gguf
+
+    def onnx(self, member: MemberFacts) -> Onnx:
+        """The ONNX model that a stored member with located data holds; the first one is read once, and kept."""
+        from llamafile_format.weights.onnx import read_onnx
+
+        known = self._onnxes.get(member.offset)
+        if known is None or known.size != member.size:
+            window = Window(self.source, member.offset, member.size)
+            known = read_onnx(window, base=member.offset, member=member.path)
+            if not self._onnxes:
+                self._onnxes[member.offset] = known
+        return known
 
     def model(self, path: str) -> ModelFacts:
         """What the GGUF member ``path`` says about itself: architecture, parameters counted, quantisation, context.

@@ -70,6 +70,10 @@ ONNX_TENSORS = 65_536
 ONNX_TEXT = 16 << 20
 """Bytes of names and texts of an ONNX model that are read, all together."""
 
+ONNX_WORDS = 4 << 20
+"""Bytes of documentation and metadata of an ONNX model that are searched, 64 for each text besides. Exporters leave a
+kilobyte of a program's stack with each operator."""
+
 ONNX_DEPTH = 64
 """Messages of an ONNX model that are open at any point: a graph in an attribute takes three."""
 
@@ -116,5 +120,6 @@ CAPS = (
     Cap("fields of an ONNX model (7.17)", ONNX_FIELDS, "LF5124"),
     Cap("tensors of it", ONNX_TENSORS, "LF5124"),
     Cap("bytes of names and texts of it", ONNX_TEXT, "LF5124"),
+    Cap("bytes of its words that are searched (7.15), 64 for each besides", ONNX_WORDS, "LF9003"),
     Cap("messages of it in one another", ONNX_DEPTH, "LF5124"),
 )

@@ -149,6 +149,7 @@ def _write(
 ) -> tuple[Path, ...]:
     """Write the set; its files get their names together, the index last."""
     from llamafile_format.recovery.encode import encode_set, write_slices
+    from llamafile_format.recovery.turbo import write_slices_by_turbo
 
     advance = counted(progress, 2 * geometry.length)
     encoded = encode_set(source, geometry, name=os.fsencode(target.name), percent=percent, progress=advance)
@@ -164,6 +165,10 @@ def _write(
             store.write(len(encoded.critical) + count * size, encoded.critical)
             for number in range(count):
                 stores[first + number] = store, len(encoded.critical) + number * size
-        write_slices(source, encoded, stores.__getitem__, progress=advance)
+        place = stores.__getitem__
+        if write_slices_by_turbo(source, target, encoded, place, index_of(target).parent):
+            advance(geometry.length)
+        else:
+            write_slices(source, encoded, place, progress=advance)
         refuse_changed(source)
     return index_of(target), *(path for path, _, _ in parts)

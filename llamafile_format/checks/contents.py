@@ -109,6 +109,7 @@ def subject_of(
         source=Window(container.source, member.offset, member.size),
         base=member.offset,
         read=lambda budget: container.gguf(member, budget=budget),
+        onnx=lambda: container.onnx(member),
         listed=container.manifest is not None and member.role != "engine-asset",
         uses=uses,
         texts=texts,

@@ -1,4 +1,4 @@
-"""Commands, addresses and paths in what a file says of itself: metadata of GGUFs, cards, recipes (spec/1, 7.15).
+"""Commands, addresses and paths in what a file says of itself (spec/1, 7.15): metadata, documentation, cards, recipes.
 
 Nobody runs a description. But people paste what stands there, and tools have passed it to a shell.
 """
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.checks.evidence import Sort, search
 from llamafile_format.findings import Finding, Value, Where
-from llamafile_format.limits import METADATA_TEXT
+from llamafile_format.limits import METADATA_TEXT, ONNX_WORDS
 from llamafile_format.weights.gguf_limits import FINDINGS_PER_RULE
 from llamafile_format.weights.gguf_model import ArrayValue, TextValue, ValueType
 
 if TYPE_CHECKING:
+    from llamafile_format.source import ByteSource
     from llamafile_format.weights.gguf_model import Entry, Gguf
+    from llamafile_format.weights.onnx_model import Onnx
 
 RULES = {
     Sort.PIPELINE: "LF5097",
@@ -59,6 +61,16 @@ def check_metadata(gguf: Gguf, base: int, member: str) -> Iterator[Finding]:
             yield from told.search(data, base + at, key, exact=not isinstance(entry.value, ArrayValue))
             if left <= 0:
                 break
+
+
+def check_words(model: Onnx, source: ByteSource, base: int, member: str) -> Iterator[Finding]:
+    """Findings about documentation and metadata of an ONNX model: each sort once for each of the two."""
+    told = _Told(member)
+    for name, begin, end in model.words:
+        yield from told.search(source.read_at(begin, end - begin), base + begin, name)
+    if model.wordy:
+        reason = f"its documentation and metadata have more than {ONNX_WORDS} bytes"
+        yield Finding("LF9003", Where(base, None, member), {"path": member or source.name, "reason": reason})
 
 
 def check_document(data: bytes, base: int, member: str) -> Iterator[Finding]:

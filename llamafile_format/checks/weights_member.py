@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from llamafile_format.checks.metadata import check_words
 from llamafile_format.checks.onnx_data import check_onnx_data
 from llamafile_format.checks.subject import Subject
 from llamafile_format.findings import Finding, Where
@@ -133,8 +134,12 @@ def _safetensors(subject: Subject) -> Iterator[Finding]:
 
 
 def _onnx(subject: Subject) -> Iterator[Finding]:
-    model = read_onnx(subject.source, base=subject.base, member=subject.path)
+    if subject.onnx is not None:
+        model = subject.onnx()
+    else:
+        model = read_onnx(subject.source, base=subject.base, member=subject.path)
     yield from model.findings
+    yield from check_words(model, subject.source, subject.base, subject.path)
     if subject.beside is not None and model.complete:
         yield from check_onnx_data(model, subject.path, subject.base, subject.beside)
 

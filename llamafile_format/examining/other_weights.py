@@ -6,9 +6,11 @@ Headers are read, data never. What no reader here understands is told by its byt
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from llamafile_format.bounded_json import parse_json
+from llamafile_format.checks.metadata import check_words
 from llamafile_format.container import Container, MemberFacts
 from llamafile_format.errors import FormatError
 from llamafile_format.examining.inspect_model import RowBudget
@@ -59,7 +61,8 @@ def other_weights(container: Container, budget: RowBudget) -> Iterator[WeightsVi
     for member in members.values():
         if member.role in HOLDING_WEIGHTS:
             source = Window(container.source, member.offset, member.size)
-            if view := _view(source, (member.path, member.role, member.offset), budget):
+            place = (member.path, member.role, member.offset)
+            if view := _view(source, place, budget, partial(container.onnx, member)):
                 yield _with_config(container, members, view)
 
 
@@ -67,22 +70,24 @@ def bare_weights(source: ByteSource, path: str, budget: RowBudget) -> tuple[Weig
     """The weights that ``source``, called ``path``, is, and what their reader finds; None if it is none."""
     found = recognise_format(source)
     findings: tuple[Finding, ...] = ()
+    model: Onnx | None = None
     if found is SAFETENSORS:
         findings = read_safetensors(source).findings
     elif found is ONNX:
-        findings = read_onnx(source).findings
-    view = _view(source, (path, "", 0), budget)
+        model = read_onnx(source)
+        findings = (*model.findings, *check_words(model, source, 0, ""))
+    view = _view(source, (path, "", 0), budget, lambda: model or read_onnx(source))
     return (None if view is None else view._replace(member="")), findings
 
 
-def _view(source: ByteSource, place: Place, budget: RowBudget) -> WeightsView | None:
+def _view(source: ByteSource, place: Place, budget: RowBudget, onnx: Callable[[], Onnx]) -> WeightsView | None:
     found = recognise_format(source)
     if found is GGUF:
         return None
     if found is SAFETENSORS:
         view = _safetensors(source, place, budget)
     elif found is ONNX:
-        view = _onnx(source, place, budget)
+        view = _onnx(source, onnx(), place, budget)
     elif found is LITERTLM:
         view = _litertlm(source, place)
     else:
@@ -131,8 +136,7 @@ def _safetensors(source: ByteSource, place: Place, budget: RowBudget) -> Weights
     )
 
 
-def _onnx(source: ByteSource, place: Place, budget: RowBudget) -> WeightsView:
-    model = read_onnx(source)
+def _onnx(source: ByteSource, model: Onnx, place: Place, budget: RowBudget) -> WeightsView:
     sums: dict[str, list[int]] = {}
     for tensor in model.tensors:
         row = sums.setdefault(type_name(tensor.type), [0, 0, 0])

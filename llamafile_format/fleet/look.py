@@ -14,7 +14,6 @@ from llamafile_format.progress import Progress
 from llamafile_format.running import verify
 from llamafile_format.source.address import is_remote, shown
 from llamafile_format.source.pending import refuse_pending
-from llamafile_format.source.remote import RemoteSource
 
 if TYPE_CHECKING:
     from llamafile_format.checks.tensors import TensorsAsked
@@ -90,7 +89,7 @@ def look(name: str, terms: Terms, progress: Progress | None = None, *, unless: s
     try:
         with ExitStack() as stack:
             what = stack.enter_context(terms.reach.opened(name, whole=terms.level is not Level.QUICK))
-            if unless and isinstance(what, RemoteSource) and what.revision == unless:
+            if unless and getattr(what, "revision", "") == unless:  # what is read from elsewhere has one
                 raise Unchanged
             resumption = stack.enter_context(terms.resume.of(what)) if terms.resume else None
             return verify(

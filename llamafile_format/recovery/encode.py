@@ -156,7 +156,12 @@ def write_slices(source: ByteSource, encoded: Encoded, place: Place, *, progress
         for exponent, data in enumerate(rows):
             out, at = place(exponent)
             out.write(at + HEAD.size + 4 + offset, data)
-    for exponent in range(geometry.recovery):
+    write_heads(encoded, place)
+
+
+def write_heads(encoded: Encoded, place: Place) -> None:
+    """Make packets of the data of recovery slices that were written at their ``place``."""
+    for exponent in range(encoded.geometry.recovery):
         out, at = place(exponent)
         out.write(at + HEAD.size, exponent.to_bytes(4, "little"))
         out.write(at, _head(encoded, _from(out, at + HEAD.size)))

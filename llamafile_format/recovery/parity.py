@@ -1,13 +1,12 @@
 """Sums of slices times powers of their constants: what recovery slices are, band by band (spec/1, 17.3).
 
 Recovery slice e is the sum over all i of slice i times the e-th power of the constant of i. Columns do not depend on
-one another, so a band of them is computed in bounded memory whatever the size of a slice. Four powers come out of one
-look into a table of 65,536 rows of 64 bits: what costs is the looking, not the width of what is found.
+one another, so a band of them is computed in bounded memory whatever the size of a slice. Eight powers come out of one
+look into a table of 65,536 rows of 128 bits: what costs is the looking, not the width of what is found.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,9 +24,10 @@ BAND_BYTES = 64 << 20
 """Of all rows of a band together."""
 
 _LANE = 1 << 13  # elements worked on at a time: the table, what comes out of it and a lane of sums fit the cache
-_TOGETHER = 4  # powers in a row of the table
-_LAST = _TOGETHER - 1 if sys.byteorder == "little" else 0
+_TOGETHER = 8  # powers in a row of the table
+_WORDS = _TOGETHER // 4
 Packed = npt.NDArray[np.uint64]
+"""Sums of consecutive powers beside each other, ``_WORDS`` words for an element of a slice."""
 
 
 def bands(slice_size: int, rows: int, *, memory: int = BAND_BYTES) -> Iterator[tuple[int, int]]:
@@ -50,7 +50,7 @@ def runs(exponents: Sequence[int]) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """Consecutive exponents from ``first`` on: sums of four of them in each row of ``packed``."""
+    """Consecutive exponents from ``first`` on: sums of ``_TOGETHER`` of them in each row of ``packed``."""
 
     first: int
     count: int
@@ -71,7 +71,7 @@ def sums(
 
     logs, width = constants(slices), band[1] // 2
     stretches = [
-        _Stretch(exponents[at], count, np.zeros((-(-count // _TOGETHER), width), np.uint64))
+        _Stretch(exponents[at], count, np.zeros((-(-count // _TOGETHER), width, _WORDS), np.uint64))
         for at, count in runs(exponents)
     ]
     parts = _parts(width)
@@ -88,19 +88,20 @@ def sums(
 
 
 def _powers(log: int) -> Packed:
-    """Of every element its products with the first four powers of 2 to the ``log``, 16 bits each, the lowest first."""
-    table = np.zeros(65_536, np.uint64)
+    """Of every element its products with the first powers of 2 to the ``log``, a row for each element."""
+    table = np.empty((65_536, _TOGETHER), np.uint16)
     for place in range(_TOGETHER):
-        table |= times(log * (place + 1)).astype(np.uint64) << np.uint64(16 * place)
-    return table
+        table[:, place] = times(log * (place + 1))
+    return table.view(np.uint64)
 
 
 def _unpacked(stretch: _Stretch) -> Elements:
     """One row for each exponent."""
-    groups, width = stretch.packed.shape
+    groups, width, _ = stretch.packed.shape
+    sums_of = stretch.packed.view(np.uint16)
     rows = np.empty((groups * _TOGETHER, width), np.uint16)
     for place in range(_TOGETHER):
-        rows[place::_TOGETHER] = (stretch.packed >> np.uint64(16 * place)) & np.uint64(0xFFFF)
+        rows[place::_TOGETHER] = sums_of[:, :, place]
     return rows[: stretch.count]
 
 
@@ -128,14 +129,14 @@ def _add(
     stretches: Sequence[_Stretch], starts: Sequence[Elements], table: Packed, data: Elements, part: tuple[int, int]
 ) -> None:
     """Add the slice ``data`` in the columns ``part``. ``starts`` lead to the power in front of each stretch."""
-    found = np.empty(_LANE, np.uint64)
+    found = np.empty((_LANE, _WORDS), np.uint64)
     for low in range(part[0], part[1], _LANE):
         high = min(low + _LANE, part[1])
-        four = found[: high - low]
+        powers = found[: high - low]
         for stretch, start in zip(stretches, starts, strict=True):
             at = np.take(start, data[low:high], mode="wrap")
             for row in stretch.packed:
-                np.take(table, at, out=four, mode="wrap")
+                np.take(table, at, axis=0, out=powers, mode="wrap")
                 target = row[low:high]
-                np.bitwise_xor(target, four, out=target)
-                at = four.view(np.uint16)[_LAST::_TOGETHER]  # leads to the next four
+                np.bitwise_xor(target, powers, out=target)
+                at = powers.view(np.uint16)[:, -1]  # leads to the next powers

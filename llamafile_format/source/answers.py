@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from http.client import HTTPException
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -161,6 +160,8 @@ class Answer:
 
     def fill(self, buffer: memoryview, patience: float) -> int:
         """Read the next bytes of the body into ``buffer``; fewer where it ends, breaks off or drips."""
+        from http.client import HTTPException  # which costs time to load, and only objects elsewhere need
+
         done, began = 0, time.monotonic()
         with contextlib.suppress(HTTPException, OSError):
             while done < len(buffer):

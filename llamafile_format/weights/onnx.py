@@ -29,7 +29,8 @@ SETS_SINCE = 3
 """Version of the format since which a model names the sets of its operators."""
 
 _RULES = Rules("LF5121", "LF5122", "LF5125", "LF5124")
-_CAPS = Caps(caps.ONNX_FIELDS, caps.ONNX_TEXT, caps.ONNX_DEPTH)
+_CAPS = Caps(caps.ONNX_FIELDS, caps.ONNX_TEXT, caps.ONNX_DEPTH, caps.ONNX_WORDS)
+_SPOKEN = frozenset({"doc_string", "metadata_props"})
 _VALUES = 1024  # inputs and outputs that are kept of each
 _METADATA = 256
 _ALIASES = {"ai.onnx": ""}
@@ -42,7 +43,7 @@ def read_onnx(source: ByteSource, *, base: int = 0, member: str = "") -> Onnx:
     """
     log = Log(base, member)
     model = Onnx(source.size)
-    reading = _Reading(Wire(source, MESSAGES, log, _RULES, _CAPS), model)
+    reading = _Reading(Wire(source, MESSAGES, log, _RULES, _CAPS, spoken=_SPOKEN), model)
     try:
         if source.size > MAX_BYTES:
             reason = f"it has {source.size} bytes, and no message has more than {MAX_BYTES}"
@@ -51,6 +52,7 @@ def read_onnx(source: ByteSource, *, base: int = 0, member: str = "") -> Onnx:
     except Stop as stop:
         model.stopped = stop.reason
     model.findings = tuple(log.findings)
+    model.words, model.wordy = reading.wire.words, reading.wire.wordy
     return model
 
 
@@ -94,7 +96,7 @@ class _Reading:
                 case "training_info":
                     self._training(scope, begin, end)
                 case _:
-                    self._rest(field.kind, begin, end)
+                    self.wire.rest(field, begin, end)
         self._whole(graphs)
         self._imports(scope)
         self._foreign()
@@ -160,7 +162,7 @@ class _Reading:
                 case "input" | "output" if outermost and len(ports[field.name == "output"]) < _VALUES:
                     ports[field.name == "output"].append(self._port(start, stop))
                 case _:
-                    self._rest(field.kind, start, stop)
+                    self.wire.rest(field, start, stop)
         if outermost:
             self.model.inputs = [value for value in ports[0] if value.name not in names]
             self.model.outputs = ports[1]
@@ -194,7 +196,7 @@ class _Reading:
             elif field.kind == "Tensor":
                 self._tensor(start, stop)
             else:
-                self._rest(field.kind, start, stop)
+                self.wire.rest(field, start, stop)
 
     def _node(self, scope: _Scope, begin: int, end: int) -> None:
         domain = name = ""
@@ -207,7 +209,7 @@ class _Reading:
                 case "attribute":
                     self._attribute(scope, start, stop)
                 case _:
-                    self._rest(field.kind, start, stop)
+                    self.wire.rest(field, start, stop)
         key = (domain, name)
         self.model.operators[key] = self.model.operators.get(key, 0) + 1
         scope.used.setdefault(domain, begin)
@@ -224,7 +226,7 @@ class _Reading:
                 case "number" | "float" if stop != ALONE and field.many:
                     self.wire.numbers_in(field, start, stop)
                 case _:
-                    self._rest(field.kind, start, stop)
+                    self.wire.rest(field, start, stop)
 
     def _function(self, begin: int, end: int) -> None:
         """A function of the model: an operator of its own, with nodes that have operator sets of their own."""
@@ -242,7 +244,7 @@ class _Reading:
                 case "attribute_proto":
                     self._attribute(scope, start, stop)
                 case _:
-                    self._rest(field.kind, start, stop)
+                    self.wire.rest(field, start, stop)
         self.model.functions.add((domain, name))
         self._imports(scope)
 
@@ -251,9 +253,10 @@ class _Reading:
             if field.kind == "Graph":
                 self._graph(scope, start, stop)
             else:
-                self._rest(field.kind, start, stop)
+                self.wire.rest(field, start, stop)
 
     def _metadata(self, begin: int, end: int) -> None:
+        self.wire.say("metadata_props", begin, end)
         key, value = read_entry(self.wire, begin, end)
         if key in self.model.metadata:
             self.log.add("LF5122", begin, key, what="the key of the metadata", name=key)
@@ -269,7 +272,7 @@ class _Reading:
             elif field.name == "type":
                 kind, shape = self._type(start, stop)
             else:
-                self._rest(field.kind, start, stop)
+                self.wire.rest(field, start, stop)
         return OnnxValue(name, kind, shape)
 
     def _type(self, begin: int, end: int) -> tuple[str, tuple[str, ...] | None]:
@@ -278,7 +281,7 @@ class _Reading:
         for field, start, stop in self.wire.fields("Type", begin, end):
             if field.name != "tensor_type":
                 kind = kind or field.name.removesuffix("_type")
-                self._rest(field.kind, start, stop)
+                self.wire.rest(field, start, stop)
                 continue
             for inner, at, behind in self.wire.fields("TensorType", start, stop):
                 if inner.name == "elem_type":
@@ -296,8 +299,3 @@ class _Reading:
                 elif inner.name == "dim_param":
                     said = self.wire.text(at, behind, inner.name) or "?"
             yield said
-
-    def _rest(self, kind: str, begin: int, end: int) -> None:
-        """What nothing is asked of: its form is judged."""
-        if kind in MESSAGES:
-            self.wire.through(kind, begin, end)

@@ -51,7 +51,8 @@ class Onnx:
     """What a model says, as far as it was read. ``stopped`` is empty, ``fault`` or ``cap``; findings say which.
 
     ``operators`` counts nodes by (domain, name), those in attributes and functions included. ``tensors`` are those that
-    hold data, wherever they stand; ``inputs`` leave out initializers.
+    hold data, wherever they stand; ``inputs`` leave out initializers. ``words`` are the ranges of what is written for
+    people, with the name of the field; ``wordy`` if there are more.
     """
 
     size: int
@@ -66,6 +67,8 @@ class Onnx:
     tensors: list[OnnxTensor] = field(default_factory=list)
     functions: set[tuple[str, str]] = field(default_factory=set)
     metadata: dict[str, str] = field(default_factory=dict)
+    words: list[tuple[str, int, int]] = field(default_factory=list)
+    wordy: bool = False
     findings: tuple[Finding, ...] = ()
     stopped: str = ""
 

@@ -89,8 +89,8 @@ def _take(parts: _Parts, wire: Wire, found: Found) -> None:
                 few, most = 1, 1
             before = parts.typed.get(name, (0, 0))
             parts.typed[name] = (before[0] + few, before[1] + most)
-        case _ if known.kind in wire.schema:
-            wire.through(known.kind, begin, end)
+        case _ if end != ALONE:
+            wire.rest(known, begin, end)
 
 
 def read_entry(wire: Wire, begin: int, end: int) -> tuple[str, str]:

@@ -9,7 +9,7 @@ reading, everything else is a finding and is stepped over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from llamafile_format.source import ByteSource
@@ -27,6 +27,8 @@ _LONGEST = 10  # bytes of a varint
 _KEY = 5  # bytes of one that is a key: field numbers have 29 bits
 _NEED = 2 * _LONGEST  # a key and a length
 _FIRST_WINDOW, _LARGEST_WINDOW = 512, 256 << 10
+_ROOM = 64  # bytes that a stretch of words counts beside its own
+_OUTER = 2  # messages that are open where the outermost one speaks, or one right in it
 _COUNTED = 4096  # bytes of packed varints that are counted; of more it is told how many there can be
 
 
@@ -48,11 +50,13 @@ class Rules(NamedTuple):
 
 
 class Caps(NamedTuple):
-    """How many fields and bytes of texts are read of one file, and how many messages may be open at any point."""
+    """How many fields and bytes of texts are read of one file, how many messages may be open at any point, and how many
+    bytes of words are kept to be searched."""
 
     fields: int
     text: int
     depth: int
+    words: int
 
 
 Found = tuple[Field, int, int]
@@ -60,12 +64,25 @@ Found = tuple[Field, int, int]
 
 
 class Wire:
-    """Reads messages of ``schema`` out of ``source``, all of them against one budget. Offsets count from byte 0."""
+    """Reads messages of ``schema`` out of ``source``, all of them against one budget. Offsets count from byte 0.
+
+    ``words`` are the ranges of fields that are called as ``spoken`` says, with that name.
+    """
 
     def __init__(
-        self, source: ByteSource, schema: Mapping[str, Mapping[int, Field]], log: Log, rules: Rules, caps: Caps
+        self,
+        source: ByteSource,
+        schema: Mapping[str, Mapping[int, Field]],
+        log: Log,
+        rules: Rules,
+        caps: Caps,
+        *,
+        spoken: Collection[str] = (),
     ) -> None:
         self.schema = schema
+        self.spoken = spoken
+        self.words: list[tuple[str, int, int]] = []
+        self._words = [0, 0]
         self.log = log
         self.rules = rules
         self.count = 0
@@ -84,12 +101,18 @@ class Wire:
             self.count += 1
             if self.count > self._caps.fields:
                 raise self._past(at, message, "fields", self.count, self._caps.fields)
-            key, after = self._varint(at, end, message, _KEY)
+            data, index = self._data, at - self._start
+            inside = 0 <= index < len(data) - 1 and at + 1 < end
+            short = inside and (data[index] | data[index + 1]) < 0x80  # one byte each: nearly all fields
+            key, after = (data[index], at + 1) if short else self._varint(at, end, message, _KEY)
             number, wire = key >> 3, key & 7
             field = known.get(number)
             if field is None:
                 self._unknown(message, number, at)
-            value, stop, after = self._value(wire, at, after, end, message)
+            if short and wire == SPAN and (after := at + 2 + data[index + 1]) <= end:
+                value, stop = at + 2, after
+            else:
+                value, stop, after = self._value(wire, at, at + 1 if short else after, end, message)
             if field is None:
                 at = after
                 continue
@@ -107,10 +130,30 @@ class Wire:
     def through(self, message: str, begin: int, end: int) -> None:
         """Walk through a message that nobody asks about: its form is judged all the same."""
         for field, start, stop in self.fields(message, begin, end):
-            if field.kind in self.schema:
-                self.through(field.kind, start, stop)
+            if field.kind not in SCALARS:
+                self.rest(field, start, stop)
             elif field.kind in SCALARS and stop != ALONE:
                 self.numbers_in(field, start, stop)
+
+    def rest(self, field: Field, begin: int, end: int) -> None:
+        """A text or a message that nobody asks about: its form is judged, and words are kept to be searched."""
+        if field.name in self.spoken:
+            self.say(field.name, begin, end)
+        if field.kind in self.schema:
+            self.through(field.kind, begin, end)
+
+    def say(self, name: str, begin: int, end: int) -> None:
+        """Words for people are in ``[begin, end)``; kept as far as a bound reaches, and another one for those of the
+        messages that are outermost."""
+        outer = self._depth <= _OUTER
+        self._words[outer] += end - begin + _ROOM
+        if begin < end and self._words[outer] <= self._caps.words:
+            self.words.append((name, begin, end))
+
+    @property
+    def wordy(self) -> bool:
+        """True if there are words of the outermost messages that were not kept."""
+        return self._words[True] > self._caps.words
 
     def text(self, begin: int, end: int, what: str) -> str:
         """The text in ``[begin, end)``, which is UTF-8; all texts together are bounded."""

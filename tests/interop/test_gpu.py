@@ -91,7 +91,6 @@ def test_the_exhibit_says_the_same_as_on_the_cpu(new_runtimes: Path, tmp_path: P
     assert gpu.stdout == cpu.stdout
     assert gpu.stdout.strip()
     assert (cpu.stderr, gpu.stderr) == ("", TRYING)
-    assert run(file, *ASKED, env=GPU, timeout=PATIENCE).stderr == ""  # remembered
 
 
 def test_a_story_is_the_same_as_on_the_cpu(new_runtimes: Path, shared_data: Path, tmp_path: Path) -> None:
@@ -201,10 +200,10 @@ def test_nothing_is_looked_for_without_a_node(fresh: Path, tmp_path: Path) -> No
     assert not list(cache_of(fresh).rglob("gpu.*"))
 
 
-def test_weights_are_read_in_place(fresh: Path, tmp_path: Path) -> None:
-    run(fresh, *ASKED, env=GPU)
+def test_weights_are_read_in_place_and_the_probe_is_remembered(fresh: Path, tmp_path: Path) -> None:
+    assert run(fresh, *ASKED, env=GPU, timeout=PATIENCE).stderr == TRYING
     log = tmp_path / "calls"
-    subprocess.run(
+    told = subprocess.run(
         ["strace", "-f", "-qq", "-e", "trace=mmap,openat", "-o", str(log), *typed(fresh, *ASKED)],
         env=environment(cache_of(fresh), GPU),
         cwd=fresh.parent,
@@ -212,6 +211,7 @@ def test_weights_are_read_in_place(fresh: Path, tmp_path: Path) -> None:
         capture_output=True,
         timeout=PATIENCE,
     )
+    assert told.stderr == b""
     weights = next(m for m in llamafile_format.inspect(fresh).members if m.role == "weights")
     mapped = [line for line in log.read_text().splitlines() if "PROT_READ, MAP_SHARED" in line and "mmap(" in line]
     assert any(int(line.rsplit(",", 1)[1].split(")")[0], 16) == weights.offset & ~0xFFFF for line in mapped), mapped

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 
 import llamafile_format as lf
 from llamafile_format.caring import protect, repair
+from llamafile_format.recovery import turbo as by_turbo
+from llamafile_format.recovery.encode import write_heads
+from llamafile_format.recovery.field import constants
 from tests.laws.containers import tiny_gguf
 
 pytestmark = pytest.mark.interop
@@ -121,3 +125,93 @@ def test_a_container_is_a_set_to_them(packed: Path, program: str) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / "covered.bin").read_bytes() == right[:end]
+
+
+LIAR = """#!{python}
+import subprocess, sys
+from pathlib import Path
+arguments = sys.argv[1:]
+if "{kind}" == "reads other bytes":
+    other = Path(sys.argv[0] + ".bin")
+    data = bytearray(Path(arguments[-1]).read_bytes())
+    data[70_000] ^= 1
+    other.write_bytes(data)
+    arguments[-1] = str(other)
+if "{kind}" == "gives up":
+    sys.exit(3)
+subprocess.run(["{turbo}", *arguments], check=True)
+if "{kind}" == "writes other bytes":
+    for file in Path(arguments[arguments.index("-a") + 1]).parent.glob("*.vol*"):
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+"""
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> tuple[Path, dict[str, bytes]]:
+    """A file, and the set that numpy makes for it."""
+    path = tmp_path / "many.bin"
+    path.write_bytes(random.Random(9).randbytes(400_001))
+    return path, _protected(path)
+
+
+def _protected(path: Path) -> dict[str, bytes]:
+    protect(path, percent=7)
+    found = {each.name: each.read_bytes() for each in path.parent.glob("many.bin.*par2")}
+    for name in found:
+        (path.parent / name).unlink()
+    assert {each.name for each in path.parent.iterdir()} == {path.name}  # and nothing of turbo's is left
+    return found
+
+
+def test_turbo_makes_the_bytes_that_numpy_makes(
+    many: tuple[Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = turbo()
+    monkeypatch.setattr(by_turbo, "LEAST", 0)
+    monkeypatch.setattr(by_turbo, "program", lambda: found)
+    used = []
+    monkeypatch.setattr(by_turbo, "write_heads", lambda *given: used.append(write_heads(*given)))
+    assert _protected(many[0]) == many[1]
+    assert used
+
+
+@pytest.mark.parametrize("kind", ["gives up", "reads other bytes", "writes other bytes"])
+def test_what_turbo_gets_wrong_is_computed_here(
+    many: tuple[Path, dict[str, bytes]],
+    kind: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = tmp_path_factory.mktemp("liar") / "par2"
+    script.write_text(LIAR.format(python=sys.executable, kind=kind, turbo=turbo()))
+    script.chmod(0o755)
+    monkeypatch.setattr(by_turbo, "LEAST", 0)
+    monkeypatch.setattr(by_turbo, "program", lambda: script)
+    monkeypatch.setattr(by_turbo, "write_heads", lambda *_: pytest.fail("it was taken"))
+    assert _protected(many[0]) == many[1]
+
+
+def test_columns_that_are_wrong_are_not_taken(
+    many: tuple[Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that reads the right bytes and computes something else: here it is the definition that is changed."""
+    found = turbo()
+    monkeypatch.setattr(by_turbo, "LEAST", 0)
+    monkeypatch.setattr(by_turbo, "program", lambda: found)
+    monkeypatch.setattr(by_turbo, "constants", lambda count: constants(count)[::-1])
+    monkeypatch.setattr(by_turbo, "write_heads", lambda *_: pytest.fail("it was taken"))
+    assert _protected(many[0]) == many[1]
+
+
+def test_debians_program_is_not_taken_for_turbo(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = debian().parent
+    by_turbo.program.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(by_turbo.sysconfig, "get_path", lambda _: str(folder))
+        patch.setenv("PATH", str(folder))
+        assert by_turbo.program() is None
+    by_turbo.program.cache_clear()
+    if (Path(sysconfig.get_path("scripts")) / "par2").exists():
+        assert by_turbo.program() == turbo()

@@ -38,9 +38,16 @@ def pin() -> Pin:
 
 @pytest.fixture(scope="module")
 def shop(pin: Pin, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """An empty workshop; inputs come from the folder that LFF_VAULT names, or through pip's package indexes."""
+    """A workshop that this run of the tests began empty; inputs come from the folder that LFF_VAULT names, or through
+    pip's package indexes.
+
+    The workers of a run share it, so that the compiler makes the libraries of a target once for its builds.
+    """
     vault = os.environ.get("LFF_VAULT", "")
-    shop = Workshop(tmp_path_factory.mktemp("rebuild"), work_folder("inputs"), Path(vault) if vault else None)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rebuild"
+    folder.mkdir(exist_ok=True)
+    shop = Workshop(folder, work_folder("inputs"), Path(vault) if vault else None)
     try:
         for source in pin.inputs:
             shop.obtain(source)

