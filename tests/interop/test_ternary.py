@@ -22,7 +22,7 @@ REQUEST = Request((Prompt("a", text="This clock", max_tokens=6, top=5),), contex
 
 
 def ternary(path: Path, kind: gguf.GGMLQuantizationType) -> Path:
-    """A tiny BitNet that nobody trained: the same weights, -1, 0 and 1 times 2^-4, in every type; the exhibit's words."""
+    """A tiny BitNet that nobody trained: the same weights, -1, 0 and 1 times 2^-4, in every type."""
     chance = np.random.default_rng(2024)
     writer = gguf.GGUFWriter(path, "bitnet")
     writer.add_name("Ternary")
