@@ -1,5 +1,5 @@
 // Libraries that others built, beside the programs that load them (14.9.4).
-import { latin1 } from "./bytes.js";
+import { latin } from "./bytes.js";
 import { finding } from "./findings.js";
 
 const MOST_PROGRAM = 64 << 20;
@@ -28,7 +28,7 @@ export function checkLibraries(members, pin, folder, inside) {
 /** LF3333: a program that loads other libraries than its pin names. */
 export async function checkList(source, pin, member, target) {
   if (!pin.libraries.length) return [];
-  const program = latin1(await source.read(member.offset, Math.min(member.size, MOST_PROGRAM)));
+  const program = latin(await source.read(member.offset, Math.min(member.size, MOST_PROGRAM)));
   const at = program.indexOf(MARK);
   const end = at < 0 ? -1 : program.indexOf("\0", at);
   const found = end < 0 || end - at >= LONGEST_LIST ? "" : program.slice(at + MARK.length, end);

@@ -79,7 +79,7 @@ def built(name: str, *, comment: str, rules: str = "", **more: str) -> Callable[
     return vector(name, comment=comment, rules=f"{rules} {UNKNOWN}", **more)  # type: ignore[arg-type]
 
 
-_ALL = "LF3300 LF3301 LF3302 LF3303 LF3304 LF3305 LF3307 LF3321 LF3325 LF3351"
+_ALL = "LF3300 LF3301 LF3302 LF3303 LF3304 LF3305 LF3307 LF3321 LF3325 LF3334 LF3351"
 
 
 @built("good", near=_ALL, comment="A build, and the pin that names it.")
