@@ -38,7 +38,7 @@ COMPARED: dict[type, dict[str, tuple[str, ...]]] = {
         "architectures": ("LF3301",),
         "tensor_types": ("LF3302",),
         "kind": ("LF3304",),
-        "formats": ("LF3303",),
+        "formats": (BYTES,),
         "libraries": (),
         "type_registry": ("LF3302",),
         "logits_as": (BYTES,),  # the digest of a build that runs is looked up in the verifier's own pins (15.5.2)
