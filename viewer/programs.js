@@ -153,7 +153,8 @@ async function describe(program, budget) {
   }
   for (const [what, at] of [...looked.riders.found].sort((a, b) => a[1] - b[1])) findings.push(finding("LF3363", where(program, at, source.size - at), { path, what, at: place(at) }));
   const told = await worthTelling(program, facts, looked, place);
-  if (told.length) findings.push(finding("LF3360", where(program, 0, source.size), { path, what: told.join("; ") }));
+  const what = `it runs on ${await runsOn(source, facts)}; ${told.join("; ")}`;
+  if (told.length) findings.push(finding("LF3360", where(program, 0, source.size), { path, what }));
   if (looked.unread) findings.push(unread(program, ...looked.unread));
   else if (program.cut) findings.push(unread(program, source.size, program.cut));
   return findings;
@@ -226,6 +227,20 @@ async function worthTelling(program, facts, { words }, place) {
     if (!zeros && !program.own.some(([start]) => end <= start && start < source.size)) told.push(`${rest} bytes stand behind all that its headers name, from byte ${place(end)}`);
   }
   return told;
+}
+
+/** What a program is for, by its headers. */
+async function runsOn(source, facts) {
+  if (startsWith(await source.read(0, 4), WASM)) return "a machine for WebAssembly";
+  if (facts.kind === "ape") return "the systems of an APE";
+  if (facts.kind === "script") return "an interpreter";
+  try {
+    const { container, machine } = await needsOf(source);
+    return `${container} for ${machine}`;
+  } catch (error) {
+    if (!(error instanceof Senseless)) throw error;
+    return ["elf", "pe", "macho", "launcher"].includes(facts.kind) ? facts.kind : "nothing that is known here";
+  }
 }
 
 /** Functions that matter, by what they do, each with its place; and why there may be more, empty if not. */
