@@ -105,7 +105,7 @@ class Container:
         if entry.size > MAX_MANIFEST:
             self.manifest, findings = None, [Finding("LF3001", args={"size": entry.size, "limit": MAX_MANIFEST})]
         else:
-            self.manifest_bytes = self.source.read_at(entry.data_offset, entry.size)
+            self.manifest_bytes = self.source.read_at(entry.data_offset, min(entry.size, entry.compressed_size))
             self.manifest, findings = read_manifest(self.manifest_bytes, base=entry.data_offset)
         self.manifest_findings = tuple(findings)
 
@@ -248,7 +248,7 @@ class Container:
             role=role,
             media_type=kind,
             offset=entry.data_offset,
-            size=entry.size,
+            size=_size_of(entry),
             alignment=alignment,
             method=entry.method,
             stored_size=entry.compressed_size,
@@ -330,7 +330,7 @@ class Container:
         if limit is not None and entry.size > limit and entry.method != STORED:
             raise LimitExceeded(f"{path} is too large to unpack in memory", found=entry.size, allowed=f"{limit}")
         if entry.method == STORED:
-            yield from _blocks(self.source, entry.data_offset, entry.size)
+            yield from _blocks(self.source, entry.data_offset, _size_of(entry))
         elif entry.method == DEFLATED:
             yield from inflate(self.source, entry)
         else:
@@ -361,6 +361,12 @@ def _structural_role(path: str) -> str:
 def _blocks(source: ByteSource, offset: int, length: int) -> Iterator[bytes]:
     for at in range(0, length, 1 << 20):
         yield source.read_at(offset + at, min(1 << 20, length - at))
+
+
+def _size_of(entry: Entry) -> int:
+    """Bytes of the contents. Of a stored entry with two sizes (LF2024) the bytes that were found count: the other size
+    can be that of a file which nobody has."""
+    return entry.compressed_size if entry.method == STORED else entry.size
 
 
 def inflate(source: ByteSource, entry: Entry) -> Iterator[bytes]:

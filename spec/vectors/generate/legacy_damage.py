@@ -134,6 +134,13 @@ BAD: list[Row] = [
         lambda: small(model(), arguments(local={"size": 3, "csize": 3})),
     ),
     (
+        "stored-with-two-sizes",
+        "LF1028 LF2018 LF2024 LF7020 LF9004",
+        "LF7016",
+        "the directory says a gibibyte of stored weights, which is not there; what is there is judged all the same",
+        lambda: small(model(record={"size": 1 << 30}), arguments()),
+    ),
+    (
         "weights-twice",
         "LF1028 LF2031 LF2042 LF2043 LF7015 LF9004",
         "LF7015",
