@@ -55,13 +55,19 @@ export function startsWith(data, wanted, at = 0) {
 
 /** The last place at or before `from` where `wanted` stands in `data`; -1 if there is none. */
 export function lastIndexOf(data, wanted, from = data.length) {
-  for (let at = Math.min(from, data.length - wanted.length); at >= 0; at--) if (startsWith(data, wanted, at)) return at;
+  for (let at = Math.min(from, data.length - wanted.length); at >= 0; at--) {
+    at = data.lastIndexOf(wanted[0], at);
+    if (at < 0 || startsWith(data, wanted, at)) return at;
+  }
   return -1;
 }
 
 /** The first place from `from` on where `wanted` stands in `data`; -1 if there is none. */
 export function indexOf(data, wanted, from = 0) {
-  for (let at = from; at + wanted.length <= data.length; at++) if (startsWith(data, wanted, at)) return at;
+  for (let at = from; at + wanted.length <= data.length; at++) {
+    at = data.indexOf(wanted[0], at);
+    if (at < 0 || startsWith(data, wanted, at)) return at;
+  }
   return -1;
 }
 
@@ -79,6 +85,13 @@ export function ascii(text) {
   return Uint8Array.from(text, character => character.charCodeAt(0));
 }
 
+/** Bytes as text, each as the character of its number: what is searched by patterns. */
+export function latin(data) {
+  let text = "";
+  for (let at = 0; at < data.length; at += 8192) text += String.fromCharCode(...data.subarray(at, at + 8192));
+  return text;
+}
+
 /** UTF-8 as text; undefined if it is not UTF-8. */
 export function textOf(data) {
   try {
@@ -88,14 +101,14 @@ export function textOf(data) {
   }
 }
 
-/** UTF-8 as text, with `\xNN` for each byte that is none. */
-export function shownText(data) {
+/** UTF-8 as text, with `\xNN` for each byte that is none, or what `strange` makes of it. */
+export function shownText(data, strange = byte => `\\x${hex([byte])}`) {
   const whole = textOf(data);
   if (whole !== undefined) return whole;
   let shown = "";
   for (let at = 0; at < data.length; ) {
     const length = [1, 2, 3, 4].find(size => at + size <= data.length && textOf(data.subarray(at, at + size)) !== undefined);
-    shown += length ? textOf(data.subarray(at, at + length)) : `\\x${hex(data.subarray(at, at + 1))}`;
+    shown += length ? textOf(data.subarray(at, at + length)) : strange(data[at]);
     at += length || 1;
   }
   return shown;
@@ -126,10 +139,10 @@ export async function sha256(data) {
   return hex(await digest(data));
 }
 
-/** CRC-32 (2.1.4) of bytes, four at a time. */
-export function crc32(data) {
+/** CRC-32 (2.1.4) of bytes, four at a time; `before` is that of the bytes in front of them. */
+export function crc32(data, before = 0) {
   const [first, second, third, fourth] = CRC_TABLES;
-  let crc = ~0;
+  let crc = ~before;
   let at = 0;
   for (const end = data.length - 3; at < end; at += 4) {
     crc ^= data[at] | (data[at + 1] << 8) | (data[at + 2] << 16) | (data[at + 3] << 24);

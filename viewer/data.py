@@ -28,6 +28,9 @@ def table(name: str) -> object:
         "known-builds": known_builds,
         "builds": builds,
         "texts": texts,
+        "arguments": arguments,
+        "engine-releases": engine_releases,
+        "code-pages": code_pages,
     }
     return tables[name]()
 
@@ -95,3 +98,24 @@ def known_builds() -> dict[str, dict[str, str]]:
         assert known is not None
         found[digest] = {"key": known.key, "status": known.status.value, "date": known.date, "reason": known.reason}
     return found
+
+
+def arguments() -> dict[str, object]:
+    """What options files may set (clause 3.10.2): the index of tables, rows by name, and why options are refused."""
+    registry = spec_yaml("registry/arguments.yaml")
+    wanted = {name for row in registry["tables"] for name in str(row[3]).split()}
+    rows = {name: registry[name] for name in sorted(wanted)}
+    return {"tables": registry["tables"], "reasons": registry["reasons"], "rows": rows}
+
+
+def engine_releases() -> dict[str, object]:
+    """Names that engines print, and the toolchain of each release (clause 3.6)."""
+    registry = spec_yaml("registry/engines.yaml")
+    releases = [[str(row["version"]), str(row["cosmocc"])] for row in registry["releases"]]
+    return {"families": [str(row["id"]) for row in registry["families"]], "releases": releases}
+
+
+def code_pages() -> list[str]:
+    """The upper half of each code page that ZIP tools wrote names in before UTF-8 (clause 9.2.7)."""
+    high = bytes(range(0x80, 0x100))
+    return [high.decode(page, "replace") for page in ("cp437", "cp850", "cp1252", "latin-1")]

@@ -10,6 +10,10 @@ const ARCHIVES = [
   [0, "Rar!\x1a\x07", "RAR"], [257, "ustar", "tar"],
 ];
 
+const CALLED = { ape: "an APE", launcher: "a launcher", elf: "an ELF", macho: "a Mach-O", pe: "a PE" };
+const OTHER_PROGRAMS = {
+  ape: "a Cosmopolitan program", pe: "a Windows program, perhaps a self-extracting archive,", elf: "an ELF program", macho: "a program for macOS",
+};
 const FROZEN = "\x89llamafrozen/1\r\n";
 
 /** True of a frozen container (3.7.8): it begins and ends with the mark, whatever lies between. */
@@ -30,6 +34,11 @@ export async function recognise(source) {
     if (found) return finding(found[0], { offset: 0 }, found[1]);
   }
   return undefined;
+}
+
+/** What an executable in front of an archive of `count` members is that has neither a model nor an engine for one (3.7.7). */
+export function programWithArchive({ kind }, count) {
+  return count && Object.hasOwn(OTHER_PROGRAMS, kind) ? finding("LF1035", { offset: 0 }, { what: OTHER_PROGRAMS[kind], count }) : undefined;
 }
 
 /** End records in the last 64 KiB whose comment fits the file; `fits` if their directory does too. */
@@ -83,9 +92,10 @@ async function zeros(source, head) {
 async function cutOff(source, head) {
   if (indexOf(head.subarray(0, 4), ascii("PK\x03\x04")) === 0) return ["LF1010", { what: "a ZIP archive", bytes: source.size }];
   if (startsWith(head, ascii(FROZEN))) return ["LF1010", { what: "a frozen container", bytes: source.size }];
-  const { kind } = await identify(source, source.size);
-  if (kind === "launcher") return ["LF1010", { what: "a launcher executable", bytes: source.size }];
-  return ["ape", "elf", "pe", "macho"].includes(kind) ? ["LF1012", { kind: `a program of kind ${kind}` }] : undefined;
+  const { kind, findings } = await identify(source, source.size);
+  if (!Object.hasOwn(CALLED, kind)) return undefined;
+  const short = kind === "launcher" || findings.some(found => found.rule === "LF1018" || found.rule === "LF1026");
+  return short ? ["LF1010", { what: `${CALLED[kind]} executable`, bytes: source.size }] : ["LF1012", { kind: CALLED[kind] }];
 }
 
 const TESTS = [pointer, saidInstead, weights, otherArchive, zeros];

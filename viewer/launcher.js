@@ -1,12 +1,10 @@
 // The launcher, made again from its templates and the manifest, and compared byte for byte (14.2).
 import TEMPLATES from "data:launchers";
 import { ascii, difference, hex, join, little, number, shownText, startsWith, unhex, utf8 } from "./bytes.js";
+import { ENTRY, HEAD, INDEX, INDEX_MAGIC, MOST_BUILDS, POLYGLOT, readIndex } from "./bootstrap.js";
 import { finding } from "./findings.js";
-import { HEAD, INDEX, INDEX_MAGIC, POLYGLOT } from "./prefix.js";
 
 const SIZE = 1 << 18;
-const ENTRY = 80;
-const MOST_BUILDS = 36;
 const PARTS = [
   ["bootstrap", 0], ["PE headers", 0x40], ["index", INDEX], ["second stage", 0x1000], ["PE sections", 0x3000], ["swap slots", 0xfe00],
   ["ELF launcher for x86_64", 0x10000], ["ELF launcher for aarch64", 0x20000], ["reserve", 0x30000],
@@ -52,19 +50,6 @@ export async function checkLauncher({ source, manifest, form }, full) {
     if (first >= 0) differs(part, start + first, end - start - first, `the first difference is at byte ${start + first}`);
   });
   return findings;
-}
-
-/** What an index says (14.2.4); undefined if there is none, or its form is another. */
-function readIndex(head) {
-  if (head.length < 0x1000 || !startsWith(head, INDEX_MAGIC, INDEX)) return undefined;
-  const count = number(head, INDEX + 16, 4);
-  if (number(head, INDEX + 20, 4) !== ENTRY || count > MOST_BUILDS) return undefined;
-  const text = (at, length) => shownText(head.subarray(at, at + length)).replace(/\0+$/, "");
-  const builds = Array.from({ length: count }, (_, row) => {
-    const at = INDEX + 192 + row * ENTRY;
-    return { target: text(at, 20), flavour: text(at + 20, 12), offset: number(head, at + 32, 8), size: number(head, at + 40, 8), sha256: hex(head.subarray(at + 48, at + 80)) };
-  });
-  return { version: number(head, INDEX + 8, 4), builds };
 }
 
 /** Entries that lead to something else than a build that the manifest lists (LF1102). */

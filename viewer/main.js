@@ -57,7 +57,7 @@ function show(file, mine, quick) {
 /** Put what a report says in its places. */
 function tell(report) {
   const { file, places } = shown;
-  const damaged = new Set(report.findings.filter(each => /^LF40(?!1)/.test(each.rule)).map(each => each.where.member));
+  const damaged = new Set(report.findings.filter(each => /^LF40(?!1)|^LF7020$/.test(each.rule)).map(each => each.where.member));
   fill(places.verdicts, verdictList(report));
   fill(places.findings, findingList(report), leftOutList(report));
   fill(places.signatures, signatureList(report));
@@ -79,10 +79,10 @@ function blobOf(file) {
 
 /** The button that checks every byte, with progress and a way to stop. */
 function checking(file, mine) {
-  if (file.kind !== "container" || !file.manifest) return undefined;
+  if (file.kind !== "legacy" && !file.manifest) return undefined;
   let stopped = false;
   const progress = element("progress", { max: "1", value: "0", "aria-label": "Bytes checked", hidden: true });
-  const start = element("button", { type: "button", onclick: begin }, "Check every byte");
+  const start = element("button", { type: "button", onclick: begin }, file.manifest ? "Check every byte" : "Check every member");
   const stop = element("button", { type: "button", hidden: true, onclick: () => (stopped = true) }, "Stop");
   async function begin() {
     stopped = false;
@@ -111,10 +111,11 @@ function finished(file, report, seconds) {
   if (report.stopped) return fill(status, "Stopped. What was not read is not known.");
   shown.asked = undefined;
   tell((shown.report = report));
-  mountEngine(shown.places.engine, blobOf(file), file.manifest, report.checked);
+  if (file.manifest) mountEngine(shown.places.engine, blobOf(file), file.manifest, report.checked);
   const rate = file.source.size > 1e7 ? `, ${grouped(Math.round(file.source.size / seconds / 1e6))} MB/s` : "";
   const word = report.verdicts["well-formed"];
-  return fill(status, `Every byte was checked in ${seconds.toFixed(1)} s${rate}. Well-formed: ${word}.`);
+  const what = file.manifest ? "Every byte was checked" : "Every member was compared with its CRC-32";
+  return fill(status, `${what} in ${seconds.toFixed(1)} s${rate}. Well-formed: ${word}.`);
 }
 
 async function take(files) {

@@ -25,3 +25,20 @@ export function inFileOrder(one, other) {
 export function modeOf(role) {
   return role === "runtime" ? 0o100755 : 0o100644;
 }
+
+const LICENSES = ["license", "licence", "copying", "notice", "unlicense"];
+const TOKENIZERS = new Set(["tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json"]);
+const CARDS = new Set(["model_card.md", "modelcard.md", "model-card.md", "card.md", "readme.md"]);
+
+/** The role of a member of a legacy llamafile, which only its name tells (9.3). */
+export function roleOfName(path) {
+  const name = path.slice(path.lastIndexOf("/") + 1).toLowerCase();
+  if (path.toLowerCase().endsWith(".gguf")) return "weights";
+  if (path === ".args") return "arguments";
+  if (LICENSES.some(stem => name.split(".")[0].startsWith(stem))) return "license";
+  if (/\.(?:jinja|j2)$/.test(name)) return "template";
+  if (CARDS.has(name)) return "card";
+  if (/^llamafile\.ya?ml$/.test(name)) return "recipe";
+  if (TOKENIZERS.has(name)) return "tokenizer";
+  return /\.(?:md|txt|pdf|html|rst)$/.test(name) ? "document" : "asset";
+}

@@ -1,23 +1,28 @@
 // The procedure (10.6): what is it, the archive, the manifest, the canonical bytes, digests, signatures, verdicts.
 import { sha256 } from "./bytes.js";
 import { checkBuilds } from "./builds_known.js";
+import { HEAD, INDEX, INDEX_MAGIC, POLYGLOT, convertedForm } from "./bootstrap.js";
 import { checkPadding, checkStructure } from "./canonical.js";
 import { Stopped, checkChunks } from "./chunks.js";
 import { checkClaims } from "./claims.js";
+import { checkContents } from "./contents.js";
 import { engineRecords } from "./engine_archive.js";
+import { isEngineAsset } from "./engine_name.js";
 import { AUTHENTIC, VALID, WELL_FORMED, finding, judge, unique } from "./findings.js";
-import { isFrozen, recognise } from "./impostors.js";
+import { engineEnd, generationsOf } from "./generations.js";
+import { isFrozen, programWithArchive, recognise } from "./impostors.js";
 import { checkLauncher } from "./launcher.js";
+import { checkCrcs, checkLegacy, checkLostTail } from "./legacy.js";
 import { MANIFEST_PATH, layoutOf, manifestPlace } from "./layout.js";
 import { readManifest } from "./manifest.js";
 import { isWeightsName } from "./names.js";
 import { learnOwn } from "./own.js";
-import { HEAD, INDEX, INDEX_MAGIC, POLYGLOT, checkPrefix, convertedForm, identify } from "./prefix.js";
+import { PROGRAMS, checkPrefix, identify } from "./prefix.js";
 import { equal, startsWith } from "./bytes.js";
 import { checkRecovery } from "./recovery.js";
 import { checkRecords, judgeRecords } from "./signatures.js";
 import { sourceOf, withHead } from "./source.js";
-import { entryOf, MARK, readArchive } from "./zip.js";
+import { entryOf, inPlace, MARK, readArchive } from "./zip.js";
 import { checkArchive } from "./zip_faults.js";
 
 const MOST_MANIFEST = 16 << 20;
@@ -39,6 +44,8 @@ export async function openFile(blob) {
     const { manifest, findings, value } = readManifest(file.data, entry.dataOffset);
     Object.assign(file, { manifest, manifestFindings: findings, value });
   }
+  const [first] = inPlace(archive.entries);
+  file.facts = await identify(source, file.manifest ? file.manifest.prefix.size : first ? first.headerOffset : source.size);
   file.kind = await isFrozen(raw) ? "other" : kindOf(file);
   return file;
 }
@@ -49,9 +56,10 @@ async function formOf(source) {
   return convertedForm(await source.read(0, HEAD));
 }
 
-function kindOf({ archive }) {
+function kindOf({ archive, facts }) {
   if (entryOf(archive, MANIFEST_PATH) || (archive.tail && equal(archive.tail.comment, MARK))) return "container";
-  return archive.entries.some(entry => isWeightsName(entry.path) || entry.path === ".args") ? "legacy" : "other";
+  if (archive.entries.some(({ path }) => isWeightsName(path) || path === ".args")) return "legacy";
+  return PROGRAMS.includes(facts.kind) && archive.entries.some(({ path }) => isEngineAsset(path)) ? "legacy" : "other";
 }
 
 /** A report of an opened file: verdicts, findings, `checked` (paths of members that were found right), and `leftOut`: what this
@@ -90,13 +98,9 @@ async function procedure(file, run) {
   const { source, archive, manifest } = file;
   const add = found => run.findings.push(...found);
   const leave = (layer, clause, what) => run.leftOut.push({ layer, clause, what });
-  if (file.kind === "other") return notOurs(source, archive, run, add);
-  if (file.kind === "legacy") {
-    leave(WELL_FORMED, "9", "a legacy llamafile: it has no digests, and this page does not explain its habits");
-    leave(VALID, "7", "what its members contain");
-    return undefined;
-  }
-  add(await checkArchive(source, archive, manifest && manifest.prefix.size));
+  if (file.kind === "other") return notOurs(file, run, add);
+  if (file.kind === "legacy") return ofLegacy(file, run, add, leave);
+  add(await checkArchive(source, archive, { prefixSize: manifest && manifest.prefix.size }));
   if (archive.capped) return add([finding("LF9003", {}, { path: "the members", reason: "the directory has more than is read" })]);
   add(file.manifestFindings);
   if (!manifest) {
@@ -131,7 +135,8 @@ async function procedure(file, run) {
     add(await checkRecovery(source, claims, file.value, judge(run.findings, WELL_FORMED) === "no"));
   }
   add(checkBuilds(manifest));
-  leave(VALID, "7", "what is in weights, templates, arguments and programs");
+  leave(VALID, "7", "what is in weights and templates");
+  add(await checkContents(file, manifest.prefix.engineSize, run.full));
   await checkSigned(file, claims, run, add);
   return undefined;
 }
@@ -149,11 +154,35 @@ async function checkSigned({ source, archive }, claims, run, add) {
 }
 
 /** A file that is neither: what it is instead, and then there is no word needed about an archive that is not there. */
-async function notOurs(source, archive, run, add) {
-  const instead = await recognise(source);
+async function notOurs({ source, archive, facts }, run, add) {
+  const instead = (await recognise(source)) || programWithArchive(facts, archive.entries.length);
   if (instead) add([instead]);
   run.complete = !instead || !["LF1010", "LF1011"].includes(instead.rule);
   add(archive.findings.filter(found => !(instead && found.rule === "LF2001")));
+  if (!archive.tail) add(await checkLostTail(source));
+}
+
+/** A legacy llamafile (chapter 9): explained, and verified as far as CRC-32 goes. */
+async function ofLegacy(file, run, add, leave) {
+  const { source, archive, facts } = file;
+  add(await checkArchive(source, archive, { legacy: true }));
+  if (archive.capped) return add([finding("LF9003", {}, { path: "the members", reason: "the directory has more than is read" })]);
+  const generations = await generationsOf(source, archive);
+  const programEnd = facts.end || 0;
+  const engineSize = engineEnd(archive, generations, source.size, programEnd);
+  add(await checkLegacy(source, archive, generations, programEnd));
+  add(await checkPrefix(source, engineSize, facts, { legacy: true }));
+  if (run.full) {
+    const stop = () => {
+      if (run.stop && run.stop()) throw new Stopped();
+    };
+    run.digests = run.known ? run.known.digests : await checkCrcs(source, archive, { told: run.told, stop });
+    add(run.digests.findings);
+    run.checked = run.digests.checked;
+  }
+  add([finding("LF9004", {}, { detail: run.full ? "" : ", and not at level quick" })]);
+  leave(VALID, "7", "what is in weights and templates");
+  return add(await checkContents(file, engineSize, run.full));
 }
 
 async function engineOf(source, manifest) {
@@ -166,10 +195,10 @@ async function engineOf(source, manifest) {
 async function checkFront(file, engine, run, add) {
   const { source, manifest } = file;
   const { prefix } = manifest;
-  const facts = await identify(source, Math.min(prefix.size, source.size));
+  const { facts } = file;
   if (facts.kind !== prefix.kind) add([finding("LF3027", { offset: 0, length: prefix.size, field: "prefix.kind" }, { claimed: prefix.kind, found: facts.kind })]);
-  const launcher = facts.kind === "launcher" ? await checkLauncher(file, run.full) : [];
-  add(await checkPrefix(source, prefix.size, facts, launcher));
+  const launcher = facts.kind === "launcher" ? await checkLauncher(file, run.full) : undefined;
+  add(await checkPrefix(source, prefix.size, facts, { launcher }));
   const where = { offset: engine.offset, length: engine.size, field: "prefix.directory" };
   const actual = JSON.stringify([engine.offset, engine.size, engine.count, engine.carried.map(({ path, size }) => [path, size]), engine.dropped]);
   const { directory } = prefix;

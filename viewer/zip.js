@@ -47,7 +47,8 @@ async function readTail(source) {
   return { tail, findings };
 }
 
-async function tailAt(source, offset, findings) {
+/** The end record at `offset`, with what Zip64 says beside it; faults go to `findings`. */
+export async function tailAt(source, offset, findings) {
   const head = await source.read(offset, END_SIZE);
   const comment = await source.read(offset + END_SIZE, number(head, 20, 2));
   const zip64 = await readZip64(source, offset, findings);
@@ -116,7 +117,8 @@ function checkTail(tail, findings) {
   if (odd) findings.push(finding("LF2005", where, { disk: tail.disk }));
 }
 
-async function readDirectory(source, tail) {
+/** The directory that a tail names, and its local headers if `headers` is true. */
+export async function readDirectory(source, tail, headers = true) {
   const findings = [];
   const archive = { tail, entries: [], findings, readable: false, capped: false };
   const data = await directoryBytes(source, tail, findings);
@@ -127,7 +129,7 @@ async function readDirectory(source, tail) {
     const capped = findings.some(found => found.rule === "LF2014");
     if ((whole && records.length !== tail.count) || (capped && records.length > tail.count))
       findings.push(finding("LF2006", { offset: tail.directoryOffset, length: tail.directorySize, field: "eocd.count" }, { count: tail.count, records: records.length }));
-    await locate(source, archive.entries, findings);
+    if (headers) await locate(source, archive.entries, findings);
   }
   archive.capped = findings.some(found => found.rule === "LF2014");
   return archive;

@@ -1,5 +1,6 @@
 // What is wrong with an archive: whatever two readers could understand differently (4.3 to 4.8).
-import { allZero, difference, equal, hex } from "./bytes.js";
+import CODE_PAGES from "data:code-pages";
+import { allZero, crc32, difference, equal, hex, number, textOf } from "./bytes.js";
 import { compareReaders } from "./engine_readers.js";
 import { finding } from "./findings.js";
 import { RESERVED_FOLDER, collisions, isReserved, isWeightsName, nameFaults } from "./names.js";
@@ -10,21 +11,23 @@ const SHOWN = 32;
 const MOST_GAPS = 1 << 20;
 const OUR_PLACES = /^META-LLAMAFILE\/(?:README\.txt|chunks\.txt|manifest\.json|(?:history|signatures)\/(?:[^]*[^/])?)$/;
 
-/** All findings about the archive of a container, at most 32 of one rule. `prefixSize` is the manifest's, if there is one:
- * records in front of it are the engine's, and may have habits of their own. */
-export async function checkArchive(source, archive, prefixSize) {
+/** All findings about an archive, at most 32 of one rule. `prefixSize` is the manifest's, if there is one: records in front of it
+ * are the engine's, and may have habits of their own. With `legacy` all may (9.6.2). */
+export async function checkArchive(source, archive, { prefixSize, legacy = false }) {
   const findings = [...archive.findings];
   if (archive.tail) {
-    checkTail(archive.tail, findings);
+    if (!legacy) checkTail(archive.tail, findings);
     for (const entry of archive.entries) {
-      const ours = entry.headerOffset >= (prefixSize || 0);
+      const ours = !legacy && entry.headerOffset >= (prefixSize || 0);
       findings.push(...entryFaults(entry, ours), ...nameFindings(entry, ours));
     }
     checkUniqueness(archive.entries, findings);
     checkOverlaps(archive, prefixSize, findings);
     if (archive.readable && archive.entries.length) findings.push(...(await compareReaders(source, archive)));
-    checkOrder(archive, prefixSize || 0, findings);
-    await checkGaps(source, archive, prefixSize, findings);
+    if (!legacy) {
+      checkOrder(archive, prefixSize || 0, findings);
+      await checkGaps(source, archive, prefixSize, findings);
+    }
   }
   const counts = {};
   return findings.filter(found => (counts[found.rule] = (counts[found.rule] || 0) + 1) <= SHOWN);
@@ -79,14 +82,14 @@ function disagreements(entry) {
 function extraFaults(entry, ours) {
   const { record, header, path } = entry;
   const where = { offset: entry.recordOffset, length: record.length, member: path, field: "extra" };
-  const findings = oneExtra(path, where, record.extra, [record.size, record.compressed, record.headerOffset], ours);
-  if (header) findings.push(...oneExtra(path, atHeader(entry, "extra"), header.extra, [header.size, header.compressed], ours));
+  const findings = oneExtra(entry, where, record.extra, [record.size, record.compressed, record.headerOffset], ours);
+  if (header) findings.push(...oneExtra(entry, atHeader(entry, "extra"), header.extra, [header.size, header.compressed], ours));
   if (ours && extraFields(record.extra).some(([kind]) => kind === ZIP64) && entry.size < SENTINEL && entry.headerOffset < SENTINEL)
     findings.push(finding("LF2002", where, { what: path }));
   return findings;
 }
 
-function oneExtra(path, where, extra, values, ours) {
+function oneExtra({ path, record: { name } }, where, extra, values, ours) {
   if (!extra.length) return [];
   if (!extraIsWhole(extra)) return ours || !allZero(extra) ? [finding("LF2025", where, { path, why: "does not end with a whole field" })] : [];
   const findings = [];
@@ -94,14 +97,22 @@ function oneExtra(path, where, extra, values, ours) {
   const wide = fields.filter(([kind]) => kind === ZIP64);
   const needed = 8 * values.filter(value => value === SENTINEL).length;
   if (wide.length > 1) findings.push(finding("LF2025", where, { path, why: "holds the Zip64 field twice" }));
-  else if (wide.length && wide[0][1].length > needed && ours)
-    findings.push(finding("LF2025", where, { path, why: "holds Zip64 values for fields that have their own value" }));
-  for (const [kind] of fields) {
-    if (kind === 0x7075 || kind === 0x6375) findings.push(finding("LF2026", where, { path }));
+  else if (wide.length && wide[0][1].length > needed)
+    findings.push(finding(ours ? "LF2025" : "LF7022", where, { path, why: "holds Zip64 values for fields that have their own value" }));
+  for (const [kind, body] of fields) {
+    if (kind === 0x7075 || kind === 0x6375) findings.push(finding(!ours && kind === 0x7075 && saysTheSame(body, name) ? "LF7023" : "LF2026", where, { path }));
     else if (kind === 0x9901) findings.push(finding("LF2021", where, { path, flags: "AES" }));
     else if (ours && kind !== ZIP64) findings.push(finding("LF2027", where, { path, kind: `0x${kind.toString(16).padStart(4, "0")}` }));
   }
   return findings;
+}
+
+/** True if a Unicode path field holds the name of its record, in UTF-8 (9.2.7): another name would be a second face. */
+function saysTheSame(body, name) {
+  const text = body.length >= 6 && body[0] === 1 && number(body, 1, 4) === crc32(name) ? textOf(body.subarray(5)) : undefined;
+  if (text === undefined) return false;
+  const inPage = high => Array.from(name, byte => (byte < 128 ? String.fromCharCode(byte) : high[byte - 128])).join("");
+  return text === textOf(name) || CODE_PAGES.some(high => text === inPage(high));
 }
 
 function typeFaults(entry, ours) {

@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
-from llamafile_format.checks.onnx_data import Beside, Place
 from llamafile_format.checks.shards import check_shard_sets
-from llamafile_format.checks.subject import Subject
+from llamafile_format.checks.subject import Beside, Place, Subject
 from llamafile_format.checks.templates import Texts
 from llamafile_format.checks.weights_member import QUICK_HEADER, check_weights_member, why_weights
 from llamafile_format.errors import FormatError

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
+from llamafile_format.checks.subject import Beside
 from llamafile_format.findings import Finding, Where
 from llamafile_format.weights.gguf_limits import FINDINGS_PER_RULE
 from llamafile_format.weights.onnx_model import Onnx, OnnxTensor
 
 ALIGNMENT = 4096
 """What the format asks for, so that a page of memory can be a page of the file."""
-
-Place = tuple[int, int]
-"""Offset and size of a stored member's data."""
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """The members around a model. ``find`` gives the place of a stored one; ``named`` are those that models name."""
-
-    find: Callable[[str], Place | None]
-    named: set[str] = field(default_factory=set)
 
 
 def check_onnx_data(model: Onnx, path: str, base: int, beside: Beside) -> Iterator[Finding]:

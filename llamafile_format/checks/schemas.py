@@ -90,7 +90,7 @@ class _Schema:
                 continue
             properties += len(item.get("properties", ())) if isinstance(item.get("properties"), dict) else 0
             for name in _COUNTS:
-                if name in item and not (isinstance(item[name], int) and 0 <= item[name] <= MAX_COUNT):
+                if name in item and not (type(item[name]) is int and 0 <= item[name] <= MAX_COUNT):
                     raise FormatError(f"{name} is more than {MAX_COUNT}, or no number")
             for least, most in _RANGES:
                 if item.get(least, 0) > item.get(most, MAX_COUNT):

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from llamafile_format.checks.onnx_data import Beside
 from llamafile_format.checks.templates import Texts
 from llamafile_format.source import ByteSource
 from llamafile_format.weights.gguf_model import Gguf
-from llamafile_format.weights.onnx_model import Onnx
+
+if TYPE_CHECKING:
+    from llamafile_format.weights.onnx_model import Onnx
+
+
+Place = tuple[int, int]
+"""Offset and size of a stored member's data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The members around a model. ``find`` gives the place of a stored one; ``named`` are those that models name."""
+
+    find: Callable[[str], Place | None]
+    named: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llamafile_format.checks.metadata import check_metadata
 from llamafile_format.checks.templates import Texts, check_templates
 from llamafile_format.checks.tensor_names import check_tensor_names
 from llamafile_format.checks.weights_content import check_content
@@ -37,6 +36,8 @@ def check_gguf(
     is the result of an earlier reading with the same ``base`` and ``member``, ``texts`` the templates of the file
     so far. Raises SourceError only.
     """
+    from llamafile_format.checks.metadata import check_metadata
+
     gguf = gguf or read_gguf(source, base=base, member=member, budget=budget)
     findings = list(gguf.findings)
     if gguf.stopped == "fault" and not gguf.entries:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from llamafile_format.checks.metadata import check_words
-from llamafile_format.checks.onnx_data import check_onnx_data
 from llamafile_format.checks.subject import Subject
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.roles import MODEL_ROLES, known
@@ -26,10 +24,8 @@ from llamafile_format.weights.formats import (
     recognise_format,
 )
 from llamafile_format.weights.gguf_model import Gguf
-from llamafile_format.weights.onnx import read_onnx
 from llamafile_format.weights.purpose import GgufKind, recognise_kind
 from llamafile_format.weights.recognised import recognise_more
-from llamafile_format.weights.safetensors import read_safetensors
 
 QUICK_HEADER = 64 << 20  # clause 10.4.1: four times the largest header in use
 
@@ -130,10 +126,16 @@ def _article(kind: GgufKind) -> str:
 
 
 def _safetensors(subject: Subject) -> Iterator[Finding]:
+    from llamafile_format.weights.safetensors import read_safetensors
+
     yield from read_safetensors(subject.source, base=subject.base, member=subject.path).findings
 
 
 def _onnx(subject: Subject) -> Iterator[Finding]:
+    from llamafile_format.checks.metadata import check_words
+    from llamafile_format.checks.onnx_data import check_onnx_data
+    from llamafile_format.weights.onnx import read_onnx
+
     if subject.onnx is not None:
         model = subject.onnx()
     else:

@@ -21,7 +21,7 @@ from llamafile_format.cli.trusting import chosen_policy, moment_of, trusting
 from llamafile_format.container import CUT_OFF, Kind
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.examining import OURS, expand
-from llamafile_format.fleet import Bounds, Guard, Terms, look
+from llamafile_format.fleet import Terms, look
 from llamafile_format.source.address import is_remote
 
 FORMS = (
@@ -198,6 +198,8 @@ def _judging(terms: Terms, *, several: bool) -> Iterator[Callable[[str], Report]
 
         yield here
         return
+    from llamafile_format.fleet import Bounds, Guard
+
     with Guard(Bounds(memory=0, silence=0) if terms.starts_programs else Bounds()) as guard:
 
         def guarded(name: str) -> Report:

@@ -47,6 +47,7 @@ class Layout:
     def __init__(self, folder: Path, tag: str = "") -> None:
         self.name = str(folder)
         self._folder, self._tag = folder, tag
+        _refuse_links(folder)
         if read_small(folder / _MARKER, len(_VERSION) + 4096)[:1] != b"{":
             raise FormatError(f"{folder} is no OCI layout")
         self._index = read_index(_small(folder / _INDEX), str(folder / _INDEX))
@@ -112,6 +113,7 @@ def layout_writer(folder: Path, tag: str) -> Iterator[LayoutWriter]:
     """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARKER).is_file():
         raise UsageError(f"{folder} holds other things", hint="name a new folder, or an OCI layout")
+    _refuse_links(folder)
     new = not (folder / _MARKER).is_file()
     with made_folders(folder / "blobs" / "sha256"):
         writer = LayoutWriter(folder, tag)
@@ -162,6 +164,13 @@ class LayoutWriter:
             new = {entry.digest for _, entry in about}
             kept = [each for each in before if each.annotations.get(REF_NAME) != self._tag and each.digest not in new]
             _write(path, index_bytes([*kept, *(entry for _, entry in entries)]))
+
+
+def _refuse_links(folder: Path) -> None:
+    """FormatError for a layout whose own files or folders are links: what is named by them lies elsewhere."""
+    for path in (folder / _MARKER, folder / _INDEX, folder / "blobs", folder / "blobs" / "sha256"):
+        if path.is_symlink():
+            raise FormatError(f"{path} is a link, and leads out of the layout")
 
 
 def blob_path(folder: Path, descriptor: Descriptor) -> Path:

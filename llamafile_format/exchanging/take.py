@@ -107,6 +107,8 @@ def _packed(
     runtime: str,
     progress: Progress | None,
 ) -> Taken:
+    afar = [layer.size for layer in image.layers if giver.place(layer) is None]
+    require_room(out.parent, [], sum(afar))  # a stranger's numbers: each layer is brought here first
     with tempfile.TemporaryDirectory(prefix=".import-", dir=out.parent) as folder:
         include = includes_of(giver, image, Path(folder))
         result = pack_anew(ImportOrder("", out, force, {"runtime": runtime}, progress), include)

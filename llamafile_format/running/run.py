@@ -23,12 +23,13 @@ from llamafile_format.engines.handover import VARIABLE, hand_over, takes_descrip
 from llamafile_format.engines.members import RuntimeName
 from llamafile_format.engines.pin import Flavour
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError
+from llamafile_format.findings import Where
 from llamafile_format.manifest.model import MAX_MANIFEST
 from llamafile_format.rules import Severity, rule
 from llamafile_format.running.accepted_arguments import refuse_unaccepted
 from llamafile_format.running.builds import Program, Selection, installed, program_for
 from llamafile_format.running.guard import Demand, verified
-from llamafile_format.source import FileSource, Identity
+from llamafile_format.source import FileSource, Identity, Window
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -329,8 +330,19 @@ def _speaks_ours(container: Container) -> bool:
 
 
 def _fit(container: Container, model: MemberFacts, pin: Pin) -> list[str]:
-    from llamafile_format.checks.fitting import check_fit
+    """What of ``model`` the engine of ``pin`` does not know, to be told. FormatError if it reads no such format."""
+    from llamafile_format.checks.fitting import check_fit, other_format
+    from llamafile_format.weights.formats import GGUF, recognise_format
 
+    form = recognise_format(Window(container.source, model.offset, model.size))
+    if form is not None and form is not GGUF:
+        for finding in other_format(form, model, model.path, [pin], Where(model.offset, None, model.path)):
+            raise FormatError(
+                f"{container.name} was not started: {rule(finding.rule).render(finding)}",
+                clause=finding.rule,
+                hint="name a runtime that reads it with --runtime, or take the model out: llamafile-format extract",
+            )
+        return []
     gguf = container.gguf(model, budget=64 << 20)
     found = check_fit(gguf, [pin], path=model.path, role="weights", base=model.offset)
     return [rule(finding.rule).render(finding) for finding in found]

@@ -363,6 +363,7 @@ def nested(depth: int) -> str:
         ('{"type":"string","minLength":2,"maxLength":2}', ""),
         ('{"type":"string","minLength":2,"maxLength":1}', "minLength is more than maxLength"),
         ('{"anyOf":[{"items":{"maxItems":2,"minItems":5}}]}', "minItems is more than maxItems"),
+        ('{"minItems":true}', "minItems is more than 2000, or no number"),
         ('{"type":"string","pattern":"^((a{1,9}){1,9})$"}', "pattern"),
         ('{"a":1,"a":2}', "key twice"),
         ("[1]", "no JSON object"),

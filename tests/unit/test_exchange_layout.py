@@ -20,6 +20,7 @@ from llamafile_format.exchanging.descriptors import MAX_DESCRIPTORS, MAX_DOCUMEN
 from tests.exchange_samples import (
     KINDS,
     PACK,
+    all_below,
     blob,
     foreign,
     image_of,
@@ -307,6 +308,20 @@ def test_a_link_for_a_blob_is_refused(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(SourceError):
         back(tmp_path / "layout", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["oci-layout", "index.json", "blobs", "blobs/sha256"])
+def test_a_layout_of_links_is_neither_read_nor_written_to(name: str, tmp_path: Path) -> None:
+    layout, elsewhere = tmp_path / "layout", tmp_path / "elsewhere"
+    sent(plain(tmp_path / "a"), layout)
+    (layout / name).rename(elsewhere)
+    (layout / name).symlink_to(elsewhere)
+    before = all_below(tmp_path)
+    with pytest.raises(FormatError, match="is a link"):
+        back(layout, tmp_path / "out")
+    with pytest.raises(FormatError, match="is a link"):
+        sent(odd_members(tmp_path / "b"), layout)
+    assert [path for path in all_below(tmp_path) if path[0] != "b"] == before
 
 
 def test_urls_are_not_looked_at(tmp_path: Path) -> None:

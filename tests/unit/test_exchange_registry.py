@@ -224,6 +224,22 @@ def _foreign(server: RegistryServer, layers: list[tuple[str, str, bytes]], **mor
 # Hostile files and registries.
 
 
+def test_a_layer_larger_than_the_disk_is_not_begun(
+    server: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llamafile_format.output.room._kind", lambda _: "ext4")
+    _foreign(server, [(f"{PACK}weight.v1.raw", "m.gguf", model())])
+    kind, data = server.manifests["foreign:latest"]
+    image = json.loads(data)
+    image["layers"][0]["size"] = 1 << 60
+    server.manifests["foreign:latest"] = (kind, json.dumps(image).encode())
+    before = server.sent
+    with pytest.raises(SourceError, match="no space left"):
+        pulled(server, tmp_path / "out", "foreign")
+    assert server.sent - before < 1 << 20
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_damage_is_not_sent(server: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "PIECE", 1 << 20)
     file = odd_members(tmp_path / "a")

@@ -228,6 +228,17 @@ def test_what_the_store_does_not_know_is_said_before(folder: Path, run_cli: CliR
     assert "nobody-knows" in run_cli("run", folder / "odd.gguf").stderr
 
 
+def test_weights_in_another_format_are_not_handed_to_an_engine_of_this_installation(
+    folder: Path, run_cli: CliRunner
+) -> None:
+    weights = write(folder / "m.safetensors", b"\x02\0\0\0\0\0\0\0{}")
+    lf.pack([weights], folder / "m.llamafile", prefix="none")
+    refused = run_cli("run", folder / "m.llamafile")
+    assert refused.returncode == 1
+    assert "m.safetensors" in refused.stderr
+    assert "LF3303" in refused.stderr
+
+
 def test_something_else_is_not_started(folder: Path, run_cli: CliRunner) -> None:
     assert run_cli("run", write(folder / "page", b"<!DOCTYPE html><html></html>")).returncode == 3
     assert run_cli("run", folder / "absent").returncode == 4

@@ -10,6 +10,7 @@ export function recordList(file) {
   const { manifest, source } = file;
   const rows = [["File", source.name], ["Size", size(source.size)], ["This is", KINDS[file.kind]]];
   if (manifest) rows.push(...manifestRows(file));
+  else if (file.kind === "legacy") rows.push(["Program in front", file.facts.kind === "none" ? "" : file.facts.kind]);
   const made = rows.filter(([, value]) => value).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, printable(value))));
   return element("dl", { class: "record" }, ...made);
 }
@@ -27,7 +28,11 @@ function manifestRows({ manifest, digest, form }) {
     ["Format", `version ${manifest.version}, profile ${manifest.profile}`],
     ["Program in front", form === "polyglot" ? front : `${front}, converted to ${form}`],
     ["Builds inside", builds ? String(builds) : ""],
-    ["Repacked", manifest.history.length ? `${manifest.history.length} times` : ""],
+    ["Repacked", times(manifest.history.length)],
     ["Manifest SHA-256", digest],
   ];
+}
+
+function times(count) {
+  return count ? (count === 1 ? "once" : `${count} times`) : "";
 }
