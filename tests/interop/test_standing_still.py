@@ -52,32 +52,41 @@ def test_a_model_that_never_comes_is_not_waited_for(packed: Path, tmp_path: Path
     assert mode != "trace" or json.loads(ended.stdout.splitlines()[-1])["event"] == "error"
 
 
-def test_a_completion_that_stands_still_is_ended(packed: Path) -> None:
+def test_a_completion_that_stands_still_is_ended(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "long").write_text("a b " * 14_000)
     process = subprocess.Popen(
-        typed(packed, "--complete", "-p", "a", "-n", "1000000", "-c", "32768", "-t", "1"),
+        typed(packed, "--complete", "-f", str(tmp_path / "long"), "-n", "1", "-c", "32768", "-t", "1"),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=environment(cache_of(packed), {"LFF_WATCHDOG": "1"}),
         cwd=packed.parent,
         start_new_session=True,
     )
     try:
-        assert process.stdout is not None
-        process.stdout.read(1)
-        inner = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not (inner := children.read_text().split()):
+            time.sleep(0.01)
         for _ in range(10):  # between two batches nothing is computed, and nothing stands still
-            os.kill(inner, signal.SIGSTOP)
+            while seconds_of(int(inner[0])) < 0.3:  # it reads the prompt by then
+                time.sleep(0.01)
+            os.kill(int(inner[0]), signal.SIGSTOP)
             try:
                 process.wait(4)
                 break
             except subprocess.TimeoutExpired:
-                os.kill(inner, signal.SIGCONT)
+                os.kill(int(inner[0]), signal.SIGCONT)
         assert process.wait(1) == 1
         assert process.stderr is not None
         assert b"llamafile: the engine made no progress for 1 s and was ended\n" in process.stderr.read()
     finally:
         process.kill()
+
+
+def seconds_of(pid: int) -> float:
+    """Of processor time that it has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_template_counts_no_further_in_a_completion(packed: Path, tmp_path: Path) -> None:
