@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
-FUZZ_TARGETS ?= archive gguf weights template prefix policy record recovery
+FUZZ_TARGETS ?= archive gguf weights template prefix policy record recovery frozen
 
 DEV := .venv
 DEMO := .venv-demo

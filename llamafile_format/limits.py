@@ -70,7 +70,7 @@ ONNX_TENSORS = 65_536
 ONNX_TEXT = 16 << 20
 """Bytes of names and texts of an ONNX model that are read, all together."""
 
-ONNX_WORDS = 4 << 20
+ONNX_WORDS = 1 << 20
 """Bytes of documentation and metadata of an ONNX model that are searched, 64 for each text besides. Exporters leave a
 kilobyte of a program's stack with each operator."""
 

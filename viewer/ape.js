@@ -24,11 +24,12 @@ export function isApe(head) {
   return startsWith(head, MACHO) && machoScript(head).copies.some(copy => copy.ontoSelf);
 }
 
-/** All that the first bytes of an APE tell: ranges, findings, whether it has a PE, where its certificate is, the loader's name. */
+/** All that the first bytes of an APE tell: ranges, findings, whether it has a PE, where its certificate is, the loader's name; `own` are
+ * ranges of loaders and places of programs, `elfs` the headers of the latter, `machos` where Mach-O headers lie. */
 export async function readApe(view, head) {
   const toMacho = startsWith(head, MACHO);
   const script = toMacho ? machoScript(head) : scriptOf(head);
-  const facts = { kind: "ape", ranges: script.end ? [range("script", 0, script.end)] : [], findings: [], windows: false, cache: script.cache };
+  const facts = { kind: "ape", ranges: script.end ? [range("script", 0, script.end)] : [], findings: [], windows: false, cache: script.cache, own: [], machos: [], elfs: script.printed.map(each => each.header) };
   for (const printed of script.printed) await addPrinted(view, printed, facts);
   if (startsWith(head, ascii("MZ"))) await addPe(view, head, facts);
   for (const copy of script.copies) await addCopy(view, script, copy, facts);
@@ -98,7 +99,9 @@ async function addPrinted(view, { at, header, near }, facts) {
   const found = elf && (await segments(view, elf));
   const problem = loaderObjection(elf, found);
   if (problem) facts.findings.push(finding("LF1025", where, { problem }));
-  facts.ranges.push(...loaded("ELF segment", found));
+  const ranges = loaded("ELF segment", found);
+  facts.ranges.push(...ranges);
+  if (!problem) facts.own.push(pointAt(Math.min(...ranges.map(({ start }) => start), ranges.length ? Infinity : 0)));
   return undefined;
 }
 
@@ -108,7 +111,7 @@ async function addPe(view, head, facts) {
   if (!offset) return;
   const image = await peImage(view, offset);
   if (!image) facts.findings.push(finding("LF1024", { offset: 60, length: 4, field: "e_lfanew" }, { header: "PE", offset }));
-  else Object.assign(facts, { ranges: [...facts.ranges, ...image.ranges], windows: true, certificate: image.certificate });
+  else Object.assign(facts, { ranges: [...facts.ranges, ...image.ranges], windows: true, certificate: image.certificate, own: [...facts.own, pointAt(offset)] });
 }
 
 async function addCopy(view, script, { offset, size, ontoSelf }, facts) {
@@ -116,13 +119,22 @@ async function addCopy(view, script, { offset, size, ontoSelf }, facts) {
   const sound = size > 0 && (!ontoSelf || (offset >= 64 && size >= 32));
   if (!sound || offset + size > view.source.size) return void facts.findings.push(finding("LF1026", { offset: script.start, field: "dd" }, { what, offset, size }));
   facts.ranges.push(range(what, offset, size));
-  if (ontoSelf && !isMacho((await view.take(offset, 8)) || [])) facts.findings.push(finding("LF1024", { offset, length: size, field: "dd" }, { header: "Mach-O", offset }));
+  if (!ontoSelf) facts.own.push([offset, offset + size]);
+  else if (isMacho((await view.take(offset, 8)) || [])) {
+    facts.own.push(pointAt(offset));
+    facts.machos.push(offset);
+  } else facts.findings.push(finding("LF1024", { offset, length: size, field: "dd" }, { header: "Mach-O", offset }));
   return undefined;
+}
+
+function pointAt(offset) {
+  return [offset, offset + 1];
 }
 
 /** Bytes [0, 64) hold a printed header, whose ABI byte may have become zero on the way. */
 function convertedToElf(head, { printed }, facts) {
   const same = printed.some(({ header }) => equal(header.subarray(0, 7), head.subarray(0, 7)) && equal(header.subarray(8), head.subarray(8, 64)));
+  facts.elfs.push(head.subarray(0, 64));
   facts.findings.push(finding("LF1022", { offset: 0, length: 64 }, { format: "ELF" }));
   if (!elfHeader(head) || !same) facts.findings.push(finding("LF1023", { offset: 0, length: 64 }, { format: "ELF" }));
 }
@@ -137,5 +149,5 @@ async function convertedToMacho(view, head, { copies }, facts) {
     live = live || (data !== undefined && equal(data, head.subarray(0, length)));
   }
   if (!ranges || !live) facts.findings.push(finding("LF1023", { offset: 0, length: 32 }, { format: "Mach-O" }));
-  if (ranges) facts.ranges.push(...ranges);
+  if (ranges) Object.assign(facts, { ranges: [...facts.ranges, ...ranges], machos: [0] });
 }

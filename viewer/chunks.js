@@ -6,7 +6,7 @@ import { CHUNK, CHUNKS_PATH, tilesOf } from "./layout.js";
 
 const IN_FLIGHT = 4;
 const READ = 16 << 20;
-const MOST_WHOLE = 256 << 20;
+export const MOST_WHOLE = 256 << 20; // bytes of a build whose whole digest is computed
 const EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const PREFIX = "\0prefix";
 

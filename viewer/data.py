@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from pathlib import Path
 
 from llamafile_format.engines.known import known_build
-from llamafile_format.engines.store import pins
+from llamafile_format.engines.store import document, licences, pins
+from llamafile_format.engines.successors import installed_builds
 from llamafile_format.prefix.launcher_templates import VERSIONS, template
 from llamafile_format.rules import all_rules
 from llamafile_format.specdata import spec_yaml
@@ -26,7 +28,6 @@ def table(name: str) -> object:
         "viewers": viewers,
         "launchers": launchers,
         "known-builds": known_builds,
-        "builds": builds,
         "texts": texts,
         "arguments": arguments,
         "engine-releases": engine_releases,
@@ -59,18 +60,6 @@ def viewers() -> list[str]:
     return [each.sha256 for each in pages() if each.version < VERSION]
 
 
-def builds() -> dict[str, dict[str, object]]:
-    """Builds of the pins that a browser can run, by SHA-256: status, why one is refused, what else it counts as."""
-    found: dict[str, dict[str, object]] = {}
-    for pin in pins():
-        for build in pin.builds:
-            known = known_build(build.sha256)
-            if build.target == "wasm32-wasi" and known is not None:
-                row: dict[str, object] = {"status": known.status.value, "reason": known.reason}
-                found[build.sha256] = {**row, "logits_as": list(pin.logits_as)}
-    return found
-
-
 def texts() -> dict[str, str]:
     """The texts whose likelihood records hold (clause 15.6), by id."""
     return {str(row["id"]): str(row["text"]) for row in spec_yaml("registry/behaviour-texts.yaml")["texts"]}
@@ -88,16 +77,48 @@ def launchers() -> dict[str, dict[str, str]]:
     }
 
 
-def known_builds() -> dict[str, dict[str, str]]:
-    """Every build that the registry or a pin has, by SHA-256 (clause 14.3.4): which it is, and what is said of it."""
-    digests = {str(row["sha256"]) for row in spec_yaml("registry/engines.yaml")["builds"]}
-    digests |= {build.sha256 for pin in pins() for build in pin.builds}
+def known_builds() -> dict[str, object]:
+    """What is known of programs (clauses 14.3.4, 14.3.13, 14.8.1): builds and whole engines by SHA-256, pins by name
+    and version, and the builds that are offered in the place of older ones.
+    """
+    registry = spec_yaml("registry/engines.yaml")
+    logits = {build.sha256: list(pin.logits_as) for pin in pins() for build in pin.builds}
     found = {}
-    for digest in digests:
+    for digest in {str(row["sha256"]) for row in registry["builds"]} | logits.keys():
         known = known_build(digest)
         assert known is not None
-        found[digest] = {"key": known.key, "status": known.status.value, "date": known.date, "reason": known.reason}
-    return found
+        row: dict[str, object] = {"key": known.key, "status": known.status.value, "date": known.date}
+        lacks = [guard.value for guard in known.lacks]
+        found[digest] = {**row, "reason": known.reason, "lacks": lacks, "logits_as": logits.get(digest, [])}
+    engines = [str(row["sha256"]) for row in registry["digests"]]
+    return {"builds": found, "engines": engines, "pins": _pins(), "offered": _offered()}
+
+
+def _pins() -> dict[str, dict[str, object]]:
+    """Of each pin here the SHA-256 of its document, of its licences, and of its builds."""
+    return {
+        pin.key: {
+            "document": hashlib.sha256(document(pin)).hexdigest(),
+            "licences": hashlib.sha256(licences(pin)).hexdigest() if pin.licences else "",
+            "builds": [build.sha256 for build in pin.builds],
+        }
+        for pin in pins()
+    }
+
+
+def _offered() -> list[dict[str, object]]:
+    """Builds of this tree that are not refused."""
+    return [
+        {
+            "engine": each.name.engine,
+            "version": each.name.version,
+            "flavour": each.name.flavour.value,
+            "target": each.name.target,
+            "complete": each.complete,
+            "sha256": each.sha256,
+        }
+        for each in installed_builds()
+    ]
 
 
 def arguments() -> dict[str, object]:

@@ -36,6 +36,24 @@ export async function recognise(source) {
   return undefined;
 }
 
+/** What stands in a source in the place of a model (7.13.2): a pointer, a page, an answer, an archive, nothing at all. */
+export async function insteadOf(source) {
+  if (!source.size) return finding("LF1008", { offset: 0 });
+  if (await isFrozen(source)) return finding("LF1036", { offset: 0 });
+  const head = await source.read(0, 4096);
+  for (const test of [pointer, saidInstead, otherArchive, zeros]) {
+    const found = await test(source, head);
+    if (found) return finding(found[0], { offset: 0 }, found[1]);
+  }
+  return undefined;
+}
+
+/** The pointer that a source is (3.7.1); undefined if it is a file itself. */
+export async function pointerOf(source) {
+  const found = pointer(source, await source.read(0, 4096));
+  return found && finding(found[0], { offset: 0 }, found[1]);
+}
+
 /** What an executable in front of an archive of `count` members is that has neither a model nor an engine for one (3.7.7). */
 export function programWithArchive({ kind }, count) {
   return count && Object.hasOwn(OTHER_PROGRAMS, kind) ? finding("LF1035", { offset: 0 }, { what: OTHER_PROGRAMS[kind], count }) : undefined;

@@ -27,8 +27,14 @@ export async function* inflate(source, offset, length) {
       joined.set(more, state.input.length - state.at);
       Object.assign(state, { input: joined, at: 0 });
     }
-    decode(state, read < length ? LOW : 0);
+    let fault;
+    try {
+      decode(state, read < length ? LOW : 0);
+    } catch (error) {
+      fault = error; // what came before it is there
+    }
     if (state.end > WINDOW) yield state.output.slice(WINDOW, state.end);
+    if (fault) throw fault;
     state.total += state.end - WINDOW;
     state.output.copyWithin(0, state.end - WINDOW, state.end);
     state.end = WINDOW;

@@ -2,6 +2,7 @@
 import TEMPLATES from "data:launchers";
 import { ascii, difference, hex, join, little, number, shownText, startsWith, unhex, utf8 } from "./bytes.js";
 import { ENTRY, HEAD, INDEX, INDEX_MAGIC, MOST_BUILDS, POLYGLOT, readIndex } from "./bootstrap.js";
+import { buildName } from "./builds.js";
 import { finding } from "./findings.js";
 
 const SIZE = 1 << 18;
@@ -10,15 +11,6 @@ const PARTS = [
   ["ELF launcher for x86_64", 0x10000], ["ELF launcher for aarch64", 0x20000], ["reserve", 0x30000],
 ];
 const SHELLS = ["linux", "macos", "freebsd", "netbsd", "openbsd"];
-const WORD = "[A-Za-z0-9](?:[A-Za-z0-9._+-]*[A-Za-z0-9])?";
-const BUILD_PATH = new RegExp(`^runtimes/(${WORD})/(${WORD})/(native|reference|gpu)/([a-z0-9]+-[a-z0-9_]+)$`);
-
-/** Engine, version, flavour and target of the path of a build (14.1.2); undefined if it has another form. */
-export function buildName(path) {
-  const found = BUILD_PATH.exec(path);
-  return found && { engine: found[1], version: found[2], flavour: found[3], target: found[4] };
-}
-
 /** A launcher that cannot be made: the manifest lists what no index holds. */
 class Impossible extends Error {}
 

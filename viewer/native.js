@@ -8,6 +8,7 @@ export const UNIVERSAL = ascii("\xca\xfe\xba\xbe");
 const LOAD = 1;
 const DYNAMIC = 2;
 const INTERPRETER = 3;
+const NOTE = 4;
 const LINK_EDIT = { 0x1d: "code signature", 0x26: "function starts", 0x29: "data in code", 0x1e: "split info" };
 
 /** The first `end` bytes of a source, as far as they may be prefix: `take` gives undefined for what is not all inside. */
@@ -59,13 +60,21 @@ export async function segments(view, header) {
     const wide = (at64, at32) => (bits === 64 ? field(table, at + at64, 8) : field(table, at + at32, 4));
     const [address, length] = bits === 64 ? [at + 16, 8] : [at + 8, 4];
     const page = field(table, little ? address : address + length - 2, 2) % 4096; // Numbers of eight bytes are not exact
-    return { type: field(table, at, 4), offset: wide(8, 4), size: wide(32, 16), memory: wide(40, 20), page };
+    const flags = field(table, at + (bits === 64 ? 4 : 24), 4); // 1 executable, 2 writable
+    return { type: field(table, at, 4), flags, offset: wide(8, 4), size: wide(32, 16), memory: wide(40, 20), page };
   });
 }
 
 /** Ranges of the segments that are loaded and have bytes. */
 export function loaded(name, found) {
   return (found || []).filter(({ type, size }) => type === LOAD && size).map(({ offset, size }) => range(name, offset, size));
+}
+
+/** The bytes of the notes of an ELF, as text. */
+export async function notesOf(view, found) {
+  let text = "";
+  for (const { type, offset, size } of found.slice(0, 32)) if (type === NOTE) text += latin(await view.upto(offset, Math.min(size, 4096)));
+  return text;
 }
 
 /** The section table of an ELF, and each section that has bytes. */
@@ -107,14 +116,18 @@ export async function peImage(view, offset) {
   const magic = number(optional, 0, 2);
   if (magic !== 0x10b && magic !== 0x20b) return undefined;
   const ranges = [range("PE headers", offset, at + 40 * sections - offset)];
+  const rows = [];
   for (let row = 0; row < table.length; row += 40) {
     const [bytes, start] = [number(table, row + 16, 4), number(table, row + 20, 4)];
-    if (bytes && start) ranges.push(range(`PE section ${latin(table.subarray(row, row + 8)).replace(/\0+$/, "")}`, start, bytes));
+    const name = latin(table.subarray(row, row + 8)).replace(/\0+$/, "");
+    const there = bytes && start;
+    rows.push({ name, offset: there ? start : 0, size: there ? bytes : 0, at: at + row, writable: (number(table, row + 36, 4) & 0xa0000000) >>> 0 === 0xa0000000 });
+    if (there) ranges.push(range(`PE section ${name}`, start, bytes));
   }
   const count = magic === 0x10b ? 92 : 108;
   const entry = count + 36; // the fifth data directory, the only one that holds a file offset
   const there = optional.length >= entry + 8 && number(optional, count, 4) > 4 && number(optional, entry + 4, 4);
-  return { ranges, certificate: there ? [number(optional, entry, 4), number(optional, entry + 4, 4)] : undefined };
+  return { ranges, sections: rows, certificate: there ? [number(optional, entry, 4), number(optional, entry + 4, 4)] : undefined };
 }
 
 /** True if `head` begins with a thin Mach-O header. */
@@ -122,7 +135,8 @@ export function isMacho(head) {
   return head.length >= 8 && (startsWith(head, MACHO) || startsWith(head, MACHO32));
 }
 
-/** The ranges of the thin Mach-O at `offset`; undefined if there is none. */
+/** The ranges of the thin Mach-O at `offset`, of those that are mapped writable and executable at once `both` is true; undefined if
+ * there is none. */
 export async function machoRanges(view, offset) {
   const head = await view.take(offset, 28);
   if (!head || !isMacho(head)) return undefined;
@@ -135,10 +149,21 @@ export async function machoRanges(view, offset) {
   for (let row = 0; row < count; row++) {
     const bytes = at + 8 <= length ? number(commands, at + 4, 4) : 0;
     if (bytes < 8 || at + bytes > length) return undefined;
-    for (const [what, start, extent] of commandRanges(commands.subarray(at, at + bytes))) if (extent) ranges.push(range(`Mach-O ${what}`, offset + start, extent));
+    const command = commands.subarray(at, at + bytes);
+    for (const [what, start, extent] of commandRanges(command)) if (extent) ranges.push({ ...range(`Mach-O ${what}`, offset + start, extent), both: isBoth(command) });
     at += bytes;
   }
   return ranges;
+}
+
+function isBoth(command) {
+  const at = { 0x19: 60, 1: 44 }[number(command, 0, 4)];
+  return at !== undefined && command.length >= at + 4 && (number(command, at, 4) & 6) === 6;
+}
+
+/** The segments of the thin Mach-O at `offset` that are mapped writable and executable at once. */
+export async function machoWritable(view, offset) {
+  return ((await machoRanges(view, offset)) || []).filter(({ both }) => both);
 }
 
 function commandRanges(command) {

@@ -5,16 +5,18 @@ import { ascii, latin, number, startsWith } from "./bytes.js";
 import { BOOTSTRAP, HEAD, isFalseLauncher, readIndex } from "./bootstrap.js";
 import { finding } from "./findings.js";
 import { formatOf } from "./formats.js";
-import { ELF, MACHO, MACHO32, UNIVERSAL, elfHeader, loaded, machoRanges, peImage, range, sectionRanges, segments, universalRanges, viewOf } from "./native.js";
+import { ELF, MACHO, MACHO32, UNIVERSAL, elfHeader, loaded, machoRanges, notesOf, peImage, range, sectionRanges, segments, universalRanges, viewOf } from "./native.js";
 import { firstOf } from "./source.js";
 
 const LAUNCHER_SIZES = { 1: 1 << 18, 2: 1 << 18 };
+const NOTE = /\x04\0\0\0\x04\0\0\0\x01\0\0\0APE\0[^]{4}/;
 const WINDOWS_MOST = 0xffffffff;
 const ZIP_STARTS = ["PK\x03\x04", "PK\x05\x06", "PK\x06\x06"].map(ascii);
 export const PROGRAMS = ["ape", "elf", "pe", "macho"];
 
 /** What a prefix of `size` bytes is: `{kind, end, findings, windows, certificate, falseLauncher, cache}`. `end` is that of the
- * program, undefined if nothing tells it; `windows` if Windows starts it; `cache` is the name under which an APE keeps its loader. */
+ * program, undefined if nothing tells it; `windows` if Windows starts it; `cache` is the name under which an APE keeps its loader. Of the programs in it `elfs` are headers,
+ * `machos` places of headers, `own` ranges that are its business. */
 export async function identify(source, size) {
   const view = viewOf(source, Math.max(0, Math.min(size, source.size)));
   const head = await view.upto(0, HEAD);
@@ -37,7 +39,8 @@ async function program(view, head) {
   if (startsWith(head, ascii("MZ"))) return plainPe(view, head);
   if ([MACHO, MACHO32, UNIVERSAL].some(magic => startsWith(head, magic))) {
     const ranges = startsWith(head, UNIVERSAL) ? await universalRanges(view) : await machoRanges(view, 0);
-    return ranges && ranges.length ? { kind: "macho", ranges } : unreadable("Mach-O", 0);
+    const starts = startsWith(head, UNIVERSAL) ? (ranges || []).map(({ start }) => start) : [0];
+    return ranges && ranges.length ? { kind: "macho", ranges, machos: starts, own: starts.map(start => [start, start + 1]) } : unreadable("Mach-O", 0);
   }
   const line = latin(head.subarray(2, 257)).split("\n")[0];
   return { kind: startsWith(head, ascii("#!")) && !line.includes("\0") ? "script" : "other" };
@@ -52,20 +55,21 @@ async function launcher(view, head) {
   const image = await peImage(view, offset);
   const facts = { kind: "launcher", head, ranges };
   if (!image) return { ...facts, findings: [finding("LF1024", { offset: 60, length: 4, field: "e_lfanew" }, { header: "PE", offset })] };
-  return { ...facts, ranges: [...ranges, ...image.ranges], windows: true, certificate: image.certificate };
+  return { ...facts, ranges: [...ranges, ...image.ranges], windows: true, certificate: image.certificate, own: [[offset, offset + 1]] };
 }
 
 async function plainElf(view, head) {
   const header = elfHeader(head);
   const found = header && (await segments(view, header));
   if (!found) return unreadable("ELF", 0);
-  return { kind: "elf", ranges: [...loaded("ELF segment", found), ...(await sectionRanges(view, header)), range("ELF header", 0, header.bits === 64 ? 64 : 52)] };
+  const notes = latin(head) + (await notesOf(view, found));
+  return { kind: "elf", elfs: [head.subarray(0, 64)], own: [[0, 1]], apeNote: NOTE.test(notes), ranges: [...loaded("ELF segment", found), ...(await sectionRanges(view, header)), range("ELF header", 0, header.bits === 64 ? 64 : 52)] };
 }
 
 async function plainPe(view, head) {
   const offset = head.length >= 64 ? number(head, 60, 4) : 0;
   const image = await peImage(view, offset);
-  return image ? { kind: "pe", ranges: image.ranges, windows: true, certificate: image.certificate } : unreadable("PE", offset);
+  return image ? { kind: "pe", ranges: image.ranges, windows: true, certificate: image.certificate, own: [[offset, offset + 1]] } : unreadable("PE", offset);
 }
 
 /** The magic of a native program without its headers: nothing will start it. */

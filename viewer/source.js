@@ -43,6 +43,16 @@ export function firstOf(source, size) {
   };
 }
 
+/** The `size` bytes of a source from `offset` on, as a source. */
+export function partOf(source, offset, size) {
+  const end = Math.max(0, Math.min(size, source.size - offset));
+  return {
+    name: source.name,
+    size: end,
+    read: async (at, length) => (at >= 0 && at < end ? source.read(offset + at, Math.min(length, end - at)) : new Uint8Array(0)),
+  };
+}
+
 /** `source` with `head` in the place of its first bytes. */
 export function withHead(source, head) {
   return {

@@ -1,11 +1,10 @@
 // The procedure (10.6): what is it, the archive, the manifest, the canonical bytes, digests, signatures, verdicts.
 import { sha256 } from "./bytes.js";
-import { checkBuilds } from "./builds_known.js";
 import { HEAD, INDEX, INDEX_MAGIC, POLYGLOT, convertedForm } from "./bootstrap.js";
 import { checkPadding, checkStructure } from "./canonical.js";
-import { Stopped, checkChunks } from "./chunks.js";
+import { MOST_WHOLE, Stopped, checkChunks } from "./chunks.js";
 import { checkClaims } from "./claims.js";
-import { checkContents } from "./contents.js";
+import { checkContents, membersOf } from "./contents.js";
 import { engineRecords } from "./engine_archive.js";
 import { isEngineAsset } from "./engine_name.js";
 import { AUTHENTIC, VALID, WELL_FORMED, finding, judge, unique } from "./findings.js";
@@ -13,13 +12,15 @@ import { engineEnd, generationsOf } from "./generations.js";
 import { isFrozen, programWithArchive, recognise } from "./impostors.js";
 import { checkLauncher } from "./launcher.js";
 import { checkCrcs, checkLegacy, checkLostTail } from "./legacy.js";
-import { MANIFEST_PATH, layoutOf, manifestPlace } from "./layout.js";
+import { CHUNK, MANIFEST_PATH, layoutOf, manifestPlace } from "./layout.js";
 import { readManifest } from "./manifest.js";
 import { isWeightsName } from "./names.js";
 import { learnOwn } from "./own.js";
+import { checkPrograms } from "./programs.js";
 import { PROGRAMS, checkPrefix, identify } from "./prefix.js";
 import { equal, startsWith } from "./bytes.js";
 import { checkRecovery } from "./recovery.js";
+import { checkRuntimes } from "./runtimes.js";
 import { checkRecords, judgeRecords } from "./signatures.js";
 import { sourceOf, withHead } from "./source.js";
 import { entryOf, inPlace, MARK, readArchive } from "./zip.js";
@@ -134,9 +135,10 @@ async function procedure(file, run) {
     if (manifest.prefix.size || manifest.members.some(member => member.size)) add([finding("LF9001", {}, { what: "member data and prefix" })]);
     add(await checkRecovery(source, claims, file.value, judge(run.findings, WELL_FORMED) === "no"));
   }
-  add(checkBuilds(manifest));
+  add(await checkRuntimes(source, manifest, run.full));
   leave(VALID, "7", "what is in weights and templates");
-  add(await checkContents(file, manifest.prefix.engineSize, run.full));
+  add(await checkContents(file, Math.min(manifest.prefix.engineSize, source.size), run.full));
+  if (run.full) add(await unknownPrograms(file, Math.min(manifest.prefix.engineSize, source.size), run));
   await checkSigned(file, claims, run, add);
   return undefined;
 }
@@ -182,7 +184,19 @@ async function ofLegacy(file, run, add, leave) {
   }
   add([finding("LF9004", {}, { detail: run.full ? "" : ", and not at level quick" })]);
   leave(VALID, "7", "what is in weights and templates");
-  return add(await checkContents(file, engineSize, run.full));
+  add(await checkContents(file, engineSize, run.full));
+  return run.full ? add(await unknownPrograms(file, engineSize, run)) : undefined;
+}
+
+/** Programs that nobody knows (14.8), once for a file; a launcher that was compared byte for byte is none of them. */
+async function unknownPrograms(file, engineSize, run) {
+  if (run.known && run.known.programs) return (run.programs = run.known.programs);
+  const { manifest, facts } = file;
+  const launcher = manifest && manifest.prefix.kind === "launcher" && facts.kind === "launcher";
+  const launched = launcher && !(await checkLauncher(file, true)).some(found => found.rule === "LF1027");
+  const compared = ({ path, role, size }) => run.checked.has(path) && (size <= CHUNK || (role === "runtime" && size <= MOST_WHOLE));
+  const proven = new Set((manifest ? manifest.members : []).filter(compared).map(member => member.path));
+  return (run.programs = await checkPrograms(file, engineSize, membersOf(file, engineSize), { launched, proven }));
 }
 
 async function engineOf(source, manifest) {

@@ -7,19 +7,24 @@ repository and a new rule brings its own.
 from __future__ import annotations
 
 import json
+import struct
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from llamafile_format.checks.signatures import read_records
 from llamafile_format.checks.weights import templates_of
 from llamafile_format.container import Container
-from llamafile_format.errors import FormatError
-from llamafile_format.manifest.canonical_json import encode
+from llamafile_format.errors import FormatError, LlamafileError
+from llamafile_format.frozen.layout import Index, Row, tail_of
+from llamafile_format.frozen.planes import BLOCK, freeze_block
+from llamafile_format.manifest.canonical_json import decode, encode
 from llamafile_format.output.transfer import OpenFile
+from llamafile_format.prefix.impostors import FROZEN
 from llamafile_format.recovery.encode import encode_set, write_slices
 from llamafile_format.recovery.geometry import Geometry
 from llamafile_format.signing.records.envelope import read_bundle
@@ -36,6 +41,9 @@ LARGEST = 4096
 FOUND = Path(__file__).parent / "found"
 HEADER = 4096
 """Bytes in front of the payload of a vector, and more."""
+
+ROW = struct.Struct("<I4I32s")
+"""A row of a frozen file's table (18.2.2)."""
 
 UNSIGNED = "signatures/good-unsigned"
 END_RECORD = 22
@@ -77,6 +85,52 @@ def small_set(data: bytes, slice_size: int, recovery: int) -> bytes:
         write_slices(BytesSource(data), made, lambda exponent: (store, len(made.critical) + exponent * packet))
         file.seek(0)
         return file.read()
+
+
+def frozen_seeds() -> Iterator[bytes]:
+    """Small things frozen, in each number of planes and in two blocks; nothing of them is a container."""
+    noise = b"".join(sha256(bytes((n,))).digest() for n in range(16))
+    kinds = (
+        b"hello" * 100,
+        noise,
+        b"".join(bytes((n, 60)) for n in noise),
+        b"".join(bytes((n % 251, 7, 63, n % 3)) for n in range(300)),
+    )
+    for data in (*(kind[:size] for kind in kinds for size in (1, 2, 3, 7, 64, 333, 500)), bytes(3)):
+        for front in (b"", bytes(BLOCK)):
+            whole = front + data
+            blocks = [whole[at : at + BLOCK] for at in range(0, len(whole), BLOCK)]
+            made = [freeze_block(block) for block in blocks]
+            yield frozen_of([(width, tuple(map(len, planes)), b"".join(planes)) for width, planes in made], len(whole))
+
+
+def frozen_of(blocks: Sequence[tuple[int, tuple[int, ...], bytes]], size: int) -> bytes:
+    """A frozen file of ``blocks`` (width, sizes of planes, what is stored), whose digests are right."""
+    rows = [Row(width, sizes, sha256(stored).digest()).packed() for width, sizes, stored in blocks]
+    index = Index("0" * 64, "0" * 64, size, sha256(b"".join(rows)).hexdigest())
+    return b"".join([FROZEN, *(stored for _, _, stored in blocks), *rows, tail_of(index)])
+
+
+def with_right_digests(data: bytes) -> bytes:
+    """The frozen file ``data`` with right digests of its blocks, table and index, as far as those can be found."""
+    end = struct.Struct(f"<Q32s{len(FROZEN)}s")
+    with suppress(struct.error, LlamafileError, KeyError, TypeError, ValueError):
+        length, _, _ = end.unpack(data[-end.size :])
+        text = data[len(data) - end.size - length : len(data) - end.size]
+        value = decode(text)
+        size = value["size"]
+        count = min(-(-size // BLOCK), len(data) // ROW.size)
+        table = len(data) - end.size - length - count * ROW.size
+        at, rows = len(FROZEN), bytearray()
+        for number in range(count):
+            *numbers, _ = ROW.unpack_from(data, table + number * ROW.size)
+            stored = data[at : at + sum(numbers[1:])]
+            rows += ROW.pack(*numbers, sha256(stored).digest())
+            at += len(stored)
+        text = encode({**value, "table_sha256": sha256(rows).hexdigest()})
+        tail = text + end.pack(len(text), sha256(text).digest(), FROZEN)
+        return data[:table] + bytes(rows) + tail
+    return data
 
 
 def gguf_seeds() -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Eight readers of hostile bytes, each with what must hold for whatever it is given.
+"""Nine readers of hostile bytes, each with what must hold for whatever it is given.
 
 Nothing but errors of ours may come out, within time and memory; and what a reader calls good must be good in another's
 eyes as well: it is parsed again, by other code where there is some, and must come out the same.
@@ -6,6 +6,7 @@ eyes as well: it is parsed again, by other code where there is some, and must co
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import resource
@@ -23,6 +24,7 @@ from tempfile import TemporaryDirectory
 import onnx
 import safetensors
 import yaml
+import zstandard
 from jinja2 import nodes
 
 import llamafile_format as lf
@@ -38,13 +40,15 @@ from llamafile_format.errors import LlamafileError
 from llamafile_format.examining.inspect_model import RowBudget
 from llamafile_format.examining.other_weights import bare_weights
 from llamafile_format.findings import Finding
+from llamafile_format.frozen.layout import Frozen, Row, tail_of
+from llamafile_format.frozen.planes import thaw_block
 from llamafile_format.manifest.canonical_json import decode, encode
 from llamafile_format.manifest.claims import layout_of
 from llamafile_format.manifest.model import MANIFEST_PATH
 from llamafile_format.manifest.reader import read_manifest
 from llamafile_format.prefix.engine import identify_engine
 from llamafile_format.prefix.identify import HEAD, identify
-from llamafile_format.prefix.impostors import recognise
+from llamafile_format.prefix.impostors import FROZEN, recognise
 from llamafile_format.recovery.find import find_slices, sum_of
 from llamafile_format.recovery.packets import packets_in
 from llamafile_format.recovery.restore import solve_lost
@@ -284,6 +288,38 @@ def judge_recovery(data: bytes) -> None:
         must(all(end <= geometry.length for end in ends), "a solved slice lies outside the range")
 
 
+def judge_frozen(data: bytes) -> None:
+    """Frozen containers, as they are and with right digests. What is read is written the same again, and the planes of
+    a block are what zstd's other interface makes of them."""
+    for each in {data, seeds.with_right_digests(data)}:
+        again = hashlib.sha256(FROZEN)
+        table = bytearray()
+        try:
+            frozen = Frozen(BytesSource(each))
+            for number, (row, stored) in enumerate(frozen.stored()):
+                block = thaw_block(stored, row.sizes, row.width, frozen.index.length(number)) if row.width else b""
+                must(not row.width or len(block) == frozen.index.length(number), "a block of another length")
+                _planes(row, stored, block)
+                again.update(stored)
+                table += row.packed()
+        except LlamafileError:
+            continue
+        report = lf.verify(BytesSource(each))
+        _render(report.findings, len(each))
+        must(report.exit_code(), "it is taken for a container")
+        again.update(table + tail_of(frozen.index))
+        must(again.digest() == hashlib.sha256(each).digest(), "it would be written in another way")
+
+
+def _planes(row: Row, stored: bytes, block: bytes) -> None:
+    at = 0
+    for first, size in enumerate(row.sizes):
+        part, plane, at = stored[at : at + size], block[first :: row.width], at + size
+        if size != len(plane):
+            part = zstandard.ZstdDecompressor().decompressobj().decompress(part)
+        must(part == plane, f"plane {first} is another one")
+
+
 @cache
 def _policies() -> tuple[Policy, ...]:
     return tuple(read_policy(ROOT / "trust" / f"{name}.yaml") for name in POLICIES)
@@ -340,4 +376,5 @@ TARGETS = {
     "policy": Target(judge_policy, seeds.policy_seeds),
     "record": Target(judge_record, seeds.record_seeds),
     "recovery": Target(judge_recovery, seeds.recovery_seeds),
+    "frozen": Target(judge_frozen, seeds.frozen_seeds),
 }

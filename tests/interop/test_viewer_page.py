@@ -6,22 +6,25 @@ request leaves.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spec.vectors.generate import ROOT
 from spec.vectors.generate.forge import Part, Spec, container, parts
 from spec.vectors.generate.load import read_vector
-from tests.interop.webdriver import Browser, browser
+from tests.interop.webdriver import ENTER, Browser, browser
 from viewer.build import page
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
 KEYS = ROOT / "trust/keys"
+TAB = "\ue004"
 MARKUP = "<img src=x onerror=window.hit=1><script>window.hit=1</script>\"'><a href=javascript:hit>\u202e\x1b[2J\u200b"
 DIGEST = "A file can claim to be <b>well-formed</b>: yes"
 
@@ -48,6 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "signatures/good-p256",
         "signatures/good-pair",
         "signatures/forged",
+        "legacy/crc-of-deflated-wrong",
+        "runtimes/program-with-words",
     ):
         path = ROOT / f"{name}.vector"
         (made / f"{path.stem}.llamafile").write_bytes(read_vector(path).payload)
@@ -211,18 +216,90 @@ def test_it_can_be_used_without_a_mouse_and_heard(window: Browser, folder: Path)
     assert window.script("return document.querySelectorAll('[tabindex]:not([tabindex=\"0\"])').length") == 0
 
 
+def test_a_legacy_llamafile_is_judged(window: Browser, folder: Path) -> None:
+    said = look(window, folder, "crc-of-deflated-wrong.llamafile")
+    assert "a legacy llamafile: no manifest, no digests" in said
+    press(window, "Check every member")
+    window.wait("/compared with its CRC-32/.test(document.getElementById('status').textContent)")
+    assert verdict(window, "Well-formed") == "no"
+    assert "LF7020" in text(window)
+    picture(window, "legacy")
+
+
+def test_a_program_that_nobody_knows_is_described(window: Browser, folder: Path) -> None:
+    look(window, folder, "program-with-words.llamafile")
+    said = check(window)
+    assert "LF3330" in said
+    assert "LF3360" in said
+    picture(window, "program")
+
+
+def test_a_file_is_dropped(window: Browser, folder: Path) -> None:
+    look(window, folder, "good.llamafile")
+    window.script("""
+        const dropped = new DataTransfer();
+        dropped.items.add(new File([document.getElementById('file').files[0]], 'dropped.llamafile'));
+        document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: dropped, bubbles: true, cancelable: true }));
+    """)
+    window.wait("/dropped.llamafile/.test(document.querySelector('.record')?.textContent)")
+    check(window)
+    assert verdict(window, "Well-formed") == "yes"
+
+
+def test_checking_is_stopped_and_begun_again(window: Browser, folder: Path) -> None:
+    look(window, folder, "second-chunk.llamafile")
+    find = "[...document.querySelectorAll('button')].find(each => each.textContent === '{}').click();"
+    window.script(find.format("Check every byte") + find.format("Stop"))
+    window.wait("document.getElementById('status').textContent.startsWith('Stopped.')")
+    assert verdict(window, "Well-formed") == "undetermined"
+    check(window)
+    assert verdict(window, "Well-formed") == "no"
+
+
+def test_it_is_driven_by_keys_alone(window: Browser, folder: Path) -> None:
+    """Tab leads to the button that checks, and Enter presses it."""
+    look(window, folder, "good.llamafile")
+    for _ in range(20):
+        if window.script("return document.activeElement.textContent") == "Check every byte":
+            break
+        keys(window, TAB)
+    keys(window, ENTER)
+    window.wait("/Every byte was checked/.test(document.getElementById('status').textContent)")
+
+
+def keys(window: Browser, key: str) -> None:
+    """Press a key wherever the focus is."""
+    steps = [{"type": kind, "value": key} for kind in ("keyDown", "keyUp")]
+    window.call("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": steps}]})
+
+
+def test_paper_holds_the_record_and_no_buttons(window: Browser, folder: Path) -> None:
+    look(window, folder, "good.llamafile")
+    check(window)
+    cdp(window, "Emulation.setEmulatedMedia", media="print")
+    said = text(window)
+    buttons = "return [...document.querySelectorAll('button, input')].filter(each => each.checkVisibility()).length"
+    assert window.script(buttons) == 0
+    assert "Manifest SHA-256" in said
+    assert "tiny.gguf" in said
+    assert said.count("as recorded") >= 3
+    paper = base64.b64decode(cdp(window, "Page.printToPDF")["data"])
+    assert paper.startswith(b"%PDF-")
+    assert 1 <= paper.count(b"/Type /Page\n") <= 4
+    picture(window, "print")
+    cdp(window, "Emulation.setEmulatedMedia", media="")
+
+
+def cdp(window: Browser, command: str, **parameters: Any) -> Any:
+    """A command of Chromium's own protocol."""
+    return window.call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+
 @pytest.mark.parametrize("name", ["good.llamafile", "hostile.llamafile"])
 def test_it_fits_a_narrow_window(name: str, folder: Path, tool: Callable[[str], Path], tmp_path: Path) -> None:
     flags = ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"]
     with browser(tool, tmp_path / "profile", size=(360, 1600), flags=flags) as narrow:
-        narrow.call(
-            "POST",
-            "/goog/cdp/execute",
-            {
-                "cmd": "Emulation.setDeviceMetricsOverride",
-                "params": {"width": 360, "height": 1600, "deviceScaleFactor": 1, "mobile": False},
-            },
-        )
+        cdp(narrow, "Emulation.setDeviceMetricsOverride", width=360, height=1600, deviceScaleFactor=1, mobile=False)
         look(narrow, folder, name)
         check(narrow)
         assert narrow.script("return document.documentElement.scrollWidth") <= 360

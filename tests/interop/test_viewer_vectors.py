@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 import llamafile_format
+from llamafile_format.checks.verdict import Report
 from llamafile_format.container import Kind
 from llamafile_format.rules import all_rules
 from llamafile_format.signing.keys.key_files import read_public
@@ -115,16 +116,20 @@ def judged(window: Browser, tmp_path_factory: pytest.TempPathFactory) -> list[Ju
     rows = [[at, len(vector.payload), full, trusting] for vector, full, at, trusting in asked]
     keys = [(ROOT / "trust/keys" / name).read_text("ascii") for name in TRUSTED]
     window.script(JUDGE.replace("ROWS", json.dumps(rows)).replace("KEYS", json.dumps(keys)))
+    reports = [_report(vector, full, trusting) for vector, full, _, trusting in asked]  # while the page is at work
     told = window.wait("window.told", 900)
     assert isinstance(told, list), told
-    pairs = zip(asked, told, strict=True)
-    return [_judged(vector, full, trusting, said) for (vector, full, _, trusting), said in pairs]
+    pairs = zip(asked, reports, told, strict=True)
+    return [_judged(vector, full, trusting, report, said) for (vector, full, _, trusting), report, said in pairs]
 
 
-def _judged(vector: Vector, full: bool, trusting: bool, said: Mapping[str, Any]) -> Judged:
+def _report(vector: Vector, full: bool, trusting: bool) -> Report:
     policy = key_policy({name: read_public(ROOT / "trust/keys" / name) for name in TRUSTED})
     told = {"policy": policy, "as_of": datetime(2026, 11, 21, tzinfo=UTC)} if trusting else {}
-    report = llamafile_format.verify(vector.payload, level="full" if full else "quick", **told)
+    return llamafile_format.verify(vector.payload, level="full" if full else "quick", **told)
+
+
+def _judged(vector: Vector, full: bool, trusting: bool, report: Report, said: Mapping[str, Any]) -> Judged:
     rules = frozenset(finding.rule for finding in report.findings)
     verdicts = {layer.value: verdict.value for layer, verdict in report.verdicts.items()}
     how = "trusting" if trusting else "full" if full else "quick"

@@ -138,6 +138,13 @@ AT_THE_CAPS: dict[str, Callable[[], bytes]] = {
     "operators of ONNX": lambda: named(
         onnx.model(onnx.graph(nodes=tuple(onnx.field(4, f"{n:025}") for n in range(260_000)))), "m.onnx"
     ),
+    "words of ONNX": lambda: named(
+        onnx.model(
+            onnx.graph(nodes=(onnx.node(more=onnx.field(6, "curl " * 2000)),) * 100),
+            more=b"".join(onnx.field(14, onnx.field(1, f"{n}") + onnx.field(2, "eval " * 2000)) for n in range(100)),
+        ),
+        "m.onnx",
+    ),
     "values of YAML": lambda: behaviour.recorded(lambda text: text + "z:\n" + "- 2001-01-01\n" * 290_000),
     "lists of lists in YAML": lambda: behaviour.recorded(lambda text: text + "z: [" + "[[[[1]]]]," * 350_000 + "]\n"),
     "one template under a hundred names": one_template_under_many_names,

@@ -29,8 +29,14 @@ def test_its_policy_names_its_script_and_style() -> None:
     assert "unsafe-inline" not in policy[1]
 
 
-PLACES = {"fetch(": {"served.js"}, "XMLHttp": {"worker.js"}, "outerHTML": {"own.js"}}
-"""Where a word is meant: a served copy reads its file from its own origin, and the page reads its own text."""
+PLACES = {
+    "fetch(": {"served.js"},
+    "XMLHttp": {"worker.js"},
+    "outerHTML": {"own.js"},
+    "eval(": {"program_words.js"},
+}
+"""Where a word is meant: a served copy reads its file from its own origin, the page reads its own text, and looks for
+the word in programs (a content security policy without ``unsafe-eval`` keeps it from being more than a word)."""
 
 
 @pytest.mark.parametrize(

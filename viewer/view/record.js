@@ -5,12 +5,14 @@ import { size } from "./words.js";
 
 const KINDS = { container: "a llamafile", legacy: "a legacy llamafile: no manifest, no digests", other: "not a llamafile" };
 
+const FRONTS = { none: "", other: "of no known kind" };
+
 /** A list of name and value of everything that is worth knowing at once. */
 export function recordList(file) {
   const { manifest, source } = file;
   const rows = [["File", source.name], ["Size", size(source.size)], ["This is", KINDS[file.kind]]];
   if (manifest) rows.push(...manifestRows(file));
-  else if (file.kind === "legacy") rows.push(["Program in front", file.facts.kind === "none" ? "" : file.facts.kind]);
+  else if (file.kind === "legacy") rows.push(["Program in front", FRONTS[file.facts.kind] ?? file.facts.kind]);
   const made = rows.filter(([, value]) => value).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, printable(value))));
   return element("dl", { class: "record" }, ...made);
 }
