@@ -91,6 +91,7 @@ def known_builds() -> dict[str, object]:
         lacks = [guard.value for guard in known.lacks]
         found[digest] = {**row, "reason": known.reason, "lacks": lacks, "logits_as": logits.get(digest, [])}
     engines = [str(row["sha256"]) for row in registry["digests"]]
+    engines += sorted({library.sha256 for pin in pins() for library in pin.libraries})
     return {"builds": found, "engines": engines, "pins": _pins(), "offered": _offered()}
 
 

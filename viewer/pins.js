@@ -26,18 +26,23 @@ const keyed = fields => value => isMap(value) && Object.entries(value).every(([n
 /** Fields by name; one whose name ends in `?` may be absent. */
 const VARIANT = { zig: text(), "imports?": texts, "loader?": text(), "minimum?": text(), "tested?": text() };
 const PAGE = { sha256: text(HEX), size: whole, file: inside, reproducible: flag };
+const UPSTREAM = { url: text(), commit: text(/^[0-9a-f]{40}$/), release: text(), folder: text(), tree: text(/^swh:1:dir:[0-9a-f]{40}$/) };
+const ORIGIN = { url: text(), commit: text(/^[0-9a-f]{7,40}$/), release: text() };  // of what others built (14.9.2)
 const PIN = {
   format: value => value === "llamafile-runtime/1",
   name: text(WORD),
   version: text(WORD),
+  "kind?": value => value === "built" || value === "native-library",
   title: text(),
   "logits_as?": texts,
-  upstream: one({ url: text(), commit: text(/^[0-9a-f]{40}$/), release: text(), folder: text(), tree: text(/^swh:1:dir:[0-9a-f]{40}$/) }),
+  upstream: value => one(UPSTREAM)(value) || one(ORIGIN)(value),
   "inputs?": many({
     id: text(WORD), name: text(WORD), version: text(WORD), file: text(/^[^/\\]+$/), sha256: text(HEX), size: whole, "parts?": texts,
     "swhid?": text(/^swh:1:cnt:[0-9a-f]{40}$/), "urls?": texts,
   }),
   "own?": many({ id: text(WORD), path: text(), swhid: text(/^swh:1:(?:dir|cnt):[0-9a-f]{40}$/) }),
+  "libraries?": many({ target: text(TARGET), name: text(WORD), input: text(WORD), member: text(), sha256: text(HEX), size: whole }),
+  "formats?": texts,
   recipe: one({
     version: whole, host: text(TARGET), "uses?": texts, project: text(), goal: text(), "tools?": table, "definitions?": table, "toolchain?": table,
     "flags?": texts, "link?": texts,
@@ -86,7 +91,7 @@ export function readPin(data, path) {
   }
   const unknown = Object.keys(pin).find(name => !(name in PIN) && !(`${name}?` in PIN));
   if (unknown !== undefined) throw new BadPin(`${unknown} is no field here`);
-  for (const name of ["inputs", "own", "targets", "builds", "licences", "logits_as"]) pin[name] = pin[name] || [];
+  for (const name of ["libraries", "inputs", "own", "targets", "builds", "licences", "logits_as"]) pin[name] = pin[name] || [];
   agree(pin);
   if (path !== `runtimes/${pin.name}/${pin.version}/runtime.yaml`) throw new BadPin(`it is the pin of ${pin.name}@${pin.version}`);
   return pin;
@@ -96,6 +101,7 @@ export function readPin(data, path) {
 function agree(pin) {
   const lists = [
     [...pin.inputs, ...pin.own].map(each => each.id), pin.targets.map(each => each.name), pin.builds.map(each => `${each.flavour}/${each.target}`), pin.logits_as,
+    pin.libraries.map(each => `${each.target}/${each.name}`),
   ];
   if (lists.some(names => new Set(names).size < names.length)) throw new BadPin("a name is there twice");
   for (const { target: name, flavour: kind } of pin.builds) {
@@ -109,6 +115,12 @@ function agree(pin) {
     if (Object.keys(variants).some(name => !flavours.includes(name))) throw new BadPin(`${target.name} has a variant that is no flavour of it`);
     if (target.gpu_in && (!flavours.includes(target.gpu_in) || flavours.includes("gpu"))) throw new BadPin(`gpu_in of ${target.name} cannot be`);
   }
+  const prebuilt = pin.kind === "native-library";
+  if (prebuilt !== pin.libraries.length > 0) throw new BadPin("libraries do not go with its kind");
+  if (!one(prebuilt ? ORIGIN : UPSTREAM)(pin.upstream)) throw new BadPin("upstream does not go with its kind");
+  const known = ({ target, input }) => pin.targets.some(each => each.name === target) && pin.inputs.some(each => each.id === input);
+  if (!pin.libraries.every(known)) throw new BadPin("libraries names a target or an input that is not there");
+  if (prebuilt && !pin.builds.every(build => pin.libraries.some(each => each.target === build.target))) throw new BadPin("a build has no library");
   if (pin.logits_as.some(version => version === pin.version || !WORD.test(version))) throw new BadPin("logits_as names no other version");
 }
 

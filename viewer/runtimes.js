@@ -3,6 +3,7 @@
 import { better, buildName, knownBuild, knownPin } from "./builds.js";
 import { digest, hex, join, sha256, utf8 } from "./bytes.js";
 import { finding } from "./findings.js";
+import { checkLibraries, checkList } from "./libraries.js";
 import { Senseless, needsOf, objectionsTo } from "./needs.js";
 import { BadPin, MOST_PIN, readPin, targetOf } from "./pins.js";
 import { partOf } from "./source.js";
@@ -106,7 +107,8 @@ async function ofBuild(source, pin, { member, target, flavour }) {
     if (!(error instanceof Senseless)) throw error;
     wrong = [error.message];
   }
-  return wrong.length ? [at("LF3326", member, { reason: wrong.slice(0, 4).join("; ") })] : [];
+  const findings = wrong.length ? [at("LF3326", member, { reason: wrong.slice(0, 4).join("; ") })] : [];
+  return [...findings, ...(await checkList(source, pin, member, target))];
 }
 
 /** Page, shaders, licences, and whatever else lies in the folder of a pin. */
@@ -127,7 +129,8 @@ async function companions(source, members, prefix, folder, pin, known) {
     if (reason) findings.push(at("LF3327", shaders, { reason }));
   } else if (pin.shaders && has("gpu")) missing("LF3354", "shaders.zst");
   if (pin.licences.length) findings.push(...(await ofLicences(source, pin, known, inside.get("LICENCES.txt"), folder)));
-  for (const [name, member] of inside) if (!told.has(name)) findings.push(...(await ofOther(source, pin, name, member)));
+  findings.push(...checkLibraries(members, pin, folder, inside));
+  for (const [name, member] of inside) if (!told.has(name) && !(pin.libraries.length && name.startsWith("lib/"))) findings.push(...(await ofOther(source, pin, name, member)));
   return findings;
 }
 

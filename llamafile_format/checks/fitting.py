@@ -59,7 +59,7 @@ def other_format(
     """LF3312 for weights of a time before GGUF; LF3303 if the model that starts is in a format that no pin reads."""
     if found is not None and found.obsolete:
         yield from check_obsolete(member.path, found.name, pins, where)
-    elif member.path == default:
+    elif member.path == default and not (found and any(found.media_type in pin.formats for pin in pins)):
         runtimes = ", ".join(pin.key for pin in pins)
         name = found.name if found is not None else member.media_type
         yield Finding("LF3303", where, {"path": member.path, "format": name, "runtimes": runtimes})

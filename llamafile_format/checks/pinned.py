@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from llamafile_format.checks.libraries import LIBRARIES, check_libraries
 from llamafile_format.engines.packed import frame_differs
 from llamafile_format.engines.pin import Flavour
 from llamafile_format.engines.store import document, licences, pins, reach
@@ -37,7 +38,9 @@ def check_companions(container: Container, manifest: Manifest, read: Mapping[str
             yield Finding("LF3354", Where(member=path), {"path": f"{folder}{SHADERS}"})
         if pin.licences:
             yield from _licences(container, pin, inside.get(LICENCES), folder)
+        yield from check_libraries(manifest, pin, folder, inside)
         told = {PAGE, SHADERS, PIN, LICENCES} if pin.licences else {PAGE, SHADERS, PIN}
+        told |= {name for name in inside if name.startswith(LIBRARIES)} if pin.libraries else set()
         for name, member in inside.items():
             if name not in told:
                 yield from _other(container, pin, name, member)

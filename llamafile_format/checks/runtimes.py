@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llamafile_format.checks.fitting import LOADED, check_fit, check_shards, other_format
+from llamafile_format.checks.libraries import check_list
 from llamafile_format.checks.loading import Model, check_loading
 from llamafile_format.checks.together import Piece, check_taken, check_template_taken
 from llamafile_format.engines.members import RuntimeName, parse_runtime_path
@@ -87,8 +88,10 @@ def _compare(container: Container, pin: Pin, members: list[tuple[RuntimeName, Me
         if build is None or (build.sha256, build.size) != (member.sha256, member.size):
             wanted = build.sha256 if build is not None else "no such build"
             yield Finding("LF3305", where, {"path": member.path, "found": member.sha256, "wanted": wanted})
-        elif reason := _needs(pin, name, Window(container.source, member.offset, member.size)):
+            continue
+        if reason := _needs(pin, name, Window(container.source, member.offset, member.size)):
             yield Finding("LF3326", where, {"path": member.path, "reason": reason})
+        yield from check_list(container, pin, member, name.target)
 
 
 def _needs(pin: Pin, name: RuntimeName, program: Window) -> str:

@@ -54,6 +54,7 @@ def command() -> None:
 @JSON
 def list_command(as_json: bool) -> None:
     """List the engines and what is here of each."""
+    from llamafile_format.engines.libraries import package_here
     from llamafile_format.engines.store import is_here, pins
 
     rows = []
@@ -62,7 +63,16 @@ def list_command(as_json: bool) -> None:
         flavours: dict[str, list[str]] = {}
         for build in here:
             flavours.setdefault(str(build.flavour), []).append(build.target)
-        row = {"key": pin.key, "name": pin.name, "version": pin.version, "complete": pin.complete, "builds": flavours}
+        libraries = {one.target: package_here(pin, one) is not None for one in pin.libraries}
+        row = {
+            "kind": str(pin.kind),
+            "libraries": libraries,
+            "key": pin.key,
+            "name": pin.name,
+            "version": pin.version,
+            "complete": pin.complete,
+            "builds": flavours,
+        }
         rows.append(row)
     if as_json:
         click.echo(json.dumps({"runtimes": rows}, indent=1, sort_keys=True))
@@ -73,7 +83,13 @@ def list_command(as_json: bool) -> None:
             click.echo(f"  {flavour:<10} {' '.join(targets)}")
         if not row["builds"]:
             click.echo("  no builds here; runtimes build makes them")
-        elif not row["complete"]:
+        if row["libraries"]:
+            missing = [target for target, there in row["libraries"].items() if not there]  # type: ignore[attr-defined]
+            click.echo(
+                f"  libraries  prebuilt by others, not rebuilt{'; runtimes fetch gets those for ' if missing else ''}"
+                f"{' '.join(missing)}"
+            )
+        if row["builds"] and not row["complete"]:
             click.echo("  builds are missing: taken only where its version is named")
 
 
@@ -82,6 +98,7 @@ def list_command(as_json: bool) -> None:
 @JSON
 def show_command(name: str, as_json: bool) -> None:
     """Show what an engine is made of, what it knows, and the digests of its builds."""
+    from llamafile_format.engines.libraries import package_here
     from llamafile_format.engines.store import find_pin, is_here
 
     pin = find_pin(name)
@@ -90,7 +107,7 @@ def show_command(name: str, as_json: bool) -> None:
         return
     click.echo(f"{pin.key}  {pin.title}")
     click.echo(f"upstream  {pin.upstream.url} at {pin.upstream.commit[:12]} ({pin.upstream.release})")
-    click.echo(f"          {pin.upstream.tree}")
+    click.echo(f"          {pin.upstream.tree or 'prebuilt by others, not rebuilt'}")
     for source in pin.inputs:
         click.echo(f"input     {source.name:<22} {source.version:<9} {source.sha256[:16]}  {size_text(source.size)}")
     for own in pin.own:
@@ -98,6 +115,11 @@ def show_command(name: str, as_json: bool) -> None:
     click.echo(
         f"knows     {len(pin.architectures)} architectures, {len(pin.tensor_types)} tensor types ({pin.type_registry})"
     )
+    if pin.formats:
+        click.echo(f"knows     {', '.join(pin.formats)}")
+    for library in pin.libraries:
+        state = "here" if package_here(pin, library) else "not here: runtimes fetch"
+        click.echo(f"library   {library.path}  {library.sha256}  {size_text(library.size)}, {state}")
     for licence in pin.licences:
         click.echo(f"licence   {licence.spdx:<34} {licence.component}")
     for build in pin.builds:
@@ -110,12 +132,19 @@ def show_command(name: str, as_json: bool) -> None:
 
 
 def _facts(pin: Pin) -> dict[str, Any]:
+    from llamafile_format.engines.libraries import package_here
     from llamafile_format.engines.store import is_here
 
     return {
         "name": pin.name,
         "version": pin.version,
         "title": pin.title,
+        "kind": str(pin.kind),
+        "formats": list(pin.formats),
+        "libraries": [
+            {"path": one.path, "sha256": one.sha256, "size": one.size, "here": package_here(pin, one) is not None}
+            for one in pin.libraries
+        ],
         "upstream": {"url": pin.upstream.url, "commit": pin.upstream.commit, "tree": pin.upstream.tree},
         "inputs": [
             {"name": one.name, "version": one.version, "file": one.file, "sha256": one.sha256} for one in pin.inputs
@@ -136,6 +165,37 @@ def _facts(pin: Pin) -> dict[str, Any]:
         ],
         "webui": None if pin.webui is None else {"sha256": pin.webui.sha256, "size": pin.webui.size},
     }
+
+
+@command.command("fetch")
+@NAME
+@click.option("--target", "target", metavar="T", default="", help="Only what programs for T load (default: all).")
+@ORIGIN
+def fetch_command(name: str, target: str, origin: str) -> None:
+    """Fetch the libraries of an engine that others built, by digest.
+
+    They are not part of this installation. What is fetched is kept among the inputs of builds in the cache, and pack
+    takes it from there; nothing else is ever fetched for packing. Exit code 0 if all is there.
+
+    \b
+    llamafile-format runtimes fetch onnxruntime
+    llamafile-format runtimes fetch onnxruntime --target linux-x86_64 --from VAULT
+    """
+    from llamafile_format.engines.libraries import fetch_packages
+    from llamafile_format.engines.store import find_pin
+
+    pin = find_pin(name)
+    if not pin.libraries:
+        raise UsageError(
+            f"{pin.key} has no libraries that others built", hint="its builds are here, or are made: runtimes build"
+        )
+    if target and not pin.libraries_for(target):
+        there = ", ".join(dict.fromkeys(one.target for one in pin.libraries))
+        raise UsageError(f"{pin.key} has no library for {target}", hint=f"targets: {there}")
+    with steps() as step:
+        found = fetch_packages(pin, target, Path(origin) if origin else None, step)
+    for path in found:
+        click.echo(f"{path}  {size_text(path.stat().st_size)}")
 
 
 @command.command("build")
@@ -353,4 +413,33 @@ def _verify_static(pin: Pin, targets: tuple[str, ...], flavour: str | None) -> i
             wrong = [str(error)]
         click.echo(f"{label:<26} {'; '.join(wrong) or 'fine'}")
         failed |= bool(wrong)
+    return int(failed) | _verify_libraries(pin, targets)
+
+
+def _verify_libraries(pin: Pin, targets: tuple[str, ...]) -> int:
+    """Compare the libraries that are here with their digests, and the lists in programs with the pin (14.9.4)."""
+    from llamafile_format.engines.libraries import library_file, list_of, listed, package_here
+    from llamafile_format.engines.store import is_here, read_build
+    from llamafile_format.errors import LlamafileError
+
+    failed = False
+    chosen = [one for one in pin.libraries if not targets or "all" in targets or one.target in targets]
+    for library in chosen:
+        state = "not here"
+        if package_here(pin, library):
+            try:
+                library_file(pin, library)
+                state = "as pinned; prebuilt by others, not rebuilt"
+            except LlamafileError as error:
+                state, failed = str(error), True
+        click.echo(f"{library.path:<26} {state}")
+    for target in dict.fromkeys(one.target for one in chosen):
+        for build in pin.builds:
+            if (
+                build.target == target
+                and is_here(pin, build)
+                and listed(read_build(pin, build)) != list_of(pin, target)
+            ):
+                click.echo(f"{build.flavour} {target}: it loads other libraries than the pin names")
+                failed = True
     return int(failed)

@@ -55,6 +55,7 @@ def build(pin: Pin, target: str, flavour: Flavour, shop: Workshop, *, fresh: boo
     folder = shop.folder / f"{flavour}-{target}"
     folder.mkdir(exist_ok=True)
     places |= {"target": target, "flavour": str(flavour), "toolchain": str(folder / "toolchain")}
+    places["libraries"] = ";".join(library.line for library in pin.libraries_for(target))
     with locked(folder / "lock"):
         tree = _configured(pin, wanted, flavour, shop, places, fresh=fresh)
         result = _compiled(pin, wanted, tree, shop, places)

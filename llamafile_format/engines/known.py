@@ -56,11 +56,18 @@ def known_build(sha256: str) -> KnownBuild | None:
 
 
 def is_registered(sha256: str) -> bool:
-    """True if the registry has an engine or a build with this SHA-256 that is not refused, or a pin has it."""
+    """True if the registry has an engine or a build with this SHA-256 that is not refused, or a pin has it.
+
+    Of a pin's libraries, which others built, that is told by themselves (LF3334).
+    """
     if known_engine(sha256) is not None:
         return True
     known = known_build(sha256)
-    return known is not None and known.status is not Status.REFUSED
+    if known is not None:
+        return known.status is not Status.REFUSED
+    from llamafile_format.engines.store import pins
+
+    return any(library.sha256 == sha256 for pin in pins() for library in pin.libraries)
 
 
 def same_logits(sha256: str) -> tuple[str, ...]:

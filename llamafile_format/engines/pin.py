@@ -21,6 +21,38 @@ class Flavour(StrEnum):
     GPU = "gpu"
 
 
+class Kind(StrEnum):
+    """Where an engine's code comes from: built here from its sources, or a library that others built (14.9)."""
+
+    BUILT = "built"
+    NATIVE_LIBRARY = "native-library"
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A library that others built: ``member`` of the package that is the input ``input``, for one target.
+
+    ``name`` is what it is called in a container; ``sha256`` and ``size`` (bytes) are the library's own.
+    """
+
+    target: str
+    name: str
+    input: str
+    member: str
+    sha256: str
+    size: int
+
+    @property
+    def path(self) -> str:
+        """Where it lies in a container, relative to the pin's folder."""
+        return f"lib/{self.target}/{self.name}"
+
+    @property
+    def line(self) -> str:
+        """What a program that loads it says of it (14.9.3)."""
+        return f"{self.sha256} {self.size} {self.name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Build:
     """A program that the pin reaches. ``size`` in bytes and ``sha256`` are those of the decompressed program.
@@ -207,14 +239,15 @@ class Target:
 class Upstream:
     """Where the engine's sources come from, and their identity outside of this repository.
 
-    ``tree`` is the SWHID of ``folder``, which is the tree that git keeps for ``commit``.
+    ``tree`` is the SWHID of ``folder``, which is the tree that git keeps for ``commit``. Both are empty where others
+    built.
     """
 
     url: str
     commit: str
     release: str
-    folder: str
-    tree: str
+    folder: str = ""
+    tree: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +275,15 @@ class Pin:
     type_registry: str
     logits_as: tuple[str, ...] = ()
     """Versions of this engine whose logits builds of the reference flavour compute, bit for bit (14.5.13)."""
+
+    kind: Kind = Kind.BUILT
+    formats: tuple[str, ...] = ()
+    """Media types of weights other than GGUF that the engine reads (14.9.2)."""
+    libraries: tuple[Library, ...] = ()
+
+    def libraries_for(self, target: str) -> tuple[Library, ...]:
+        """The libraries that the program for ``target`` loads, in that order."""
+        return tuple(library for library in self.libraries if library.target == target)
 
     def uses_gpu(self, build: Build) -> bool:
         """Whether ``build`` itself uses graphics processors."""

@@ -13,6 +13,8 @@ from llamafile_format.engines.pin import (
     Flavour,
     FlavourRecipe,
     Input,
+    Kind,
+    Library,
     Licence,
     Own,
     Page,
@@ -64,13 +66,17 @@ def _pin(fields: Fields, folder: Path) -> Pin:
     found = fields.text("format")
     if found != FORMAT:
         raise fields.wrong("format", found, FORMAT)
+    kind = _kind(fields)
     return Pin(
+        kind=kind,
+        formats=fields.texts("formats"),
+        libraries=fields.many("libraries", _library) if fields.has("libraries") else (),
         name=fields.text("name", pattern=WORD),
         version=fields.text("version", pattern=WORD),
         title=fields.text("title"),
         logits_as=fields.texts("logits_as"),
         folder=folder,
-        upstream=fields.one("upstream", _upstream),
+        upstream=fields.one("upstream", _upstream if kind is Kind.BUILT else _origin),
         inputs=fields.many("inputs", _input),
         own=fields.many("own", _own),
         recipe=fields.one("recipe", _recipe),
@@ -95,6 +101,31 @@ def _upstream(fields: Fields) -> Upstream:
         release=fields.text("release"),
         folder=fields.text("folder"),
         tree=fields.text("tree", pattern="swh:1:dir:[0-9a-f]{40}"),
+    )
+
+
+def _origin(fields: Fields) -> Upstream:
+    """Of what others built only its own words say where it comes from (14.9.2)."""
+    return Upstream(
+        url=fields.text("url"), commit=fields.text("commit", pattern="[0-9a-f]{7,40}"), release=fields.text("release")
+    )
+
+
+def _kind(fields: Fields) -> Kind:
+    name = fields.text("kind", Kind.BUILT.value)
+    if name not in tuple(Kind):
+        raise fields.wrong("kind", name, " or ".join(Kind))
+    return Kind(name)
+
+
+def _library(fields: Fields) -> Library:
+    return Library(
+        target=fields.text("target", pattern=TARGET),
+        name=fields.text("name", pattern=WORD),
+        input=fields.text("input", pattern=WORD),
+        member=fields.text("member"),
+        sha256=fields.digest("sha256"),
+        size=fields.number("size"),
     )
 
 
@@ -250,6 +281,7 @@ def _agree(pin: Pin) -> None:
         ("inputs", [source.id for source in pin.inputs] + [own.id for own in pin.own]),
         ("targets", [target.name for target in pin.targets]),
         ("builds", [f"{build.flavour}/{build.target}" for build in pin.builds]),
+        ("libraries", [library.path for library in pin.libraries]),
         ("logits_as", list(pin.logits_as)),
     ):
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
@@ -269,9 +301,26 @@ def _agree(pin: Pin) -> None:
             raise FormatError(
                 f"targets has {target.name} with gpu_in {target.gpu_in}, which cannot be", clause="14.5.9"
             )
+    _agree_on_libraries(pin)
     for version in pin.logits_as:
         if version == pin.version or re.fullmatch(WORD, version) is None:
             raise FormatError(f"logits_as has {version!r}, which is no other version", clause="14.5.13")
+
+
+def _agree_on_libraries(pin: Pin) -> None:
+    """Libraries go with the kind of pin that loads them, come out of its inputs, and are there for every build."""
+    if (pin.kind is Kind.NATIVE_LIBRARY) != bool(pin.libraries):
+        raise FormatError(f"the pin is of kind {pin.kind} and has {len(pin.libraries)} libraries", clause="14.9.2")
+    inputs = {source.id for source in pin.inputs}
+    for library in pin.libraries:
+        if pin.target(library.target) is None or library.input not in inputs:
+            raise FormatError(
+                f"libraries has {library.path} of the input {library.input}, and no such target or input is there",
+                clause="14.9.2",
+            )
+    for build in pin.builds if pin.libraries else ():
+        if not pin.libraries_for(build.target):
+            raise FormatError(f"builds has {build.target}, and libraries nothing for it", clause="14.9.2")
 
 
 def _names(zig: str, target: str) -> bool:

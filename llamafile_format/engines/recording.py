@@ -8,7 +8,7 @@ from llamafile_format.engines import knowledge, pin_writer, swhid
 from llamafile_format.engines.build import Built
 from llamafile_format.engines.packed import compress
 from llamafile_format.engines.page import ARCHIVE, BuiltPage
-from llamafile_format.engines.pin import Build, Page, Pin
+from llamafile_format.engines.pin import Build, Kind, Page, Pin
 from llamafile_format.engines.pin_reader import load_pin
 from llamafile_format.engines.shaders import BuiltShaders
 from llamafile_format.engines.toolchain import fill
@@ -43,13 +43,15 @@ def record_shaders(pin: Pin, built: BuiltShaders) -> Pin:
 def record_sources(pin: Pin, work: Path) -> Pin:
     """Write what the sources unpacked in ``work`` say: what the engine knows, and who our own files are.
 
-    Raises FormatError unless upstream's folder is, file by file, the tree that git keeps for the pinned commit.
+    Of an engine that others built there are no sources, and only the latter is written. Raises FormatError unless
+    upstream's folder is, file by file, the tree that git keeps for the pinned commit.
     """
-    places = {source.id: str(work / source.id) for source in pin.inputs}
-    upstream = Path(fill(pin.upstream.folder, places))
-    check_upstream(pin, upstream)
     text = pin_writer.text_of(pin)
-    text = pin_writer.with_facts(text, knowledge.architectures(upstream), knowledge.tensor_types(upstream))
+    if pin.kind is Kind.BUILT:
+        places = {source.id: str(work / source.id) for source in pin.inputs}
+        upstream = Path(fill(pin.upstream.folder, places))
+        check_upstream(pin, upstream)
+        text = pin_writer.with_facts(text, knowledge.architectures(upstream), knowledge.tensor_types(upstream))
     for own in pin.own:
         text = pin_writer.with_swhid(text, own.id, swhid.of_path(pin.folder / own.path))
     return pin_writer.rewrite(pin, text)

@@ -80,12 +80,12 @@ def _keep_packages(pin: Pin, folder: Path, shop: Workshop) -> None:
 
 def _keep_pin(pin: Pin, folder: Path) -> None:
     """The pin, its builds and licences, and what is ours, lying to each other as they do here."""
-    home = folder / "runtimes" / pin.name
-    shutil.copytree(pin.folder, home / pin.version, dirs_exist_ok=True)
+    home = folder / "runtimes" / pin.name / pin.version
+    shutil.copytree(pin.folder, home, dirs_exist_ok=True)
     for own in pin.own:
         path = pin.folder / own.path
         if path.is_dir():
-            shutil.copytree(path, home / path.resolve().name, dirs_exist_ok=True)
+            shutil.copytree(path, normpath((home / own.path).as_posix()), dirs_exist_ok=True)
 
 
 def _write_by_hand(pin: Pin, target: Target, flavour: Flavour, folder: Path) -> None:
@@ -94,6 +94,7 @@ def _write_by_hand(pin: Pin, target: Target, flavour: Flavour, folder: Path) -> 
     home = f"{_WORK}/{flavour}-{target.name}"
     places |= {"work": _WORK, "version": pin.version, "target": target.name, "flavour": str(flavour)}
     places |= {"toolchain": f"{home}/toolchain"}
+    places["libraries"] = ";".join(library.line for library in pin.libraries_for(target.name))
     if pin.shaders is not None:
         places |= {SHADERS: f"{_WORK}/{SHADERS}", "shaders_sha256": pin.shaders.sha256}
         places |= {"shaders_size": str(pin.shaders.size)}

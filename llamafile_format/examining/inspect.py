@@ -10,14 +10,14 @@ version. Weights themselves are never read. Bad bytes never raise; they are find
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from itertools import islice
 
 from llamafile_format.checks.canonical import signature_entries
 from llamafile_format.checks.verdict import Level, Report
 from llamafile_format.checks.what_will_run import Chosen, Use, WillRun, what_will_run
 from llamafile_format.container import CUT_OFF, Container, Kind, MemberFacts, Openable
-from llamafile_format.engines.members import is_of_runtime
+from llamafile_format.engines.members import ROOT, RuntimeName, is_of_runtime
 from llamafile_format.errors import NotALlamafile, SourceError
 from llamafile_format.examining.inspect_model import RowBudget, bare_model, member_model, template_member
 from llamafile_format.examining.inspection import (
@@ -143,7 +143,7 @@ def _inspect(container: Container, budget: RowBudget) -> Inspection:
         statements=_statements(container),
         history=manifest.history if manifest else (),
         map=container.spans,
-        will_run=_will_run(will, _here(container, will)),
+        will_run=_will_run(will, _here(container, will), {member.path for member in container.members}),
         other_weights=tuple(islice(_others(container, budget), MAX_MODELS)),
     )
 
@@ -306,7 +306,15 @@ def _here(container: Container, will: WillRun) -> HereView | None:
     return HereView(target=target, refuses=refused, **found.to_json())
 
 
-def _will_run(will: WillRun, here: HereView | None) -> WillRunView:
+def _is_prebuilt(name: RuntimeName, paths: Collection[str]) -> bool:
+    """Whether the build ``name`` has libraries beside it that others built (14.9.1)."""
+    folder = f"{ROOT}/{name.engine}/{name.version}/lib/{name.target}/"
+    return any(path.startswith(folder) for path in paths)
+
+
+def _will_run(will: WillRun, here: HereView | None, paths: Collection[str]) -> WillRunView:
+    """What will run, of a file with members of these ``paths``."""
+
     def view(chosen: Chosen | None) -> ChosenView | None:
         """One choice."""
         return None if chosen is None else ChosenView(chosen.member, chosen.why.value, chosen.text)
@@ -323,7 +331,10 @@ def _will_run(will: WillRun, here: HereView | None) -> WillRunView:
         draft=view(will.draft),
         grammar=view(will.grammar),
         page=view(will.page),
-        builds=tuple(BuildView(each.member, each.why.value, each.starts, each.page) for each in will.builds),
+        builds=tuple(
+            BuildView(each.member, each.why.value, each.starts, each.page, _is_prebuilt(each.name, paths))
+            for each in will.builds
+        ),
         here=here,
     )
 

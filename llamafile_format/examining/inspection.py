@@ -299,12 +299,16 @@ class ChosenView(NamedTuple):
 
 
 class BuildView(NamedTuple):
-    """A build in the order of the launcher; ``starts`` if it is the one for its target. ``page`` is what it serves."""
+    """A build in the order of the launcher; ``starts`` if it is the one for its target. ``page`` is what it serves.
+
+    ``prebuilt`` if it loads libraries from the file that others built (14.9).
+    """
 
     member: str
     why: str
     starts: bool
     page: str
+    prebuilt: bool = False
 
 
 class HereView(NamedTuple):

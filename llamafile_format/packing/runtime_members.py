@@ -102,6 +102,7 @@ def runtime_contents(choice: Choice, alignment: int, there: Mapping[str, Content
 
     A build that is ``there`` already, by path and digest, is taken from there and not unpacked.
     """
+    from llamafile_format.engines.libraries import library_file
     from llamafile_format.engines.members import companion_path, runtime_path
     from llamafile_format.engines.pin import Flavour
     from llamafile_format.engines.store import document, licences, shaders, unpacked, webui
@@ -127,6 +128,10 @@ def runtime_contents(choice: Choice, alignment: int, there: Mapping[str, Content
         found.append(old or member(path, "asset", FileSource(webui(pin)), page.sha256))
     if pin.shaders is not None and choice.with_gpu and any(pin.uses_gpu(build) for build in choice.builds):
         found.append(member(companion_path(pin, SHADERS), "asset", FileSource(shaders(pin))))
+    for library in dict.fromkeys(one for build in choice.builds for one in pin.libraries_for(build.target)):
+        path = companion_path(pin, library.path)
+        old = _same(there.get(path), "asset", library.sha256)
+        found.append(old or member(path, "asset", FileSource(library_file(pin, library)), library.sha256))
     found.append(member(companion_path(pin, LICENCES), "license", BytesSource(licences(pin), LICENCES)))
     found.append(member(companion_path(pin, PIN), "document", BytesSource(document(pin), PIN)))
     return found

@@ -44,7 +44,9 @@ from llamafile_format.progress import Progress
 from llamafile_format.running.choose_runtime import Chosen, Wanted, choose_runtime
 from llamafile_format.running.guard import Demand, Reading, verified
 from llamafile_format.running.replay import damaged_weights, path_of, source_of
-from llamafile_format.weights.tokenizer_digest import template_digest, tokenizer_digest
+from llamafile_format.weights.formats import GGUF, ONNX
+from llamafile_format.weights.onnx import read_onnx
+from llamafile_format.weights.tokenizer_digest import onnx_digests, template_digest, tokenizer_digest
 
 if TYPE_CHECKING:
     from llamafile_format.signing.keys.key import Signer
@@ -173,10 +175,12 @@ def _subject(container: Container) -> _Subject:
     if shards is None:
         raise UsageError("there is no model in the file that could behave")
     first = weights[shards[0]]
-    if first.media_type != "application/x-gguf":
-        raise UsageError(f"{first.path} is not a GGUF, and this version runs no other models")
-    gguf, window = container.gguf(first), container.window(first.path)
     parts = tuple(Part(path, weights[path].sha256, weights[path].size) for path in shards)
+    if first.media_type == ONNX.media_type:
+        return parts, *onnx_digests(read_onnx(container.window(first.path)))
+    if first.media_type != GGUF.media_type:
+        raise UsageError(f"{first.path} is neither GGUF nor ONNX, and this version runs no other models")
+    gguf, window = container.gguf(first), container.window(first.path)
     return parts, tokenizer_digest(gguf, window), template_digest(gguf, window)
 
 

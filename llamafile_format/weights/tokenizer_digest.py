@@ -12,8 +12,11 @@ from collections.abc import Iterator
 
 from llamafile_format.source import ByteSource
 from llamafile_format.weights.gguf_model import SCALAR_CODES, WINDOW, ArrayValue, Entry, Gguf, ValueType
+from llamafile_format.weights.onnx_model import Onnx
 
 TEMPLATE = "tokenizer.chat_template"
+ONNX_TOKENIZER = "llamafile.tokenizer"
+"""The key of an ONNX model's metadata that holds its tokenizer, and the form of a conversation (14.9.5)."""
 _PREFIX = "tokenizer."
 
 
@@ -45,6 +48,13 @@ def template_digest(gguf: Gguf, source: ByteSource) -> str:
     for at in range(width, entry.length, WINDOW):
         digest.update(source.read_at(entry.offset + at, min(WINDOW, entry.length - at)))
     return digest.hexdigest()
+
+
+def onnx_digests(model: Onnx) -> tuple[str, str]:
+    """The same two digests of an ONNX model: both of its metadata's tokenizer, the second where that has a template."""
+    text = model.metadata.get(ONNX_TOKENIZER, "")
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return digest, digest if '"message"' in text else ""
 
 
 def _raw(entry: Entry, source: ByteSource) -> Iterator[bytes]:

@@ -37,8 +37,19 @@ COMPARED: dict[type, dict[str, tuple[str, ...]]] = {
         "licences": (),
         "architectures": ("LF3301",),
         "tensor_types": ("LF3302",),
+        "kind": ("LF3304",),
+        "formats": (BYTES,),
+        "libraries": (),
         "type_registry": ("LF3302",),
         "logits_as": (BYTES,),  # the digest of a build that runs is looked up in the verifier's own pins (15.5.2)
+    },
+    pin.Library: {
+        "target": ("LF3329", "LF3332", "LF3333"),
+        "name": ("LF3329", "LF3332", "LF3333"),
+        "input": (BYTES, MADE),
+        "member": (BYTES, MADE),
+        "sha256": ("LF3329", "LF3333"),
+        "size": ("LF3329", "LF3333"),
     },
     pin.Build: {
         "target": ("LF3305", "LF3326"),
@@ -118,7 +129,7 @@ def test_of_every_field_it_is_said_who_compares_it(kind: type) -> None:
 def test_what_nobody_compares_is_made_of_what_somebody_does() -> None:
     empty = {(kind.__name__, name) for kind, fields in COMPARED.items() for name, by in fields.items() if not by}
     parts = {"upstream", "recipe", "page", "shader_recipe", "flavours", "inputs", "own", "targets", "builds", "webui"}
-    parts |= {"shaders", "licences", "folder"}
+    parts |= {"shaders", "licences", "folder", "libraries"}
     assert empty == {("Pin", name) for name in parts} | {("Target", "variants")}
 
 

@@ -79,7 +79,7 @@ def built(name: str, *, comment: str, rules: str = "", **more: str) -> Callable[
     return vector(name, comment=comment, rules=f"{rules} {UNKNOWN}", **more)  # type: ignore[arg-type]
 
 
-_ALL = "LF3300 LF3301 LF3302 LF3303 LF3304 LF3305 LF3307 LF3321 LF3325 LF3351"
+_ALL = "LF3300 LF3301 LF3302 LF3303 LF3304 LF3305 LF3307 LF3321 LF3325 LF3334 LF3351"
 
 
 @built("good", near=_ALL, comment="A build, and the pin that names it.")
@@ -484,3 +484,82 @@ _bad_shaders(
     + (3 | 1 << 20).to_bytes(3, "little")
     + b"!",
 )
+
+
+# Engines that others built (14.9)
+
+LIBRARY = b"a library of a few bytes\n"
+LINE = f"{hashlib.sha256(LIBRARY).hexdigest()} {len(LIBRARY)} libtiny.so"
+
+
+def loading(lines: str = LINE) -> bytes:
+    """A program that loads what ``lines`` list."""
+    return program(text=f"llamafile-libraries/1 linux-x86_64\n{lines}\n".encode() + b"\0")
+
+
+LIBRARY_PIN = (
+    PIN.replace('name: tiny\nversion: "1.0"', 'kind: native-library\nname: tiny\nversion: "1.0"')
+    .replace(f', folder: "{{tiny}}", tree: "swh:1:dir:{ZEROS}"', "")
+    .replace(
+        "recipe:\n",
+        "libraries:\n  - {target: linux-x86_64, name: libtiny.so, input: tiny, member: libtiny.so.1,\n"
+        f'     sha256: "{hashlib.sha256(LIBRARY).hexdigest()}", size: {len(LIBRARY)}}}\nrecipe:\n',
+    )
+)
+
+
+def with_library(library: bytes | None = LIBRARY, data: bytes | None = None, name: str = "libtiny.so") -> bytes:
+    """A container whose program loads ``library``, which is in the file under ``name``."""
+    data = data or loading()
+    text = LIBRARY_PIN.replace(hashlib.sha256(PROGRAM).hexdigest(), hashlib.sha256(data).hexdigest(), 2)
+    text = text.replace(f"size: {len(PROGRAM)},", f"size: {len(data)},")
+    path = f"{FOLDER}lib/linux-x86_64/{name}"
+    more = [] if library is None else [Part(path, library, "asset", "application/octet-stream")]
+    return with_companions(build(data), *more, text=text)
+
+
+@built(
+    "library",
+    rules="LF3334",
+    near="LF3329 LF3332 LF3333",
+    comment="A program, the library that it loads, and a pin that names both.",
+)
+def library_there() -> bytes:
+    return with_library()
+
+
+@built("library-exchanged", rules="LF3329 LF3334", layer="content", comment="One byte of the library differs.")
+def library_exchanged() -> bytes:
+    return with_library(LIBRARY[:-1] + b"!")
+
+
+@built(
+    "library-of-no-pin", rules="LF3329 LF3332 LF3334", layer="content", comment="The right bytes under another name."
+)
+def library_of_no_pin() -> bytes:
+    return with_library(name="libother.so")
+
+
+@built("library-missing", rules="LF3332 LF3334", layer="content", comment="The program cannot start without it.")
+def library_missing() -> bytes:
+    return with_library(None)
+
+
+@built("library-list-differs", rules="LF3333 LF3334", layer="content", comment="The program loads another library.")
+def library_list_differs() -> bytes:
+    return with_library(data=loading("0" * 64 + LINE[64:]))
+
+
+@built("library-list-missing", rules="LF3333 LF3334", layer="content", comment="A program that lists none.")
+def library_list_missing() -> bytes:
+    return with_library(data=program(text=b"no list\n"))
+
+
+@built(
+    "pin-with-libraries-of-its-own",
+    rules="LF3304",
+    valid="undetermined",
+    comment="Libraries in a pin of another kind.",
+)
+def pin_with_libraries_of_its_own() -> bytes:
+    return with_runtime(pin(LIBRARY_PIN.replace("kind: native-library\n", "")))

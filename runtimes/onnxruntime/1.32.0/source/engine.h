@@ -1,0 +1,24 @@
+// The engine's C interface, once it is loaded.
+#pragma once
+
+#include <onnxruntime_c_api.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace lff {
+
+struct failure : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// Loads the engine and makes its environment. To be called before the sandbox is closed: it is the last time that code is loaded.
+void open_engine(void * library);
+
+const OrtApi & api();
+OrtEnv *       engine_environment();
+
+// Throws failure with the engine's own words.
+void check(OrtStatus * status);
+
+}
