@@ -96,7 +96,7 @@ namespace {
 thread_local std::optional<work> asked_for;
 
 constexpr size_t SMALL    = 64u << 10;  // bytes of a request that never waits to be prepared
-constexpr size_t TOGETHER = MAX_BODY;   // of others that are prepared at a time
+constexpr size_t TOGETHER = MAX_TEXT;   // of others that are prepared at a time, or one alone: nobody sees how far tokens are
 
 std::mutex              lock;
 std::condition_variable left;
