@@ -250,7 +250,7 @@ FETCHING = (
 )
 
 FIRST_NAMES = {"--hf-repo": "-hf", "--model-url": "-mu", "--mmproj-url": "-mmu"}
-"""By which of its names the engine's table has an option."""
+"""By which of its names the engine's table has an option: so 0.3.36+1 named it, later pins as it was written."""
 
 
 @pytest.mark.parametrize("option", FETCHING, ids=lambda option: option[0])
@@ -258,7 +258,8 @@ def test_it_refuses_to_fetch_a_model(option: Sequence[str], exhibit: Path) -> No
     done = run(exhibit, "--no-browser", *option)
     assert done.returncode == 1
     asked = option[0].partition("=")[0]
-    assert f"{FIRST_NAMES.get(asked, asked)} would fetch something" in done.stderr
+    newest = native_build()[0].version != "0.3.36+1"
+    assert f"{asked if newest else FIRST_NAMES.get(asked, asked)} would fetch something" in done.stderr
 
 
 def test_it_calls_nobody(exhibit: Path, tool: Callable[[str], Path], tmp_path: Path) -> None:
