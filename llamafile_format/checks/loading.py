@@ -31,15 +31,18 @@ class Model:
 
 
 def check_loading(model: Model, pins: Sequence[Pin]) -> Iterator[Finding]:
-    """LF3310 to LF3318: why none of ``pins`` starts ``model``; nothing if one does, or if nobody has tried one."""
-    refusals = [_refusals(model, pin) for pin in pins]
+    """LF3310 to LF3318: why none of ``pins`` that read GGUF starts ``model``; nothing if one does, or nobody tried one.
+
+    An engine beside it that reads something else has nothing to say.
+    """
+    refusals = [_refusals(model, pin) for pin in pins if pin.reads_gguf]
     if refusals and all(refusals):
         yield from min(refusals, key=len)
 
 
 def check_obsolete(path: str, format_name: str, pins: Sequence[Pin], where: Where) -> Iterator[Finding]:
     """LF3312: weights of a time before GGUF, which every loader of the registry refuses."""
-    if pins and all(loader_of(pin.name, pin.version) for pin in pins):
+    if pins and all(loader_of(pin.name, pin.version) for pin in pins if pin.reads_gguf):
         yield Finding("LF3312", where, {"path": path, "format": format_name, "runtimes": _names(pins)})
 
 

@@ -291,6 +291,11 @@ class Pin:
         return Flavour.GPU in (target.recipes(build.flavour) if target else (build.flavour,))
 
     @property
+    def reads_gguf(self) -> bool:
+        """Does it know architectures of GGUF? An engine for other formats says nothing of one."""
+        return bool(self.architectures)
+
+    @property
     def key(self) -> str:
         """Name and version as users write them: ``llama.cpp@0.3.36``."""
         return f"{self.name}@{self.version}"

@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.checks.loading import Model, check_loading
 from llamafile_format.checks.verdict import Verdict
+from llamafile_format.checks.weights import check_gguf
 from llamafile_format.engines.loaders import loader_of
 from llamafile_format.engines.store import pins
 from llamafile_format.packing import judging
 from llamafile_format.rules import Layer
+from llamafile_format.source import BytesSource
 from spec.vectors.generate.contents import ANSWER, GGJT, ONNX, PAGE, POINTER, SAFETENSORS, XET
 from tests.conftest import CliRunner
 from tests.gguf_workbench import EXHIBIT, exhibit
+from tests.laws.containers import tiny_gguf
 from tests.repack_samples import gguf, legacy, write
 from tests.runtime_samples import use, write_pin
 
@@ -249,8 +253,20 @@ def test_nothing_malformed_is_published_whatever_made_it(folder: Path, monkeypat
 
 
 def test_every_pin_of_this_installation_has_been_tried() -> None:
-    """A new pin needs a row in registry/loaders.yaml, or what its engine refuses is not known here."""
-    assert all(loader_of(pin.name, pin.version) is not None for pin in pins())
+    """A new pin that reads GGUF needs a row in registry/loaders.yaml, or what its engine refuses is not known here."""
+    for pin in pins():
+        assert (loader_of(pin.name, pin.version) is not None) == pin.reads_gguf, pin.key
+
+
+def test_an_engine_that_reads_something_else_excuses_nothing() -> None:
+    """With ONNX Runtime beside llama.cpp, what llama.cpp refuses stays refused."""
+    gguf, _ = check_gguf(BytesSource(tiny_gguf()))
+    model = Model(gguf, "m.gguf", 0, whole=True)
+    both = [next(pin for pin in pins() if pin.name == name) for name in ("llama.cpp", "onnxruntime")]
+    alone = list(check_loading(model, both[:1]))
+    assert alone
+    assert list(check_loading(model, both)) == alone
+    assert not list(check_loading(model, both[1:]))
 
 
 def test_a_model_that_the_engine_refuses_is_refused_beside_it_only(folder: Path) -> None:
