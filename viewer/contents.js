@@ -5,6 +5,7 @@ import { buildName } from "./builds.js";
 import { join } from "./bytes.js";
 import { engineIn } from "./engine_name.js";
 import { finding } from "./findings.js";
+import { QUICK_HEADER } from "./gguf.js";
 import { Broken } from "./inflate.js";
 import { judgeMember } from "./judged.js";
 import { contentsOf } from "./legacy.js";
@@ -26,7 +27,7 @@ export async function checkContents(file, engineSize, full) {
   const strange = []; // what nobody reads may be the data of an ONNX model, which chapter 7 says
   let onnx = false;
   for (const member of members.filter(({ role }) => !OUR_OWN.has(role))) {
-    const judged = await judgeMember(source, member, [...(uses.get(member.path) || [])], Boolean(manifest) && member.role !== "engine-asset");
+    const judged = await judgeMember(source, member, [...(uses.get(member.path) || [])], Boolean(manifest) && member.role !== "engine-asset", full ? undefined : QUICK_HEADER);
     findings.push(...judged.findings);
     strange.push(...judged.strange);
     onnx = onnx || judged.format === "ONNX";

@@ -14,6 +14,7 @@ from llamafile_format.prefix.launcher_templates import VERSIONS, template
 from llamafile_format.rules import all_rules
 from llamafile_format.specdata import spec_yaml
 from llamafile_format.viewers import pages
+from llamafile_format.weights.tensor_types import type_name, type_table
 
 VERSION = 1
 """Of the page that this tree makes (clause 11.10)."""
@@ -32,6 +33,9 @@ def table(name: str) -> object:
         "arguments": arguments,
         "engine-releases": engine_releases,
         "code-pages": code_pages,
+        "loaders": loaders,
+        "type-names": type_names,
+        "projectors": projectors,
     }
     return tables[name]()
 
@@ -135,6 +139,23 @@ def engine_releases() -> dict[str, object]:
     registry = spec_yaml("registry/engines.yaml")
     releases = [[str(row["version"]), str(row["cosmocc"])] for row in registry["releases"]]
     return {"families": [str(row["id"]) for row in registry["families"]], "releases": releases}
+
+
+def loaders() -> list[dict[str, object]]:
+    """What engines demand of a model before they start it (clause 14.1.12)."""
+    rows: list[dict[str, object]] = spec_yaml("registry/loaders.yaml")["loaders"]
+    return rows
+
+
+def type_names() -> dict[str, str]:
+    """What reports call tensor types, by number (clause 7.6)."""
+    return {str(number): type_name(number) for number in type_table()}
+
+
+def projectors() -> dict[str, list[str]]:
+    """Types of projectors, and the engines that know exactly these (clause 7.12.4)."""
+    registry = spec_yaml("registry/projector-types.yaml")
+    return {"known_to": list(registry["known_to"]), "types": sorted(registry["projector_types"])}
 
 
 def code_pages() -> list[str]:

@@ -1,6 +1,12 @@
 // Formats of weights, told by their first bytes (7.13.1). Nothing is read but those, and a name never counts.
 import { ascii, latin, number, startsWith } from "./bytes.js";
 
+/** Formats of a time before GGUF, which engines gave up. */
+export const OBSOLETE = ["GGML (unversioned)", "GGMF", "GGJT", "GGLA (a LoRA adapter)"];
+export const MEDIA_TYPES = {
+  safetensors: "application/x-safetensors", ONNX: "application/x-onnx", "LiteRT-LM": "application/x-litertlm", "TensorFlow Lite": "application/x-tflite",
+  ExecuTorch: "application/x-executorch", "a PyTorch checkpoint (ZIP with a pickle)": "application/x-pytorch", "a Python pickle": "application/x-pickle",
+};
 const OLD = { lmgg: ["GGML (unversioned)", 1 << 22], fmgg: ["GGMF", 1], tjgg: ["GGJT", 3], algg: ["GGLA (a LoRA adapter)", 1] };
 const ONNX_FIELDS = new Set([1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26]);
 

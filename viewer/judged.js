@@ -1,9 +1,11 @@
 // What a member is by its bytes, and whether name, role and use agree with that (7.13, 10.5): a name, a role or a use only asks for more.
-// What is in weights is not looked at.
+// Of weights only what tells their kind is looked at.
 import { startsWith, ascii, latin, number } from "./bytes.js";
 import { finding } from "./findings.js";
 import { formatOf } from "./formats.js";
+import { headerOf } from "./gguf.js";
 import { insteadOf, pointerOf } from "./impostors.js";
+import { misplaced } from "./kinds.js";
 import { isKnownRole } from "./roles.js";
 import { partOf } from "./source.js";
 
@@ -24,13 +26,13 @@ export function promisedBy(path) {
 }
 
 /** `{findings, strange, format}` of one member; `strange` says that nobody reads it. `uses` are what it is opened as, of `model`, `projector`, `adapter` and `draft`; `listed` is true if a manifest
- * gives its role. */
-export async function judgeMember(source, member, uses, listed) {
-  const told = await judge(source, member, uses, listed);
+ * gives its role, and `budget` bounds the bytes of a header that are read. */
+export async function judgeMember(source, member, uses, listed, budget) {
+  const told = await judge(source, member, uses, listed, budget);
   return { findings: [], strange: [], format: "", ...told };
 }
 
-async function judge(source, member, uses, listed) {
+async function judge(source, member, uses, listed, budget) {
   const { path, role, mediaType, offset, size } = member;
   const where = offset < 0 ? { member: path } : { offset, length: size, member: path };
   const unread = reason => finding("LF9003", where, { path, reason });
@@ -40,11 +42,11 @@ async function judge(source, member, uses, listed) {
   if (member.method !== 0) return wanted ? { findings: [unread("it is compressed")] } : {};
   const bytes = partOf(source, offset, size);
   const found = await formatOf(bytes);
-  if (found === "GGUF") return { format: found };
   if (found) {
-    const claims = listed && isKnownRole(role) && !MODEL_ROLES.has(role);
-    const values = { path, role, what: found, allowed: "weights, adapter, projector or draft" };
-    return { format: found, findings: claims ? [finding("LF3034", where, values)] : [] };
+    const claims = listed && isKnownRole(role);
+    const other = found !== "GGUF" && !MODEL_ROLES.has(role) && { what: found, allowed: "weights, adapter, projector or draft" };
+    const wrong = claims && (found === "GGUF" ? misplaced(await headerOf(source, member, budget), role) : other);
+    return { format: found, findings: wrong ? [finding("LF3034", where, { path, role, ...wrong })] : [] };
   }
   if (!wanted) {
     const pointer = await pointerOf(bytes);

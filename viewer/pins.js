@@ -91,7 +91,7 @@ export function readPin(data, path) {
   }
   const unknown = Object.keys(pin).find(name => !(name in PIN) && !(`${name}?` in PIN));
   if (unknown !== undefined) throw new BadPin(`${unknown} is no field here`);
-  for (const name of ["libraries", "inputs", "own", "targets", "builds", "licences", "logits_as"]) pin[name] = pin[name] || [];
+  for (const name of ["libraries", "inputs", "own", "targets", "builds", "licences", "logits_as", "formats", "tensor_types", "architectures"]) pin[name] = pin[name] || [];
   agree(pin);
   if (path !== `runtimes/${pin.name}/${pin.version}/runtime.yaml`) throw new BadPin(`it is the pin of ${pin.name}@${pin.version}`);
   return pin;

@@ -1,5 +1,5 @@
 // Findings about the builds in a container: their names, what is known of them, their pins, and what goes with those (14.1, 14.3).
-// Whether they take the weights is a matter of chapter 7, and not of this page.
+// What the runtimes inside make of the models is in fit.js.
 import { better, buildName, knownBuild, knownPin } from "./builds.js";
 import { digest, hex, join, sha256, utf8 } from "./bytes.js";
 import { finding } from "./findings.js";
@@ -13,7 +13,8 @@ const MOST_TEXT = 4 << 20;
 const MOST_SHADERS = 16 << 20;
 const GUARDS = { "allow-list": "list of what a file may ask for", sandbox: "sandbox around the model" };
 
-/** All findings about the runtimes of a container. At level quick no pin is read. */
+/** All findings about the runtimes of a container, and `pins`: those in it if all could be read, none otherwise: an engine that nobody here knows may know
+ * what the others do not. At level quick no pin is read. */
 export async function checkRuntimes(source, { members, prefix }, full) {
   const findings = loosePages(members);
   const builds = [];
@@ -29,9 +30,14 @@ export async function checkRuntimes(source, { members, prefix }, full) {
     const native = builds.some(each => each.key === key && each.target === target && each.flavour === "native");
     if (flavour === "gpu" && !native) findings.push(at("LF3328", member, { target, runtime: key }));
   }
-  if (!full) return findings;
-  for (const folder of new Set(builds.map(build => build.folder))) findings.push(...(await ofPin(source, members, prefix, folder, builds.filter(build => build.folder === folder))));
-  return findings;
+  if (!full) return { findings, pins: [] };
+  const pins = [];
+  for (const folder of new Set(builds.map(build => build.folder))) {
+    const told = await ofPin(source, members, prefix, folder, builds.filter(build => build.folder === folder));
+    findings.push(...told.findings);
+    pins.push(told.pin);
+  }
+  return { findings, pins: pins.includes(undefined) ? [] : pins };
 }
 
 function at(rule, { path, offset, size }, values = {}) {
@@ -77,14 +83,14 @@ function ofVersion(builds) {
 async function ofPin(source, members, prefix, folder, builds) {
   const path = `${folder}runtime.yaml`;
   const member = members.find(each => each.path === path);
-  if (!member) return [finding("LF3304", {}, { path, reason: "it is not in the file" })];
-  if (member.size > MOST_PIN) return [at("LF3304", member, { reason: `it has ${member.size} bytes, more than ${MOST_PIN}` })];
+  if (!member) return { findings: [finding("LF3304", {}, { path, reason: "it is not in the file" })] };
+  if (member.size > MOST_PIN) return { findings: [at("LF3304", member, { reason: `it has ${member.size} bytes, more than ${MOST_PIN}` })] };
   const data = await source.read(member.offset, member.size);
   let pin;
   try {
     pin = readPin(data, path);
   } catch (error) {
-    if (error instanceof BadPin) return [at("LF3304", member, { reason: error.message })];
+    if (error instanceof BadPin) return { findings: [at("LF3304", member, { reason: error.message })] };
     throw error;
   }
   const findings = [];
@@ -92,7 +98,7 @@ async function ofPin(source, members, prefix, folder, builds) {
   const known = knownPin(`${pin.name}@${pin.version}`);
   const digests = members.filter(each => each.role === "runtime").map(each => each.sha256);
   if (known && digests.some(each => known.builds.includes(each)) && (await sha256(data)) !== known.document) findings.push(at("LF3324", member, { pin: `${pin.name}@${pin.version}` }));
-  return [...findings, ...(await companions(source, members, prefix, folder, pin, known))];
+  return { findings: [...findings, ...(await companions(source, members, prefix, folder, pin, known))], pin };
 }
 
 /** LF3305: a build that is not the one that its pin names; LF3326: one that needs what the pin does not say. */

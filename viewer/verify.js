@@ -7,6 +7,7 @@ import { checkClaims } from "./claims.js";
 import { checkContents, membersOf } from "./contents.js";
 import { engineRecords } from "./engine_archive.js";
 import { isEngineAsset } from "./engine_name.js";
+import { checkFits } from "./fit.js";
 import { AUTHENTIC, VALID, WELL_FORMED, finding, judge, unique } from "./findings.js";
 import { engineEnd, generationsOf } from "./generations.js";
 import { isFrozen, programWithArchive, recognise } from "./impostors.js";
@@ -135,7 +136,9 @@ async function procedure(file, run) {
     if (manifest.prefix.size || manifest.members.some(member => member.size)) add([finding("LF9001", {}, { what: "member data and prefix" })]);
     add(await checkRecovery(source, claims, file.value, judge(run.findings, WELL_FORMED) === "no"));
   }
-  add(await checkRuntimes(source, manifest, run.full));
+  const runtimes = await checkRuntimes(source, manifest, run.full);
+  add(runtimes.findings);
+  if (runtimes.pins.length) add(await checkFits(source, membersOf(file, 0), manifest.default, runtimes.pins));
   leave(VALID, "7", "what is in weights and templates");
   add(await checkContents(file, Math.min(manifest.prefix.engineSize, source.size), run.full));
   if (run.full) add(await unknownPrograms(file, Math.min(manifest.prefix.engineSize, source.size), run));
