@@ -6,7 +6,7 @@ import { headerOf, integerIn, textIn } from "./gguf.js";
 import { MODEL_ROLES } from "./judged.js";
 import { checkLoading, checkObsolete, keyOf } from "./loading.js";
 import { partOf } from "./source.js";
-import { checkTaken } from "./taken.js";
+import { checkTaken, checkTemplate } from "./taken.js";
 
 const LOADED = ["weights", "draft"]; // roles that hold a whole model, whose architecture the engine must know
 const SPLIT_NAME = /^([^\n]+)-([0-9]{5})-of-([0-9]{5})\.gguf$/;
@@ -26,6 +26,7 @@ export async function checkFits(source, members, first, pins) {
     if (gguf.stopped) continue; // said already; what was read is not all
     const whole = LOADED.includes(member.role);
     findings.push(...checkFit(gguf, member, whole, pins), ...(await checkLoading(bytes, gguf, member, whole, pins)), ...checkTaken(gguf, member, pins));
+    if (member.path === first) findings.push(...(await checkTemplate(bytes, gguf, member, pins)));
     if (whole) shards.set(member.path, { member, gguf });
   }
   return [...findings, ...checkShards(shards)];
