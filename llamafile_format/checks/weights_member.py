@@ -37,6 +37,10 @@ ROLES_OF: dict[GgufKind, frozenset[str]] = {
     GgufKind.PROJECTOR: frozenset({"projector"}),
     GgufKind.IMATRIX: frozenset({"asset", "document"}),
     GgufKind.VOCABULARY: frozenset({"tokenizer"}),
+    GgufKind.LORA: frozenset({"asset", "document"}),
+    GgufKind.DIFFUSION: frozenset({"weights"}),
+    GgufKind.SPEECH: frozenset({"weights"}),
+    GgufKind.DECODER: frozenset({"asset", "document"}),
     GgufKind.OTHER: frozenset({"asset", "document"}),
 }
 """The roles that a GGUF of each kind may have (clause 7.9.1); the first of 7.9.1 is the one that writers give."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llamafile_format.checks.weights import check_gguf
+from llamafile_format.checks.weights_member import ROLES_OF
 from llamafile_format.rules import Severity, rule
 from llamafile_format.source import BytesSource, FileSource
 from llamafile_format.weights.facts import SplitFacts, describe, recognise_role
@@ -67,6 +68,11 @@ def named(architecture: str, *tensors: str) -> bytes:
 def test_kind_and_role(data: bytes, kind: GgufKind, role: str) -> None:
     gguf = read(data)
     assert (describe(gguf).kind, recognise_role(gguf)) == (kind, role)
+    assert role in ROLES_OF[kind]
+
+
+def test_every_kind_has_roles() -> None:
+    assert ROLES_OF.keys() == set(GgufKind)
 
 
 def test_facts_of_a_model() -> None:

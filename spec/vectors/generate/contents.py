@@ -113,6 +113,34 @@ _role("model-projector", "projector", gguf, "other.gguf", "LF3034", "A whole mod
 _role("safetensors-asset", "asset", lambda: SAFETENSORS, "o.safetensors", "LF3034", "Weights as asset.")
 
 
+def named_tensor(architecture: str, *names: str) -> bytes:
+    """A GGUF of which only the architecture and the names of its tensors matter."""
+    rows = [V3.tensor(name, (8,), 0, 32 * index) for index, name in enumerate(names)]
+    return V3.build([V3.entry("general.architecture", STRING, architecture)], rows, bytes(32 * len(rows)))
+
+
+def diffusion() -> bytes:
+    return named_tensor("flux", "double_blocks.0.img_attn.qkv.weight")
+
+
+def low_rank() -> bytes:
+    return named_tensor("llama", "blocks.0.attn.lora_down.weight", "blocks.0.attn.lora_up.weight")
+
+
+_role("diffusion-asset", "asset", diffusion, "other.bin", "LF3034", "A diffusion model as asset.")
+_role("lora-projector", "projector", low_rank, "other.gguf", "LF3034", "A LoRA without the keys of an adapter.")
+
+
+@vector("role-diffusion", near="LF3034", comment="A diffusion model as weights.")
+def role_diffusion() -> bytes:
+    return named(diffusion(), media="application/x-gguf")
+
+
+@vector("role-decoder", near="LF3034", comment="An image decoder as asset.")
+def role_decoder() -> bytes:
+    return beside(Part("vae.gguf", named_tensor("pig", "decoder.conv_in.weight"), "asset", "application/x-gguf"))
+
+
 @vector("role-broken-asset", rules="LF3034 LF5050", layer="content", comment="A model cut short, with role asset.")
 def role_broken_asset() -> bytes:
     cut = model()[:-32]
