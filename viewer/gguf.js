@@ -264,20 +264,22 @@ export function arrayIn({ entries }, key) {
   return entry && entry.type === "ARRAY" ? entry.value : undefined;
 }
 
-/** Every string of an array of a GGUF, cut to `longest` bytes, each byte as a character. */
+/** The strings of an array of a GGUF, in order, some at a time, cut to `longest` bytes, each byte as a character. */
 export async function* stringsIn(source, made, array, longest) {
   const width = WIDTHS[lengthType(made)];
   const end = array.offset + array.length;
-  let place = array.offset;
-  let data = new Uint8Array(0);
-  let start = place;
-  for (let index = 0; index < array.count; index++) {
-    if (place + width > start + data.length) [start, data] = [place, await source.read(place, Math.min(WINDOW, end - place))];
-    const size = lengthIn(data, place - start, made.big, width);
-    place += width;
-    const kept = Math.min(size, longest);
-    if (place + kept > start + data.length) [start, data] = [place, await source.read(place, Math.min(WINDOW, end - place))];
-    yield latin(data.subarray(place - start, place - start + kept));
-    place += size;
+  for (let place = array.offset, left = array.count; left; ) {
+    const data = await source.read(place, Math.min(WINDOW, end - place));
+    const some = [];
+    let at = 0;
+    for (; left && at + width <= data.length; left--) {
+      const size = lengthIn(data, at, made.big, width);
+      if (at && at + width + Math.min(size, longest) > data.length) break;
+      some.push(latin(data.subarray(at + width, at + width + Math.min(size, longest))));
+      at += width + size; // which may lie behind what was read
+    }
+    if (!some.length) return; // the file is shorter than it was
+    yield some;
+    place += at;
   }
 }

@@ -1,8 +1,8 @@
 // Whether an engine starts a model, told from the header alone (14.1.12): its own refusals, as the registry has them.
 import LOADERS from "data:loaders";
+import { textOf } from "./bytes.js";
 import { finding } from "./findings.js";
 import { TOKENS, arrayIn, integerIn, numberIn, stringsIn, textIn } from "./gguf.js";
-import { textOf } from "./bytes.js";
 
 const LONGEST_TOKEN = 1024;
 
@@ -95,14 +95,15 @@ async function ofTokens(source, gguf, told) {
   if (!tokens || tokens.element !== "STRING") return [];
   const seen = new Map();
   let second = 0;
-  for await (const token of stringsIn(source, gguf, tokens, LONGEST_TOKEN)) {
-    const first = seen.get(token);
-    if (first === undefined) seen.set(token, second);
-    else if (token && token.length < LONGEST_TOKEN) {
-      const bytes = Uint8Array.from(token.slice(0, 64), character => character.charCodeAt(0));
-      return [told("LF3314", TOKENS, { text: textOf(bytes) ?? token.slice(0, 64), first, second })];
+  for await (const some of stringsIn(source, gguf, tokens, LONGEST_TOKEN))
+    for (const token of some) {
+      const first = seen.get(token);
+      if (first === undefined) seen.set(token, second);
+      else if (token && token.length < LONGEST_TOKEN) {
+        const bytes = Uint8Array.from(token.slice(0, 64), character => character.charCodeAt(0));
+        return [told("LF3314", TOKENS, { text: textOf(bytes) ?? token.slice(0, 64), first, second })];
+      }
+      second++;
     }
-    second++;
-  }
   return [];
 }
