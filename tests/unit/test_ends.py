@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -39,14 +40,22 @@ def _signals_by_default() -> None:
 
 
 def begun(command: list[str], folder: Path, **options: object) -> subprocess.Popen[str]:
-    """The process of ``command`` once its unfinished file is there; signals end it, whatever these tests ignore."""
+    """The process of ``command`` once its unfinished file is there and has bytes, so that the process holds its lock;
+    signals end it, whatever these tests ignore."""
     options = {"preexec_fn": _signals_by_default} | options
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, **options)  # type: ignore[call-overload]
     deadline = time.monotonic() + 60
-    while not partials(folder) and process.poll() is None and time.monotonic() < deadline:
+    while not _written(folder) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
-    assert partials(folder), process.communicate()
+    assert _written(folder), process.communicate()
     return process
+
+
+def _written(folder: Path) -> bool:
+    """Has an unfinished file got bytes? One that vanishes meanwhile has not."""
+    with contextlib.suppress(FileNotFoundError):
+        return any(path.stat().st_size for path in partials(folder))
+    return False
 
 
 def partials(folder: Path) -> list[Path]:

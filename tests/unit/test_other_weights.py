@@ -239,9 +239,9 @@ def test_the_page_says_what_is_done(tmp_path: Path, name: str) -> None:
     path, data = SAMPLES[name]
     (view,) = inspect(write(tmp_path / path, data)).other_weights
     assert view.read == checked.startswith("strictly")
-    assert recorded == "no"
+    assert (recorded == "no") == (name != "ONNX")  # which test_onnx_engine records and replays
     lf.pack([], tmp_path / "c", prefix="none", include=[lf.Include(tmp_path / path, path, "weights")])
     assert (lf.verify(tmp_path / "c").verdicts[Layer.VALID] is lf.Verdict.YES) == view.read
     with pytest.raises(lf.FormatError):
         lf.pack([], tmp_path / "d", include=[lf.Include(tmp_path / path, path, "weights")])
-    assert runs in ("no", "engines of their time")
+    assert runs in ("no", "engines of their time") or (name == "ONNX" and runs.startswith("ONNX Runtime"))
