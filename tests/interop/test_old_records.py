@@ -65,7 +65,8 @@ def test_a_successor_computes_the_same_logits(platform: Platform, kind: str, tmp
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_native_build_is_near_to_what_it_said(kind: str, tmp_path: Path, tool: ToolFinder) -> None:
     for pin in pins():
-        if (build := pin.build(PLATFORMS[0].target, Flavour.NATIVE)) and is_here(pin, build):
+        build = pin.build(PLATFORMS[0].target, Flavour.NATIVE) if pin.reads_gguf else None
+        if build is not None and is_here(pin, build):
             done = _replayed(pin, PLATFORMS[0], kind, "native", tmp_path, tool)
             assert done.demanded is Agreement.NEAR
             assert done.agrees
