@@ -14,7 +14,7 @@ from llamafile_format.checks.canonical import signature_entries
 from llamafile_format.container import Kind, open_container
 from llamafile_format.errors import UsageError
 from llamafile_format.output.publish import output
-from llamafile_format.output.room import require_room
+from llamafile_format.output.room import free_in, require_room
 from llamafile_format.output.transfer import OpenFile, refuse_changed
 from llamafile_format.progress import Progress, counted
 from llamafile_format.recovery.available import require_numpy
@@ -165,8 +165,9 @@ def _write(
             store.write(len(encoded.critical) + count * size, encoded.critical)
             for number in range(count):
                 stores[first + number] = store, len(encoded.critical) + number * size
-        place = stores.__getitem__
-        if write_slices_by_turbo(source, target, encoded, place, index_of(target).parent):
+        place, free = stores.__getitem__, free_in(target.parent)
+        twice = free is None or free > 2 * (len(stores) * size + 2 * len(parts) * len(encoded.critical))  # it copies
+        if twice and write_slices_by_turbo(source, target, encoded, place, target.parent):
             advance(geometry.length)
         else:
             write_slices(source, encoded, place, progress=advance)

@@ -14,7 +14,7 @@ import pytest
 import llamafile_format as lf
 from llamafile_format.caring import protect, repair
 from llamafile_format.recovery import turbo as by_turbo
-from llamafile_format.recovery.encode import write_heads
+from llamafile_format.recovery.encode import Encoded, Place, write_heads
 from llamafile_format.recovery.field import constants
 from tests.laws.containers import tiny_gguf
 
@@ -165,21 +165,41 @@ def _protected(path: Path) -> dict[str, bytes]:
     return found
 
 
-def test_turbo_makes_the_bytes_that_numpy_makes(
-    many: tuple[Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = turbo()
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[Encoded]:
+    """Turbo is asked, whatever the size of a file; the sets whose slices were taken from it."""
+    found, sets = turbo(), list[Encoded]()
+
+    def heads(encoded: Encoded, place: Place) -> None:
+        sets.append(encoded)
+        write_heads(encoded, place)
+
     monkeypatch.setattr(by_turbo, "LEAST", 0)
     monkeypatch.setattr(by_turbo, "program", lambda: found)
-    used = []
-    monkeypatch.setattr(by_turbo, "write_heads", lambda *given: used.append(write_heads(*given)))
+    monkeypatch.setattr(by_turbo, "write_heads", heads)
+    return sets
+
+
+def test_turbo_makes_the_bytes_that_numpy_makes(many: tuple[Path, dict[str, bytes]], taken: list[Encoded]) -> None:
     assert _protected(many[0]) == many[1]
-    assert used
+    assert len(taken) == 1
+
+
+def test_where_its_copy_has_no_room_turbo_is_not_asked(
+    many: tuple[Path, dict[str, bytes]], taken: list[Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fits without it fits: its output lies beside the set until it is taken."""
+    monkeypatch.setattr(
+        sys.modules["llamafile_format.caring.protect"], "free_in", lambda _: sum(map(len, many[1].values())) * 3 // 2
+    )
+    assert _protected(many[0]) == many[1]
+    assert not taken
 
 
 @pytest.mark.parametrize("kind", ["gives up", "reads other bytes", "writes other bytes"])
 def test_what_turbo_gets_wrong_is_computed_here(
     many: tuple[Path, dict[str, bytes]],
+    taken: list[Encoded],
     kind: str,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
@@ -187,22 +207,18 @@ def test_what_turbo_gets_wrong_is_computed_here(
     script = tmp_path_factory.mktemp("liar") / "par2"
     script.write_text(LIAR.format(python=sys.executable, kind=kind, turbo=turbo()))
     script.chmod(0o755)
-    monkeypatch.setattr(by_turbo, "LEAST", 0)
     monkeypatch.setattr(by_turbo, "program", lambda: script)
-    monkeypatch.setattr(by_turbo, "write_heads", lambda *_: pytest.fail("it was taken"))
     assert _protected(many[0]) == many[1]
+    assert not taken
 
 
 def test_columns_that_are_wrong_are_not_taken(
-    many: tuple[Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+    many: tuple[Path, dict[str, bytes]], taken: list[Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program that reads the right bytes and computes something else: here it is the definition that is changed."""
-    found = turbo()
-    monkeypatch.setattr(by_turbo, "LEAST", 0)
-    monkeypatch.setattr(by_turbo, "program", lambda: found)
     monkeypatch.setattr(by_turbo, "constants", lambda count: constants(count)[::-1])
-    monkeypatch.setattr(by_turbo, "write_heads", lambda *_: pytest.fail("it was taken"))
     assert _protected(many[0]) == many[1]
+    assert not taken
 
 
 def test_debians_program_is_not_taken_for_turbo(monkeypatch: pytest.MonkeyPatch) -> None:
