@@ -27,7 +27,7 @@ export function checkLibraries(members, pin, folder, inside) {
 
 /** LF3333: a program that loads other libraries than its pin names. */
 export async function checkList(source, pin, member, target) {
-  if (!pin.libraries.length) return [];
+  if (pin.kind !== "native-library") return [];
   const program = latin(await source.read(member.offset, Math.min(member.size, MOST_PROGRAM)));
   const at = program.indexOf(MARK);
   const end = at < 0 ? -1 : program.indexOf("\0", at);

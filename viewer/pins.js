@@ -28,20 +28,23 @@ const VARIANT = { zig: text(), "imports?": texts, "loader?": text(), "minimum?":
 const PAGE = { sha256: text(HEX), size: whole, file: inside, reproducible: flag };
 const UPSTREAM = { url: text(), commit: text(/^[0-9a-f]{40}$/), release: text(), folder: text(), tree: text(/^swh:1:dir:[0-9a-f]{40}$/) };
 const ORIGIN = { url: text(), commit: text(/^[0-9a-f]{7,40}$/), release: text() };  // of what others built (14.9.2)
+const PUBLISHED = { url: text(), release: text() };  // of wheels, which name no commit (14.10.2)
+const SOURCES = { "built": UPSTREAM, "native-library": ORIGIN, "python-wheels": PUBLISHED };
+const WHEEL = /^[A-Za-z0-9][A-Za-z0-9._+]*(?:-[A-Za-z0-9][A-Za-z0-9._+]*){4}\.whl$/;
 const PIN = {
   format: value => value === "llamafile-runtime/1",
   name: text(WORD),
   version: text(WORD),
-  "kind?": value => value === "built" || value === "native-library",
+  "kind?": value => typeof value === "string" && Object.hasOwn(SOURCES, value),
   title: text(),
   "logits_as?": texts,
-  upstream: value => one(UPSTREAM)(value) || one(ORIGIN)(value),
+  upstream: value => Object.values(SOURCES).some(fields => one(fields)(value)),
   "inputs?": many({
     id: text(WORD), name: text(WORD), version: text(WORD), file: text(/^[^/\\]+$/), sha256: text(HEX), size: whole, "parts?": texts,
     "swhid?": text(/^swh:1:cnt:[0-9a-f]{40}$/), "urls?": texts,
   }),
   "own?": many({ id: text(WORD), path: text(), swhid: text(/^swh:1:(?:dir|cnt):[0-9a-f]{40}$/) }),
-  "libraries?": many({ target: text(TARGET), name: text(WORD), input: text(WORD), member: text(), sha256: text(HEX), size: whole }),
+  "libraries?": many({ target: text(TARGET), name: text(WORD), input: text(WORD), "member?": text(), sha256: text(HEX), size: whole }),
   "formats?": texts,
   recipe: one({
     version: whole, host: text(TARGET), "uses?": texts, project: text(), goal: text(), "tools?": table, "definitions?": table, "toolchain?": table,
@@ -115,11 +118,17 @@ function agree(pin) {
     if (Object.keys(variants).some(name => !flavours.includes(name))) throw new BadPin(`${target.name} has a variant that is no flavour of it`);
     if (target.gpu_in && (!flavours.includes(target.gpu_in) || flavours.includes("gpu"))) throw new BadPin(`gpu_in of ${target.name} cannot be`);
   }
-  const prebuilt = pin.kind === "native-library";
+  const wheels = pin.kind === "python-wheels";
+  const prebuilt = wheels || pin.kind === "native-library";
   if (prebuilt !== pin.libraries.length > 0) throw new BadPin("libraries do not go with its kind");
-  if (!one(prebuilt ? ORIGIN : UPSTREAM)(pin.upstream)) throw new BadPin("upstream does not go with its kind");
+  if (!one(SOURCES[pin.kind || "built"])(pin.upstream)) throw new BadPin("upstream does not go with its kind");
   const known = ({ target, input }) => pin.targets.some(each => each.name === target) && pin.inputs.some(each => each.id === input);
   if (!pin.libraries.every(known)) throw new BadPin("libraries names a target or an input that is not there");
+  const isWhole = each => {
+    const whole = pin.inputs.find(input => input.id === each.input);
+    return !("member" in each) && WHEEL.test(each.name) && each.sha256 === whole.sha256 && each.size === whole.size;
+  };
+  if (wheels ? !pin.libraries.every(isWhole) : pin.libraries.some(each => !("member" in each))) throw new BadPin("libraries do not go with its kind");
   if (prebuilt && !pin.builds.every(build => pin.libraries.some(each => each.target === build.target))) throw new BadPin("a build has no library");
   if (pin.logits_as.some(version => version === pin.version || !WORD.test(version))) throw new BadPin("logits_as names no other version");
 }

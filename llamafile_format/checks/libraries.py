@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.engines.libraries import list_of, listed
 from llamafile_format.engines.members import parse_runtime_path
+from llamafile_format.engines.pin import Kind
 from llamafile_format.findings import Finding, Value, Where
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def check_libraries(manifest: Manifest, pin: Pin, folder: str, inside: Mapping[s
 
 def check_list(container: Container, pin: Pin, member: Member, target: str) -> Iterator[Finding]:
     """LF3333: a program that loads other libraries than its pin names."""
-    if not pin.libraries:
+    if pin.kind is not Kind.NATIVE_LIBRARY:  # of wheels the pin alone says which are started (14.10.4)
         return
     program = container.source.read_at(member.offset, min(member.size, MAX_PROGRAM))
     found, wanted = listed(program), list_of(pin, target)

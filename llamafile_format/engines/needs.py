@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from llamafile_format.engines.peek import Peek
-from llamafile_format.engines.pin import Flavour, FlavourRecipe, Pin, Target
+from llamafile_format.engines.pin import Flavour, FlavourRecipe, Kind, Pin, Target
 from llamafile_format.errors import FormatError
 from llamafile_format.source import ByteSource, BytesSource
 
@@ -32,6 +32,8 @@ _GLIBC = "GLIBC_"
 _PE32, _PE32_PLUS = 0x10B, 0x20B
 _IMPORTS = 2  # section of WebAssembly
 _FUNCTION, _TABLE, _MEMORY, _GLOBAL, _TAG = range(5)  # what is imported
+RUNNER = b'#!/bin/sh\n"""true"\n'
+"""How the text begins that runs Python code of others: a shell, given it, says what to do, and ends (14.10.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,10 @@ def against(pin: Pin, target: str, flavour: Flavour, program: bytes | ByteSource
     wanted = pin.target(target)
     if wanted is None or flavour not in wanted.flavours:
         return [f"the pin has no {flavour} builds for {target}"]
+    if pin.kind is Kind.PYTHON_WHEELS:
+        source = BytesSource(program, "program") if isinstance(program, bytes) else program
+        head = source.read_at(0, min(len(RUNNER), source.size))
+        return [] if head == RUNNER else ["it is no text that says how it is started (14.10.3)"]
     own = pin.flavours.get(flavour, FlavourRecipe()).functions
     return objections(wanted.of(flavour), program, own)
 

@@ -22,17 +22,21 @@ class Flavour(StrEnum):
 
 
 class Kind(StrEnum):
-    """Where an engine's code comes from: built here from its sources, or a library that others built (14.9)."""
+    """Where an engine's code comes from: built here from its sources, a library that others built (14.9), or packages
+    of Python code that others built (14.10).
+    """
 
     BUILT = "built"
     NATIVE_LIBRARY = "native-library"
+    PYTHON_WHEELS = "python-wheels"
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
     """A library that others built: ``member`` of the package that is the input ``input``, for one target.
 
-    ``name`` is what it is called in a container; ``sha256`` and ``size`` (bytes) are the library's own.
+    ``name`` is what it is called in a container; ``sha256`` and ``size`` (bytes) are the library's own. Without
+    ``member`` it is the whole package, a wheel (14.10.2).
     """
 
     target: str

@@ -35,6 +35,8 @@ MAX_PIN = 1 << 20
 
 WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._+-]*[A-Za-z0-9])?"
 TARGET = r"[a-z0-9]+-[a-z0-9_]+"
+WHEEL = r"[A-Za-z0-9][A-Za-z0-9._+]*(?:-[A-Za-z0-9][A-Za-z0-9._+]*){4}\.whl"
+"""The file name of a wheel: distribution, version, and the tags of Python, its interface and the platform."""
 
 
 def load_pin(path: Path) -> Pin:
@@ -70,13 +72,13 @@ def _pin(fields: Fields, folder: Path) -> Pin:
     return Pin(
         kind=kind,
         formats=fields.texts("formats"),
-        libraries=fields.many("libraries", _library) if fields.has("libraries") else (),
+        libraries=fields.many("libraries", _LIBRARY[kind]) if fields.has("libraries") else (),
         name=fields.text("name", pattern=WORD),
         version=fields.text("version", pattern=WORD),
         title=fields.text("title"),
         logits_as=fields.texts("logits_as"),
         folder=folder,
-        upstream=fields.one("upstream", _upstream if kind is Kind.BUILT else _origin),
+        upstream=fields.one("upstream", _UPSTREAM[kind]),
         inputs=fields.many("inputs", _input),
         own=fields.many("own", _own),
         recipe=fields.one("recipe", _recipe),
@@ -111,6 +113,11 @@ def _origin(fields: Fields) -> Upstream:
     )
 
 
+def _published(fields: Fields) -> Upstream:
+    """Of wheels, which name no commit (14.10.2)."""
+    return Upstream(url=fields.text("url"), commit="", release=fields.text("release"))
+
+
 def _kind(fields: Fields) -> Kind:
     name = fields.text("kind", Kind.BUILT.value)
     if name not in tuple(Kind):
@@ -127,6 +134,21 @@ def _library(fields: Fields) -> Library:
         sha256=fields.digest("sha256"),
         size=fields.number("size"),
     )
+
+
+def _wheel(fields: Fields) -> Library:
+    return Library(
+        target=fields.text("target", pattern=TARGET),
+        name=fields.text("name", pattern=WHEEL),
+        input=fields.text("input", pattern=WORD),
+        member="",
+        sha256=fields.digest("sha256"),
+        size=fields.number("size"),
+    )
+
+
+_UPSTREAM = {Kind.BUILT: _upstream, Kind.NATIVE_LIBRARY: _origin, Kind.PYTHON_WHEELS: _published}
+_LIBRARY = {Kind.BUILT: _library, Kind.NATIVE_LIBRARY: _library, Kind.PYTHON_WHEELS: _wheel}
 
 
 def _input(fields: Fields) -> Input:
@@ -309,7 +331,7 @@ def _agree(pin: Pin) -> None:
 
 def _agree_on_libraries(pin: Pin) -> None:
     """Libraries go with the kind of pin that loads them, come out of its inputs, and are there for every build."""
-    if (pin.kind is Kind.NATIVE_LIBRARY) != bool(pin.libraries):
+    if (pin.kind is not Kind.BUILT) != bool(pin.libraries):
         raise FormatError(f"the pin is of kind {pin.kind} and has {len(pin.libraries)} libraries", clause="14.9.2")
     inputs = {source.id for source in pin.inputs}
     for library in pin.libraries:
@@ -318,6 +340,10 @@ def _agree_on_libraries(pin: Pin) -> None:
                 f"libraries has {library.path} of the input {library.input}, and no such target or input is there",
                 clause="14.9.2",
             )
+    whole = {source.id: (source.sha256, source.size) for source in pin.inputs}
+    for library in pin.libraries if pin.kind is Kind.PYTHON_WHEELS else ():
+        if (library.sha256, library.size) != whole[library.input]:
+            raise FormatError(f"libraries has {library.path}, and its input is another file", clause="14.10.2")
     for build in pin.builds if pin.libraries else ():
         if not pin.libraries_for(build.target):
             raise FormatError(f"builds has {build.target}, and libraries nothing for it", clause="14.9.2")

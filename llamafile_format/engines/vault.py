@@ -15,7 +15,7 @@ from posixpath import normpath
 
 from llamafile_format.engines.build import configure_command
 from llamafile_format.engines.page import LOCK, cached, fill_cache, packages
-from llamafile_format.engines.pin import Flavour, Pin, Target
+from llamafile_format.engines.pin import Flavour, Kind, Pin, Target
 from llamafile_format.engines.sources import Step, file_digest
 from llamafile_format.engines.toolchain import fill, toolchain_files
 from llamafile_format.engines.work import SHADERS, Workshop
@@ -36,7 +36,7 @@ def fill_vault(pin: Pin, folder: Path, shop: Workshop) -> int:
         _copy(shop.obtain(source), folder / "inputs" / source.file, shop.step)
     _keep_packages(pin, folder / "npm", shop)
     _keep_pin(pin, folder)
-    for target in pin.targets:
+    for target in pin.targets if pin.kind is not Kind.PYTHON_WHEELS else ():  # there the build is a text of ours
         for flavour in target.flavours:
             _write_by_hand(pin, target, flavour, folder / "by-hand" / f"{flavour}-{target.name}")
     (folder / "README.md").write_text(_readme(pin), encoding="utf-8")
