@@ -7,6 +7,7 @@ answer.prompts[0].steps[0].token
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,18 @@ def trace(
     weights: tuple[int, int] | None = None,
     model: str = "",
     opened: FileSource | None = None,
+    before: Sequence[str] = (),
     timeout: float = TIMEOUT,
 ) -> Trace:
     """Run ``program`` on ``container`` in trace mode and return what it measured.
 
     ``weights`` is (offset, size) of the default model's data in bytes, as a launcher would tell; ``model`` names
-    another member, ``opened`` is the open container, as ``launch.start`` takes it. ``timeout`` in seconds. Raises
-    RuntimeFailure with a sentence that says what went wrong.
+    another member; ``opened``, the open container, and ``before`` are as ``launch.start`` takes them. ``timeout`` in
+    seconds. Raises RuntimeFailure with a sentence that says what went wrong.
     """
     words = ["--trace", *(["-m", f"/zip/{model}"] if model else [])]
     asked = request_bytes(request)
-    begun = start(via, program, words, container, asked, weights=weights, opened=opened, timeout=timeout)
+    begun = start(via, program, words, container, asked, weights=weights, opened=opened, before=before, timeout=timeout)
     with begun as running:
         try:
             answer = read_trace(running.lines(), request)

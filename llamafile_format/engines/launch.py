@@ -160,17 +160,20 @@ def start(
     *,
     weights: tuple[int, int] | None = None,
     opened: FileSource | None = None,
+    before: Sequence[str] = (),
     timeout: float,
 ) -> Iterator[Running]:
     """Run ``program`` with ``words`` on ``container``, its standard input ``request``; stop it at the end of the block.
 
     ``weights`` is (offset, size) in bytes of the default model's data; ``opened`` is the file, open, which a program
-    that runs without an emulator gets in place of its path where it can. Raises RuntimeFailure if it cannot be started.
+    that runs without an emulator gets in place of its path where it can; ``before`` is the command line that runs a
+    program which is a text. Raises RuntimeFailure if it cannot be started.
     """
     container = real_path(container)
     with _told_to_end(), tempfile.TemporaryDirectory(prefix="llamafile-run-") as folder:
         compiled = compiled_module(program) if via.name == "wasmtime" else None
         argv, inside = _command(via, program, words, container, compiled)
+        argv = [*before, *words] if before else argv
         handed = _handed(opened, program, container) if via == HERE else None
         inherited = [each for each in (handed.descriptor if handed else None, compiled) if each is not None]
         environment = _environment(via, Path(folder), inside, weights) | (handed.environment if handed else {})

@@ -16,6 +16,8 @@ from llamafile_format.engines.known import objection, same_logits
 from llamafile_format.engines.launch import HERE, Via
 from llamafile_format.engines.members import RuntimeName, parse_runtime_path
 from llamafile_format.errors import RuntimeFailure, UsageError
+from llamafile_format.running.default_model import default_model
+from llamafile_format.running.shut_in import shut_in
 
 FLAVOURS = ("reference", "native")
 """Best first: only the reference flavour computes the same bits everywhere."""
@@ -49,6 +51,8 @@ class Chosen:
     note: str = ""
     counts_as: tuple[str, ...] = ()
     """Other versions whose logits it computes, bit for bit (14.5.13)."""
+    before: tuple[str, ...] = ()
+    """What runs it in the sandbox, where it is a text (14.10.5)."""
 
     def promises(self, recorded: Runtime) -> bool:
         """True if it owes what ``recorded`` said, bit for bit (15.5.4)."""
@@ -84,7 +88,10 @@ def choose_runtime(container: Container, wanted: Wanted, *, like: Runtime | None
     note = f"{fitting[0].name.path} is not started: {against}; {name.key} of this installation is" if against else ""
     pinned = not objection(best.sha256)
     program, embedded = _program(container, best), best.member is not None
-    return Chosen(runtime, program, wanted.via, embedded, pinned, note, same_logits(best.sha256))
+    before = shut_in(container, default_model(container), best.sha256, program)
+    if before and wanted.via != HERE:
+        raise UsageError(f"{name.key} is no program that {wanted.via.name} runs")
+    return Chosen(runtime, program, wanted.via, embedded, pinned, note, same_logits(best.sha256), before)
 
 
 def _fitting(candidates: list[_Candidate], wanted: Wanted, target: str) -> list[_Candidate]:

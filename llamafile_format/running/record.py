@@ -44,7 +44,8 @@ from llamafile_format.progress import Progress
 from llamafile_format.running.choose_runtime import Chosen, Wanted, choose_runtime
 from llamafile_format.running.guard import Demand, Reading, verified
 from llamafile_format.running.replay import damaged_weights, path_of, source_of
-from llamafile_format.weights.formats import GGUF, ONNX
+from llamafile_format.running.shut_in import tokenizer_of
+from llamafile_format.weights.formats import GGUF, ONNX, SAFETENSORS
 from llamafile_format.weights.onnx import read_onnx
 from llamafile_format.weights.tokenizer_digest import onnx_digests, template_digest, tokenizer_digest
 
@@ -178,8 +179,10 @@ def _subject(container: Container) -> _Subject:
     parts = tuple(Part(path, weights[path].sha256, weights[path].size) for path in shards)
     if first.media_type == ONNX.media_type:
         return parts, *onnx_digests(read_onnx(container.window(first.path)))
+    if first.media_type == SAFETENSORS.media_type:
+        return parts, tokenizer_of(container, first).sha256, ""
     if first.media_type != GGUF.media_type:
-        raise UsageError(f"{first.path} is neither GGUF nor ONNX, and this version runs no other models")
+        raise UsageError(f"{first.path} is no GGUF, ONNX or safetensors, and this version runs no other models")
     gguf, window = container.gguf(first), container.window(first.path)
     return parts, tokenizer_digest(gguf, window), template_digest(gguf, window)
 
@@ -216,6 +219,7 @@ def _record(
                 via=chosen.via,
                 weights=(weights.offset, weights.size),
                 opened=source_of(container),
+                before=chosen.before,
                 timeout=timeout,
             )
         )

@@ -218,6 +218,7 @@ def run_trace(
         weights=(first.offset, first.size),
         model="" if first.path == default else first.path,
         opened=source_of(container),
+        before=chosen.before,
         timeout=timeout,
     )
 

@@ -28,7 +28,9 @@ from llamafile_format.manifest.model import MAX_MANIFEST
 from llamafile_format.rules import Severity, rule
 from llamafile_format.running.accepted_arguments import refuse_unaccepted
 from llamafile_format.running.builds import Program, Selection, installed, program_for
+from llamafile_format.running.default_model import default_model
 from llamafile_format.running.guard import Demand, verified
+from llamafile_format.running.shut_in import shut_in
 from llamafile_format.source import FileSource, Identity, Window
 
 if TYPE_CHECKING:
@@ -76,6 +78,8 @@ class Start:
     checked: int | None = None
     descriptor: int | None = None
     watched: Identity | None = None
+    before: tuple[str, ...] = ()
+    """What runs the program, which is a text then, with its words (14.10.5); empty for programs."""
 
 
 def prepare(
@@ -154,7 +158,7 @@ def _is_plain(path: Path) -> bool:
 
 def start(begin: Start) -> int:
     """Become the program (on POSIX), or run it and return its exit status. SourceError if it cannot be started."""
-    command = [os.fspath(begin.program), *begin.arguments]
+    command = [*(begin.before or [os.fspath(begin.program)]), *begin.arguments]
     try:
         if begin.watched is not None:
             return _start_watched(begin, command)
@@ -179,6 +183,8 @@ def start(begin: Start) -> int:
 def _become(begin: Start, command: list[str]) -> None:
     """Replace this process by the very program that was checked, whatever its path leads to by now (14.2.8)."""
     environment = dict(begin.environment)
+    if begin.before:  # it reads the text itself, and compares
+        os.execve(begin.before[0], command, environment)
     if begin.checked is None:
         os.execve(begin.program, command, environment)
         return
@@ -268,6 +274,10 @@ def _on_container(container: Container, program: Program, arguments: Sequence[st
     """A start on a container or legacy llamafile, but for the file that it opens."""
     environment, notes = _environment(program), []
     model = default_model(container)
+    before = shut_in(container, model, program.sha256, program.path)
+    if before:
+        begin = Start(program.path, tuple(arguments), {}, program.build, program.embedded, before=before)
+        return replace(begin, checked=program.descriptor)
     if model is not None:
         environment["LFF_WEIGHTS_OFFSET"], environment["LFF_WEIGHTS_SIZE"] = str(model.offset), str(model.size)
         notes += _mapping(_source(container), model.offset)
@@ -298,30 +308,6 @@ def _source(container: Container) -> FileSource:
     source = container.origin
     assert isinstance(source, FileSource)  # it was opened by its path
     return source
-
-
-def default_model(container: Container) -> MemberFacts | None:
-    """The model that starts: the manifest's default, or of a legacy file the one that ``inspect`` shows (14.7)."""
-    models = [member for member in container.members if member.role == "weights" and member.offset >= 0]
-    wanted = container.manifest.default if container.manifest is not None else _of_legacy(container)
-    return next((member for member in models if member.path == wanted), models[0] if models else None)
-
-
-def _of_legacy(container: Container) -> str:
-    """What clause 14.7 answers; a name that its own engine does not find in the file is taken for one of a member."""
-    from llamafile_format.checks.what_will_run import what_will_run
-
-    model = what_will_run(container).model
-    return model.member if model is not None and model.member else _named_by_arguments(container)
-
-
-def _named_by_arguments(container: Container) -> str:
-    from llamafile_format.changing import named_model
-    from llamafile_format.prefix.arguments import Dialect, parse
-
-    if container.archive.entry(".args") is None:
-        return ""
-    return named_model([token.text for token in parse(container.read(".args"), Dialect.QUOTED).tokens])
 
 
 def _speaks_ours(container: Container) -> bool:

@@ -80,7 +80,7 @@ def engine_records(
     spared: list[str] = []
     for entry in archive.entries:
         why = (
-            _disagreement(entry)
+            disagreement(entry)
             or _unfit_name(entry)
             or ("not-unique" if entry.index in doubled else "")
             or ("taken" if occupied.by(entry) else "")
@@ -131,7 +131,7 @@ def _trailing(source: ByteSource, end: int, limit: int) -> str:
     return "" if source.read_at(end, limit - end).count(0) == limit - end else "not read strictly: LF7002"
 
 
-def _disagreement(entry: Entry) -> str:
+def disagreement(entry: Entry) -> str:
     """Why the two headers of ``entry`` do not mean one thing, or empty."""
     header, record = entry.header, entry.record
     if header is None or not entry.located:

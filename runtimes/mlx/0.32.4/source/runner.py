@@ -67,10 +67,10 @@ class Window(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        room = min(len(view), self._size - self._at)
-        got = os.preadv(self._container, [view[:room]], self._offset + self._at) if room else 0
-        self._at += got
-        return got
+        data = os.pread(self._container, min(len(view), self._size - self._at), self._offset + self._at)
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 class Words:
@@ -131,7 +131,7 @@ class Model:
             if "quantization_config" in self.config:
                 raise Refused("its weights are quantised in a form that is not MLX's own")
             return
-        import mlx.nn as nn
+        from mlx import nn
 
         def of_layer(path: str, layer: Any) -> Any:
             """How the layer at ``path`` is quantised."""
@@ -282,7 +282,8 @@ def member(container: int, place: Sequence[int]) -> str:
 def architecture(config: dict[str, Any]) -> Any:
     """The engine's code for the model. The package itself is not imported: it wants libraries that compute nothing."""
     home = importlib.util.find_spec("mlx_lm")
-    assert home is not None and home.submodule_search_locations
+    assert home is not None
+    assert home.submodule_search_locations
     package = types.ModuleType("mlx_lm")
     package.__path__ = list(home.submodule_search_locations)
     sys.modules["mlx_lm"] = package
@@ -341,8 +342,8 @@ def work(container: int, plan: dict[str, Any], seal: Callable[[], None], given: 
     if not isinstance(config, dict):
         raise Refused("config.json is no object")
     import mlx.core as mx
-    import tokenizers  # noqa: F401: its library is opened while libraries can be
 
+    importlib.import_module("tokenizers")  # its library is opened while libraries can be
     mx.disable_compile()  # by a compiler of the system
     mx.set_default_device(mx.cpu)
     module = architecture(config)
