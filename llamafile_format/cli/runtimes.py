@@ -435,7 +435,7 @@ def _verify_libraries(pin: Pin, targets: tuple[str, ...]) -> int:
             except LlamafileError as error:
                 state, failed = str(error), True
         click.echo(f"{library.path:<26} {state}")
-    for target in dict.fromkeys(one.target for one in chosen):
+    for target in dict.fromkeys(one.target for one in chosen if one.member):  # a runner lists nothing
         for build in pin.builds:
             if (
                 build.target == target

@@ -555,6 +555,61 @@ def library_list_missing() -> bytes:
     return with_library(data=program(text=b"no list\n"))
 
 
+# Python code that others built (14.10)
+
+RUNNER = b'#!/bin/sh\n"""true"\necho no\nexit 1\n"""\n'
+WHEEL = b"a wheel of a few bytes\n"
+WHEEL_NAME = "tiny-1.0-py3-none-any.whl"
+WHEELS_PIN = (
+    PIN.replace('name: tiny\nversion: "1.0"', 'kind: python-wheels\nname: tiny\nversion: "1.0"')
+    .replace(f', commit: "{ZEROS}", release: "1.0", folder: "{{tiny}}", tree: "swh:1:dir:{ZEROS}"', ', release: "1.0"')
+    .replace(
+        f'file: tiny-1.0.tar.gz, sha256: "{hashlib.sha256(PROGRAM).hexdigest()}", size: 1',
+        f'file: {WHEEL_NAME}, sha256: "{hashlib.sha256(WHEEL).hexdigest()}", size: {len(WHEEL)}',
+    )
+    .replace(
+        "recipe:\n",
+        f"libraries:\n  - {{target: linux-x86_64, name: {WHEEL_NAME}, input: tiny,\n"
+        f'     sha256: "{hashlib.sha256(WHEEL).hexdigest()}", size: {len(WHEEL)}}}\nrecipe:\n',
+    )
+)
+
+
+def with_wheel(wheel: bytes = WHEEL, data: bytes = RUNNER, text: str = WHEELS_PIN) -> bytes:
+    """A container whose build is the runner ``data``, with a wheel beside it."""
+    text = text.replace(hashlib.sha256(PROGRAM).hexdigest(), hashlib.sha256(data).hexdigest())
+    text = text.replace(f"size: {len(PROGRAM)},", f"size: {len(data)},")
+    part = Part(f"{FOLDER}lib/linux-x86_64/{WHEEL_NAME}", wheel, "asset", "application/octet-stream")
+    return with_companions(build(data), part, text=text)
+
+
+@built("wheels", rules="LF3334", near="LF3326 LF3329", comment="A runner, a wheel, and a pin that names both.")
+def wheels_there() -> bytes:
+    return with_wheel()
+
+
+@built("wheels-exchanged", rules="LF3329 LF3334", layer="content", comment="One byte of the wheel differs.")
+def wheels_exchanged() -> bytes:
+    return with_wheel(WHEEL[:-1] + b"!")
+
+
+@built(
+    "wheels-with-a-program", rules="LF3326 LF3334", layer="content", comment="A launcher would start it as a program."
+)
+def wheels_with_a_program() -> bytes:
+    return with_wheel(data=PROGRAM)
+
+
+@built(
+    "wheels-in-part",
+    rules="LF3304",
+    valid="undetermined",
+    comment="A wheel is carried whole, and the pin names a member of it.",
+)
+def wheels_in_part() -> bytes:
+    return with_wheel(text=WHEELS_PIN.replace("input: tiny,\n", "input: tiny, member: tiny.py,\n"))
+
+
 @built(
     "pin-with-libraries-of-its-own",
     rules="LF3304",

@@ -1,0 +1,90 @@
+"""MLX in a file: the exhibit, exported, gives llama.cpp's text, shut in; recorded and replayed (spec/1, 14.10)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import llamafile_format
+from examples.mlx.export import export
+from llamafile_format.container import open_container
+from llamafile_format.engines.behaviour import Agreement
+from llamafile_format.engines.behaviour_reader import read_record
+from llamafile_format.engines.libraries import fetch_packages
+from llamafile_format.engines.pin import Pin
+from llamafile_format.engines.store import find_pin
+from llamafile_format.errors import SourceError
+from llamafile_format.packing import Include
+from tests.conftest import ROOT, CliRunner
+from tests.runtime_server import TARGET
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.interop,
+    pytest.mark.skipif(TARGET != "linux-x86_64" or sys.version_info >= (3, 14), reason="no wheels for this"),
+]
+EXHIBIT = ROOT / "examples" / "exhibit" / "exhibit-f32.gguf"
+PROMPT = "This home computer"
+
+
+@pytest.fixture(scope="module")
+def pin() -> Pin:
+    """The pin, its wheels fetched; skips where there is no index, but in CI."""
+    found = find_pin("mlx")
+    try:
+        fetch_packages(found, TARGET, None, lambda _what, _done, _total: None)
+    except SourceError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"the wheels cannot be had here: {error} ({error.hint})")
+    return found
+
+
+@pytest.fixture(scope="module")
+def exhibit(pin: Pin, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exhibit in MLX's form, packed with the engine."""
+    folder = tmp_path_factory.mktemp("mlx")
+    export(EXHIBIT, folder)
+    beside = [Include(folder / name) for name in ("config.json", "tokenizer.json")]
+    out = folder / "exhibit.llamafile"
+    return llamafile_format.pack([folder / "model.safetensors"], out, include=beside, runtime=pin.key).path
+
+
+def test_the_text_is_that_of_llama_cpp(exhibit: Path, run_cli: CliRunner) -> None:
+    asked = ("-p", PROMPT, "-n", "32")
+    here, there = run_cli("complete", exhibit, *asked), run_cli("complete", EXHIBIT, *asked)
+    assert here.returncode == 0, here.stderr
+    assert here.stdout == there.stdout
+    assert len(here.stdout) > 50
+
+
+def test_the_file_does_not_start_it(exhibit: Path) -> None:
+    done = subprocess.run(["sh", exhibit], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "llamafile-format complete" in done.stderr
+
+
+def test_it_is_recorded_within_tolerance_and_replayed(exhibit: Path, run_cli: CliRunner, tmp_path: Path) -> None:
+    prompts, out = tmp_path / "prompts.yaml", tmp_path / "recorded.llamafile"
+    prompts.write_text(f"format: llamafile-prompts/1\nmax_tokens: 8\nprompts:\n- {{id: a, text: {PROMPT}}}\n")
+    assert (done := run_cli("record", exhibit, "--prompts", prompts, "-o", out)).returncode == 0, done.stderr
+    assert (done := run_cli("replay", out)).returncode == 0, done.stdout + done.stderr
+    with open_container(out) as container:
+        record = read_record(container.read("behaviour/native.yaml")).record
+    assert record is not None
+    assert record.agreement is Agreement.NEAR
+
+
+def test_what_cannot_be_done_is_said(exhibit: Path, run_cli: CliRunner) -> None:
+    for words, reason in (
+        (("run", exhibit), "no server"),
+        (("complete", exhibit, "--chat", "-p", "x"), "--chat is nothing"),
+        (("complete", exhibit, "-p", "x " * 600), "the context is one of 512"),
+    ):
+        done = run_cli(*words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert reason in done.stderr
