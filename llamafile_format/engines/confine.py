@@ -37,8 +37,8 @@ _FILE_ACCESSES = (
 )  # how many accesses each version of Landlock knows; the last for all later ones
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 _MACHINE = ("/sys/devices/system", "/sys/fs/cgroup", "/proc/self")
-_FILES = ("/etc/ld.so.cache", "/proc/meminfo", "/proc/loadavg", "/proc/cpuinfo", "/proc/stat")
-_FILES += ("/dev/urandom", "/dev/random", "/dev/null", "/dev/zero")
+_KNOWLEDGE = ("/etc/ld.so.cache", "/proc/meminfo", "/proc/loadavg", "/proc/cpuinfo", "/proc/stat")
+_NODES = ("/dev/urandom", "/dev/random", "/dev/null", "/dev/zero")
 _ALLOW, _DENY, _UNKNOWN = 0x7FFF0000, 0x00050001, 0x00050026  # answers: yes, EPERM, ENOSYS
 _X86_64 = 0xC000003E
 _ARCH, _NUMBER, _ARGUMENTS = 4, 0, 16  # offsets in what a filter sees
@@ -201,7 +201,10 @@ def close_files(below: Iterable[str]) -> None:
     wanted = struct.pack("<QQQ", handled, 3 if version >= 4 else 0, 3 if version >= 6 else 0)
     rules = _call(_CREATE, wanted, len(wanted), 0)
     folders = [*_SYSTEM, *_MACHINE, *below]
-    for path, access in [*((each, _READ_BELOW) for each in folders), *((each, _READ_FILE) for each in _FILES)]:
+    for path, access in [
+        *((each, _READ_BELOW) for each in folders),
+        *((each, _READ_FILE) for each in (*_KNOWLEDGE, *_NODES)),
+    ]:
         try:
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -248,11 +251,13 @@ def close_sandbox(below: Iterable[str]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if _LIBC.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError("no_new_privs")
-    for name, close in (("Landlock", lambda: close_files(below)), ("seccomp", filter_calls)):
-        try:
-            close()
-        except OSError as error:
-            raise OSError(f"the sandbox cannot be closed: {name}: {error.strerror or error}") from error
+    part = "Landlock"
+    try:
+        close_files(below)
+        part = "seccomp"
+        filter_calls()
+    except OSError as error:
+        raise OSError(f"the sandbox cannot be closed: {part}: {error.strerror or error}") from error
 
 
 def _drop_inherited(kept: int) -> None:

@@ -31,6 +31,8 @@ from llamafile_format.zip.names import collisions, name_problems
 from llamafile_format.zip.reader import overlapping, read_archive
 from llamafile_format.zip.records import STORED
 
+CONFINE = Path(__file__).with_name("confine.py")
+"""The program that shuts itself in, and then runs a runner; started, never imported."""
 FOLDER = "wheels"
 CLAUSE = "14.10.4"
 MOST = 1 << 31  # bytes of everything that is unpacked, and of all files of one wheel
@@ -87,6 +89,8 @@ def read_wheel(source: ByteSource) -> dict[str, WheelFile]:
     if not archive.readable or archive.findings or overlapping(archive.entries):
         reason = archive.findings[0].rule if archive.findings else "its entries overlap"
         raise _bad(source, f"its archive is not read strictly: {reason}")
+    if archive.tail is None or archive.tail.end != source.size:
+        raise _bad(source, "its archive does not end where it does")
     entries = [entry for entry in archive.entries if not is_folder_record(entry)]
     _judge_names(source, entries)
     if sum(entry.size for entry in entries) > MOST:

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from llamafile_format.checks.safetensors_sets import SHARD
 from llamafile_format.container import Container, MemberFacts
-from llamafile_format.engines.confine import __file__ as confine
 from llamafile_format.engines.host import host_target
 from llamafile_format.engines.libraries import library_file
 from llamafile_format.engines.members import companion_path
 from llamafile_format.engines.pin import Library, Pin
-from llamafile_format.engines.wheels import runner_pin, unpacked_wheels
+from llamafile_format.engines.wheels import CONFINE, runner_pin, unpacked_wheels
 from llamafile_format.errors import RuntimeFailure
 from llamafile_format.source import ByteSource, FileSource, Window
 from llamafile_format.weights.formats import SAFETENSORS, recognise_format
@@ -40,7 +39,7 @@ def shut_in(container: Container, model: MemberFacts | None, sha256: str, progra
         raise RuntimeFailure(f"{pin.key} runs on {', '.join(sorted({one.target for one in pin.libraries}))} alone")
     plan = json.dumps(plan_of(container, model))
     site = unpacked_wheels(pin, target, lambda wheel: _wheel(container, pin, wheel))
-    return (sys.executable, "-I", "-S", "-B", confine, os.fspath(site), os.fspath(program), sha256, plan)
+    return (sys.executable, "-I", "-S", "-B", os.fspath(CONFINE), os.fspath(site), os.fspath(program), sha256, plan)
 
 
 def plan_of(container: Container, model: MemberFacts | None) -> dict[str, object]:
