@@ -15,7 +15,7 @@ from llamafile_format.engines.ask import trace
 from llamafile_format.engines.trace import Prompt, Request
 from llamafile_format.errors import FormatError, RuntimeFailure, UsageError
 from llamafile_format.running.builds import Selection, program_for
-from llamafile_format.running.run import default_model
+from llamafile_format.running.default_model import default_model
 from llamafile_format.signing.trust.policy import Starting
 from llamafile_format.source import FileSource
 
