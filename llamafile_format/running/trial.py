@@ -13,9 +13,10 @@ from llamafile_format.checks.verdict import Level, Report, Trial, Verdict
 from llamafile_format.container import Container, Kind
 from llamafile_format.engines.ask import trace
 from llamafile_format.engines.trace import Prompt, Request
-from llamafile_format.errors import FormatError, RuntimeFailure, UsageError
+from llamafile_format.errors import FormatError, RuntimeFailure, SourceError, UsageError
 from llamafile_format.running.builds import Selection, program_for
 from llamafile_format.running.default_model import default_model
+from llamafile_format.running.shut_in import shut_in
 from llamafile_format.signing.trust.policy import Starting
 from llamafile_format.source import FileSource
 
@@ -58,8 +59,9 @@ def _trial(container: Container) -> Trial:
             Request((_PROMPT,)),
             weights=(model.offset, model.size) if model is not None else None,
             opened=source,
+            before=shut_in(container, model, program.sha256, program.path),
             timeout=TIMEOUT,
         )
-    except RuntimeFailure as error:
+    except (RuntimeFailure, FormatError, SourceError) as error:
         return Trial(build, program.embedded, error.message)
     return Trial(build, program.embedded)
