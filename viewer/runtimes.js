@@ -1,7 +1,7 @@
 // Findings about the builds in a container: their names, what is known of them, their pins, and what goes with those (14.1, 14.3).
 // What the runtimes inside make of the models is in fit.js.
 import { better, buildName, knownBuild, knownPin } from "./builds.js";
-import { digest, hex, join, sha256, utf8 } from "./bytes.js";
+import { digest, hex, join, sha256, textOf, utf8 } from "./bytes.js";
 import { finding } from "./findings.js";
 import { checkLibraries, checkList } from "./libraries.js";
 import { Senseless, needsOf, objectionsTo } from "./needs.js";
@@ -122,7 +122,7 @@ const RUNNER = '#!/bin/sh\n"""true"\n';
 
 /** What speaks against a text that runs Python code of others (14.10.3). */
 async function objectionsToRunner(program) {
-  const head = await program.readAt(0, Math.min(RUNNER.length, program.size));
+  const head = await program.read(0, RUNNER.length);
   return textOf(head) === RUNNER ? [] : ["it is no text that says how it is started (14.10.3)"];
 }
 
