@@ -307,4 +307,7 @@ def main(site: str, program: str, sha256: str, plan: str, words: list[str]) -> i
 
 if __name__ == "__main__":
     SITE, PROGRAM, SHA256, PLAN, *WORDS = sys.argv[1:]
-    raise SystemExit(main(SITE, PROGRAM, SHA256, PLAN, WORDS))
+    STATUS = main(SITE, PROGRAM, SHA256, PLAN, WORDS)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(STATUS)  # threads of the libraries are not waited for: some abort when they are taken down

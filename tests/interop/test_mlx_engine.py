@@ -14,12 +14,14 @@ from examples.mlx.export import export
 from llamafile_format.container import open_container
 from llamafile_format.engines.behaviour import Agreement
 from llamafile_format.engines.behaviour_reader import read_record
+from llamafile_format.engines.cache import work_folder
 from llamafile_format.engines.libraries import fetch_packages
 from llamafile_format.engines.pin import Pin
 from llamafile_format.engines.store import find_pin
 from llamafile_format.errors import SourceError
 from llamafile_format.packing import Include
 from tests.conftest import ROOT, CliRunner
+from tests.docs_pages import script_of
 from tests.runtime_server import TARGET
 
 pytestmark = [
@@ -68,15 +70,27 @@ def test_the_file_does_not_start_it(exhibit: Path) -> None:
     assert "llamafile-format complete" in done.stderr
 
 
-def test_it_is_recorded_within_tolerance_and_replayed(exhibit: Path, run_cli: CliRunner, tmp_path: Path) -> None:
-    prompts, out = tmp_path / "prompts.yaml", tmp_path / "recorded.llamafile"
-    prompts.write_text(f"format: llamafile-prompts/1\nmax_tokens: 8\nprompts:\n- {{id: a, text: {PROMPT}}}\n")
-    assert (done := run_cli("record", exhibit, "--prompts", prompts, "-o", out)).returncode == 0, done.stderr
-    assert (done := run_cli("replay", out)).returncode == 0, done.stdout + done.stderr
-    with open_container(out) as container:
-        record = read_record(container.read("behaviour/native.yaml")).record
+def test_the_page_works(pin: Pin, tmp_path: Path) -> None:
+    """The section of docs/exchange.md, typed; what it records is within tolerance, and replayed so."""
+    page = (ROOT / "docs" / "exchange.md").read_text("utf-8")
+    (section,) = (part for part in page.split("\n## ") if part.startswith("An MLX model that answers"))
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "XDG_CACHE_HOME": str(work_folder().parent),
+    }
+    words = ["bash", "-c", script_of(section)]
+    done = subprocess.run(
+        words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "was made in Upper Wend" in done.stdout
+    with open_container(tmp_path / "exhibit.llamafile") as container:
+        (path,) = (member.path for member in container.members if member.role == "behaviour")
+        record = read_record(container.read(path)).record
     assert record is not None
-    assert record.agreement is Agreement.NEAR
+    assert (record.subject.runtime.engine, record.agreement) == ("mlx", Agreement.NEAR)
 
 
 def test_what_cannot_be_done_is_said(exhibit: Path, run_cli: CliRunner) -> None:
