@@ -81,9 +81,13 @@ def read_spelling(gguf: Gguf) -> Spelling:
 def metadata(spelling: Spelling) -> str:
     """What the engine is told (spec/1, 14.9.5)."""
     place = {number: index for index, number in enumerate(spelling.order)}
+    said = [
+        "" if kind in (Kind.CONTROL, Kind.UNKNOWN) else piece.replace(SPACE, " ")
+        for piece, kind in zip(spelling.pieces, spelling.kinds, strict=True)
+    ]  # a control token has no text: nobody can type it, and it is not printed
     told = {
         "format": "llamafile-tokens/1",
-        "tokens": [spelling.pieces[number].replace(SPACE, " ") for number in spelling.order],
+        "tokens": [said[number] for number in spelling.order],
         "begin": place[spelling.begin],
         "end": [place[number] for number in spelling.end],
     }
