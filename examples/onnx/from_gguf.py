@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from graph import Array, Graph, save
-from onnx import TensorProto
-from spelling import Spelling, metadata, read_spelling, spell
-
 from llamafile_format.source import FileSource
 from llamafile_format.weights.gguf import read_gguf
 from llamafile_format.weights.gguf_model import Gguf, TensorInfo
+from onnx import TensorProto
+
+from graph import Array, Graph, save
+from spelling import metadata, read_spelling, spell
 
 F32, F16, Q8_0 = 0, 1, 8
 BLOCK_OF_Q8_0 = np.dtype([("scale", "<f2"), ("numbers", "i1", 32)])
@@ -173,9 +173,7 @@ class Llama:
         seen = graph.op("MatMul", graph.op("Softmax", graph.op("Add", score, self.mask), axis=-1), v)
         seen = graph.op("Reshape", seen, graph.constant([heads, -1, shape.value]))
         seen = graph.op("Transpose", seen, perm=[1, 0, 2])
-        return self._linear(
-            graph.op("Reshape", seen, graph.constant([-1, heads * shape.value])), f"{name}.attn_output"
-        )
+        return self._linear(graph.op("Reshape", seen, graph.constant([-1, heads * shape.value])), f"{name}.attn_output")
 
     def _heads(self, x: str, heads: int, size: int) -> str:
         """[tokens, heads, numbers]."""
@@ -184,15 +182,14 @@ class Llama:
     def _rotate(self, x: str) -> str:
         """Turn each pair of neighbours in a head by the angle of its place."""
         graph, turned, size = self.graph, self.shape.rope, self.shape.key
-        rest = graph.slice(x, graph.constant([turned]), graph.constant([size]), 2)
-        pairs = graph.slice(x, graph.constant([0]), graph.constant([turned]), 2)
-        pairs = graph.op("Reshape", pairs, graph.constant([0, 0, turned // 2, 2]))
+        parts = graph.ops("Split", 2, x, graph.constant([turned, size - turned]), axis=2) if turned < size else [x]
+        pairs = graph.op("Reshape", parts[0], graph.constant([0, 0, turned // 2, 2]))
         even, odd = (graph.op("Gather", pairs, graph.constant(index), axis=3) for index in (0, 1))
         first = graph.op("Sub", graph.op("Mul", even, self.cos), graph.op("Mul", odd, self.sin))
         second = graph.op("Add", graph.op("Mul", even, self.sin), graph.op("Mul", odd, self.cos))
         both = (graph.op("Unsqueeze", each, graph.constant([3])) for each in (first, second))
         x = graph.op("Reshape", graph.op("Concat", *both, axis=3), graph.constant([0, 0, turned]))
-        return graph.op("Concat", x, rest, axis=2) if turned < size else x
+        return graph.op("Concat", x, *parts[1:], axis=2)
 
     def _remembered(self, new: str, layer: int, word: str) -> str:
         """What was said before, and ``new`` behind it: a cache that goes in and comes out."""

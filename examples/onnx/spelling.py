@@ -1,9 +1,9 @@
 """How a text becomes tokens, inside of a graph of ONNX: the rule of SentencePiece as llama.cpp has it.
 
-The engine cuts a text at each place into the longest piece that fits. A `llama` tokenizer does something else: it begins
-with single characters and joins the two neighbours whose union has the best score, the leftmost first, until no union
-is a piece. Both agree on most words and not on all. So this graph takes the engine's pieces apart into characters and
-joins them by the rule, in a loop, before the model sees a token. A piece that the model wrote itself comes alone, and stays.
+The engine cuts a text at each place into the longest piece that fits. A `llama` tokenizer does something else: it
+begins with single characters and joins the two neighbours whose union has the best score, the leftmost first, until no
+union is a piece. Both agree on most words and not on all. So this graph takes the engine's pieces apart into characters
+and joins them by the rule, in a loop, before the model sees a token. A piece that the model wrote comes alone and stays.
 
 The engine's numbers are not those of the model: of two tokens with the same bytes the engine takes the first, and a
 letter is to be the piece, not the byte.
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from graph import Graph
+from llamafile_format.weights.gguf_model import Gguf
 from onnx import TensorProto
 
-from llamafile_format.weights.gguf_model import Gguf
+from graph import Graph
 
 SPACE = "▁"
 NOTHING, PREFIX = -1, -2  # among the characters of a token: no more of them; a blank, if text follows
@@ -39,7 +39,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """The tokenizer of a GGUF. ``order`` has the model's number of each of the engine's tokens."""
+    """The tokenizer of a GGUF. ``order`` has the model's number of each of the engine's tokens: bytes come last."""
 
     pieces: tuple[str, ...]
     scores: tuple[float, ...]
@@ -52,6 +52,10 @@ class Spelling:
     def special(self) -> tuple[bool, ...]:
         """Whether each token stands for itself in a text and is never joined."""
         return tuple(kind in (Kind.CONTROL, Kind.UNKNOWN, Kind.USER_DEFINED) for kind in self.kinds)
+
+    def numbers(self, kind: Kind) -> dict[str, int]:
+        """The tokens of one kind, by their pieces."""
+        return {piece: number for number, piece in enumerate(self.pieces) if self.kinds[number] is kind}
 
 
 def read_spelling(gguf: Gguf) -> Spelling:
@@ -66,15 +70,15 @@ def read_spelling(gguf: Gguf) -> Spelling:
     if tokens is None or scores is None or kinds is None:
         raise ValueError("there are no tokens with scores and types")
     kind = tuple(Kind(int(each)) for each in kinds)
-    plain = [number for number, each in enumerate(kind) if each is not Kind.BYTE]
+    begin = gguf.integer("tokenizer.ggml.bos_token_id")
     ends = (gguf.integer(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom"))
     return Spelling(
         tuple(bytes(each).decode() for each in tokens.strings()),
         tuple(float(each) for each in scores),
         kind,
-        gguf.integer("tokenizer.ggml.bos_token_id") or 1,
+        1 if begin is None else begin,
         tuple(dict.fromkeys(each for each in ends if each is not None)),
-        (*plain, *(number for number, each in enumerate(kind) if each is Kind.BYTE)),
+        tuple(sorted(range(len(kind)), key=lambda number: kind[number] is Kind.BYTE)),
     )
 
 
@@ -96,44 +100,31 @@ def metadata(spelling: Spelling) -> str:
 
 def characters(spelling: Spelling) -> list[list[int]]:
     """What each of the engine's tokens is made of, as tokens of the model; all rows of one length."""
-    number = {
-        piece: index
-        for index, (piece, kind) in enumerate(zip(spelling.pieces, spelling.kinds, strict=True))
-        if kind is Kind.NORMAL
-    }
-    octet = {piece: index for index, piece in enumerate(spelling.pieces) if spelling.kinds[index] is Kind.BYTE}
+    plain, octets = spelling.numbers(Kind.NORMAL), spelling.numbers(Kind.BYTE)
 
     def spelt(token: int) -> list[int]:
         if spelling.special[token]:
             return [token, PREFIX]
         if spelling.kinds[token] is Kind.BYTE:
             return [token]
-        parts = [[number[each]] if each in number else bytes_of(each, octet) for each in spelling.pieces[token]]
-        return [each for part in parts for each in part]
+        return [part for each in spelling.pieces[token] for part in character(each)]
+
+    def character(each: str) -> list[int]:
+        return [plain[each]] if each in plain else [octets[f"<0x{byte:02X}>"] for byte in each.encode()]
 
     rows = [spelt(token) for token in spelling.order]
     longest = max(map(len, rows))
     return [row + [NOTHING] * (longest - len(row)) for row in rows]
 
 
-def bytes_of(character: str, octet: dict[str, int]) -> list[int]:
-    """A character that is no piece, as tokens of bytes."""
-    return [octet[f"<0x{byte:02X}>"] for byte in character.encode()]
-
-
 def unions(spelling: Spelling) -> list[tuple[int, float, int]]:
     """Every two tokens that make a third: their key, its score and its number; ordered by key."""
-    number = {
-        piece: index
-        for index, (piece, kind) in enumerate(zip(spelling.pieces, spelling.kinds, strict=True))
-        if kind is Kind.NORMAL
-    }
-    count = len(spelling.pieces)
+    plain, count = spelling.numbers(Kind.NORMAL), len(spelling.pieces)
     found = {
-        number[piece[:at]] * count + number[piece[at:]]: (spelling.scores[token], token)
-        for piece, token in number.items()
+        plain[piece[:at]] * count + plain[piece[at:]]: (spelling.scores[token], token)
+        for piece, token in plain.items()
         for at in range(1, len(piece))
-        if piece[:at] in number and piece[at:] in number
+        if piece[:at] in plain and piece[at:] in plain
     }
     return [(key, *found[key]) for key in sorted(found)]
 
@@ -167,8 +158,8 @@ def _cut(graph: Graph, outer: Graph, spelling: Spelling, given: str) -> tuple[st
         for value in (spread, whose)
     )
     # A blank goes in front of every text that begins, or comes behind a special token.
-    after = graph.op("Concat", graph.slice(tokens, graph.constant([1]), graph.constant([FAR])),
-                     graph.constant([spelling.begin]), axis=0)  # fmt: skip
+    end = graph.constant([spelling.begin])
+    after = graph.op("Concat", graph.slice(tokens, graph.constant([1]), graph.constant([FAR])), end, axis=0)
     blank = graph.op("Equal", tokens, graph.constant(PREFIX))
     text_follows = graph.op("Not", graph.op("Gather", special, graph.op("Max", after, graph.constant(0))))
     kept = graph.op("Or", graph.op("Not", blank), text_follows)
@@ -183,9 +174,7 @@ def _cut(graph: Graph, outer: Graph, spelling: Spelling, given: str) -> tuple[st
         graph.op("Unsqueeze", whose, graph.constant([0])),
         graph.op("Unsqueeze", index, graph.constant([1])),
     )
-    ended = graph.op(
-        "ReduceSum", graph.op("Cast", before, to=TensorProto.INT64), graph.constant([1]), keepdims=0
-    )
+    ended = graph.op("ReduceSum", graph.op("Cast", before, to=TensorProto.INT64), graph.constant([1]), keepdims=0)
     return tokens, graph.op("Max", graph.op("Sub", ended, graph.constant(1)), graph.constant(0))
 
 

@@ -87,8 +87,10 @@ class RecordFacts:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A library that others built: ``source`` is the path in their package ``package``, of that digest, says ``engine``'s
-    pin in the file; ``sha256`` is what the pin says of the library (14.9.2)."""
+    """A library that others built. All but ``piece`` is what the pin of ``engine`` in the file says (14.9.2).
+
+    ``source`` is its path in the makers' ``package``; ``sha256`` its digest there.
+    """
 
     piece: Piece
     engine: str
