@@ -120,6 +120,16 @@ def test_verify_and_inspect_tell_the_class(guide: Path, run_cli: CliRunner) -> N
     assert "prebuilt by others, not rebuilt" in run_cli("inspect", guide, env={"COLUMNS": "300"}).stdout
 
 
+def test_the_library_keeps_no_reports(guide: Path, run_cli: CliRunner, tmp_path: Path) -> None:
+    """14.9.7: a command that starts it tells it not to; whatever the user's environment says."""
+    places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "ORT_DISABLE_TELEMETRY": "0"}
+    done = run_cli("complete", guide, "-p", "<user>engine<bot>", env=places)
+    assert (done.returncode, done.stdout) == (0, ENGINE + "\n")
+    assert (tmp_path / "cache" / "llamafile-format").is_dir()
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name.lower() and path.suffix != ".so"]
+    assert not (tmp_path / "cache" / "Microsoft").exists()
+
+
 def test_openais_client_gets_answers(guide: Path) -> None:
     openai = pytest.importorskip("openai")
     with served(guide) as server:
