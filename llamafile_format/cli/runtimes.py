@@ -296,6 +296,9 @@ def verify_command(
         shop = _workshop(pin, origin, work, step, jobs)
         for target, kind in _selected(pin, targets, flavour, webui or shaders):
             pinned = pin.build(target, kind)
+            if pinned is None and "all" in targets:
+                click.echo(f"{f'{kind} {target}':<26} not built, says the pin")
+                continue
             if pinned is None:
                 raise UsageError(f"{pin.key} names no {kind} build for {target}", hint=f"runtimes show {pin.key}")
             built = build(pin, target, kind, shop, fresh=not work)

@@ -122,7 +122,8 @@ def test_verify_and_inspect_tell_the_class(guide: Path, run_cli: CliRunner) -> N
 
 def test_the_library_keeps_no_reports(guide: Path, run_cli: CliRunner, tmp_path: Path) -> None:
     """14.9.7: a command that starts it tells it not to; whatever the user's environment says."""
-    places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "ORT_DISABLE_TELEMETRY": "0"}
+    places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "LFF_CACHE": None}
+    places["ORT_DISABLE_TELEMETRY"] = "0"
     done = run_cli("complete", guide, "-p", "<user>engine<bot>", env=places)
     assert (done.returncode, done.stdout) == (0, ENGINE + "\n")
     assert (tmp_path / "cache" / "llamafile-format").is_dir()

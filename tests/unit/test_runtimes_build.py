@@ -224,6 +224,8 @@ def test_unknown_runtimes_list_what_there_is(pin: Pin, monkeypatch: pytest.Monke
 def test_a_build_is_verified_only_if_the_pin_names_it(pin: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="names no native build"):
         call(pin, monkeypatch, "verify", "engine")
+    code, said = call(pin, monkeypatch, "verify", "engine", "--target", "all")
+    assert (code, said.count("not built, says the pin")) == (0, len(pin.targets))
 
 
 # The vault
@@ -254,6 +256,17 @@ def test_a_vault_says_where_shaders_go(target: str, flavour: Flavour, tmp_path: 
     assert "-DLFF_SHADERS=/work/shaders" in text
     assert "{" not in text
     assert "/work/shaders" in _readme(newest)
+
+
+def test_a_vault_says_what_nobody_builds_again() -> None:
+    pin = load_pin(RUNTIMES / "onnxruntime/1.32.0")
+    text = _readme(pin)
+    for library in pin.libraries:
+        assert f"{library.path}  {library.sha256}" in text
+        assert library.member in text
+    assert "--flavour native" in text
+    assert "npm" not in text
+    assert "npm" in _readme(pin_of(RUNTIMES))
 
 
 def test_the_count_of_ninja_is_understood() -> None:
