@@ -1,9 +1,10 @@
 """How a text becomes tokens, inside of a graph of ONNX: the rule of SentencePiece as llama.cpp has it.
 
 The engine cuts a text at each place into the longest piece that fits. A `llama` tokenizer does something else: it
-begins with single characters and joins the two neighbours whose union has the best score, the leftmost first, until no
-union is a piece. Both agree on most words and not on all. So this graph takes the engine's pieces apart into characters
-and joins them by the rule, in a loop, before the model sees a token. A piece that the model wrote comes alone and stays.
+begins with single characters and joins the two neighbours whose union has the best score, the leftmost first, until
+no union is a piece. Both agree on most words and not on all. So this graph takes the engine's pieces apart into
+characters and joins them by the rule, in a loop, before the model sees a token. A piece that the model wrote comes
+alone and stays.
 
 The engine's numbers are not those of the model: of two tokens with the same bytes the engine takes the first, and a
 letter is to be the piece, not the byte.
