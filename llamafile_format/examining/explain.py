@@ -177,10 +177,15 @@ def _weights(container: Container, default: str) -> tuple[Piece, ...]:
 
 
 def _libraries(container: Container, by_path: Mapping[str, MemberFacts]) -> Iterator[Foreign]:
-    """What others built, as the pins in the file say where it comes from; a pin that cannot be used says nothing."""
+    """What others built, as the pins in the file say where it comes from; a pin that cannot be used says nothing.
+
+    All pins together are read up to the size that one may have.
+    """
+    left = MAX_PIN
     for pin_path, member in by_path.items():
-        if not is_pin_path(pin_path) or member.size > MAX_PIN:
+        if not is_pin_path(pin_path) or member.size > left:
             continue
+        left -= member.size
         try:
             pin = read_embedded(container.read(pin_path), pin_path)
         except FormatError:
