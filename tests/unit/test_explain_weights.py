@@ -22,7 +22,7 @@ def packed(folder: Path, library: bytes, *, pin: str = "") -> Path:
     (folder / "library").write_bytes(library)
     (folder / "runtime.yaml").write_text(pin or (ROOT / PIN / "runtime.yaml").read_text("utf-8"), "utf-8")
     include = [
-        llamafile_format.Include(folder / "runtime.yaml", f"{PIN}/runtime.yaml", "asset"),
+        llamafile_format.Include(folder / "runtime.yaml", f"{PIN}/runtime.yaml", "document"),
         llamafile_format.Include(folder / "library", f"{PIN}/lib/linux-x86_64/libonnxruntime.so", "asset"),
         llamafile_format.Include(GUIDE / "guide.onnx.data", "guide.onnx.data", "weights"),
     ]
