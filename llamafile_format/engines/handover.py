@@ -18,8 +18,6 @@ from llamafile_format.source import FileSource, Identity
 from llamafile_format.specdata import spec_yaml
 
 VARIABLE = "LFF_CONTAINER_FD"
-QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
-"""What an engine that others built is told (14.9.7): to write nothing down about this machine, and to send nothing."""
 
 
 @dataclass(frozen=True, slots=True)

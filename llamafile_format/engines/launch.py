@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from llamafile_format.engines.compiled import HOST, compiled_module
-from llamafile_format.engines.handover import QUIET, Handover, hand_over, takes_descriptor
+from llamafile_format.engines.handover import Handover, hand_over, takes_descriptor
 from llamafile_format.errors import RuntimeFailure, UsageError
 from llamafile_format.source import FileSource
 from llamafile_format.source.pending import real_path
@@ -292,7 +292,6 @@ def _environment(via: Via, folder: Path, container: str, weights: tuple[int, int
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "LC_ALL": "C.UTF-8",
-        **QUIET,
     }
     if os.name == "nt":  # without it a Windows program has no sockets and no random numbers
         values |= {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamafile_format.container import Container, Kind, MemberFacts
-from llamafile_format.engines.handover import QUIET, VARIABLE, hand_over, takes_descriptor
+from llamafile_format.engines.handover import VARIABLE, hand_over, takes_descriptor
 from llamafile_format.engines.members import RuntimeName
 from llamafile_format.engines.pin import Flavour
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError
@@ -405,7 +405,7 @@ def _environment(program: Program) -> dict[str, str]:
     """The user's environment, in which nothing pretends to come from a launcher; and the chat page, if it has to."""
     from llamafile_format.engines.store import is_here, webui
 
-    environment = {key: value for key, value in os.environ.items() if key not in _OURS} | QUIET
+    environment = {key: value for key, value in os.environ.items() if key not in _OURS}
     pin, native = program.pin, program.build.flavour is Flavour.NATIVE
     if native and pin is not None and pin.webui is not None and is_here(pin, pin.webui):
         environment["LFF_WEBUI"] = os.fspath(webui(pin))
