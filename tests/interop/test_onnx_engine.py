@@ -127,8 +127,19 @@ def test_the_library_keeps_no_reports(guide: Path, tool: ToolFinder, tmp_path: P
     calls = tmp_path / "calls"
     command = typed(guide, "--no-sandbox", "-p", "<user>engine<bot>")
     if traced:
-        command = [str(tool("strace")), "-f", "-qq", "-e", "trace=socket,connect", "-o", str(calls), *command]
-        if subprocess.run([*command[:7], "true"], capture_output=True, check=False).returncode:
+        command = [
+            str(tool("strace")),
+            "-f",
+            "-qq",
+            "-e",
+            "signal=none",
+            "-e",
+            "trace=socket,connect",
+            "-o",
+            str(calls),
+            *command,
+        ]
+        if subprocess.run([*command[:9], "true"], capture_output=True, check=False).returncode:
             pytest.skip("this machine does not let a test trace a program")
     wanted = environment(cache_of(guide), places)
     done = subprocess.run(command, cwd=guide.parent, env=wanted, capture_output=True, text=True, check=False)
