@@ -296,7 +296,7 @@ def verify_command(
     different = False
     with steps() as step:
         shop = _workshop(pin, origin, work, step, jobs)
-        for target, kind in _selected(pin, targets, flavour, webui or shaders):
+        for target, kind in _named(pin, _selected(pin, targets, flavour, webui or shaders), targets):
             pinned = pin.build(target, kind)
             if pinned is None:
                 raise UsageError(f"{pin.key} names no {kind} build for {target}", hint=f"runtimes show {pin.key}")
@@ -349,6 +349,16 @@ def _selected(pin: Pin, targets: tuple[str, ...], flavour: str | None, companion
     if "all" in targets:
         return [(one.name, kind) for kind in flavours for one in pin.targets if kind in one.flavours]
     return [(target, kind) for kind in flavours for target in targets or (host_target() or "this machine",)]
+
+
+def _named(pin: Pin, wanted: list[tuple[str, Flavour]], targets: tuple[str, ...]) -> list[tuple[str, Flavour]]:
+    """``wanted``; of all targets those builds that the pin names, if there are any, and the others are told."""
+    if "all" not in targets or not any(pin.build(*one) for one in wanted):
+        return wanted
+    for target, kind in wanted:
+        if pin.build(target, kind) is None:
+            click.echo(f"{f'{kind} {target}':<26} not built: the pin names none")
+    return [one for one in wanted if pin.build(*one)]
 
 
 def _flavours(word: str) -> list[Flavour]:

@@ -130,21 +130,22 @@ def _readme(pin: Pin) -> str:
         for one in pin.own
         if one.id in uses
     )
+    pages = "" if pin.page is None else "| `npm/` | the packages of the chat page |\n"
+    flavours = "both" if len(pin.flavours) > 1 else next(iter(pin.flavours))
     return f"""# Vault of {pin.key}
 
 Everything that is needed to build {pin.title} again, bit for bit.
-
+{_foreign(pin)}
 | here | what it is |
 |---|---|
 | `inputs/` | sources, compiler and tools, as package indexes served them |
-| `npm/` | the packages of the chat page |
-| `runtimes/` | the pin (`runtime.yaml`), our own sources, the finished builds, licences |
+{pages}| `runtimes/` | the pin (`runtime.yaml`), our own sources, the finished builds, licences |
 | `by-hand/` | for each build: the compiler's wrapper scripts and the commands, for a work folder `/work` |
 | `{SUMS}` | SHA-256 of every file: `sha256sum -c {SUMS}` |
 
 With the package llamafile-format, on {pin.recipe.host}:
 
-    llamafile-format runtimes verify {pin.key} --target all --flavour both --from .
+    llamafile-format runtimes verify {pin.key} --target all --flavour {flavours} --from .
 
 Without it, on {pin.recipe.host}: unpack the archives (wheels are ZIP files) and copy the folders, so that
 
@@ -156,6 +157,25 @@ there. It prints the digest; its last line names the one that must come out.
 
 What cannot be kept in a folder: a processor and a kernel on which the pinned compiler runs ({pin.recipe.host}; an
 emulator such as qemu will do), and `/bin/sh`.
+"""
+
+
+def _foreign(pin: Pin) -> str:
+    """What is kept and cannot be built: libraries that others built (14.9)."""
+    if not pin.libraries:
+        return ""
+    files = {source.id: source.file for source in pin.inputs}
+    lines = "\n".join(
+        f"    {library.path}  {library.sha256}\n        inputs/{files[library.input]}, {library.member}"
+        for library in pin.libraries
+    )
+    return f"""
+Of the engine that is the program alone. What it loads others built, and nothing here builds it again: packages in
+`inputs/` hold it, named by digest.
+
+{lines}
+
+`llamafile-format runtimes fetch {pin.key} --from .` puts the packages where `pack` looks for them.
 """
 
 

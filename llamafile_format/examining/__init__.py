@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from llamafile_format.examining.bill import Bill, DataSet, EngineFacts, Library, Model, bill_of
     from llamafile_format.examining.demands import Trust, detached_records
     from llamafile_format.examining.diff import Difference, diff
-    from llamafile_format.examining.explain import Facts, Piece, RecordFacts, Signed, Stamped, explain
+    from llamafile_format.examining.explain import Facts, Foreign, Piece, RecordFacts, Signed, Stamped, explain
     from llamafile_format.examining.extract import Extracted, extract, stream_member
     from llamafile_format.examining.format_identity import FormatIdentity, identify_format
     from llamafile_format.examining.inspect import inspect
@@ -46,7 +46,7 @@ open_door(
         "bill": ("Bill", "DataSet", "EngineFacts", "Library", "Model", "bill_of"),
         "demands": ("Trust", "detached_records"),
         "diff": ("Difference", "diff"),
-        "explain": ("Facts", "Piece", "RecordFacts", "Signed", "Stamped", "explain"),
+        "explain": ("Facts", "Foreign", "Piece", "RecordFacts", "Signed", "Stamped", "explain"),
         "extract": ("Extracted", "extract", "stream_member"),
         "format_identity": ("FormatIdentity", "identify_format"),
         "inspect": ("inspect",),

@@ -10,11 +10,12 @@ not prove it. What a record says of its maker is a claim.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from llamafile_format.checks.signatures import Collected, Subject, collect, read_records
 from llamafile_format.container import Container, Kind, MemberFacts, Openable, open_container
+from llamafile_format.engines.embedded import MAX_PIN, is_pin_path, read_embedded
 from llamafile_format.errors import FormatError
 from llamafile_format.manifest.model import MANIFEST_PATH
 from llamafile_format.prefix.bootstrap import Form
@@ -85,8 +86,23 @@ class RecordFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreign:
+    """A library that others built. All but ``piece`` is what the pin of ``engine`` in the file says (14.9.2).
+
+    ``source`` is its path in the makers' ``package``; ``sha256`` its digest there.
+    """
+
+    piece: Piece
+    engine: str
+    package: str
+    package_sha256: str
+    source: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that a by-hand procedure for one file is made of. ``model`` is the member that starts, if any.
+    """Everything that a by-hand procedure for one file is made of. ``weights`` begin with the member that starts.
 
     ``converted`` names the form of a converted launcher, whose first 64 bytes are not the ones that were signed.
     """
@@ -98,7 +114,8 @@ class Facts:
     converted: str = ""
     manifest: Piece | None = None
     chunks: Piece | None = None
-    model: Piece | None = None
+    weights: tuple[Piece, ...] = ()
+    libraries: tuple[Foreign, ...] = ()
     records: tuple[RecordFacts, ...] = ()
     publishers: tuple[tuple[str, Signed | None], ...] = ()
     earlier: int = 0
@@ -138,7 +155,8 @@ def _facts(container: Container) -> Facts:
         converted=facts.converted,
         manifest=Piece(MANIFEST_PATH, entry.data_offset, entry.size, digest),
         chunks=_piece(by_path.get(manifest.members[-1].path)),
-        model=_piece(by_path.get(manifest.default)),
+        weights=_weights(container, manifest.default),
+        libraries=tuple(_libraries(container, by_path)),
         records=tuple(_record(index, record, collected, digest) for index, record in enumerate(records)),
         publishers=tuple((member.path, _publisher(container, member)) for member in publishers),
         earlier=sum(
@@ -149,6 +167,35 @@ def _facts(container: Container) -> Facts:
 
 def _piece(member: MemberFacts | None) -> Piece | None:
     return Piece(member.path, member.offset, member.size, member.sha256) if member and member.sha256 else None
+
+
+def _weights(container: Container, default: str) -> tuple[Piece, ...]:
+    """The model that starts, and every other member of its role: shards, data outside of a graph, further models."""
+    members = [member for member in container.members if member.role == "weights"]
+    pieces = map(_piece, sorted(members, key=lambda member: member.path != default))
+    return tuple(piece for piece in pieces if piece)
+
+
+def _libraries(container: Container, by_path: Mapping[str, MemberFacts]) -> Iterator[Foreign]:
+    """What others built, as the pins in the file say where it comes from; a pin that cannot be used says nothing.
+
+    All pins together are read up to the size that one may have.
+    """
+    left = MAX_PIN
+    for pin_path, member in by_path.items():
+        if not is_pin_path(pin_path) or member.size > left:
+            continue
+        left -= member.size
+        try:
+            pin = read_embedded(container.read(pin_path), pin_path)
+        except FormatError:
+            continue
+        packages = {source.id: source for source in pin.inputs}
+        for library in pin.libraries:
+            piece = _piece(by_path.get(pin_path.replace("runtime.yaml", library.path)))
+            if piece:
+                source = packages[library.input]
+                yield Foreign(piece, pin.key, source.file, source.sha256, library.member, library.sha256)
 
 
 def _record(index: int, record: Record, collected: Collected, manifest_sha256: str) -> RecordFacts:

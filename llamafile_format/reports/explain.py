@@ -62,7 +62,9 @@ def explain_clauses(facts: Facts) -> list[str]:
         found.append("13.3")
     if any(record.stamped for record in facts.records):
         found.append("13.6")
-    return [*found, "13.5"] if facts.publishers else found
+    if facts.publishers:
+        found.append("13.5")
+    return [*found, "14.9"] if facts.libraries else found
 
 
 def explain_json(facts: Facts) -> str:

@@ -6,18 +6,19 @@ Commands are for a POSIX shell. Names from the file stand in them quoted, and es
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from llamafile_format.container import Kind
-from llamafile_format.examining import Facts, Piece
+from llamafile_format.examining import Facts, Foreign, Piece
 from llamafile_format.prefix.bootstrap import HEADER_SIZE, SLOTS_OFFSET
 from llamafile_format.reports.escape import printable
 from llamafile_format.reports.explain_records import publisher_steps, record_steps
-from llamafile_format.reports.explain_step import Step
+from llamafile_format.reports.explain_step import Step, quoted
 from llamafile_format.reports.numbers import plural
 from llamafile_format.source.address import is_remote
 
 _FIRST_SLOT = SLOTS_OFFSET + HEADER_SIZE  # clause 14.2.7: the first 64 bytes of a launcher that was not converted
+_NAMED = 3  # members of weights in a title, besides the first
 
 
 def steps(facts: Facts) -> Iterator[Step]:
@@ -29,8 +30,10 @@ def steps(facts: Facts) -> Iterator[Step]:
     yield _manifest(facts.manifest)
     yield _chunk_list(facts.chunks)
     yield _every_byte(facts)
-    if facts.model:
-        yield _model(facts.model)
+    if facts.weights:
+        yield _weights(facts.weights)
+    for library in facts.libraries:
+        yield _library(library)
     if not facts.records:
         yield _unsigned()
     for record in facts.records:
@@ -137,14 +140,41 @@ def _every_byte(facts: Facts) -> Step:
     )
 
 
-def _model(model: Piece) -> Step:
+def _weights(weights: Sequence[Piece]) -> Step:
+    first, *more = weights
+    title = f"The model alone, {printable(first.path)}"
+    if more:
+        names = ", ".join(printable(piece.path) for piece in more[:_NAMED])
+        title += f", and the other weights: {names}" + (" and so on" if len(more) > _NAMED else "")
     return Step(
-        f"The model alone, {printable(model.path)}",
-        "It lies in the file as it is. (openssl dgst -sha256 -r does the work of sha256sum, often much faster.)",
-        (f'tail -c +{model.offset + 1} "$F" | head -c {model.size} | sha256sum',),
-        (model.sha256,),
+        title,
+        f"{'It lies' if not more else 'They lie'} in the file as {'it is' if not more else 'they are'}. (openssl dgst"
+        " -sha256 -r does the work of sha256sum, often much faster.)",
+        tuple(_digest(piece) for piece in weights),
+        tuple(piece.sha256 for piece in weights),
         proves="that these are the weights that the manifest names; compare the digest with their publisher's",
     )
+
+
+def _library(library: Foreign) -> Step:
+    return Step(
+        f"A library that others built, {printable(library.piece.path)}",
+        f"{printable(library.engine)} loads it, and nobody who made this file built it: its makers publish it in"
+        f" {printable(library.package)}. Say where you have that, from them or from an index that you trust.",
+        (
+            "W=/path/to/" + shlex.quote(printable(library.package)),
+            _digest(library.piece),
+            'sha256sum <"$W"',
+            f'unzip -p "$W" {quoted(library.source)} | sha256sum',
+        ),
+        (library.piece.sha256, library.package_sha256, library.sha256),
+        proves="that the library is, byte for byte, the one in that package, if the first line and the last are equal",
+        open="what the library does, or of which sources its makers made it: no rebuild here compares it",
+    )
+
+
+def _digest(piece: Piece) -> str:
+    return f'tail -c +{piece.offset + 1} "$F" | head -c {piece.size} | sha256sum'
 
 
 def _unsigned() -> Step:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -19,14 +21,22 @@ from llamafile_format.engines.libraries import fetch_packages
 from llamafile_format.engines.pin import Pin
 from llamafile_format.engines.store import find_pin
 from llamafile_format.errors import SourceError
-from tests.conftest import ROOT, CliRunner
+from tests.conftest import ROOT, CliRunner, ToolFinder
 from tests.docs_pages import script_of
-from tests.runtime_server import TARGET, cache_of, run, served
+from tests.gguf_workbench import exhibit as workbench
+from tests.runtime_server import EXHIBIT, TARGET, cache_of, environment, pack, run, served, typed
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 GUIDE = ROOT / "examples" / "onnx"
 LLAMAFILE = "A llamafile is one file that holds a language model and the program which runs it."
 ENGINE = "Here ONNX Runtime computes; its library lies inside, named by digest."
+PROMPTS = (
+    "Visitor: Tell me about the clock.\nLabel:",
+    "Visitor: a brass astrolabe\nLabel:",
+    "This home computer",
+    "café 12 — ünïcode <s>x</s> y  z",  # characters that are no pieces, control tokens as text, two blanks
+    "Schoolteachers extraordinary lighthouses' 1,865!\n\n  abc",
+)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +120,34 @@ def test_verify_and_inspect_tell_the_class(guide: Path, run_cli: CliRunner) -> N
     assert "prebuilt by others, not rebuilt" in run_cli("inspect", guide, env={"COLUMNS": "300"}).stdout
 
 
+@pytest.mark.parametrize("traced", [False, True], ids=["files", "connections"])
+def test_the_library_keeps_no_reports(guide: Path, tool: ToolFinder, tmp_path: Path, traced: bool) -> None:
+    """14.9.7: whoever starts it, whatever the environment says, and also where no sandbox refuses a connection."""
+    places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "ORT_DISABLE_TELEMETRY": "0"}
+    calls = tmp_path / "calls"
+    command = typed(guide, "--no-sandbox", "-p", "<user>engine<bot>")
+    if traced:
+        command = [
+            str(tool("strace")),
+            "-f",
+            "-qq",
+            "-e",
+            "signal=none",
+            "-e",
+            "trace=socket,connect",
+            "-o",
+            str(calls),
+            *command,
+        ]
+        if subprocess.run([*command[:9], "true"], capture_output=True, check=False).returncode:
+            pytest.skip("this machine does not let a test trace a program")
+    wanted = environment(cache_of(guide), places)
+    done = subprocess.run(command, cwd=guide.parent, env=wanted, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ENGINE + "\n"), done.stderr
+    assert not traced or calls.read_text() == ""
+    assert not [path for path in tmp_path.rglob("*") if path != calls]
+
+
 def test_openais_client_gets_answers(guide: Path) -> None:
     openai = pytest.importorskip("openai")
     with served(guide) as server:
@@ -148,12 +186,60 @@ def test_the_server_keeps_its_bounds(guide: Path) -> None:
         assert server.ask("llamafile") == LLAMAFILE
 
 
-def test_the_page_works(pin: Pin, tmp_path: Path) -> None:
-    """The section of docs/exchange.md, typed; what it records is within tolerance, and replayed so."""
+@pytest.fixture(scope="module")
+def exhibits(pin: Pin, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The exhibit by two engines: as it is by llama.cpp, exported by ONNX Runtime."""
+    pytest.importorskip("onnx")
+    folder = tmp_path_factory.mktemp("exhibits")
+    command = [sys.executable, GUIDE / "from_gguf.py", EXHIBIT, folder / "exhibit.onnx"]
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, timeout=120)
+    files = [folder / "exhibit.onnx", folder / "exhibit.onnx.data"]
+    out = llamafile_format.pack(files, folder / "onnx.llamafile", runtime=f"{pin.key}:{TARGET}", name="exhibit").path
+    return pack(folder / "gguf.llamafile"), out
+
+
+def test_the_exhibit_in_onnx_says_what_llama_cpp_says(exhibits: tuple[Path, Path], run_cli: CliRunner) -> None:
+    """To the letter: 32 tokens, the likeliest each time. The tokenizer's rule stands in the graph."""
+    for prompt in PROMPTS[:3]:
+        words = ("-p", prompt, "-n", "32", "--temp", "0")
+        told, found = (run_cli("complete", file, *words) for file in exhibits)
+        assert (told.returncode, found.returncode) == (0, 0), told.stderr + found.stderr
+        assert len(told.stdout) > 60
+        assert found.stdout == told.stdout
+    prompts = [{"id": f"{at}", "text": text, "max_tokens": 32, "top": 1} for at, text in enumerate(PROMPTS)]
+    request = json.dumps({"version": 1, "prompts": prompts})
+    told, found = (traced(run(file, "--trace", stdin=request).stdout) for file in exhibits)
+    assert [piece for piece, _ in found] == [piece for piece, _ in told]
+    assert len(told) > 100
+    assert max(abs(one - other) for (_, one), (_, other) in zip(told, found, strict=True)) < 0.05
+
+
+def traced(lines: str) -> list[tuple[str, float]]:
+    """Each step's piece, in hex, and the logit of its token."""
+    steps = [event for line in lines.splitlines() if (event := json.loads(line))["event"] == "step"]
+    return [(step["piece"], struct.unpack(">f", bytes.fromhex(step["top"][0][1]))[0]) for step in steps]
+
+
+def test_what_the_exporter_does_not_know_it_refuses(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    for key, word in (("general.architecture", "gemma3"), ("tokenizer.ggml.model", "gpt2")):
+        (tmp_path / "m.gguf").write_bytes(workbench().with_entry(key, 8, word).build())
+        command = [sys.executable, GUIDE / "from_gguf.py", tmp_path / "m.gguf", tmp_path / "m.onnx"]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert word in done.stderr
+        assert not (tmp_path / "m.onnx").exists()
+
+
+@pytest.mark.parametrize("title", ["An ONNX model that answers", "One model, two engines"])
+def test_the_page_works(pin: Pin, tmp_path: Path, title: str) -> None:
+    """The sections of docs/exchange.md, typed; what is recorded is within tolerance, and replayed so."""
     page = (ROOT / "docs" / "exchange.md").read_text("utf-8")
-    (section,) = (part for part in page.split("\n## ") if part.startswith("An ONNX model that answers"))
-    for name in ("guide.onnx", "guide.onnx.data"):
-        shutil.copy(GUIDE / name, tmp_path)
+    (section,) = (part for part in page.split("\n## ") if part.startswith(title))
+    for path in (GUIDE / "guide.onnx", GUIDE / "guide.onnx.data", EXHIBIT):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
@@ -164,6 +250,8 @@ def test_the_page_works(pin: Pin, tmp_path: Path) -> None:
         words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    if title != "An ONNX model that answers":
+        return
     assert LLAMAFILE in done.stdout
     assert ENGINE in done.stdout
     with open_container(tmp_path / "guide.llamafile") as container:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from llamafile_format.cli.main import cli
+from llamafile_format.cli.runtimes import _named
 from llamafile_format.cli.terminal import steps
 from llamafile_format.engines import build as driver
 from llamafile_format.engines import work
@@ -224,6 +225,16 @@ def test_unknown_runtimes_list_what_there_is(pin: Pin, monkeypatch: pytest.Monke
 def test_a_build_is_verified_only_if_the_pin_names_it(pin: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="names no native build"):
         call(pin, monkeypatch, "verify", "engine")
+    with pytest.raises(UsageError, match="names no native build"):
+        call(pin, monkeypatch, "verify", "engine", "--target", "all")
+
+
+def test_of_all_targets_those_are_built_again_that_the_pin_names(capsys: pytest.CaptureFixture[str]) -> None:
+    pin = load_pin(RUNTIMES / "onnxruntime/1.32.0")
+    wanted = [("linux-x86_64", Flavour.NATIVE), ("linux-riscv64", Flavour.NATIVE)]
+    assert _named(pin, wanted, ("all",)) == wanted[:1]
+    assert capsys.readouterr().out.split()[:2] == ["native", "linux-riscv64"]
+    assert _named(pin, wanted, ("linux-riscv64",)) == wanted
 
 
 # The vault
@@ -254,6 +265,17 @@ def test_a_vault_says_where_shaders_go(target: str, flavour: Flavour, tmp_path: 
     assert "-DLFF_SHADERS=/work/shaders" in text
     assert "{" not in text
     assert "/work/shaders" in _readme(newest)
+
+
+def test_a_vault_says_what_nobody_builds_again() -> None:
+    pin = load_pin(RUNTIMES / "onnxruntime/1.32.0")
+    text = _readme(pin)
+    for library in pin.libraries:
+        assert f"{library.path}  {library.sha256}" in text
+        assert library.member in text
+    assert "--flavour native" in text
+    assert "npm" not in text
+    assert ("npm" in _readme(pin_of(RUNTIMES))) is (pin_of(RUNTIMES).page is not None)
 
 
 def test_the_count_of_ninja_is_understood() -> None:

@@ -160,6 +160,7 @@ int failed(const std::string & what, bool tracing, int status) {
 int main(int argc, char ** argv) {
     std::setlocale(LC_NUMERIC, "C");
     lff::forget_engine_settings();
+    setenv("ORT_DISABLE_TELEMETRY", "1", 1);  // else the library writes down what it sees of this machine, and reports it (14.9.7)
     std::vector<std::string> user    = lff::arguments(argc, argv);
     const bool               tracing = std::find(user.begin(), user.end(), "--trace") != user.end();
     int                      status  = 1;
