@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import resource
 import struct
 import sys
@@ -27,14 +28,8 @@ _NO_NEW_PRIVS = 38  # prctl
 _SECCOMP, _CREATE, _ADD, _RESTRICT = 317, 444, 445, 446  # numbers of system calls
 _TSYNC = 1
 _READ_FILE, _READ_BELOW = 1 << 2, (1 << 2) | (1 << 3)
-_FILE_ACCESSES = (
-    0,
-    13,
-    14,
-    15,
-    15,
-    16,
-)  # how many accesses each version of Landlock knows; the last for all later ones
+# How many accesses to files each version of Landlock knows; the last for all later ones.
+_FILE_ACCESSES = (0, 13, 14, 15, 15, 16)
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 _MACHINE = ("/sys/devices/system", "/sys/fs/cgroup", "/proc/self")
 _KNOWLEDGE = ("/etc/ld.so.cache", "/proc/meminfo", "/proc/loadavg", "/proc/cpuinfo", "/proc/stat")
@@ -47,69 +42,27 @@ _CHANGING = 0o3 | 0o100 | 0o1000 | (0o20200000 & ~0o200000)  # flags of open tha
 _THREAD, _WORLDS = 0x10000, 0x7E020000  # flags of clone
 
 # Calls without danger whatever their arguments: they work on what the process has, or ask about it (x86-64).
-_HARMLESS = (
-    *(0, 1, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 32, 33, 34),
-    *(
-        35,
-        39,
-        60,
-        63,
-        73,
-        74,
-        75,
-        78,
-        79,
-        89,
-        95,
-        96,
-        97,
-        98,
-        99,
-        100,
-        102,
-        104,
-        107,
-        108,
-        110,
-        115,
-        127,
-        128,
-        130,
-        131,
-        137,
-        138,
-    ),
-    *(
-        140,
-        143,
-        145,
-        146,
-        147,
-        149,
-        150,
-        151,
-        152,
-        158,
-        186,
-        187,
-        201,
-        202,
-        203,
-        204,
-        213,
-        217,
-        218,
-        219,
-        221,
-        228,
-        229,
-        230,
-        231,
-        232,
-        233,
-        262,
-    ),
-    *(267, 269, 270, 271, 273, 274, 281, 290, 291, 292, 293, 295, 296, 309, 318, 324, 325, 332, 334, 436, 439),
+_HARMLESS = tuple(
+    int(number)
+    for number in re.findall(
+        r"=(\d+)",
+        """
+    read=0 write=1 close=3 stat=4 fstat=5 lstat=6 poll=7 lseek=8 munmap=11 brk=12 rt_sigaction=13
+    rt_sigprocmask=14 rt_sigreturn=15 pread64=17 pwrite64=18 readv=19 writev=20 access=21 pipe=22 select=23
+    sched_yield=24 mremap=25 msync=26 mincore=27 madvise=28 dup=32 dup2=33 pause=34 nanosleep=35 getpid=39
+    exit=60 uname=63 flock=73 fsync=74 fdatasync=75 getdents=78 getcwd=79 readlink=89 umask=95 gettimeofday=96
+    getrlimit=97 getrusage=98 sysinfo=99 times=100 getuid=102 getgid=104 geteuid=107 getegid=108 getppid=110
+    getgroups=115 rt_sigpending=127 rt_sigtimedwait=128 rt_sigsuspend=130 sigaltstack=131 statfs=137 fstatfs=138
+    getpriority=140 sched_getparam=143 sched_getscheduler=145 sched_get_priority_max=146
+    sched_get_priority_min=147 mlock=149 munlock=150 mlockall=151 munlockall=152 arch_prctl=158 gettid=186
+    readahead=187 time=201 futex=202 sched_setaffinity=203 sched_getaffinity=204 epoll_create=213 getdents64=217
+    set_tid_address=218 restart_syscall=219 fadvise64=221 clock_gettime=228 clock_getres=229 clock_nanosleep=230
+    exit_group=231 epoll_wait=232 epoll_ctl=233 newfstatat=262 readlinkat=267 faccessat=269 pselect6=270
+    ppoll=271 set_robust_list=273 get_robust_list=274 epoll_pwait=281 eventfd2=290 epoll_create1=291 dup3=292
+    pipe2=293 preadv=295 pwritev=296 getcpu=309 getrandom=318 membarrier=324 mlock2=325 statx=332 rseq=334
+    close_range=436 faccessat2=439
+    """,
+    )
 )
 _OPEN, _OPENAT, _MMAP, _MPROTECT, _IOCTL, _FCNTL, _CLONE, _CLONE3 = 2, 257, 9, 10, 16, 72, 56, 435
 _PRCTL, _PRLIMIT, _KILL, _TGKILL = 157, 302, 62, 234
