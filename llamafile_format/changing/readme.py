@@ -8,6 +8,7 @@ from itertools import product
 
 from llamafile_format.changing.history import Change
 from llamafile_format.changing.migrate_arguments import same_bytes
+from llamafile_format.engines.members import kinds_of
 from llamafile_format.manifest.model import README_PATH
 from llamafile_format.manifest.roles import MAPPED_ROLES, file_order
 from llamafile_format.packing import (
@@ -39,12 +40,14 @@ def rewrite_readme(
     roles = [content.role for content in contents.values()] + ["recovery"] * bool(recovery)
     version, before = lowest_version(roles), lowest_version(content.role for content in carried.contents)
     was_engine = bool(carried.engine.source.size)
+    kinds, kinds_before = kinds_of(contents), kinds_of(content.path for content in carried.contents)
     old = contents.get(README_PATH)
     texts = {
         (repair, look): readme_text(
             carried.labels.name,
             engine=was_engine,
             launcher=carried.engine.launcher,
+            kinds=kinds_before,
             version=before,
             recovery=repair,
             viewer=look,
@@ -61,6 +64,7 @@ def rewrite_readme(
             labels.name,
             engine=bool(engine.source.size),
             launcher=engine.launcher,
+            kinds=kinds,
             version=version,
             recovery=recovery,
             viewer=look and "viewer" in roles,
@@ -75,7 +79,9 @@ def rewrite_readme(
         if carried.origin is not None:  # a container may do without one (clause 5.8.3)
             contents[README_PATH] = wanted
         return
-    other = was_engine != bool(engine.source.size) or carried.engine.launcher != engine.launcher
+    other = (
+        was_engine != bool(engine.source.size) or carried.engine.launcher != engine.launcher or kinds != kinds_before
+    )
     if (told is not None or other) and not same_bytes(old, wanted):
         contents[README_PATH] = wanted
         changes.append({"what": "readme", "from": old.known.sha256.hex() if old.known else ""})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llamafile_format.engines.pin import Flavour, Pin
+from llamafile_format.engines.pin import Flavour, Kind, Pin
 
 ROOT = "runtimes"
 DEFAULT_ENGINE = "llama.cpp"
@@ -52,6 +53,21 @@ def runtime_path(pin: Pin, flavour: Flavour, target: str) -> str:
 def companion_path(pin: Pin, name: str) -> str:
     """Member path of what goes with the builds of ``pin``: ``webui.tar``, ``LICENCES.txt``, ``runtime.yaml``."""
     return f"{ROOT}/{pin.name}/{pin.version}/{name}"
+
+
+def kind_of(name: RuntimeName, paths: Iterable[str]) -> Kind:
+    """Where the code of the build ``name`` comes from, by what lies beside it among the members of these ``paths``."""
+    folder = f"{ROOT}/{name.engine}/{name.version}/lib/{name.target}/"
+    beside = [path for path in paths if path.startswith(folder)]
+    if not beside:
+        return Kind.BUILT
+    return Kind.PYTHON_WHEELS if all(path.endswith(".whl") for path in beside) else Kind.NATIVE_LIBRARY
+
+
+def kinds_of(paths: Iterable[str]) -> frozenset[Kind]:
+    """Those of all builds in a file with members of these ``paths``."""
+    named = tuple(paths)
+    return frozenset(kind_of(name, named) for name in map(parse_runtime_path, named) if name is not None)
 
 
 def is_of_runtime(path: str, engine: str = "") -> bool:

@@ -17,7 +17,8 @@ from llamafile_format.checks.canonical import signature_entries
 from llamafile_format.checks.verdict import Level, Report
 from llamafile_format.checks.what_will_run import Chosen, Use, WillRun, what_will_run
 from llamafile_format.container import CUT_OFF, Container, Kind, MemberFacts, Openable
-from llamafile_format.engines.members import ROOT, RuntimeName, is_of_runtime
+from llamafile_format.engines.members import is_of_runtime, kind_of
+from llamafile_format.engines.pin import Kind as EngineKind
 from llamafile_format.errors import NotALlamafile, SourceError
 from llamafile_format.examining.inspect_model import RowBudget, bare_model, member_model, template_member
 from llamafile_format.examining.inspection import (
@@ -306,12 +307,6 @@ def _here(container: Container, will: WillRun) -> HereView | None:
     return HereView(target=target, refuses=refused, **found.to_json())
 
 
-def _is_prebuilt(name: RuntimeName, paths: Collection[str]) -> bool:
-    """Whether the build ``name`` has libraries beside it that others built (14.9.1)."""
-    folder = f"{ROOT}/{name.engine}/{name.version}/lib/{name.target}/"
-    return any(path.startswith(folder) for path in paths)
-
-
 def _will_run(will: WillRun, here: HereView | None, paths: Collection[str]) -> WillRunView:
     """What will run, of a file with members of these ``paths``."""
 
@@ -332,7 +327,14 @@ def _will_run(will: WillRun, here: HereView | None, paths: Collection[str]) -> W
         grammar=view(will.grammar),
         page=view(will.page),
         builds=tuple(
-            BuildView(each.member, each.why.value, each.starts, each.page, _is_prebuilt(each.name, paths))
+            BuildView(
+                each.member,
+                each.why.value,
+                each.starts,
+                each.page,
+                prebuilt=(kind := kind_of(each.name, paths)) is not EngineKind.BUILT,
+                shut_in=kind is EngineKind.PYTHON_WHEELS,
+            )
             for each in will.builds
         ),
         here=here,

@@ -301,7 +301,8 @@ class ChosenView(NamedTuple):
 class BuildView(NamedTuple):
     """A build in the order of the launcher; ``starts`` if it is the one for its target. ``page`` is what it serves.
 
-    ``prebuilt`` if it loads libraries from the file that others built (14.9).
+    ``prebuilt`` if it loads libraries from the file that others built (14.9, 14.10); ``shut_in`` if only a command
+    that shuts it in starts it, and the file itself says how (14.10).
     """
 
     member: str
@@ -309,6 +310,7 @@ class BuildView(NamedTuple):
     starts: bool
     page: str
     prebuilt: bool = False
+    shut_in: bool = False
 
 
 class HereView(NamedTuple):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llamafile_format.engines.members import kinds_of
 from llamafile_format.errors import UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import README_PATH, EngineAsset, EngineDirectory
@@ -52,6 +53,7 @@ from llamafile_format.progress import Progress, counted
 from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
 
 if TYPE_CHECKING:
+    from llamafile_format.engines.pin import Kind
     from llamafile_format.prefix.arguments import Dialect
 
 Args = str | Sequence[str]
@@ -182,6 +184,8 @@ def _packed(
         contents += added
         notes += weight_notes(contents, added, chosen)
         misfits = _fitting(chosen, contents, labels.default, force=force)
+    kinds = kinds_of(content.path for content in contents)
+    contents.append(text_content(README_PATH, "readme", _readme(order, engine, kinds)))
     if order.prefix == LAUNCHER:
         prefix_content = launcher_prefix(contents, labels.default)
     else:
@@ -394,7 +398,6 @@ def _contents(order: _Order, engine: ByteSource, *, force: bool) -> list[Content
         from llamafile_format.packing.splits import merge_splits
 
         contents = merge_splits(contents)
-    contents.append(text_content(README_PATH, "readme", _readme(order, engine)))
     if order.viewer:
         contents.append(viewer_content())
     if order.args is not None:
@@ -404,12 +407,13 @@ def _contents(order: _Order, engine: ByteSource, *, force: bool) -> list[Content
     return contents
 
 
-def _readme(order: _Order, engine: ByteSource) -> bytes:
+def _readme(order: _Order, engine: ByteSource, kinds: Set[Kind]) -> bytes:
     version = lowest_version(["recovery"] * bool(order.recovery) + ["viewer"] * bool(order.viewer))
     return readme_text(
         order.labels.name,
         engine=bool(engine.size),
         launcher=order.prefix == LAUNCHER,
+        kinds=kinds,
         version=version,
         recovery=bool(order.recovery),
         viewer=bool(order.viewer),

@@ -5,6 +5,9 @@ It names no digest and no size, because it must not depend on what depends on it
 
 from __future__ import annotations
 
+from collections.abc import Set
+
+from llamafile_format.engines.pin import Kind
 from llamafile_format.manifest.model import FIRST_VERSION
 
 _HEAD = """\
@@ -162,6 +165,31 @@ with their licences and with runtime.yaml, which says how to build them again.
 A program runs with your rights: check first where the file comes from.
 """
 
+_RUN_LIBRARY = """
+HOW TO RUN IT
+On the systems that have a folder in runtimes/ENGINE/VERSION/lib:
+    chmod +x FILE && ./FILE     (or: sh ./FILE)
+It answers programs, at an address of this computer only, which it prints.
+There is no page. Nothing is installed, and nothing is fetched or reported.
+  ./FILE -p TEXT        goes on with a text
+  ./FILE --help         what else it can do
+The engine is a library that others built, in that folder; a program of ours,
+in the folder beside it, loads that one and no other. Licences and
+runtime.yaml, which says where all of it is from, are there too.
+A program runs with your rights: check first where the file comes from.
+"""
+
+_RUN_SHUT_IN = """
+HOW TO RUN IT
+This file starts nothing by itself: its engine is Python code of others, the
+packages (wheels) in runtimes/ENGINE/VERSION/lib. With llamafile-format and a
+Python that the packages are for, on a system that can shut the code in:
+    llamafile-format complete FILE -p TEXT
+The file is verified first. Licences and runtime.yaml, which says where all of
+it is from, are beside the packages. The weights can be taken out (unzip) and
+opened by any program that reads their format.
+"""
+
 _RUN_NONE = """
 HOW TO RUN IT
 This file has no engine of its own. Members that end in .gguf are model
@@ -204,19 +232,31 @@ def readme_text(
     *,
     engine: bool,
     launcher: bool = False,
+    kinds: Set[Kind] = frozenset(),
     version: str = FIRST_VERSION,
     recovery: bool = False,
     viewer: bool = False,
 ) -> bytes:
     """The text for a container called ``name`` (may be empty), with or without an engine as its prefix, and with or
-    without ``recovery`` data and ``viewer``.
+    without ``recovery`` data and ``viewer``. ``kinds`` are those of the builds that a ``launcher`` finds inside.
 
     It is as long for every ``version`` of the format, so that a member of a later one moves nothing.
     """
-    run = _RUN_LAUNCHER if launcher else _RUN_ENGINE if engine else _RUN_NONE
+    run = _run(kinds, launcher=launcher, engine=engine)
     title = f"{name or 'A language model'} (llamafile)"
     kind = _PROGRAM if engine or launcher else _DATA
     head = _HEAD.format(title=title, rule="=" * min(len(title), 78), kind=kind, version=version)
     repair = _REPAIR if recovery else ""
     look = _VIEW if viewer else ""
     return (head + _CHECK + repair + _SIGNATURE + run + look + _END).encode("utf-8")
+
+
+def _run(kinds: Set[Kind], *, launcher: bool, engine: bool) -> str:
+    """How the file is run. Behind a launcher an engine that was built from its sources stands for all inside."""
+    if engine and not launcher:
+        return _RUN_ENGINE
+    if launcher and Kind.NATIVE_LIBRARY in kinds and Kind.BUILT not in kinds:
+        return _RUN_LIBRARY
+    if kinds == {Kind.PYTHON_WHEELS}:
+        return _RUN_SHUT_IN
+    return _RUN_LAUNCHER if launcher else _RUN_NONE

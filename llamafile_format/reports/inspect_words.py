@@ -348,6 +348,7 @@ def started_text(inspection: Inspection) -> list[str]:
     parts = [f"{printable(kind)} on {plural(_targets(starts, kind), 'system')}" for kind in kinds]
     seconds = sum(build.why == "gpu" for build in will.builds)  # started by the native one, where a device answers
     parts += [f"gpu on {plural(seconds, 'system')}"] if seconds else []
+    parts += ["by commands only"] if any(build.shut_in for build in starts) else []
     parts += ["libraries prebuilt by others, not rebuilt"] if any(build.prebuilt for build in starts) else []
     return [*parts, *(["its page"] if will.page else [])] or ["nothing: there is no build inside"]
 

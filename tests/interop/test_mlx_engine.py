@@ -64,10 +64,28 @@ def test_the_text_is_that_of_llama_cpp(exhibit: Path, run_cli: CliRunner) -> Non
     assert len(here.stdout) > 50
 
 
-def test_the_file_does_not_start_it(exhibit: Path) -> None:
+def test_the_file_does_not_start_it(exhibit: Path, run_cli: CliRunner) -> None:
     done = subprocess.run(["sh", exhibit], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "llamafile-format complete" in done.stderr
+    assert "on 1 system, by commands only" in run_cli("inspect", exhibit).stdout
+    with open_container(exhibit) as container:
+        told = container.read("META-LLAMAFILE/README.txt").decode()
+    assert "This file starts nothing by itself" in told
+    assert "chmod +x" not in told
+
+
+def test_a_repack_tells_how_it_is_run_now(exhibit: Path, run_cli: CliRunner, tmp_path: Path) -> None:
+    """The text in the file follows the engines in it."""
+    bare, again = tmp_path / "bare.llamafile", tmp_path / "again.llamafile"
+    for out, words, said in (
+        (bare, (exhibit, "--runtime", "none", "--prefix", "none"), "This file has no engine of its own"),
+        (again, (bare, "--runtime", "mlx"), "This file starts nothing by itself"),
+    ):
+        done = run_cli("repack", *words, "-o", out)
+        assert done.returncode == 0, done.stderr
+        with open_container(out) as container:
+            assert said in container.read("META-LLAMAFILE/README.txt").decode()
 
 
 def test_the_page_works(pin: Pin, tmp_path: Path) -> None:

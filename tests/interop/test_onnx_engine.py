@@ -118,6 +118,10 @@ def test_verify_and_inspect_tell_the_class(guide: Path, run_cli: CliRunner) -> N
     assert verified.returncode == 0, verified.stdout
     assert "LF3334" in verified.stdout
     assert "prebuilt by others, not rebuilt" in run_cli("inspect", guide, env={"COLUMNS": "300"}).stdout
+    with open_container(guide) as container:
+        told = container.read("META-LLAMAFILE/README.txt").decode()
+    assert "There is no page." in told
+    assert "a page to chat on" not in told
 
 
 @pytest.mark.parametrize("traced", [False, True], ids=["files", "connections"])
