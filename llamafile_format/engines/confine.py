@@ -45,7 +45,7 @@ _THREAD, _WORLDS = 0x10000, 0x7E020000  # flags of clone
 _HARMLESS = tuple(
     int(number)
     for number in re.findall(
-        r"=(\d+)",
+        "=([0-9]+)",
         """
     read=0 write=1 close=3 stat=4 fstat=5 lstat=6 poll=7 lseek=8 munmap=11 brk=12 rt_sigaction=13
     rt_sigprocmask=14 rt_sigreturn=15 pread64=17 pwrite64=18 readv=19 writev=20 access=21 pipe=22 select=23
