@@ -8,7 +8,6 @@ with llamafile_format.open("model.llamafile") as container:
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -29,6 +28,7 @@ from llamafile_format.source.metered import Metered
 from llamafile_format.source.pending import refuse_pending
 from llamafile_format.spans import Span
 from llamafile_format.zip.attribution import attribute
+from llamafile_format.zip.contents import blocks, inflate
 from llamafile_format.zip.engine_archive import EngineArchive, engine_records
 from llamafile_format.zip.names import is_weights_name
 from llamafile_format.zip.reader import Archive, Entry, Generation, find_generations, read_archive
@@ -330,7 +330,7 @@ class Container:
         if limit is not None and entry.size > limit and entry.method != STORED:
             raise LimitExceeded(f"{path} is too large to unpack in memory", found=entry.size, allowed=f"{limit}")
         if entry.method == STORED:
-            yield from _blocks(self.source, entry.data_offset, _size_of(entry))
+            yield from blocks(self.source, entry.data_offset, _size_of(entry))
         elif entry.method == DEFLATED:
             yield from inflate(self.source, entry)
         else:
@@ -358,40 +358,10 @@ def _structural_role(path: str) -> str:
     return "signature-record" if path.startswith("META-LLAMAFILE/signatures/") else "engine-asset"
 
 
-def _blocks(source: ByteSource, offset: int, length: int) -> Iterator[bytes]:
-    for at in range(0, length, 1 << 20):
-        yield source.read_at(offset + at, min(1 << 20, length - at))
-
-
 def _size_of(entry: Entry) -> int:
     """Bytes of the contents. Of a stored entry with two sizes (LF2024) the bytes that were found count: the other size
     can be that of a file which nobody has."""
     return entry.compressed_size if entry.method == STORED else entry.size
-
-
-def inflate(source: ByteSource, entry: Entry) -> Iterator[bytes]:
-    """The contents of a deflated entry; FormatError if they are not exactly as long as the directory says."""
-    stream = zlib.decompressobj(-15)
-    total = 0
-    try:
-        for block in _blocks(source, entry.data_offset, entry.compressed_size):
-            pending = block
-            while pending:
-                out = stream.decompress(pending, 1 << 20)
-                total += len(out)
-                if total > entry.size:  # a bomb: the directory promised less
-                    raise FormatError(
-                        f"{entry.path} unpacks to more than its size", found=total, allowed=str(entry.size)
-                    )
-                if out:
-                    yield out
-                pending = stream.unconsumed_tail
-                if stream.eof or (not out and not pending):
-                    break
-    except zlib.error as error:
-        raise FormatError(f"{entry.path} cannot be unpacked: {error}", offset=entry.data_offset) from error
-    if total != entry.size or not stream.eof:
-        raise FormatError(f"{entry.path} unpacks to another size", found=total, allowed=str(entry.size))
 
 
 def open_container(what: Openable) -> Container:

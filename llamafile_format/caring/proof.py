@@ -8,7 +8,6 @@ file has a manifest too.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from llamafile_format.checks.verdict import Level, Verdict
 from llamafile_format.container import Container, Kind
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.examining import Trust, examine
+from llamafile_format.manifest.hashing import sha256_of
 from llamafile_format.rules import Layer
 from llamafile_format.source import ByteSource
 
@@ -79,7 +79,7 @@ def prove(
                 authentic = report.verdicts.get(Layer.AUTHENTIC) is Verdict.YES
         elif policy is not None:
             authentic = False
-    given = bool(expect) and ((sound and manifest == expect) or _sha256(result) == expect)
+    given = bool(expect) and ((sound and manifest == expect) or sha256_of(result) == expect)
     if expect and not given:
         raise FormatError("what the recovery data gives has another digest than was given", clause="17.5.5")
     if authentic:
@@ -99,10 +99,3 @@ def digest_given(text: str) -> str:
     if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
         raise UsageError(f"{text!r} is no SHA-256", hint="64 digits: of the whole file, or of its manifest")
     return digest
-
-
-def _sha256(source: ByteSource) -> str:
-    state = hashlib.sha256()
-    for at in range(0, source.size, _BLOCK):
-        state.update(source.read_at(at, min(_BLOCK, source.size - at)))
-    return state.hexdigest()

@@ -19,13 +19,13 @@ from llamafile_format.changing.migrate_arguments import (
     model_named_by,
     new_arguments,
     same_bytes,
-    sha256_of,
 )
 from llamafile_format.changing.order import Order
 from llamafile_format.changing.readme import rewrite_readme
 from llamafile_format.changing.runtime_changes import exchanged, new_launcher, new_misfits
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.findings import Finding
+from llamafile_format.manifest.hashing import sha256_of
 from llamafile_format.manifest.model import VERSION, EngineAsset, EngineDirectory, numbers_of
 from llamafile_format.manifest.reader import MAX_TEXT
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, MAPPED_ROLES, MODEL_ROLES

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llamafile_format.container import Container, inflate
+from llamafile_format.container import Container
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.legacy import LegacySplit
@@ -22,6 +22,7 @@ from llamafile_format.output.transfer import write_at
 from llamafile_format.packing import Carried, CarriedEngine, Content, Labels, media_of, recognise_role
 from llamafile_format.rules import rule
 from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
+from llamafile_format.zip.contents import inflate
 from llamafile_format.zip.names import is_reserved, name_problems
 from llamafile_format.zip.reader import Entry, local_sizes
 from llamafile_format.zip.records import (

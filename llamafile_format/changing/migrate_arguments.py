@@ -9,6 +9,7 @@ from typing import Any
 
 from llamafile_format.changing.history import changes_of
 from llamafile_format.changing.order import Order
+from llamafile_format.manifest.hashing import sha256_of
 from llamafile_format.packing import Carried, CarriedEngine, Content, arguments_content, drop_options, text_content
 from llamafile_format.prefix.arguments import (
     BUNDLE,
@@ -22,7 +23,6 @@ from llamafile_format.prefix.arguments import (
 )
 from llamafile_format.prefix.arguments_token import literal
 from llamafile_format.prefix.facts import PrefixKind
-from llamafile_format.source import ByteSource
 
 ARGUMENTS = ".args"
 MAX_KEPT = 4096  # bytes of old arguments that the history keeps as text
@@ -81,14 +81,6 @@ def engine_digest(engine: CarriedEngine) -> str:
     if engine.known:
         return engine.known[1]
     return sha256_of(engine.source)
-
-
-def sha256_of(source: ByteSource) -> str:
-    """SHA-256 of all of ``source``, in hex."""
-    digest = hashlib.sha256()
-    for at in range(0, source.size, 1 << 20):
-        digest.update(source.read_at(at, min(1 << 20, source.size - at)))
-    return digest.hexdigest()
 
 
 def same_bytes(old: Content, new: Content) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from itertools import product
 
 from llamafile_format.changing.history import Change
 from llamafile_format.changing.migrate_arguments import same_bytes
 from llamafile_format.engines.members import kinds_of
+from llamafile_format.engines.pin import Kind
 from llamafile_format.manifest.model import README_PATH
 from llamafile_format.manifest.roles import MAPPED_ROLES, file_order
 from llamafile_format.packing import (
@@ -16,6 +17,7 @@ from llamafile_format.packing import (
     CarriedEngine,
     Content,
     Labels,
+    how_to_run,
     lowest_version,
     readme_text,
     text_content,
@@ -39,13 +41,13 @@ def rewrite_readme(
     """
     roles = [content.role for content in contents.values()] + ["recovery"] * bool(recovery)
     version, before = lowest_version(roles), lowest_version(content.role for content in carried.contents)
-    was_engine = bool(carried.engine.source.size)
-    kinds, kinds_before = kinds_of(contents), kinds_of(content.path for content in carried.contents)
+    kinds = frozenset(kinds_of(contents).values())
+    kinds_before = frozenset(kinds_of(content.path for content in carried.contents).values())
     old = contents.get(README_PATH)
     texts = {
         (repair, look): readme_text(
             carried.labels.name,
-            engine=was_engine,
+            engine=bool(carried.engine.source.size),
             launcher=carried.engine.launcher,
             kinds=kinds_before,
             version=before,
@@ -79,12 +81,16 @@ def rewrite_readme(
         if carried.origin is not None:  # a container may do without one (clause 5.8.3)
             contents[README_PATH] = wanted
         return
-    other = (
-        was_engine != bool(engine.source.size) or carried.engine.launcher != engine.launcher or kinds != kinds_before
-    )
+    other = _front(carried.engine, kinds_before) != _front(engine, kinds)
     if (told is not None or other) and not same_bytes(old, wanted):
         contents[README_PATH] = wanted
         changes.append({"what": "readme", "from": old.known.sha256.hex() if old.known else ""})
+
+
+def _front(engine: CarriedEngine, kinds: Set[Kind]) -> tuple[bool, bool, str]:
+    """What stands in front, and how the file is run by it."""
+    there = bool(engine.source.size)
+    return there, engine.launcher, how_to_run(kinds, launcher=engine.launcher, engine=there)
 
 
 def _moves(contents: Mapping[str, Content], readme: Content, engine: CarriedEngine) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from llamafile_format.container import Container, inflate
+from llamafile_format.container import Container
 from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
+from llamafile_format.zip.contents import inflate
 from llamafile_format.zip.records import DEFLATED
 
 

@@ -12,6 +12,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -25,8 +26,8 @@ preferred: ContextVar[Callable[[], str | None] | None] = ContextVar("preferred",
 """Tells the folder that the user would rather have, where LFF_CACHE names none; asked only if a cache is needed."""
 
 _PIECE = 1 << 20
-PART = re.compile(r"(?:runtime(?:\.exe)?|webui\.tar)\.(?P<host>.+)\.(?P<process>[0-9]{1,10})")
-"""What a file of the cache is called while a process writes it."""
+PART = re.compile(r"(?:runtime(?:\.exe)?|webui\.tar|[0-9a-f]{64})\.(?P<host>.+)\.(?P<process>[0-9]{1,10})")
+"""What a file of the cache, or a folder of wheels, is called while a process writes it."""
 _SHARED = "lff-"  # folders of this name are made in places that others write to as well
 
 
@@ -68,7 +69,7 @@ def hold(sha256: str, size: int, pieces: Callable[[], Iterable[bytes]], name: st
     for cache in candidates():
         try:
             folder = _private(cache, sha256)
-            _sweep(folder)
+            sweep(folder)
             path = folder / file
             descriptor = _open(path, sha256, size)
             if descriptor is None:
@@ -144,7 +145,7 @@ def has_process(number: int) -> bool:
     return True
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Take away what processes of this machine left behind that are no more (14.2.9)."""
     if os.name != "posix":
         return
@@ -153,7 +154,10 @@ def _sweep(folder: Path) -> None:
             match = PART.fullmatch(entry.name)
             if match and match["host"] == (platform.node() or "host") and not has_process(int(match["process"])):
                 with contextlib.suppress(OSError):
-                    Path(entry.path).unlink()
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path)
+                    else:
+                        Path(entry.path).unlink()
 
 
 def _put(path: Path, sha256: str, size: int, pieces: Callable[[], Iterable[bytes]]) -> None:

@@ -32,7 +32,7 @@ _OLD = 86400.0  # seconds: an unfinished file of another host that is younger ma
 class ItemKind(Enum):
     """Why something is in the cache."""
 
-    BUILD = "build"  # a program that was taken out of a file; the next start puts it there again
+    BUILD = "build"  # a program, or its wheels, that was taken out of a file; the next start puts it there again
     LEFTOVER = "leftover"  # an unfinished program of a start that was killed
     MEMORY = "memory"  # of verifications; the next start verifies again
     JOURNAL = "journal"  # of verifications that were not finished; the next one begins anew
@@ -85,6 +85,8 @@ def _in(folder: Path) -> Iterator[Item]:
             for digest in _entries(folder / "rt"):
                 if _DIGEST.fullmatch(digest.name) and _mine(folder / "rt" / digest.name):
                     yield from _programs(folder / "rt" / digest.name)
+        elif entry.name == "wheels" and _mine(folder / entry.name):
+            yield from _programs(folder / entry.name)
         elif entry.name == "verified":
             yield _item(ItemKind.MEMORY, folder / entry.name)
         elif entry.name == "resumed":

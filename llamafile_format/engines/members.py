@@ -55,19 +55,18 @@ def companion_path(pin: Pin, name: str) -> str:
     return f"{ROOT}/{pin.name}/{pin.version}/{name}"
 
 
-def kind_of(name: RuntimeName, paths: Iterable[str]) -> Kind:
-    """Where the code of the build ``name`` comes from, by what lies beside it among the members of these ``paths``."""
-    folder = f"{ROOT}/{name.engine}/{name.version}/lib/{name.target}/"
-    beside = [path for path in paths if path.startswith(folder)]
-    if not beside:
-        return Kind.BUILT
-    return Kind.PYTHON_WHEELS if all(path.endswith(".whl") for path in beside) else Kind.NATIVE_LIBRARY
-
-
-def kinds_of(paths: Iterable[str]) -> frozenset[Kind]:
-    """Those of all builds in a file with members of these ``paths``."""
-    named = tuple(paths)
-    return frozenset(kind_of(name, named) for name in map(parse_runtime_path, named) if name is not None)
+def kinds_of(paths: Iterable[str]) -> dict[RuntimeName, Kind]:
+    """Where the code of each build among the members of these ``paths`` comes from, by what lies beside it."""
+    names, beside = [], dict[tuple[str, ...], Kind]()
+    for path in paths:
+        if (name := parse_runtime_path(path)) is not None:
+            names.append(name)
+        parts = tuple(path.split("/"))
+        if len(parts) == 6 and (parts[0], parts[3]) == (ROOT, "lib"):
+            wheel = path.endswith(".whl") and beside.get(parts[:5]) is not Kind.NATIVE_LIBRARY
+            beside[parts[:5]] = Kind.PYTHON_WHEELS if wheel else Kind.NATIVE_LIBRARY
+    folders = {name: (ROOT, name.engine, name.version, "lib", name.target) for name in names}
+    return {name: beside.get(folder, Kind.BUILT) for name, folder in folders.items()}
 
 
 def is_of_runtime(path: str, engine: str = "") -> bool:

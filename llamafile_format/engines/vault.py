@@ -120,58 +120,78 @@ def _write_by_hand(pin: Pin, target: Target, flavour: Flavour, folder: Path) -> 
 
 
 def _readme(pin: Pin) -> str:
-    uses = {*pin.recipe.uses, *(name for flavour in pin.flavours.values() for name in flavour.uses)}
-    unpacked = "\n".join(f"    /work/{one.id:<8} {one.file}" for one in pin.inputs if one.id in uses)
-    if pin.shaders is not None and SHADERS in uses:
-        path = f"runtimes/{pin.name}/{pin.version}/{pin.shaders.file}"
-        unpacked += f"\n    /work/{SHADERS:<8} {path} (zstd, then tar)"
-    ours = "\n".join(
-        f"    /work/{one.id:<8} runtimes/{normpath(f'{pin.name}/{pin.version}/{one.path}')}"
-        for one in pin.own
-        if one.id in uses
-    )
     pages = "" if pin.page is None else "| `npm/` | the packages of the chat page |\n"
+    by_hand = "| `by-hand/` | for each build: the compiler's wrapper scripts and the commands, for a work folder "
+    by_hand += f"`{_WORK}` |\n"
+    wheels = pin.kind is Kind.PYTHON_WHEELS
     flavours = "both" if len(pin.flavours) > 1 else next(iter(pin.flavours))
     return f"""# Vault of {pin.key}
 
-Everything that is needed to build {pin.title} again, bit for bit.
+Everything that is needed to {"run" if wheels else "build"} {pin.title} again, bit for bit.
 {_foreign(pin)}
 | here | what it is |
 |---|---|
-| `inputs/` | sources, compiler and tools, as package indexes served them |
+| `inputs/` | {"packages" if wheels else "sources, compiler and tools"}, as package indexes served them |
 {pages}| `runtimes/` | the pin (`runtime.yaml`), our own sources, the finished builds, licences |
-| `by-hand/` | for each build: the compiler's wrapper scripts and the commands, for a work folder `/work` |
-| `{SUMS}` | SHA-256 of every file: `sha256sum -c {SUMS}` |
+{"" if wheels else by_hand}| `{SUMS}` | SHA-256 of every file: `sha256sum -c {SUMS}` |
 
 With the package llamafile-format, on {pin.recipe.host}:
 
     llamafile-format runtimes verify {pin.key} --target all --flavour {flavours} --from .
 
-Without it, on {pin.recipe.host}: unpack the archives (wheels are ZIP files) and copy the folders, so that
+{_text_alone(pin) if wheels else _without_us(pin)}"""
+
+
+def _text_alone(pin: Pin) -> str:
+    """Of a pin whose build is a text of ours (14.10.2)."""
+    (path,) = (normpath(f"{pin.name}/{pin.version}/{one.path}") for one in pin.own if one.id in pin.recipe.uses)
+    digests = "\n".join(f"    {build.sha256}  {build.target}" for build in pin.builds)
+    return f"""The build is the text `runtimes/{path}` itself. Its digest:
+
+{digests}
+
+What cannot be kept in a folder: a Python that the packages are for, which their names say, and a system that runs it.
+"""
+
+
+def _without_us(pin: Pin) -> str:
+    """How everything is built without this package."""
+    uses = {*pin.recipe.uses, *(name for flavour in pin.flavours.values() for name in flavour.uses)}
+    unpacked = "\n".join(f"    {_WORK}/{one.id:<8} {one.file}" for one in pin.inputs if one.id in uses)
+    if pin.shaders is not None and SHADERS in uses:
+        path = f"runtimes/{pin.name}/{pin.version}/{pin.shaders.file}"
+        unpacked += f"\n    {_WORK}/{SHADERS:<8} {path} (zstd, then tar)"
+    ours = "\n".join(
+        f"    {_WORK}/{one.id:<8} runtimes/{normpath(f'{pin.name}/{pin.version}/{one.path}')}"
+        for one in pin.own
+        if one.id in uses
+    )
+    host = pin.recipe.host
+    return f"""Without it, on {host}: unpack the archives (wheels are ZIP files) and copy the folders, so that
 
 {unpacked}
 {ours}
 
-and for each build copy `by-hand/NAME/*` to `/work/NAME/toolchain/`, make the scripts executable, and run `build.sh`
+and for each build copy `by-hand/NAME/*` to `{_WORK}/NAME/toolchain/`, make the scripts executable, and run `build.sh`
 there. It prints the digest; its last line names the one that must come out.
 
-What cannot be kept in a folder: a processor and a kernel on which the pinned compiler runs ({pin.recipe.host}; an
+What cannot be kept in a folder: a processor and a kernel on which the pinned compiler runs ({host}; an
 emulator such as qemu will do), and `/bin/sh`.
 """
 
 
 def _foreign(pin: Pin) -> str:
-    """What is kept and cannot be built: libraries that others built (14.9)."""
+    """What is kept and cannot be built: what others built (14.9, 14.10)."""
     if not pin.libraries:
         return ""
     files = {source.id: source.file for source in pin.inputs}
     lines = "\n".join(
-        f"    {library.path}  {library.sha256}\n        inputs/{files[library.input]}, {library.member}"
-        for library in pin.libraries
+        f"    {one.path}  {one.sha256}\n        inputs/{', '.join(filter(None, (files[one.input], one.member)))}"
+        for one in pin.libraries
     )
     return f"""
 Of the engine that is the program alone. What it loads others built, and nothing here builds it again: packages in
-`inputs/` hold it, named by digest.
+`inputs/` {"are" if pin.kind is Kind.PYTHON_WHEELS else "hold"} it, named by digest.
 
 {lines}
 

@@ -14,17 +14,18 @@ import os
 import shutil
 import stat
 import sys
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llamafile_format.engines.cache import part_name
+from llamafile_format.engines.cache import part_name, sweep
 from llamafile_format.engines.pin import Kind, Library, Pin
 from llamafile_format.engines.private_folder import folder_path, private_folder
 from llamafile_format.engines.private_place import is_own
 from llamafile_format.errors import FormatError, RuntimeFailure, SourceError
+from llamafile_format.manifest.hashing import sha256_of
 from llamafile_format.source import ByteSource
+from llamafile_format.zip.contents import blocks, inflate
 from llamafile_format.zip.engine_archive import disagreement, is_folder_record
 from llamafile_format.zip.entry import Entry
 from llamafile_format.zip.names import collisions, name_problems
@@ -36,7 +37,6 @@ CONFINE = Path(__file__).with_name("confine.py")
 FOLDER = "wheels"
 CLAUSE = "14.10.4"
 MOST = 1 << 31  # bytes of everything that is unpacked, and of all files of one wheel
-_PIECE = 1 << 20
 _UNSIGNED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _SELF_STARTING = (".pth",)
 
@@ -98,7 +98,7 @@ def read_wheel(source: ByteSource) -> dict[str, WheelFile]:
     records = [entry for entry in entries if entry.path.endswith(".dist-info/RECORD") and entry.path.count("/") == 1]
     if len(records) != 1:
         raise _bad(source, f"it has {len(records)} lists of its files")
-    listed = _listed(source, b"".join(pieces(source, records[0])))
+    listed = _listed(source, b"".join(_contents(source, records[0])))
     found = {}
     for entry in entries:
         own = entry.path.rpartition("/")[0] == records[0].path.rpartition("/")[0]
@@ -142,25 +142,14 @@ def _listed(source: ByteSource, record: bytes) -> dict[str, tuple[str, int]]:
     return found
 
 
-def pieces(source: ByteSource, entry: Entry) -> Iterator[bytes]:
+def _contents(source: ByteSource, entry: Entry) -> Iterator[bytes]:
     """The bytes of ``entry``, never more than it says. FormatError if they do not come to their end."""
-    left, at, end = entry.size, entry.data_offset, entry.data_end
-    inflate = None if entry.method == STORED else zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        while at < end and left >= 0:
-            block = source.read_at(at, min(_PIECE, end - at))
-            at += len(block)
-            while block:
-                data = block if inflate is None else inflate.decompress(block, left + 1)
-                block = b"" if inflate is None else inflate.unconsumed_tail
-                left -= len(data)
-                if left < 0:
-                    break
-                yield data
-    except zlib.error as error:
-        raise _bad(source, f"{entry.path[:200]} cannot be unpacked: {error}") from error
-    if left or (inflate is not None and (not inflate.eof or inflate.unused_data)):
+    if entry.method != STORED:
+        yield from inflate(source, entry, exact=True)
+    elif entry.compressed_size != entry.size:
         raise _bad(source, f"{entry.path[:200]} does not have the size that it says")
+    else:
+        yield from blocks(source, entry.data_offset, entry.size)
 
 
 def _bad(source: ByteSource, reason: str) -> FormatError:
@@ -176,7 +165,7 @@ def unpacked_wheels(pin: Pin, target: str, open_wheel: Callable[[Library], ByteS
     wheels = wheels_for(pin, target, sys.version_info[:2])
     sources = {one: open_wheel(one) for one in wheels}
     for wheel, source in sources.items():
-        if source.size != wheel.size or _digest(source) != wheel.sha256:
+        if source.size != wheel.size or sha256_of(source) != wheel.sha256:
             raise FormatError(f"{source.name} is not {wheel.name} as {pin.key} names it", clause=CLAUSE)
     files: dict[str, tuple[ByteSource, WheelFile]] = {}
     for source in sources.values():
@@ -192,6 +181,7 @@ def unpacked_wheels(pin: Pin, target: str, open_wheel: Callable[[Library], ByteS
             pass
         home = folder_path(FOLDER)
         assert home is not None
+        sweep(home)
         return _placed(home / name, files)
     except OSError as error:
         if isinstance(error, SourceError):
@@ -206,21 +196,22 @@ def _placed(folder: Path, files: Mapping[str, tuple[ByteSource, WheelFile]]) -> 
         return folder
     partial = folder.with_name(part_name(folder.name))
     shutil.rmtree(partial, ignore_errors=True)
-    for name, (source, one) in files.items():
-        path = partial / name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(path, "xb", opener=_own) as file:
-            file.writelines(pieces(source, one.entry))
-    if not _holds(partial, wanted):
-        shutil.rmtree(partial, ignore_errors=True)
-        raise FormatError("the wheels do not hold what their lists say", clause=CLAUSE)
-    shutil.rmtree(folder, ignore_errors=True)
     try:
-        partial.rename(folder)
-    except OSError:  # another start was faster
+        for name, (source, one) in files.items():
+            path = partial / name
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(path, "xb", opener=_own) as file:
+                file.writelines(_contents(source, one.entry))
+        if not _holds(partial, wanted):
+            raise FormatError("the wheels do not hold what their lists say", clause=CLAUSE)
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            partial.rename(folder)
+        except OSError:  # another start was faster
+            if not _holds(folder, wanted):
+                raise
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if not _holds(folder, wanted):
-            raise
     return folder
 
 
@@ -247,10 +238,3 @@ def _holds(folder: Path, wanted: Mapping[str, tuple[str, int]]) -> bool:
                     return False
             seen.add(name)
     return seen == wanted.keys()
-
-
-def _digest(source: ByteSource) -> str:
-    digest = hashlib.sha256()
-    for at in range(0, source.size, _PIECE):
-        digest.update(source.read_at(at, min(_PIECE, source.size - at)))
-    return digest.hexdigest()

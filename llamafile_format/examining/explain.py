@@ -89,7 +89,8 @@ class RecordFacts:
 class Foreign:
     """A library that others built. All but ``piece`` is what the pin of ``engine`` in the file says (14.9.2).
 
-    ``source`` is its path in the makers' ``package``; ``sha256`` its digest there.
+    ``source`` is its path in the makers' ``package``, empty if it is the package itself (14.10.2); ``sha256`` its
+    digest there.
     """
 
     piece: Piece

@@ -17,7 +17,7 @@ from llamafile_format.checks.canonical import signature_entries
 from llamafile_format.checks.verdict import Level, Report
 from llamafile_format.checks.what_will_run import Chosen, Use, WillRun, what_will_run
 from llamafile_format.container import CUT_OFF, Container, Kind, MemberFacts, Openable
-from llamafile_format.engines.members import is_of_runtime, kind_of
+from llamafile_format.engines.members import is_of_runtime, kinds_of
 from llamafile_format.engines.pin import Kind as EngineKind
 from llamafile_format.errors import NotALlamafile, SourceError
 from llamafile_format.examining.inspect_model import RowBudget, bare_model, member_model, template_member
@@ -309,6 +309,7 @@ def _here(container: Container, will: WillRun) -> HereView | None:
 
 def _will_run(will: WillRun, here: HereView | None, paths: Collection[str]) -> WillRunView:
     """What will run, of a file with members of these ``paths``."""
+    kinds = kinds_of(paths)
 
     def view(chosen: Chosen | None) -> ChosenView | None:
         """One choice."""
@@ -332,8 +333,8 @@ def _will_run(will: WillRun, here: HereView | None, paths: Collection[str]) -> W
                 each.why.value,
                 each.starts,
                 each.page,
-                prebuilt=(kind := kind_of(each.name, paths)) is not EngineKind.BUILT,
-                shut_in=kind is EngineKind.PYTHON_WHEELS,
+                prebuilt=kinds.get(each.name, EngineKind.BUILT) is not EngineKind.BUILT,
+                shut_in=kinds.get(each.name) is EngineKind.PYTHON_WHEELS,
             )
             for each in will.builds
         ),

@@ -52,6 +52,14 @@ class Digests:
         return chunk_root(self.chunks)
 
 
+def sha256_of(source: ByteSource) -> str:
+    """SHA-256 of all of ``source``, in hex, without threads."""
+    digest = hashlib.sha256()
+    for at in range(0, source.size, CHUNK_SIZE):
+        digest.update(source.read_at(at, min(CHUNK_SIZE, source.size - at)))
+    return digest.hexdigest()
+
+
 def digest_range(
     source: ByteSource,
     offset: int,

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         prefix_of,
     )
     from llamafile_format.packing.planned import lowest_version
-    from llamafile_format.packing.readme import readme_text
+    from llamafile_format.packing.readme import how_to_run, readme_text
     from llamafile_format.packing.refuse_arguments import drop_options, refuse_arguments
     from llamafile_format.packing.runtime_members import (
         DEFAULT_RUNTIME,
@@ -91,7 +91,7 @@ open_door(
             "prefix_of",
         ),
         "planned": ("lowest_version",),
-        "readme": ("readme_text",),
+        "readme": ("how_to_run", "readme_text"),
         "refuse_arguments": ("drop_options", "refuse_arguments"),
         "runtime_members": (
             "DEFAULT_RUNTIME",

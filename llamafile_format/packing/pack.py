@@ -184,7 +184,7 @@ def _packed(
         contents += added
         notes += weight_notes(contents, added, chosen)
         misfits = _fitting(chosen, contents, labels.default, force=force)
-    kinds = kinds_of(content.path for content in contents)
+    kinds = frozenset(kinds_of(content.path for content in contents).values())
     contents.append(text_content(README_PATH, "readme", _readme(order, engine, kinds)))
     if order.prefix == LAUNCHER:
         prefix_content = launcher_prefix(contents, labels.default)
@@ -373,7 +373,7 @@ def prefix_content_of(engine: ByteSource, contents: Sequence[Content], *, archiv
 
 def asset_of(engine: ByteSource, entry: Any, archive: bool) -> EngineAsset:
     """Size and digests of the engine file ``entry``, unpacked; SHA-512 too for profile ``archive``. FormatError."""
-    from llamafile_format.container import inflate
+    from llamafile_format.zip.contents import inflate
     from llamafile_format.zip.records import DEFLATED
 
     if entry.method == DEFLATED:

@@ -242,7 +242,7 @@ def readme_text(
 
     It is as long for every ``version`` of the format, so that a member of a later one moves nothing.
     """
-    run = _run(kinds, launcher=launcher, engine=engine)
+    run = how_to_run(kinds, launcher=launcher, engine=engine)
     title = f"{name or 'A language model'} (llamafile)"
     kind = _PROGRAM if engine or launcher else _DATA
     head = _HEAD.format(title=title, rule="=" * min(len(title), 78), kind=kind, version=version)
@@ -251,7 +251,7 @@ def readme_text(
     return (head + _CHECK + repair + _SIGNATURE + run + look + _END).encode("utf-8")
 
 
-def _run(kinds: Set[Kind], *, launcher: bool, engine: bool) -> str:
+def how_to_run(kinds: Set[Kind], *, launcher: bool, engine: bool) -> str:
     """How the file is run. Behind a launcher an engine that was built from its sources stands for all inside."""
     if engine and not launcher:
         return _RUN_ENGINE

@@ -196,13 +196,9 @@ def _digest(content: Content) -> str:
         return ""
     if content.known is not None:
         return content.known.sha256.hex()
-    return content.expected or _sha256(content.source)
+    from llamafile_format.manifest.hashing import sha256_of
 
-
-def _sha256(source: ByteSource) -> str:
-    from llamafile_format.manifest.hashing import digest_range
-
-    return digest_range(source, 0, source.size).sha256.hex()
+    return content.expected or sha256_of(content.source)
 
 
 def targets_of(contents: Sequence[Content]) -> set[str]:

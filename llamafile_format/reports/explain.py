@@ -64,7 +64,9 @@ def explain_clauses(facts: Facts) -> list[str]:
         found.append("13.6")
     if facts.publishers:
         found.append("13.5")
-    return [*found, "14.9"] if facts.libraries else found
+    if any(library.source for library in facts.libraries):
+        found.append("14.9")
+    return [*found, "14.10"] if any(not library.source for library in facts.libraries) else found
 
 
 def explain_json(facts: Facts) -> str:

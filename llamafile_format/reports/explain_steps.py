@@ -157,19 +157,27 @@ def _weights(weights: Sequence[Piece]) -> Step:
 
 
 def _library(library: Foreign) -> Step:
+    path, package = printable(library.piece.path), printable(library.package)
+    here, theirs = ("W=/path/to/" + shlex.quote(package), _digest(library.piece)), 'sha256sum <"$W"'
+    say = f"publish it in {package}. Say where you have that, from them or from an index that you trust."
+    nobody = f"{printable(library.engine)} loads it, and nobody who made this file built it: its makers"
+    unknown = "does, or of which sources its makers made it: no rebuild here compares it"
+    if not library.source:
+        return Step(
+            f"A package that others built, {path}",
+            f"{nobody} {say}",
+            (*here, theirs),
+            (library.piece.sha256, library.package_sha256),
+            proves="that the package is, byte for byte, the one that they publish, if both lines are equal",
+            open=f"what the package {unknown}",
+        )
     return Step(
-        f"A library that others built, {printable(library.piece.path)}",
-        f"{printable(library.engine)} loads it, and nobody who made this file built it: its makers publish it in"
-        f" {printable(library.package)}. Say where you have that, from them or from an index that you trust.",
-        (
-            "W=/path/to/" + shlex.quote(printable(library.package)),
-            _digest(library.piece),
-            'sha256sum <"$W"',
-            f'unzip -p "$W" {quoted(library.source)} | sha256sum',
-        ),
+        f"A library that others built, {path}",
+        f"{nobody} {say}",
+        (*here, theirs, f'unzip -p "$W" {quoted(library.source)} | sha256sum'),
         (library.piece.sha256, library.package_sha256, library.sha256),
         proves="that the library is, byte for byte, the one in that package, if the first line and the last are equal",
-        open="what the library does, or of which sources its makers made it: no rebuild here compares it",
+        open=f"what the library {unknown}",
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import llamafile_format
 from llamafile_format.examining import explain
+from llamafile_format.reports.explain import explain_clauses
 from llamafile_format.reports.explain_steps import steps
 from tests.conftest import ROOT
 
@@ -51,6 +52,23 @@ def test_a_library_is_compared_with_its_makers_package(tmp_path: Path) -> None:
         own, package, theirs = (f"{line}" for line in shell(tmp_path, step.commands[1:], W=str(wheel)))
         assert (own, package) == (step.prints[0], sha256(wheel.read_bytes()).hexdigest())
         assert (own == theirs) is (inside == b"theirs")
+
+
+def test_a_package_that_lies_in_the_file_is_the_package_itself(tmp_path: Path) -> None:
+    pin, name = "runtimes/mlx/0.32.4", "mlx_lm-0.32.2-py3-none-any.whl"
+    (tmp_path / name).write_bytes(b"theirs")
+    include = [
+        llamafile_format.Include(ROOT / pin / "runtime.yaml", f"{pin}/runtime.yaml", "document"),
+        llamafile_format.Include(tmp_path / name, f"{pin}/lib/linux-x86_64/{name}", "asset"),
+        llamafile_format.Include(GUIDE / "guide.onnx.data", "guide.onnx.data", "weights"),
+    ]
+    out = tmp_path / "guide.llamafile"
+    facts = explain(llamafile_format.pack([GUIDE / "guide.onnx"], out, prefix="none", include=include).path)
+    (step,) = (step for step in steps(facts) if "that others built" in step.title)
+    assert (step.title.startswith("A package"), "unzip" in " ".join(step.commands)) == (True, False)
+    here, theirs = shell(tmp_path, step.commands[1:], W=str(tmp_path / name))
+    assert here == theirs == step.prints[0] == sha256(b"theirs").hexdigest()
+    assert explain_clauses(facts)[-1] == "14.10"
 
 
 def test_a_pin_that_cannot_be_used_names_no_library(tmp_path: Path) -> None:

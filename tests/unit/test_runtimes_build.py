@@ -275,6 +275,9 @@ def test_a_vault_says_what_nobody_builds_again() -> None:
         assert library.member in text
     assert "--flavour native" in text
     assert "npm" not in text
+    runner = _readme(load_pin(RUNTIMES / "mlx/0.32.4"))
+    assert "source/runner.py` itself" in runner
+    assert ("by-hand" in runner, ".whl, " in runner, "by-hand" in text) == (False, False, True)
     assert ("npm" in _readme(pin_of(RUNTIMES))) is (pin_of(RUNTIMES).page is not None)
 
 
