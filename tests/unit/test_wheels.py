@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import io
+import platform
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from llamafile_format.engines import confine
+from llamafile_format.engines import confine, wheels
+from llamafile_format.engines.cache_contents import ItemKind, contents, remove
 from llamafile_format.engines.pin import Input, Kind, Library, Pin
 from llamafile_format.engines.pin_reader import load_pin, read_pin
+from llamafile_format.engines.private_folder import folder_path
 from llamafile_format.engines.store import is_here, read_build
 from llamafile_format.engines.wheels import read_wheel, runner_pin, unpacked_wheels, wheels_for
-from llamafile_format.errors import FormatError, RuntimeFailure
+from llamafile_format.errors import FormatError, RuntimeFailure, SourceError
 from llamafile_format.source import BytesSource
+from llamafile_format.zip.contents import inflate as read
 from tests.conftest import ROOT, CliRunner
 
 FOLDER = ROOT / "runtimes" / "mlx" / "0.32.4"
@@ -142,6 +147,41 @@ def test_what_was_changed_in_the_cache_is_unpacked_anew(tiny: tuple[Pin, bytes])
         assert found == FILES
     with pytest.raises(FormatError, match="is not tiny-1"):
         unpacked_wheels(pin, "linux-x86_64", lambda _: BytesSource(data[:-1] + b"!", "w"))
+
+
+@pytest.mark.skipif(not LINUX, reason="engines of this kind are for Linux")
+def test_an_unpacking_that_fails_leaves_nothing(tiny: tuple[Pin, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, say; and what a killed start left is swept by the next."""
+    pin, data = tiny
+
+    def full(*_: object) -> Iterator[bytes]:
+        yield b"x"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def placed() -> Path:
+        return unpacked_wheels(pin, "linux-x86_64", lambda _: BytesSource(data, "w"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wheels, "blocks", full)
+        patch.setattr(
+            wheels, "inflate", lambda source, entry, exact: full() if "more" in entry.path else read(source, entry)
+        )
+        with pytest.raises(SourceError, match="No space left"):
+            placed()
+    home = folder_path("wheels")
+    assert home is not None
+    assert list(home.iterdir()) == []
+    killed = home / f"{'0' * 64}.{platform.node() or 'host'}.{2**22 + 1}"  # no process has such a number
+    (killed / "tiny").mkdir(parents=True)
+    assert [(item.kind, item.path) for item in contents() if item.path.is_relative_to(home)] == [
+        (ItemKind.LEFTOVER, killed)
+    ]
+    folder = placed()
+    assert list(home.iterdir()) == [folder]
+    (item,) = (item for item in contents() if item.path.is_relative_to(home))
+    assert (item.kind, item.path) == (ItemKind.BUILD, folder)
+    remove(item)
+    assert not folder.exists()
 
 
 HOSTILE = f"""
