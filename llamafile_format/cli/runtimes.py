@@ -289,7 +289,9 @@ def verify_command(
 
     pin = find_pin(name)
     if static:
-        return _verify_static(pin, targets, flavour)
+        from llamafile_format.cli.runtimes_here import verify_here
+
+        return verify_here(pin, targets, _flavours(flavour or "all"))
     from llamafile_format.engines.build import build
     from llamafile_format.engines.page import build_page
 
@@ -403,55 +405,3 @@ def _compare(label: str, found: str, pinned: str) -> bool:
 def _say_if_changed(pin: Pin, as_pinned: bool) -> None:
     if not as_pinned:
         click.echo(f"note: our own sources beside {pin.key} are not those that the pin names", err=True)
-
-
-def _verify_static(pin: Pin, targets: tuple[str, ...], flavour: str | None) -> int:
-    from llamafile_format.engines.needs import against
-    from llamafile_format.engines.store import is_here, read_build
-    from llamafile_format.errors import FormatError
-
-    failed = False
-    for build in pin.builds:
-        elsewhere = targets and "all" not in targets and build.target not in targets
-        if elsewhere or build.flavour not in _flavours(flavour or "all"):
-            continue
-        label = f"{build.flavour} {build.target}"
-        if not is_here(pin, build):
-            click.echo(f"{label:<26} not here")
-            continue
-        try:
-            wrong = against(pin, build.target, build.flavour, read_build(pin, build))
-        except FormatError as error:
-            wrong = [str(error)]
-        click.echo(f"{label:<26} {'; '.join(wrong) or 'fine'}")
-        failed |= bool(wrong)
-    return int(failed) | _verify_libraries(pin, targets)
-
-
-def _verify_libraries(pin: Pin, targets: tuple[str, ...]) -> int:
-    """Compare the libraries that are here with their digests, and the lists in programs with the pin (14.9.4)."""
-    from llamafile_format.engines.libraries import library_file, list_of, listed, package_here
-    from llamafile_format.engines.store import is_here, read_build
-    from llamafile_format.errors import LlamafileError
-
-    failed = False
-    chosen = [one for one in pin.libraries if not targets or "all" in targets or one.target in targets]
-    for library in chosen:
-        state = "not here"
-        if package_here(pin, library):
-            try:
-                library_file(pin, library)
-                state = "as pinned; prebuilt by others, not rebuilt"
-            except LlamafileError as error:
-                state, failed = str(error), True
-        click.echo(f"{library.path:<26} {state}")
-    for target in dict.fromkeys(one.target for one in chosen if one.member):  # a runner lists nothing
-        for build in pin.builds:
-            if (
-                build.target == target
-                and is_here(pin, build)
-                and listed(read_build(pin, build)) != list_of(pin, target)
-            ):
-                click.echo(f"{build.flavour} {target}: it loads other libraries than the pin names")
-                failed = True
-    return int(failed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +12,10 @@ import llamafile_format
 from examples.mlx.export import export
 from llamafile_format.container import open_container
 from llamafile_format.engines.behaviour import Agreement
-from llamafile_format.engines.behaviour_reader import read_record
-from llamafile_format.engines.cache import work_folder
-from llamafile_format.engines.libraries import fetch_packages
 from llamafile_format.engines.pin import Pin
-from llamafile_format.engines.store import find_pin
-from llamafile_format.errors import SourceError
 from llamafile_format.packing import Include
 from tests.conftest import ROOT, CliRunner
-from tests.docs_pages import script_of
+from tests.prebuilt_engines import fetched, record_in, typed_section
 from tests.runtime_server import TARGET
 
 pytestmark = [
@@ -35,15 +29,7 @@ PROMPT = "This home computer"
 
 @pytest.fixture(scope="module")
 def pin() -> Pin:
-    """The pin, its wheels fetched; skips where there is no index, but in CI."""
-    found = find_pin("mlx")
-    try:
-        fetch_packages(found, TARGET, None, lambda _what, _done, _total: None)
-    except SourceError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"the wheels cannot be had here: {error} ({error.hint})")
-    return found
+    return fetched("mlx")
 
 
 @pytest.fixture(scope="module")
@@ -90,24 +76,8 @@ def test_a_repack_tells_how_it_is_run_now(exhibit: Path, run_cli: CliRunner, tmp
 
 def test_the_page_works(pin: Pin, tmp_path: Path) -> None:
     """The section of docs/exchange.md, typed; what it records is within tolerance, and replayed so."""
-    page = (ROOT / "docs" / "exchange.md").read_text("utf-8")
-    (section,) = (part for part in page.split("\n## ") if part.startswith("An MLX model that answers"))
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "XDG_CACHE_HOME": str(work_folder().parent),
-    }
-    words = ["bash", "-c", script_of(section)]
-    done = subprocess.run(
-        words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "was made in Upper Wend" in done.stdout
-    with open_container(tmp_path / "exhibit.llamafile") as container:
-        (path,) = (member.path for member in container.members if member.role == "behaviour")
-        record = read_record(container.read(path)).record
-    assert record is not None
+    assert "was made in Upper Wend" in typed_section("An MLX model that answers", tmp_path)
+    record = record_in(tmp_path / "exhibit.llamafile")
     assert (record.subject.runtime.engine, record.agreement) == ("mlx", Agreement.NEAR)
 
 
