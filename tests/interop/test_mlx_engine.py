@@ -84,6 +84,7 @@ def test_the_page_works(pin: Pin, tmp_path: Path) -> None:
 def test_what_cannot_be_done_is_said(exhibit: Path, run_cli: CliRunner) -> None:
     for words, reason in (
         (("run", exhibit), "no server"),
+        (("serve", exhibit), "no server"),
         (("complete", exhibit, "--chat", "-p", "x"), "--chat is nothing"),
         (("complete", exhibit, "-p", "x " * 600), "the context is one of 512"),
     ):
