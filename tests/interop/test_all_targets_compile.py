@@ -1,6 +1,7 @@
 """What asks about the system in our sources of the newest engine compiles for every target of its pin (14.5.5).
 
-Builds are made target by target and late; a source that one system does not know must not wait for that day.
+Builds are made target by target and late; a source that one system does not know must not wait for that day. Where the
+pin names a build the day has come: its sources are frozen, and were compiled whole.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ SOURCES = sorted(path for path in SOURCE.glob("*.cpp") if ASKS.search(path.read_
 PROCESSOR = re.compile(
     r"__(aarch64|riscv|x86_64|wasm)|_M_(X64|ARM64|AMD64)|LFF_LEVEL|<(immintrin|cpuid|arm_)|levels\.inc|cpu_words\.h"
 )
-NAMES = [target.name for target in PIN.targets]
+BUILT = {build.target for build in PIN.builds}
+NAMES = [target.name for target in PIN.targets if target.name not in BUILT]
 LEVEL = {"x86_64": "v1", "aarch64": "v8_2", "riscv64": "rv64gc"}  # one that each build of the family has
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]

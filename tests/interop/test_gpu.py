@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.interop]
 SOFTWARE = Path("/usr/lib/x86_64-linux-gnu/libvulkan_lvp.so")
 FAKE = Path(__file__).with_name("fake_driver.c")
 ASKED = ("--complete", "-p", "a brass astrolabe", "-n", "12", "-t", "1")
-GPU = {"LFF_GPU": "0"}
 PATIENCE = 900  # seconds: software compiles a shader in as many milliseconds as it has instructions
+GPU = {"LFF_GPU": "0", "LFF_WATCHDOG": str(PATIENCE)}  # and tells nothing meanwhile
 TRYING = "llamafile: trying the GPU; what comes out is remembered\n"
 
 
