@@ -1,7 +1,7 @@
 """Write the options that a runtime takes from `.args` as the C++ that is compiled into it (spec/1.0, 3.10 and 14.6.8).
 
-    python runtimes/allowed_options.py                # runtimes/llama.cpp/0.3.36+1/source/arguments.inc
-    python runtimes/allowed_options.py 0.3.36+2       # of another version
+    python runtimes/allowed_options.py                # runtimes/llama.cpp/0.3.36+2/source/arguments.inc
+    python runtimes/allowed_options.py 0.3.36+1       # of another version
 
 The rows are those of spec/registry/arguments.yaml that count for the version. A test compares file and registry.
 """
@@ -19,7 +19,7 @@ from llamafile_format.prefix.argument_tables import REGISTRY, Row, Table, choose
 from llamafile_format.prefix.arguments import Dialect  # noqa: E402
 from llamafile_format.specdata import spec_yaml  # noqa: E402
 
-ENGINE, VERSION = "llama.cpp", "0.3.36+1"
+ENGINE, VERSION = "llama.cpp", "0.3.36+2"
 _UNKNOWN = ("", "0")  # an engine that no table is for
 
 

@@ -15,7 +15,7 @@ from llamafile_format.engines.toolchain import fill
 from llamafile_format.engines.work import Workshop, prepare
 
 RUNTIMES = Path(__file__).resolve().parents[1] / "runtimes"
-KEY = os.environ.get("LFF_NEW_PIN") or "llama.cpp@0.3.36+1"
+KEY = os.environ.get("LFF_NEW_PIN") or "llama.cpp@0.3.36+2"
 TARGET = "linux-x86_64"
 
 

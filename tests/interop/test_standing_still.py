@@ -18,8 +18,7 @@ import pytest
 from spec.vectors.generate.gguf_builder import STRING
 from tests.gguf_workbench import exhibit
 from tests.interop.test_two_processes import inner_of
-from tests.next_engine import pack_next
-from tests.runtime_server import Server, cache_of, environment, run, served, typed
+from tests.runtime_server import Server, cache_of, environment, pack, run, served, typed
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
@@ -34,7 +33,7 @@ REQUEST = json.dumps({"version": 1, "prompts": []})
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pack_next(tmp_path_factory.mktemp("still") / "x.llamafile")
+    return pack(tmp_path_factory.mktemp("still") / "x.llamafile")
 
 
 @pytest.fixture(scope="module")

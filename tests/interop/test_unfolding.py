@@ -17,8 +17,8 @@ import pytest
 from llamafile_format.checks.grammars import MAX_UNFOLDED, check_grammar
 from tests.boxed import compiled
 from tests.interop.test_two_processes import inner_of
-from tests.next_engine import SOURCE, pack_next
-from tests.runtime_server import Answer, Server, cache_of, environment, run, served
+from tests.new_engine import RUNTIMES, pin_of
+from tests.runtime_server import Answer, Server, cache_of, environment, pack, run, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 
@@ -63,7 +63,8 @@ FINE = {
 def count(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program of the runtime's own count."""
     main = Path(__file__).with_name("unfolding.cpp")
-    return compiled(tmp_path_factory.mktemp("count"), main, SOURCE / "unfolding.cpp", headers=SOURCE)
+    source = pin_of(RUNTIMES).folder / "source"
+    return compiled(tmp_path_factory.mktemp("count"), main, source / "unfolding.cpp", headers=source)
 
 
 def said(count: Path, *grammars: str) -> list[str]:
@@ -101,8 +102,8 @@ def test_the_bound_is_met_to_the_element(count: Path) -> None:
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The exhibit with a build of this pin."""
-    return pack_next(tmp_path_factory.mktemp("unfolding") / "x.llamafile")
+    """The exhibit with the newest engine."""
+    return pack(tmp_path_factory.mktemp("unfolding") / "x.llamafile")
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from tests.repack_samples import engine, gguf, legacy, write
 
 NATIVE = Dialect.NATIVE
 PIN = ("llama.cpp", "0.3.36")
-HERE = ("llama.cpp", "0.3.36+1")  # the pin whose builds can be asked
+HERE = ("llama.cpp", "0.3.36+2")  # the pin whose builds can be asked
 _HEAD = re.compile(r"(?P<names>-{1,2}[A-Za-z][\w.-]*(?:, +-{1,2}[A-Za-z][\w.-]*)*)(?P<rest>.*)")
 _NAME = re.compile(r"(?<![\w-])-{1,2}[A-Za-z][\w-]*")
 

@@ -41,7 +41,7 @@ from spec.vectors.generate.programs import elf, pickled, runtime, zipped
 from tests.unit.test_runtimes_needs import elf_with_functions, pe32, wasm_of_all_kinds
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")
-PIN = "llama.cpp@0.3.36+1"
+PIN = "llama.cpp@0.3.36+2"
 
 
 def told(data: bytes | ByteSource, budget: int = PROGRAM_BYTES) -> list[Finding]:
