@@ -22,13 +22,13 @@ from tests.docs_pages import script_of
 from tests.runtime_server import TARGET
 
 
-def fetched(name: str) -> Pin:
-    """The pin of the engine ``name``, its packages here; skips where there is neither build nor index, but in CI."""
+def fetched(name: str, target: str = TARGET) -> Pin:
+    """The pin of ``name``, its packages for ``target`` here; skips where there is neither build nor index, but in CI."""
     found = find_pin(name)
-    if not any(build.target == TARGET for build in found.builds):
-        pytest.skip(f"there is no build of {found.key} for {TARGET}")
+    if not any(build.target == target for build in found.builds):
+        pytest.skip(f"there is no build of {found.key} for {target}")
     try:
-        fetch_packages(found, TARGET, None, lambda _what, _done, _total: None)
+        fetch_packages(found, target, None, lambda _what, _done, _total: None)
     except SourceError as error:
         if os.environ.get("CI"):
             raise

@@ -17,7 +17,7 @@ from llamafile_format.engines.store import find_pin, is_here, read_build
 from llamafile_format.errors import FormatError, LlamafileError, SourceError
 from tests.conftest import ROOT, CliRunner
 
-FOLDER = ROOT / "runtimes" / "onnxruntime" / "1.32.0"
+FOLDER = ROOT / "runtimes" / "onnxruntime" / "1.32.0+1"
 TEXT = (FOLDER / "runtime.yaml").read_text("utf-8")
 BYTES = b"a library\n" * 1000
 
@@ -118,7 +118,7 @@ def test_packing_without_the_wheel_says_how_to_get_it(run_cli: CliRunner, tmp_pa
     )
     done = run_cli(*words, "-o", tmp_path / "a.llamafile", env={"LFF_CACHE": str(tmp_path / "empty")})
     assert done.returncode == 4
-    assert "runtimes fetch onnxruntime@1.32.0" in done.stderr
+    assert "runtimes fetch onnxruntime@1.32.0+1" in done.stderr
     assert not (tmp_path / "a.llamafile").exists()
 
 
