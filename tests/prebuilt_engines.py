@@ -23,7 +23,7 @@ from tests.runtime_server import TARGET
 
 
 def fetched(name: str, target: str = TARGET) -> Pin:
-    """The pin of ``name``, its packages for ``target`` here; skips where there is neither build nor index, but in CI."""
+    """The pin of ``name``, its packages for ``target`` here; skips if there is neither build nor index, but in CI."""
     found = find_pin(name)
     if not any(build.target == target for build in found.builds):
         pytest.skip(f"there is no build of {found.key} for {target}")

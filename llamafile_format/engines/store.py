@@ -12,6 +12,8 @@ from llamafile_format.engines.versions import version_key
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.specdata import runtimes_dir
 
+_LONGEST_TEXT = 1 << 22  # bytes of a licence; the longest is that of what ONNX Runtime contains, a third of a million
+
 
 def pins_dir() -> Path:
     """Folder of the pins: that of this installation, or the one that ``LFF_RUNTIMES`` names in its place."""
@@ -97,11 +99,21 @@ def licences(pin: Pin) -> bytes:
     """The licences of everything in the builds of ``pin``: one text, for a member of role ``licence``."""
     parts = [f"Licences of what is in the programs of {pin.key}\n"]
     for licence in pin.licences:
-        text = (pin.folder / licence.text).read_text(encoding="utf-8").rstrip()
+        text = licence_text(pin, licence).rstrip()
         parts.append(
             f"{'=' * 78}\n{licence.component}\nSPDX-License-Identifier: {licence.spdx}\n{reach(licence)}\n\n{text}\n"
         )
     return "\n".join(parts).encode()
+
+
+def licence_text(pin: Pin, licence: Licence) -> str:
+    """The text of a licence, which lies beside its pin, a long one compressed (14.5.7)."""
+    from llamafile_format.engines.packed import pieces
+
+    path = pin.folder / licence.text
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    return b"".join(pieces(path.with_name(f"{path.name}.zst"), _LONGEST_TEXT)).decode()
 
 
 def reach(licence: Licence) -> str:

@@ -204,8 +204,8 @@ def launcher_without_runtime() -> bytes:
 GENUINE = "ced7635a74a2e5640f17f206bc3f34e186a352755edd0012fc09a05acabbf5bb"
 """SHA-256 of the native build of llama.cpp 0.3.36 for linux-x86_64."""
 
-GENUINE_ELSEWHERE = "fae58dea7036a66f8627bc9aba36a4c8f1a10d8d9760b182ac664da2c3178912"
-"""SHA-256 of the native build of llama.cpp 0.3.36+1 for windows-x86_64, which has no sandbox."""
+GENUINE_ELSEWHERE = "841efa25fb64475b121fe065232e22577e3ae672ac9b1e4d81052e7b8e58f099"
+"""SHA-256 of the native build of llama.cpp 0.3.36+2 for windows-x86_64, which has no sandbox."""
 
 # Everything that a pin names (14.1.11)
 
@@ -337,10 +337,10 @@ def builds_that_lack() -> bytes:
     rules="LF3304 LF3351 LF4004",
     layer="chunks",
     valid="undetermined",
-    comment="What poses as a genuine build of llama.cpp 0.3.36+1 for a system that closes no sandbox around it.",
+    comment="What poses as a genuine build of llama.cpp 0.3.36+2 for a system that closes no sandbox around it.",
 )
 def builds_without_a_sandbox() -> bytes:
-    return posing("runtimes/llama.cpp/0.3.36+1/native/windows-x86_64", GENUINE_ELSEWHERE)
+    return posing("runtimes/llama.cpp/0.3.36+2/native/windows-x86_64", GENUINE_ELSEWHERE)
 
 
 @built("member-of-no-pin", rules="LF3325", comment="A file that looks as if it came with the runtime.")
