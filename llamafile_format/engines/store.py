@@ -109,11 +109,18 @@ def licences(pin: Pin) -> bytes:
 def licence_text(pin: Pin, licence: Licence) -> str:
     """The text of a licence, which lies beside its pin, a long one compressed (14.5.7)."""
     from llamafile_format.engines.packed import pieces
+    from llamafile_format.errors import FormatError
 
     path = pin.folder / licence.text
     if path.is_file():
         return path.read_text(encoding="utf-8")
-    return b"".join(pieces(path.with_name(f"{path.name}.zst"), _LONGEST_TEXT)).decode()
+    packed = path.with_name(f"{path.name}.zst")
+    if not packed.is_file():
+        raise SourceError(f"{path}, a licence of {pin.key}, is not here", hint="this installation is not whole")
+    data = b"".join(pieces(packed, _LONGEST_TEXT))
+    if len(data) > _LONGEST_TEXT:
+        raise FormatError(f"{packed} is damaged", allowed=f"a text of at most {_LONGEST_TEXT} bytes")
+    return data.decode()
 
 
 def reach(licence: Licence) -> str:

@@ -139,6 +139,26 @@ def test_another_library_is_not_loaded_under_wine(
         assert library.read(8) != b"changed!"
 
 
+def test_any_number_may_start_at_once_under_wine(windows: tuple[Path, Path, dict[str, str]]) -> None:
+    """14.2.9: one of them puts the library there, and holds it; the others take it. No folder was made for them."""
+    file, wine, environment = windows
+    place = file.parent / "made" / "for" / "them"
+    started = environment | {"LFF_CACHE": "Z:" + str(place).replace("/", "\\")}
+    command = [wine, file, "-p", "<user>engine<bot>"]
+    processes = [
+        subprocess.Popen(command, env=started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    try:
+        said = [process.communicate(timeout=300)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert said == [ENGINE + "\n"] * 6
+    assert [path.name for path in place.rglob("onnxruntime.dll*")] == ["onnxruntime.dll"]
+    assert not (file.parent / "llamafile-format").exists()
+
+
 def test_it_serves_under_wine(windows: tuple[Path, Path, dict[str, str]]) -> None:
     file, wine, environment = windows
     with subprocess.Popen([wine, file], env=environment, stdout=subprocess.PIPE, text=True) as process:

@@ -20,7 +20,7 @@ from llamafile_format.engines.pin import Pin
 from tests.conftest import ROOT, CliRunner, ToolFinder
 from tests.gguf_workbench import exhibit as workbench
 from tests.prebuilt_engines import fetched, record_in, typed_section
-from tests.runtime_server import EXHIBIT, TARGET, cache_of, pack, run, served
+from tests.runtime_server import EXHIBIT, TARGET, cache_of, environment, pack, run, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.interop]
 GUIDE = ROOT / "examples" / "onnx"
@@ -115,6 +115,37 @@ def test_the_library_writes_no_reports(guide: Path, tmp_path: Path) -> None:
     places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "ORT_DISABLE_TELEMETRY": "0"}
     assert run(guide, "--no-sandbox", "-p", "<user>engine<bot>", env=places).stdout == ENGINE + "\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_the_library_asks_nothing_of_the_environment(guide: Path, tmp_path: Path) -> None:
+    """14.9.8: it would look for the model's data in the folder that its user stands in."""
+    (tmp_path / "guide.onnx.data").write_bytes(bytes((GUIDE / "guide.onnx.data").stat().st_size))
+    settings = environment(cache_of(guide), {"ORT_LOAD_CONFIG_FROM_MODEL": "1", "ORT_INTRA_OP_NUM_THREADS": "3"})
+    for more in ((), ("--no-sandbox",)):
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$0" "$@"', guide, "-p", "<user>engine<bot>", *more],
+            cwd=tmp_path,
+            env=settings,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert (done.stdout, done.stderr) == (ENGINE + "\n", "")
+
+
+def test_a_place_that_runs_no_code_is_passed_over(guide: Path, tmp_path: Path) -> None:
+    """14.2.8: a mount can forbid it."""
+    place = tmp_path / "noexec"
+    place.mkdir(mode=0o700)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec,mode=700", "none", place], check=False).returncode:
+        pytest.skip("this machine lets a test mount nothing")
+    try:
+        places = {"LFF_CACHE": str(place), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        done = run(guide, "-p", "<user>engine<bot>", env=places)
+    finally:
+        subprocess.run(["umount", place], check=True)
+    assert (done.stdout, done.stderr) == (ENGINE + "\n", "")
 
 
 def test_the_library_sends_no_reports(guide: Path, tool: ToolFinder, tmp_path: Path) -> None:

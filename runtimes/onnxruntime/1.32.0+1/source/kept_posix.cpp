@@ -8,6 +8,13 @@
 #endif
 #include "cache.h"
 
+#if defined(__APPLE__)
+#  include <sys/mount.h>
+#  include <sys/param.h>
+#else
+#  include <sys/statvfs.h>
+#endif
+
 #include <algorithm>
 #include <cstdio>
 #include <dlfcn.h>
@@ -38,8 +45,8 @@ int open_kept(int dir, const listed_library & wanted) {
     return file;
 }
 
-// Copies the member to a name of this process and gives it its own in one step.
-bool extract(const archive & container, const member & m, int dir, const listed_library & wanted) {
+// Copies the member to a name of this process and gives it its own in one step, if there is room.
+void extract(const archive & container, const member & m, int dir, const listed_library & wanted) {
     char host[64] = "";
     gethostname(host, sizeof host - 1);
     sweep(dir, host);
@@ -58,7 +65,6 @@ bool extract(const archive & container, const member & m, int dir, const listed_
     if (!good) {
         unlinkat(dir, partial.c_str(), 0);
     }
-    return good;
 }
 
 struct place {
@@ -67,7 +73,7 @@ struct place {
 };
 
 // In the launcher's order (14.2.8).
-std::vector<place> places() {
+std::vector<place> places(const archive & container) {
     const std::string  user = "lff-" + std::to_string(geteuid());
     std::vector<place> found;
     const auto         add = [&](const std::string & base, const std::string & rest, bool shared) {
@@ -76,16 +82,55 @@ std::vector<place> places() {
         }
     };
     add(environment("LFF_CACHE"), "", false);
+#if defined(__APPLE__)
+    add(environment("HOME"), "/Library/Caches", false);
+#else
     if (!environment("XDG_CACHE_HOME").empty()) {
         add(environment("XDG_CACHE_HOME"), "", false);
     } else {
         add(environment("HOME"), "/.cache", false);
     }
+#endif
     add(environment("XDG_RUNTIME_DIR"), "", false);
     add(environment("TMPDIR").empty() ? "/var/tmp" : environment("TMPDIR"), "/" + user, true);
     add("/tmp", "/" + user, true);
+    add(container.path.substr(0, container.path.rfind('/') + 1), "", false);
     return found;
 }
+
+// Whether code in files of this folder may be run: a mount can forbid it, and then another place has to do.
+bool runs(int dir) {
+#if defined(__APPLE__)
+    struct statfs facts;
+    return fstatfs(dir, &facts) == 0 && (facts.f_flags & MNT_NOEXEC) == 0;
+#else
+    struct statvfs facts;
+    return fstatvfs(dir, &facts) == 0 && (facts.f_flag & ST_NOEXEC) == 0;
+#endif
+}
+
+#if defined(__APPLE__)
+
+// A name without links, of folders that were judged: what the open file is called.
+std::string name_of(int file) {
+    char path[MAXPATHLEN];
+    if (fcntl(file, F_GETPATH, path) != 0) {
+        throw std::runtime_error("the engine's library has no name that it can be loaded by");
+    }
+    for (const char * name : { "DYLD_LIBRARY_PATH", "DYLD_FRAMEWORK_PATH", "DYLD_VERSIONED_LIBRARY_PATH", "DYLD_VERSIONED_FRAMEWORK_PATH", "DYLD_IMAGE_SUFFIX" }) {
+        if (!environment(name).empty()) {
+            throw std::runtime_error(std::string(name) + " is set, and would put another library in the place of the engine's; start without it");
+        }
+    }
+    return path;
+}
+
+#else
+
+// Whatever its name leads to by now.
+std::string name_of(int file) { return "/proc/self/fd/" + std::to_string(file); }
+
+#endif
 
 class kept_file : public kept_library {
 public:
@@ -93,14 +138,9 @@ public:
     ~kept_file() override { close(file); }
 
     void * load() const override {
-#if defined(__linux__)
-        const std::string from = "/proc/self/fd/" + std::to_string(file);  // whatever its name leads to by now
-#else
-        const std::string from = path;  // through folders that nobody else can change
-#endif
-        void * const handle = dlopen(from.c_str(), RTLD_NOW | RTLD_LOCAL);
+        void * const handle = dlopen(name_of(file).c_str(), RTLD_NOW | RTLD_LOCAL);
         if (handle == nullptr) {
-            throw std::runtime_error(std::string("the engine's library cannot be loaded: ") + dlerror());
+            throw std::runtime_error("the engine's library " + path + " cannot be loaded: " + dlerror());
         }
         return handle;
     }
@@ -121,6 +161,10 @@ std::unique_ptr<kept_library> at_place(const place & where, const archive & cont
     if (dir < 0) {
         return nullptr;
     }
+    if (!runs(dir)) {
+        close(dir);
+        return nullptr;
+    }
     int file = open_kept(dir, wanted);
     if (file < 0) {
         try {
@@ -129,7 +173,8 @@ std::unique_ptr<kept_library> at_place(const place & where, const archive & cont
             close(dir);
             throw;
         }
-        file = extract(container, m, dir, wanted) ? open_kept(dir, wanted) : -1;
+        extract(container, m, dir, wanted);
+        file = open_kept(dir, wanted);  // also where another start was faster
     }
     close(dir);
     return file < 0 ? nullptr : std::make_unique<kept_file>(file, path + "/" + wanted.name);
@@ -138,7 +183,7 @@ std::unique_ptr<kept_library> at_place(const place & where, const archive & cont
 }
 
 std::unique_ptr<kept_library> keep(const archive & container, const member & m, const listed_library & wanted) {
-    for (const place & where : places()) {
+    for (const place & where : places(container)) {
         if (std::unique_ptr<kept_library> found = at_place(where, container, m, wanted)) {
             return found;
         }

@@ -5,6 +5,7 @@
 #include "named.h"
 #include "platform.h"
 #include "sandbox.h"
+#include "surroundings.h"
 #include "text.h"
 #include "work.h"
 
@@ -15,11 +16,6 @@
 #include <ctime>
 #include <functional>
 #include <new>
-
-#if defined(_WIN32)
-#  define NOMINMAX
-#  include <windows.h>
-#endif
 
 namespace {
 
@@ -165,10 +161,9 @@ int failed(const std::string & what, bool tracing, int status) {
 int main(int argc, char ** argv) {
     std::setlocale(LC_NUMERIC, "C");
     lff::binary_streams();
-#if defined(_WIN32)
-    SetConsoleOutputCP(CP_UTF8);  // which is what is printed
-#endif
+    lff::console_as_utf8();
     lff::forget_engine_settings();
+    lff::forget_library_settings();
     lff::put("ORT_DISABLE_TELEMETRY", "1");  // else the library writes down what it sees of this machine, and reports it (14.9.7)
     std::vector<std::string> user    = lff::arguments(argc, argv);
     const bool               tracing = std::find(user.begin(), user.end(), "--trace") != user.end();
@@ -183,5 +178,6 @@ int main(int argc, char ** argv) {
         status = failed(error.what(), tracing, 1);
     }
     fflush(stdout);
+    lff::console_as_before();
     _Exit(status);  // the library's own threads are not waited for
 }
