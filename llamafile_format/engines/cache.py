@@ -175,6 +175,10 @@ def _put(path: Path, sha256: str, size: int, pieces: Callable[[], Iterable[bytes
                 f"{path.name} is damaged", found=f"{digest.hexdigest()}, {written} bytes", allowed=f"{sha256}, {size}"
             )
         partial.chmod(0o700)
-        partial.replace(path)
+        faster = _open(path, sha256, size)  # of another command, and perhaps somebody is reading it: it stays
+        if faster is None:
+            partial.replace(path)
+        else:
+            os.close(faster)
     finally:
         partial.unlink(missing_ok=True)

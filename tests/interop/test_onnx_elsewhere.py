@@ -159,19 +159,27 @@ def test_any_number_may_start_at_once_under_wine(windows: tuple[Path, Path, dict
     assert not (file.parent / "llamafile-format").exists()
 
 
-def test_it_serves_under_wine(windows: tuple[Path, Path, dict[str, str]]) -> None:
+def address(process: subprocess.Popen[str]) -> str:
+    """Where the server says that it is."""
+    assert process.stdout is not None
+    found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
+    assert found
+    return found[0]
+
+
+def test_servers_under_wine_have_ports_of_their_own(windows: tuple[Path, Path, dict[str, str]]) -> None:
     file, wine, environment = windows
-    with subprocess.Popen([wine, file], env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
-            assert found
-            body = {"messages": [{"role": "user", "content": "Which engine runs?"}], "temperature": 0}
-            headers = {"Content-Type": "application/json"}
-            asked = urllib.request.Request(
-                f"{found[0]}v1/chat/completions", data=json.dumps(body).encode(), headers=headers
-            )
+    processes = [subprocess.Popen([wine, file], env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        places = [address(process) for process in processes]
+        assert places[0] != places[1]
+        body = {"messages": [{"role": "user", "content": "Which engine runs?"}], "temperature": 0}
+        headers = {"Content-Type": "application/json"}
+        for place in places:
+            asked = urllib.request.Request(f"{place}v1/chat/completions", json.dumps(body).encode(), headers)
             with urllib.request.urlopen(asked, timeout=120) as answer:
                 assert json.load(answer)["choices"][0]["message"]["content"] == ENGINE
-        finally:
+    finally:
+        for process in processes:
             process.kill()
+            process.communicate()

@@ -187,6 +187,16 @@ def test_openais_client_gets_answers(guide: Path) -> None:
         assert (text.choices[0].text, text.choices[0].finish_reason) == ("Here ONNX", "length")
 
 
+def test_each_server_has_a_port_of_its_own(guide: Path) -> None:
+    with served(guide) as one, served(guide) as other:
+        assert one.address != other.address
+        assert [server.ask("llamafile") for server in (one, other)] == [LLAMAFILE] * 2
+        port = one.address.rstrip("/").rpartition(":")[2]
+        taken = run(guide, "--port", port)
+        assert (taken.returncode, taken.stdout) == (1, "")
+        assert f"no free port from {port}" in taken.stderr
+
+
 def test_the_server_keeps_its_bounds(guide: Path) -> None:
     with served(guide) as server:
         ask = "/v1/chat/completions"

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,24 @@ def test_forty_first_starts_at_once(own_cache: Path) -> None:
     assert [process.wait() for process in running] == [0] * 8
     (folder,) = (own_cache / "llamafile-format" / "rt").iterdir()
     assert len(list(folder.iterdir())) == 1
+
+
+def test_what_another_command_put_there_first_stays(own_cache: Path) -> None:
+    """Somebody may be reading it: a file that is exchanged looks like one that changed."""
+
+    def slow() -> Iterator[bytes]:
+        yield DATA[:50]
+        target = own_cache / "llamafile-format" / "rt" / DIGEST / "runtime"
+        target.write_bytes(DATA)
+        target.chmod(0o700)
+        seen.append(target.stat())
+        yield DATA[50:]
+
+    seen: list[os.stat_result] = []
+    path = place(DIGEST, len(DATA), slow)
+    (before,) = seen
+    assert (path.stat().st_ino, path.stat().st_ctime_ns) == (before.st_ino, before.st_ctime_ns)
+    assert [file.name for file in path.parent.iterdir()] == ["runtime"]
 
 
 # Names

@@ -275,18 +275,33 @@ private:
 
 }
 
+namespace {
+
+// A port is one server's: the HTTP library would share it with another of this user's, or on Windows with anybody's.
+void alone_at_its_port(socket_t door) {
+#if defined(_WIN32)
+    httplib::set_socket_opt(door, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
+#else
+    httplib::set_socket_opt(door, SOL_SOCKET, SO_REUSEADDR, 1);  // after one that has ended
+#endif
+}
+
+}
+
 server * open_server(const std::vector<std::string> & arguments) {
     const std::string host = option(arguments, { "--host" }), port = option(arguments, { "--port" });
     if (!host.empty() && host != "127.0.0.1" && host != "localhost") {
         throw usage_error("this server answers to 127.0.0.1 alone, not to " + host);
     }
     own_hosts         = { "", "", false };
-    server * opened   = new server;
     const int first   = port.empty() || port == "0" ? FIRST_PORT : atoi(port.c_str());
     const int last    = port.empty() || port == "0" ? LAST_PORT : first;
-    for (opened->port = first; opened->port <= last; opened->port++) {
-        if (opened->http.bind_to_port("127.0.0.1", opened->port)) {
-            return opened;
+    for (int number = first; number <= last; number++) {
+        auto opened  = std::make_unique<server>();  // after a port that was taken it takes no other
+        opened->port = number;
+        opened->http.set_socket_options(alone_at_its_port);
+        if (opened->http.bind_to_port("127.0.0.1", number)) {
+            return opened.release();
         }
     }
     throw failure("there is no free port from " + std::to_string(first) + " to " + std::to_string(last));
