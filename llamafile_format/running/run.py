@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from llamafile_format.weights.gguf_model import Gguf
 
 BUNDLE = "/zip/"
+_SERVER = "--server"
+"""What has a program start its server whatever else it could do (14.6.3)."""
 GPU = "LFF_GPU"
 """The variable that chooses a graphics processor (14.6.16); what the user's environment says of it is passed on."""
 _OURS = (
@@ -276,6 +278,12 @@ def _on_container(container: Container, program: Program, arguments: Sequence[st
     model = default_model(container)
     before = shut_in(container, model, program.sha256, program.path)
     if before:
+        if _SERVER in arguments:
+            raise FormatError(
+                f"{container.name} was not started: its engine has no server",
+                clause="14.10",
+                hint="llamafile-format complete FILE -p TEXT",
+            )
         begin = Start(program.path, tuple(arguments), {}, program.build, program.embedded, before=before)
         return replace(begin, checked=program.descriptor)
     if model is not None:

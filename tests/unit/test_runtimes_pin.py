@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -108,6 +109,25 @@ def test_every_licence_has_its_text(pin: Pin) -> None:
         assert set(licence.targets) <= {target.name for target in pin.targets}
     named = {Path(licence.text).name for licence in pin.licences}
     assert named == {path.name.removesuffix(".zst") for path in (pin.folder / "licences").iterdir()}
+
+
+PUBLISHED = {
+    "llama.cpp@0.3.36": "2a97868505c9b311e7244e364983f56a1e06dd7b6288f29145a96671e9daeb44",
+    "llama.cpp@0.3.36+1": "495e4b95a2e51cc03a9891be36325905dea8dc309c2d9d70be952428596e4a3f",
+    "llama.cpp@0.3.36+2": "90d90063ef9d3db0809bf892e9579fd2de9e207045ff58faf5b97dd9da0cdc18",
+    "mlx@0.32.4": "a6dff7bc14456692be1d042dbece55f60829dccb8acfd4f1feb9c15ce3c2270b",
+    "onnxruntime@1.32.0": "43bfa54cc0f0c4d11c7100aed2d8e194f4220b24eb0818a7e474bef6a15a7d45",
+    "onnxruntime@1.32.0+1": "f89e7991903cf23147523ce2283d67a10965b5f2ad117412514e5ecc9abe9d99",
+}
+"""SHA-256 of pins that files carry: whoever has another of that name would refuse them (LF3324)."""
+
+
+def test_a_published_pin_never_changes() -> None:
+    """What it says is in files for good: a change is a new pin, and a new row here."""
+    pins = [load_pin(path.parent) for path in (ROOT / "runtimes").glob("*/*/runtime.yaml")]
+    found = {pin.key: hashlib.sha256(store.document(pin)).hexdigest() for pin in pins}
+    assert {key: found.get(key) for key in PUBLISHED} == PUBLISHED
+    assert {pin.key for pin in pins if pin.complete} <= set(PUBLISHED)
 
 
 def test_our_own_sources_are_those_that_a_pin_names(pin: Pin) -> None:

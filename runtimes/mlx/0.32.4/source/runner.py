@@ -32,7 +32,6 @@ from typing import Any
 ENGINE, VERSION, TARGET, FLAVOUR = "mlx", "0.32.4", "linux-x86_64", "native"
 MOST_TEXT = 16 << 20  # bytes of a request or a prompt
 MOST_CONTEXT = 1 << 20
-NO_SERVER = "this engine has no server: llamafile-format complete FILE -p TEXT"
 HELP = """Usage: llamafile-format complete FILE -p PROMPT [-- options]
   -p TEXT, -f FILE   the prompt (- is standard input)
   -n N               at most N tokens
@@ -318,8 +317,6 @@ def options(words: Sequence[str]) -> dict[str, str]:
             found[name] = ""
         elif name in ("-p", "-f", "-n", "-c", "-t", "--temp", "--seed") and rest:
             found[name] = rest.pop(0)
-        elif name == "--server":
-            raise Refused(NO_SERVER)
         else:
             raise Refused(f"{word[:64]} is nothing that this engine knows")
     return found
@@ -339,7 +336,7 @@ def asked(given: dict[str, str]) -> str:
 
 def work(container: int, plan: dict[str, Any], seal: Callable[[], None], given: dict[str, str]) -> None:
     if "--trace" not in given and "-p" not in given and "-f" not in given:
-        raise Refused(NO_SERVER)
+        raise Refused("this engine has no server: llamafile-format complete FILE -p TEXT")
     text = asked(given)
     config = json.loads(member(container, plan["config"]))
     if not isinstance(config, dict):
