@@ -26,6 +26,15 @@ def test_absent_tool_skips_with_its_name(tool: ToolFinder, monkeypatch: pytest.M
     assert not notes.exists()
 
 
+def test_a_tool_that_ci_installs_is_named_by_a_test(repository: Path) -> None:
+    """``.ci/run`` fails after an hour where no test asked for a tool by the name of its row; this says so at once."""
+    rows = (repository / ".ci" / "run").read_text(encoding="utf-8").partition("\nwanted=(\n")[2].partition("\n)\n")[0]
+    wanted = [row.strip().strip('"').split()[0] for row in rows.splitlines()]
+    tests = "\n".join(file.read_text(encoding="utf-8") for file in (repository / "tests").rglob("*.py"))
+    assert len(wanted) > 20
+    assert [name for name in wanted if f'"{name}"' not in tests] == []
+
+
 def test_command_runs_in_its_own_process(run_cli: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     done = run_cli("--version")
     assert done.returncode == 0, done.stderr

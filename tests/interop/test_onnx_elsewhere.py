@@ -28,7 +28,6 @@ GUIDE = ROOT / "examples" / "onnx"
 LLAMAFILE = "A llamafile is one file that holds a language model and the program which runs it."
 ENGINE = "Here ONNX Runtime computes; its library lies inside, named by digest."
 ARM, WINDOWS = "linux-aarch64", "windows-x86_64"
-ARM_LIBRARIES = Path("/usr/aarch64-linux-gnu/lib")
 Start = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -49,15 +48,15 @@ def arm(tool: ToolFinder, tmp_path_factory: pytest.TempPathFactory) -> Start:
     Its library ends with a crash where it finds this machine's processors in /sys, so they are hidden from it; and it
     needs the C library and C++ library of a system of ARM64.
     """
-    loader, folder = ARM_LIBRARIES / "ld-linux-aarch64.so.1", tmp_path_factory.mktemp("arm")
-    if not loader.exists() or not (ARM_LIBRARIES / "libstdc++.so.6").exists():
-        pytest.skip("needs libc6-arm64-cross and libstdc++6-arm64-cross")
+    loader, folder = tool("/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"), tmp_path_factory.mktemp("arm")
+    if not (loader.parent / "libstdc++.so.6").exists():
+        pytest.skip("libstdc++6-arm64-cross is not installed")
     hidden = 'mount -t tmpfs none /sys/devices/system/cpu && exec "$@"'
     inside = [str(tool("unshare")), "--mount", *(["--map-root-user"] if os.geteuid() else []), "sh", "-c", hidden, "sh"]
     if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine gives a test no mounts of its own")
     file, program = packed(ARM, folder)
-    emulated = [str(tool("qemu-aarch64-static")), str(loader), "--library-path", str(ARM_LIBRARIES), str(program)]
+    emulated = [str(tool("qemu-aarch64-static")), str(loader), "--library-path", str(loader.parent), str(program)]
     (folder / "cache").mkdir()
     environment = os.environ | {"LFF_CONTAINER": str(file), "LFF_CACHE": str(folder / "cache")}
 
