@@ -224,7 +224,7 @@ class _Job:
             from llamafile_format.packing import refuse
 
             refuse(self.plan.misfits, "the runtime inside")
-        self.companion.check(self.plan.prefix, self.plan.contents, force=self.force or self.in_place)
+        self.companion.check(self.plan.prefix, self.plan.contents, overwrite=self.force or self.in_place)
         plan = self._with_history()
         notes: tuple[str, ...] = ()
         if self.in_place and self.carried.origin is None:
@@ -372,7 +372,7 @@ class _Job:
     def _result(self, written: Assembled, method: str, notes: tuple[str, ...] = ()) -> RepackResult:
         new_prefix = any(change.get("what") == "prefix" for change in self.plan.changes)
         about = notes_about(self.plan.prefix) if new_prefix else ()
-        beside = self.companion.write(written.size, force=self.force or self.in_place)
+        beside = self.companion.write(written.size, overwrite=self.force or self.in_place)
         return replace(
             self._base(method),
             size=written.size,

@@ -1,20 +1,16 @@
 """Files of others as a new container: as ``pack`` makes one, and never more than it would make by itself.
 
 ``--force`` of ``import`` and ``pull`` replaces a file. That of ``pack`` also overrides what speaks against a model, so
-it is not handed on: what ``verify`` refuses does not come in.
+it is not handed on, and no hint offers it: what ``verify`` refuses does not come in.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
+from llamafile_format.errors import FormatError
 from llamafile_format.output.orders import Imported, ImportOrder
-from llamafile_format.output.publish import give_name, refuse_taken, sync_folder
-from llamafile_format.packing import Include, PackResult, pack
+from llamafile_format.packing import INSIST, Include, PackResult, pack
 
 
 def pack_anew(
@@ -27,34 +23,26 @@ def pack_anew(
 ) -> PackResult:
     """``includes`` as the new container of ``order``; ``source`` is where its manifest says that they come from.
 
-    ``settings`` of the order: ``runtime`` and ``default``, as ``pack`` has them; so has ``resume``, which counts where
-    nothing is replaced. Raises as ``pack`` does.
+    ``settings`` of the order: ``runtime`` and ``default``, as ``pack`` has them; so has ``resume``. Raises as ``pack``
+    does.
     """
 
-    def packed(out: Path) -> PackResult:
-        """All of it as ``out``."""
+    try:
         return pack(
             (),
-            out,
+            order.out,
             include=includes,
             runtime=order.settings.get("runtime", ""),
             default=order.settings.get("default", ""),
             source=source,
             args=args,
             resume=resume,
+            overwrite=order.force,
             progress=order.progress,
         )
-
-    if not order.force or (resume and not os.path.lexists(order.out)):
-        return packed(order.out)
-    refuse_taken(order.out, force=True)
-    with tempfile.TemporaryDirectory(prefix=".import-", dir=order.out.parent) as folder:
-        result = packed(Path(folder, order.out.name))
-        extra = tuple(order.out.parent / path.name for path in result.extra)
-        for path, target in zip((*result.extra, result.path), (*extra, order.out), strict=True):
-            give_name(path, target, force=True)
-    sync_folder(order.out.parent)
-    return replace(result, path=order.out, extra=extra)
+    except FormatError as error:
+        error.hint = error.hint.removesuffix(INSIST)
+        raise
 
 
 def imported_anew(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         text_content,
         viewer_content,
     )
-    from llamafile_format.packing.judging import Judgement, judge, refuse_errors, with_forced
+    from llamafile_format.packing.judging import INSIST, Judgement, judge, refuse_errors, with_forced
     from llamafile_format.packing.pack import (
         PROFILES,
         Args,
@@ -78,7 +78,7 @@ open_door(
             "text_content",
             "viewer_content",
         ),
-        "judging": ("Judgement", "judge", "refuse_errors", "with_forced"),
+        "judging": ("INSIST", "Judgement", "judge", "refuse_errors", "with_forced"),
         "pack": (
             "Args",
             "PROFILES",

@@ -13,6 +13,7 @@ from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.packing.assemble import Content
+from llamafile_format.packing.judging import INSIST
 from llamafile_format.rules import Severity, rule
 from llamafile_format.weights.formats import GGUF, recognise_format
 
@@ -54,5 +55,5 @@ def refuse(found: Sequence[Finding], runtime: str) -> NoReturn:
     raise FormatError(
         f"{runtime} could not run this: {rule(first.rule).render(first)}{more}",
         clause=first.rule,
-        hint="choose a runtime that knows it, pack without one (--prefix none), or insist with --force",
+        hint="choose a runtime that knows it, or pack without one (--runtime none)" + INSIST,
     )

@@ -46,6 +46,10 @@ def _is_error(finding: Finding) -> bool:
     return row.severity is Severity.ERROR and not row.undetermined and row.layer in (Layer.WELL_FORMED, Layer.VALID)
 
 
+INSIST = "; or insist with --force: verify will say what is wrong"
+"""Ends the hint of each refusal that ``force`` overrides."""
+
+
 def refuse_errors(found: Sequence[Finding], *, force: bool) -> None:
     """Raise FormatError for the first error that ``force`` does not override."""
     malformed = [item for item in found if rule(item.rule).layer is Layer.WELL_FORMED]
@@ -55,7 +59,7 @@ def refuse_errors(found: Sequence[Finding], *, force: bool) -> None:
     row, more = rule(first.rule), f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     place = f"{first.where.member}: " if first.where.member and first.where.member not in row.render(first) else ""
     remedy = row.remedy.rstrip(".")
-    hint = remedy if malformed else f"{remedy}; or insist with --force: verify will say what is wrong"
+    hint = remedy if malformed else remedy + INSIST
     raise FormatError(f"{place}{row.render(first)}{more}", clause=first.rule, hint=hint)
 
 

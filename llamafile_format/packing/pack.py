@@ -121,6 +121,7 @@ def pack(
     recovery: int | None = None,
     viewer: bool | None = None,
     resume: str = "",
+    overwrite: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> PackResult:
@@ -135,7 +136,8 @@ def pack(
     adds SHA-512 to every digest, and means ``recovery`` 5, ``flavour`` ``both`` and ``viewer`` unless these are given.
     ``created`` is a UTC time (``2026-11-20T00:00:00Z``) or ``now``; without it ``SOURCE_DATE_EPOCH`` is used if set.
     ``resume`` names what goes in, if it comes from afar: what has come when the line breaks stays beside ``out``, and
-    the next call of the same name goes on with those members whose ``sha256`` is known.
+    the next call of the same name goes on with those members whose ``sha256`` is known. ``overwrite`` replaces ``out``
+    if it exists, and insists on nothing else; ``force`` does both.
     Options win over the recipe. Raises UsageError, FormatError and SourceError;
     nothing is left under ``out`` unless it is complete.
     """
@@ -162,13 +164,20 @@ def pack(
         alignment=check_alignment(order.alignment or DEFAULT_ALIGNMENT),
         labels=replace(order.labels, profile=order.labels.profile or "default"),
     )
-    return _packed(implied(settle(order)), out, resume=resume, force=force, progress=progress)
+    return _packed(implied(settle(order)), out, resume=resume, overwrite=overwrite, force=force, progress=progress)
 
 
 def _packed(
-    order: _Order, out: str | os.PathLike[str], *, resume: str, force: bool, progress: Progress | None
+    order: _Order,
+    out: str | os.PathLike[str],
+    *,
+    resume: str,
+    overwrite: bool,
+    force: bool,
+    progress: Progress | None,
 ) -> PackResult:
     """What was asked for, which is all settled now: contents, runtime, prefix, file."""
+    overwrite = overwrite or force
     engine = prefix_of("none" if order.prefix == LAUNCHER else order.prefix)
     contents = _contents(order, engine, force=force)
     if not order.includes and not engine.size and not (order.engine_only and order.runtime):
@@ -193,7 +202,7 @@ def _packed(
     refuse_arguments(contents, dialect_of_engine(engine), written=True)
     windows = Companion(target, contents) if order.prefix == LAUNCHER else None
     if windows:
-        windows.check(prefix_content, contents, force=force)
+        windows.check(prefix_content, contents, overwrite=overwrite)
     result = write_container(
         target,
         prefix_content,
@@ -201,16 +210,17 @@ def _packed(
         labels,
         recovery=order.recovery or 0,
         resume=resume,
+        overwrite=overwrite,
         force=force,
         overridden=misfits,
         progress=progress,
     )
     result = replace(result, notes=(*result.notes, *notes))
-    return _with_companion(result, windows, force=force) if windows else result
+    return _with_companion(result, windows, overwrite=overwrite) if windows else result
 
 
-def _with_companion(result: PackResult, windows: Companion, *, force: bool) -> PackResult:
-    beside = windows.write(result.size, force=force)
+def _with_companion(result: PackResult, windows: Companion, *, overwrite: bool) -> PackResult:
+    beside = windows.write(result.size, overwrite=overwrite)
     return replace(result, notes=(*result.notes, *beside.get("notes", ())), extra=beside.get("extra", ()))
 
 
@@ -254,20 +264,22 @@ def write_container(
     *,
     recovery: int = 0,
     resume: str = "",
+    overwrite: bool = False,
     force: bool = False,
     overridden: Sequence[Finding] = (),
     progress: Progress | None = None,
 ) -> PackResult:
     """Assemble a container under a temporary name, judge it, and publish it as ``target``.
 
-    ``overridden`` are findings that ``force`` has overridden already; ``resume`` is as :func:`pack` has it.
+    ``overridden`` are findings that ``force`` has overridden already; ``resume`` and ``overwrite`` are as :func:`pack`
+    has them.
     """
     if recovery:
         check_protectable(contents, recovery)
     total = prefix.engine.size + sum(content.source.size for content in contents)
     require_room(target.parent, [prefix.engine, *(content.source for content in contents)], total * recovery // 100)
     mode = 0o777 if prefix.size else 0o666
-    with resumable(target, resume, force=force, mode=mode) as begun:
+    with resumable(target, resume, force=overwrite, mode=mode) as begun:
         descriptor = begun.fd
         advance = counted(progress, total)
         written: Assembled = assemble(descriptor, prefix, contents, labels, recovery=recovery, progress=advance)

@@ -67,7 +67,7 @@ class Companion:
         """True if there are builds for Windows."""
         return any(target.startswith(_SYSTEM) for target in targets_of(self.contents))
 
-    def check(self, prefix: PrefixContent, contents: Sequence[Content], *, force: bool) -> None:
+    def check(self, prefix: PrefixContent, contents: Sequence[Content], *, overwrite: bool) -> None:
         """Refuse, before gigabytes are written, names that could not be right. UsageError."""
         ordered = sorted(contents, key=lambda content: file_order(content.role, content.path))
         sizes = [(content.path, content.source.size, content.alignment) for content in ordered]
@@ -78,21 +78,21 @@ class Companion:
                 f"{self.target} would have more than {WINDOWS_MAX} bytes, and Windows starts no such program",
                 hint=f"name it NAME{SUFFIX}; a small NAME.exe is then written beside it",
             )
-        if self.wanted and self.target.suffix == SUFFIX and self.path.exists() and not force:
+        if self.wanted and self.target.suffix == SUFFIX and self.path.exists() and not overwrite:
             raise UsageError(f"{self.path} exists", hint="add --force to replace it, or choose another name")
 
-    def write(self, size: int, *, force: bool) -> Written:
+    def write(self, size: int, *, overwrite: bool) -> Written:
         """Write it if a file of ``size`` bytes needs it; what to tell the user, and which file there is now."""
         if size <= WINDOWS_MAX or not self.wanted:
             return {}
         limit = f"Windows starts no program of more than {WINDOWS_MAX} bytes (4 GiB)"
         if self.target.suffix != SUFFIX:
             return {"notes": (f"{limit}: for Windows, name this file NAME{SUFFIX}, and NAME.exe is written with it",)}
-        _write(self.target, self.path, force=force)
+        _write(self.target, self.path, overwrite=overwrite)
         return {"notes": (f"{limit}: there, start {self.path.name} beside this file",), "extra": (self.path,)}
 
 
-def _write(target: Path, path: Path, *, force: bool) -> None:
+def _write(target: Path, path: Path, *, overwrite: bool) -> None:
     """Make ``path`` from the finished container ``target``."""
     with open_container(target) as container:
         carried, entry = carry(container), container.entry("META-LLAMAFILE/manifest.json")
@@ -106,7 +106,7 @@ def _write(target: Path, path: Path, *, force: bool) -> None:
         text = _README.format(title=title, rule="=" * min(len(title), 78))
         contents.append(text_content(README_PATH, "readme", text.encode("utf-8")))
         labels = Labels(carried.labels.profile, carried.labels.created, carried.labels.name, carried.labels.license)
-        with output(path, force=force, mode=0o777) as out:
+        with output(path, force=overwrite, mode=0o777) as out:
             assemble(out, launcher_prefix(contents, "", sibling=sibling), contents, labels)
             refuse_errors(judge(FileSource.from_descriptor(out, path.name)), force=False)
 

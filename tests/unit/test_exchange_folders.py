@@ -222,6 +222,22 @@ def test_a_file_at_rest_is_the_same_one_again_or_none(tmp_path: Path) -> None:
             file.read_at(0, 1)  # closed
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_what_verify_refuses_does_not_come_in_and_no_hint_says_that_it_could(force: bool, tmp_path: Path) -> None:
+    """``--force`` of ``import`` replaces a file, and overrides nothing as that of ``pack`` does."""
+    _write(tmp_path / "folder" / "m.gguf", model() + b"\0" * 64)
+    (tmp_path / "out").write_bytes(b"before")
+    with pytest.raises(FormatError) as refused:
+        lf.pack([tmp_path / "folder" / "m.gguf"], tmp_path / "packed", runtime="none")
+    assert "insist with --force" in refused.value.hint
+    out = tmp_path / "out" if force else tmp_path / "new"
+    with pytest.raises(FormatError) as taken:
+        import_folder(ImportOrder(str(tmp_path / "folder"), out, force=force, settings={"runtime": "none"}))
+    assert taken.value.hint == refused.value.hint.partition("; or insist")[0]
+    assert (tmp_path / "out").read_bytes() == b"before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "out"]
+
+
 def test_an_existing_target_stays(tmp_path: Path) -> None:
     file = plain(tmp_path / "a")
     store = tmp_path / "models"

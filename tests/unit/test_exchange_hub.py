@@ -224,7 +224,7 @@ def running() -> Iterator[Hub]:
 def pulled(running: Hub, out: Path, *names: str, **settings: str) -> Imported:
     place = " ".join(f"hf://org/name/{name}" for name in names)
     settings = {"runtime": "none", "hub": running.endpoint, **settings}
-    return pull_from_hub(ImportOrder(place, out, settings=settings))
+    return pull_from_hub(ImportOrder(place, out, force=out.exists(), settings=settings))
 
 
 def test_files_of_a_hub_are_packed_at_one_commit(running: Hub, tmp_path: Path) -> None:
@@ -263,11 +263,14 @@ def test_a_llamafile_comes_as_it_is_and_damage_does_not(running: Hub, tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "x"]
 
 
+@pytest.mark.parametrize("taken", [False, True], ids=["a new file", "over a file"])
 @pytest.mark.parametrize("kind", ["a model", "a llamafile"])
 def test_an_ended_pull_is_gone_on_with(
-    kind: str, running: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, taken: bool, running: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What has come is hashed again, and fetched again if it is wrong; a second run asks for the rest."""
+    if taken:
+        (tmp_path / "out").write_bytes(b"before")
     monkeypatch.setattr(resumable, "_UNDER_WAY", 4 << 20)
     data, name, settings = gguf(size=28 << 20), "m.gguf", {}
     if kind == "a llamafile":
@@ -281,6 +284,7 @@ def test_an_ended_pull_is_gone_on_with(
     with pytest.raises(SourceError) as caught:
         pulled(running, tmp_path / "out", *names, **settings)
     assert "goes on with what has come" in caught.value.hint
+    assert not taken or (tmp_path / "out").read_bytes() == b"before"
     (left,) = tmp_path.glob(".out.*.partial")
     kept, running.most, running.sent = left.read_bytes(), None, 0
     pulled(running, tmp_path / "out", *names, **settings)
@@ -288,7 +292,8 @@ def test_an_ended_pull_is_gone_on_with(
     whole = (tmp_path / "out").read_bytes()
     assert lf.verify(tmp_path / "out", level="exhaustive").exit_code() == 0
     assert list(tmp_path.glob(".out.*.partial")) == []
-    (tmp_path / "out").unlink()
+    if not taken:
+        (tmp_path / "out").unlink()
     left.write_bytes(os.urandom(len(kept) + 100))  # others' bytes under that name
     pulled(running, tmp_path / "out", *names, **settings)
     assert (tmp_path / "out").read_bytes() == whole

@@ -164,7 +164,7 @@ def test_an_unknown_architecture_is_refused_or_recorded(folder: Path) -> None:
     with pytest.raises(lf.FormatError, match="nobody-knows") as refused:
         packed(folder)
     assert refused.value.clause == "LF3301"
-    assert "--prefix none" in refused.value.hint
+    assert "--runtime none" in refused.value.hint
     path = packed(folder, force=True)
     (step,) = manifest_of(path).history
     assert step["action"] == "pack"
@@ -384,7 +384,7 @@ def opens_what_begins_alike(low: Path, path: Path) -> None:
     bound = replace(manifest.prefix.sibling, offset=0, size=len(POLYGLOT), sha256=hashlib.sha256(POLYGLOT).hexdigest())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "Sibling", lambda *_: bound)
-        windows._write(low / "m.llamafile", path, force=True)
+        windows._write(low / "m.llamafile", path, overwrite=True)
     sound(path).close()
 
 
