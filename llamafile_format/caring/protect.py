@@ -13,6 +13,7 @@ from llamafile_format.caring.sidecars import files_of, index_of, volumes
 from llamafile_format.checks.canonical import signature_entries
 from llamafile_format.container import Kind, open_container
 from llamafile_format.errors import UsageError
+from llamafile_format.output.folder import scratch_folder
 from llamafile_format.output.publish import output
 from llamafile_format.output.room import free_in, require_room
 from llamafile_format.output.transfer import OpenFile, refuse_changed
@@ -167,7 +168,8 @@ def _write(
                 stores[first + number] = store, len(encoded.critical) + number * size
         place, free = stores.__getitem__, free_in(target.parent)
         twice = free is None or free > 2 * (len(stores) * size + 2 * len(parts) * len(encoded.critical))  # it copies
-        if twice and write_slices_by_turbo(source, target, encoded, place, target.parent):
+        made = stack.enter_context(scratch_folder(index_of(target)))
+        if twice and write_slices_by_turbo(source, target, encoded, place, made):
             advance(geometry.length)
         else:
             write_slices(source, encoded, place, progress=advance)

@@ -48,6 +48,7 @@ from llamafile_format.packing import (
     prefix_of,
     refuse_arguments,
     require_model,
+    strange_builds,
     viewer_content,
     without_second_digest,
 )
@@ -122,6 +123,8 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     if profile == "default":
         contents = {path: _default_profile(content) for path, content in contents.items()}
     prefix = _prefix(engine, list(contents.values()), labels, anew=bool(changes))
+    if engine.launcher and not carried.engine.launcher:  # what lay there starts from now on
+        notes += strange_builds(contents.values())
     created = labels.created if order.created else ""
     found = new_misfits(carried, contents, labels.default) if changes else ()
     fresh = _fresh(carried, contents)

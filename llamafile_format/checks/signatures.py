@@ -139,6 +139,26 @@ def signed_with(records: Iterable[Record]) -> list[bytes]:
     return found
 
 
+class Row:
+    """Records in order, each judged as it is offered: of what strangers attach, some may not hold.
+
+    What :func:`collect` would say of each whole row is known after one look at each record: a thousand of them, read
+    anew with every further one, would hold up whoever takes them for minutes.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self._work = _Work(subject, (), ())
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Those that hold, in order."""
+        return self._work.records
+
+    def take(self, record: Record) -> bool:
+        """True if ``record`` holds behind those that are in the row, where it then is."""
+        return self._work.add(record)
+
+
 class _Work:
     def __init__(self, subject: Subject, records: tuple[Record, ...], signed_with: Sequence[bytes]) -> None:
         self.records = records
@@ -171,6 +191,24 @@ class _Work:
         if faults:
             self.broken.add(index)
             self.findings += faults
+
+    def add(self, record: Record) -> bool:
+        """Take in one more, if it is in order; otherwise all is as before."""
+        index, records, signed = len(self.records), self.records, self.signed
+        certificates, revocations = self.certificates, self.revocations
+        self.records = (*records, record)
+        self.signed = (*signed, Signed(record.path, record.sha256, len(record.data)))
+        self.read(index)
+        if len(self.certificates) + len(self.revocations) > len(certificates) + len(revocations):
+            self.look_for_strays()  # material that is there already belongs to something
+        if index not in self.broken:
+            return True
+        self.records, self.signed = records, signed
+        self.certificates, self.revocations = certificates, revocations
+        for found in (self.vouching, self.stamps, self.material, self.renewals):
+            found.pop(index, None)
+        self.broken.discard(index)
+        return False
 
     def _bundle(self, index: int, record: Record) -> Iterable[Finding]:
         try:

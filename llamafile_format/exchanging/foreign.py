@@ -15,7 +15,7 @@ from llamafile_format.exchanging.depot import Giver
 from llamafile_format.exchanging.descriptors import Descriptor, Image
 from llamafile_format.exchanging.included import Included
 from llamafile_format.exchanging.modelpack import PATH, TITLE
-from llamafile_format.exchanging.tar_layer import Unpacked, tar_files
+from llamafile_format.exchanging.tar_layer import Budget, Unpacked, tar_files
 from llamafile_format.packing import Include
 from llamafile_format.source import ByteSource
 
@@ -39,7 +39,7 @@ def includes_of(giver: Giver, image: Image, folder: Path) -> list[Include]:
 
     FormatError for an image that is no model, for a layer of another digest, and for names that no member may have.
     """
-    files = Included()
+    files, budget = Included(), Budget()
     for number, layer in enumerate(image.layers):
         form, packing = _form(layer)
         if form == "raw":
@@ -49,7 +49,7 @@ def includes_of(giver: Giver, image: Image, folder: Path) -> list[Include]:
                 path = _brought(giver, layer, folder / f"{number}.blob")
             files.add(Include(path, name, sha256=layer.hex))
             continue
-        for name, path in _unpacked(giver, layer, packing, folder / str(number)):
+        for name, path in _unpacked(giver, layer, Unpacked(giver.blob(layer), packing, budget), folder / str(number)):
             files.add(Include(path, name))
     return files.done()
 
@@ -89,10 +89,9 @@ def _brought(giver: Giver, layer: Descriptor, path: Path) -> Path:
     return path
 
 
-def _unpacked(giver: Giver, layer: Descriptor, packing: str, folder: Path) -> Iterator[tuple[str, Path]]:
+def _unpacked(giver: Giver, layer: Descriptor, stream: Unpacked, folder: Path) -> Iterator[tuple[str, Path]]:
     """Name and place of every file in the archive ``layer``. Nothing of it is used before its digest was compared."""
     folder.mkdir()
-    stream = Unpacked(giver.blob(layer), packing)
     found = []
     for number, each in enumerate(tar_files(stream.read)):
         path = folder / str(number)  # never a stranger's name

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llamafile_format import limits
+from llamafile_format.engines.members import ROOT
 from llamafile_format.errors import FormatError, LimitExceeded
 from llamafile_format.packing import Include
 from llamafile_format.source import put_down
@@ -26,6 +27,12 @@ class Included:
             raise FormatError(f"{name[:200]!r} cannot be a member name: it {faults[0]}", clause="4.8")
         if is_reserved(name):
             raise FormatError(f"{name} lies in the reserved folder META-LLAMAFILE/", clause="4.8")
+        if name.partition("/")[0].casefold() == ROOT:  # the launcher in front of it would start a stranger's program
+            raise FormatError(
+                f"{name[:200]} lies in the folder of engines, {ROOT}/: no store brings what starts a model",
+                clause="12.1.8",
+                hint="leave it out there; what starts the model is named with --runtime",
+            )
         put_down(include.source)
         self.includes.append(include)
         count = len(self.includes)

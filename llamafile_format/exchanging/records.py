@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llamafile_format.checks.signatures import Subject, collect
+from llamafile_format.checks.signatures import Row, Subject
 from llamafile_format.container import Container
 from llamafile_format.errors import FormatError, LimitExceeded, SourceError
 from llamafile_format.exchanging.depot import Giver
@@ -17,6 +17,8 @@ from llamafile_format.exchanging.modelpack import MANIFEST, NUMBER, RECORD, RECO
 from llamafile_format.signing.records.record import MAX_RECORD, MAX_RECORDS, MAX_TAIL, Record, parse_record_path
 
 _MOST_READ = 2 * MAX_RECORDS
+_MOST_TRIED = 64
+"""Records that do not hold: behind so many nothing more is looked at. Each costs a check of signatures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +80,16 @@ def unbroken(container: Container, offered: Sequence[Record]) -> Found:
     """
     claims = container.claims
     assert claims is not None
-    subject = Subject(claims.manifest, claims.data, claims.layout)
-    row: list[Record] = []
-    notes: list[str] = []
+    row, tried, notes = Row(Subject(claims.manifest, claims.data, claims.layout)), 0, []
     for record in offered:
-        if record.number != len(row) + 1:
-            why = (
-                "its number is taken"
-                if record.number <= len(row)
-                else f"{len(row) + 1:04d} is missing or does not hold"
-            )
-            notes.append(f"{record.path} is left out: {why}")
-            continue
-        collected = collect(subject, [*row, record])
-        if len(row) in collected.evidence.broken:
+        due = len(row.records) + 1
+        if record.number < due:
+            notes.append(f"{record.path} is left out: its number is taken")
+        elif record.number > due:
+            notes.append(f"{record.path} is left out: {due:04d} is missing or does not hold")
+        elif tried == _MOST_TRIED:
+            notes.append(f"{record.path} is left out: {_MOST_TRIED} others do not hold, and no more were tried")
+        elif not row.take(record):
+            tried += 1
             notes.append(f"{record.path} is left out: it does not hold for this file")
-            continue
-        row.append(record)
-    return Found(tuple(row), tuple(notes))
+    return Found(row.records, tuple(notes))

@@ -1,17 +1,18 @@
-"""Giving a container away: every byte is hashed while it goes, and the first wrong digest ends it."""
+"""Giving a container away that `verify` has nothing against: every byte is hashed once more while it goes."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 
+from llamafile_format.caring import admit
 from llamafile_format.container import Container, Kind
 from llamafile_format.errors import UsageError
 from llamafile_format.exchanging.depot import Taker
 from llamafile_format.exchanging.descriptors import EMPTY, EMPTY_TYPE, Descriptor, described
 from llamafile_format.exchanging.modelpack import packed, record_type, referrer
 from llamafile_format.progress import Progress, counted
-from llamafile_format.source import BytesSource
+from llamafile_format.source import BytesSource, FileSource
 from llamafile_format.vouching import open_checked
 
 
@@ -42,9 +43,12 @@ def refuse_legacy(container: Container, verb: str) -> None:
 def send(container: Container, taker: Taker, *, progress: Progress | None = None) -> Sent:
     """Bring ``container`` to ``taker`` as an image of :mod:`modelpack`, its records as referrers.
 
-    UsageError for a legacy file, FormatError for one that is malformed or whose bytes have other digests than it says.
+    UsageError for a legacy file, FormatError for one that ``verify`` refuses; nobody is asked, and nothing sent, before
+    that is known.
     """
     refuse_legacy(container, "sent")
+    assert isinstance(container.origin, FileSource)  # it was opened by its path
+    admit(container.origin, "was not sent", progress)
     records = open_checked(container)
     pack = packed(container)
     total = len(pack.config) + sum(part.layer.size for part in pack.parts) + sum(len(each.data) for each in records)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamafile_format.caring import admit
 from llamafile_format.container import open_container
 from llamafile_format.errors import UsageError
 from llamafile_format.exchanging.anew import pack_anew
@@ -18,10 +18,12 @@ from llamafile_format.exchanging.descriptors import Descriptor, Image, read_imag
 from llamafile_format.exchanging.foreign import includes_of
 from llamafile_format.exchanging.records import attached, unbroken
 from llamafile_format.exchanging.restore import Own, converted, own_layers, read_own, restore
+from llamafile_format.output.folder import scratch_folder
 from llamafile_format.output.orders import ImportOrder
-from llamafile_format.output.publish import output
+from llamafile_format.output.publish import output, refuse_taken
 from llamafile_format.output.resumable import resumable
 from llamafile_format.output.room import require_room
+from llamafile_format.packing import NONE, choose
 from llamafile_format.progress import Progress, counted
 from llamafile_format.source import FileSource
 from llamafile_format.vouching import append_to
@@ -67,7 +69,9 @@ def take(
     own = read_own(giver, image, layers)
     with _written(giver, own, out, force=force) as (file, have):
         restore(giver, own, file, have=have, progress=counted(progress, own.total))
-        return completed(giver, own, descriptor, file, out)
+        taken = completed(giver, own, descriptor, file, out)
+        admit(FileSource.from_descriptor(file, out.name), "was not taken", progress)
+        return taken
 
 
 @contextlib.contextmanager
@@ -86,7 +90,7 @@ def _written(giver: Giver, own: Own, out: Path, *, force: bool) -> Iterator[tupl
 
 
 def completed(giver: Giver, own: Own, descriptor: Descriptor, file: int, out: Path) -> Taken:
-    """Put the records of the image into the restored ``file``, judge it, and give its launcher the form it had."""
+    """Put the records of the image into the restored ``file``, and give its launcher the form that it had."""
     sha256 = hashlib.sha256(own.data).hexdigest()
     offered, notes = attached(giver, descriptor, sha256)
     with open_container(FileSource.from_descriptor(file, out.name)) as container:
@@ -107,9 +111,12 @@ def _packed(
     runtime: str,
     progress: Progress | None,
 ) -> Taken:
+    refuse_taken(out, force=force)  # before gigabytes are fetched
+    if runtime not in ("", NONE):
+        choose(runtime)
     afar = [layer.size for layer in image.layers if giver.place(layer) is None]
     require_room(out.parent, [], sum(afar))  # a stranger's numbers: each layer is brought here first
-    with tempfile.TemporaryDirectory(prefix=".import-", dir=out.parent) as folder:
-        include = includes_of(giver, image, Path(folder))
+    with scratch_folder(out) as folder:
+        include = includes_of(giver, image, folder)
         result = pack_anew(ImportOrder("", out, force, {"runtime": runtime}, progress), include)
     return Taken(out, result.size, result.manifest_sha256, descriptor.digest, 0, False, result.notes)

@@ -19,7 +19,7 @@ _PIECE = 1 << 20
 _LONGEST = 1 << 16  # bytes of a name, or of a pax header
 MAX_FILES = 8192
 MAX_RATIO = 200
-"""Bytes that one packed byte may become, beyond the first 64 MiB: weights hardly shrink at all."""
+"""Bytes that one packed byte may become, beyond the first 64 MiB of an image: weights hardly shrink at all."""
 
 _FREE = 64 << 20
 _WINDOW = 1 << 27
@@ -35,16 +35,29 @@ class TarFile:
     blocks: Iterator[bytes]
 
 
+@dataclass(slots=True)
+class Budget:
+    """Bytes that the packed layers of an image held and became so far: of thousands, each is small by itself."""
+
+    packed: int = 0
+    unpacked: int = 0
+
+    def spend(self, size: int) -> None:
+        """``size`` bytes more came out. LimitExceeded if they are too many for what went in."""
+        self.unpacked += size
+        if self.unpacked > _FREE + MAX_RATIO * self.packed:
+            allowed = f"{MAX_RATIO} times their size"
+            raise LimitExceeded("the layers unpack to far more than they hold", found=self.unpacked, allowed=allowed)
+
+
 class Unpacked:
     """The bytes of ``source``, unpacked as ``packing`` says (``""``, ``gzip``, ``zstd``), and the digest of its own."""
 
-    def __init__(self, source: ByteSource, packing: str) -> None:
+    def __init__(self, source: ByteSource, packing: str, budget: Budget) -> None:
         self._source = source
         self._hash = hashlib.sha256()
         self._buffer = bytearray()
-        self._packed = packing != ""
-        self._out = 0
-        self._read = 0
+        self._budget = budget if packing else None
         self._stream = self._blocks(packing)
 
     @property
@@ -73,17 +86,15 @@ class Unpacked:
         for at in range(0, self._source.size, _PIECE):
             data = self._source.read_at(at, min(_PIECE, self._source.size - at))
             self._hash.update(data)
-            self._read += len(data)
+            if self._budget is not None:
+                self._budget.packed += len(data)
             yield data
 
     def _blocks(self, packing: str) -> Iterator[bytes]:
         unpack = {"": lambda raw: raw, "gzip": _gunzip, "zstd": _unzstd}[packing]
         for block in unpack(self._raw()):
-            self._out += len(block)
-            if self._packed and self._out > _FREE + MAX_RATIO * self._read:
-                raise LimitExceeded(
-                    "a layer unpacks to far more than it holds", found=self._out, allowed=f"{MAX_RATIO} times its size"
-                )
+            if self._budget is not None:
+                self._budget.spend(len(block))
             if block:
                 yield block
 

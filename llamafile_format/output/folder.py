@@ -55,7 +55,28 @@ def made_folders(folder: Path) -> Iterator[tuple[Path, ...]]:
 
 
 @contextlib.contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder beside ``path`` for what is needed until that is written; it is gone at the end of the block.
+
+    What a killed run leaves of it the next one names. SourceError if writing fails.
+    """
+    announce(path.parent)
+    with _partial(path) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
 def _written(path: Path) -> Iterator[Path]:
+    with _partial(path) as temporary:
+        yield temporary
+        for folder, _, _ in os.walk(temporary):
+            sync_folder(Path(folder))
+        _give_name(temporary, path)
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _partial(path: Path) -> Iterator[Path]:
     temporary = partial_path(path)
     try:
         temporary.mkdir()
@@ -66,10 +87,6 @@ def _written(path: Path) -> Iterator[Path]:
     try:
         with _removed_at_the_end(temporary), _claimed(temporary):
             yield temporary
-            for folder, _, _ in os.walk(temporary):
-                sync_folder(Path(folder))
-            _give_name(temporary, path)
-            sync_folder(path.parent)
     except OSError as error:
         if isinstance(error, SourceError):
             raise

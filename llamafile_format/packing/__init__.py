@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         launcher_prefix,
         pins_among,
         runtime_contents,
+        strange_builds,
     )
     from llamafile_format.packing.telling import license_notes
     from llamafile_format.packing.windows import Companion
@@ -102,6 +103,7 @@ open_door(
             "launcher_prefix",
             "pins_among",
             "runtime_contents",
+            "strange_builds",
         ),
         "telling": ("license_notes",),
         "windows": ("Companion",),

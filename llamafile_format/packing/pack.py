@@ -46,6 +46,7 @@ from llamafile_format.packing.runtime_members import (
     choose,
     launcher_prefix,
     runtime_contents,
+    strange_builds,
 )
 from llamafile_format.packing.telling import license_notes, weight_notes
 from llamafile_format.packing.windows import Companion
@@ -197,6 +198,7 @@ def _packed(
     contents.append(text_content(README_PATH, "readme", _readme(order, engine, kinds)))
     if order.prefix == LAUNCHER:
         prefix_content = launcher_prefix(contents, labels.default)
+        notes += strange_builds(contents)
     else:
         prefix_content = prefix_content_of(engine, contents, archive=labels.profile == "archive")
     refuse_arguments(contents, dialect_of_engine(engine), written=True)

@@ -201,6 +201,14 @@ def _digest(content: Content) -> str:
     return content.expected or sha256_of(content.source)
 
 
+def strange_builds(contents: Iterable[Content]) -> tuple[str, ...]:
+    """A note for each build that a launcher in front of ``contents`` would start and nobody here knows (14.3.4)."""
+    from llamafile_format.engines.known import known_build
+
+    strange = (each for each in contents if each.role == "runtime" and known_build(_digest(each)) is None)
+    return tuple(f"{each.path} is a program that nobody here knows, and the new file starts it" for each in strange)
+
+
 def targets_of(contents: Sequence[Content]) -> set[str]:
     """The targets that the runtime members among ``contents`` are for."""
     from llamafile_format.engines.members import parse_runtime_path

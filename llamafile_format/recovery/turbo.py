@@ -13,7 +13,6 @@ import secrets
 import shutil
 import subprocess
 import sysconfig
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,16 +48,15 @@ def program() -> Path | None:
     return Path(found) if "par2cmdline-turbo" in told.stdout else None
 
 
-def write_slices_by_turbo(source: FileSource, path: Path, encoded: Encoded, place: Place, folder: Path) -> bool:
+def write_slices_by_turbo(source: FileSource, path: Path, encoded: Encoded, place: Place, made: Path) -> bool:
     """Write each recovery slice of ``source``, the file ``path``, as a packet at its ``place``; False, with nothing
     that counts written, if turbo is not there or what it makes cannot be taken.
 
-    Its output goes through ``folder``, where there has to be room for the recovery data once more.
+    Its output goes through ``made``, an empty folder, where there has to be room for the recovery data once more.
     """
     if source.size < LEAST or program() is None:
         return False
     with ExitStack() as stack:
-        made = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".par2-", dir=folder)))
         if not _ran(path, encoded.geometry, made):
             return False
         files = [stack.enter_context(FileSource(each)) for each in sorted(made.glob("*.par2"))]

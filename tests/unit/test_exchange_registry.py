@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -247,6 +248,12 @@ def test_damage_is_not_sent(server: RegistryServer, tmp_path: Path, monkeypatch:
     with lf.open(file) as found:
         data[found.entry("m.gguf").data_offset + (4 << 20)] ^= 1
     file.write_bytes(data)
+    with pytest.raises(FormatError, match=r"was not sent"):
+        pushed(file, server)
+    assert server.asked == []  # nobody was asked
+    monkeypatch.setattr(
+        importlib.import_module(send.__module__), "admit", lambda *_: None
+    )  # it changes when it was judged
     with pytest.raises(FormatError, match=r"m\.gguf is damaged"):
         pushed(file, server)
     assert server.blobs == {}
