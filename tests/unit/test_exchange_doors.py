@@ -43,11 +43,9 @@ def test_no_store_brings_what_starts_a_model(form: str, name: str, tmp_path: Pat
         (tmp_path / "folder" / path).write_bytes(data)
     other = (DOC, name, program) if form == "a layer" else (f"{PACK}code.v1.tar", "", tarred([(name, program)]))
     foreign(tmp_path / "layout", [(WEIGHTS, "m.gguf", model()), other])
+    order = ImportOrder(str(tmp_path / "folder"), tmp_path / "out")
     with pytest.raises(FormatError, match="folder of engines") as refused:
-        if form == "a folder":
-            import_folder(ImportOrder(str(tmp_path / "folder"), tmp_path / "out"))
-        else:
-            take(Layout(tmp_path / "layout"), tmp_path / "out")
+        import_folder(order) if form == "a folder" else take(Layout(tmp_path / "layout"), tmp_path / "out")
     assert "--runtime" in refused.value.hint
     assert not (tmp_path / "out").exists()
 
