@@ -13,8 +13,10 @@ from pathlib import Path
 
 from llamafile_format.changing.patching import PROBE, Amendment, Patch, patch_in_place
 from llamafile_format.changing.surgery import locked
+from llamafile_format.checks.verdict import Level
 from llamafile_format.container import Container, open_container
 from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.examining import examine, refuse
 from llamafile_format.output.publish import output
 from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import copy, write_at
@@ -54,8 +56,8 @@ def convert(
     """Convert the launcher of the container ``what`` to ``to`` (one of FORMS), in place or as the new file ``out``.
 
     In place it writes 64 bytes under a lock and a journal, whatever the size of the file. ``force`` replaces an
-    existing ``out``. UsageError for an unknown form or a file without a launcher, FormatError for a launcher that this
-    release does not know or whose slots are damaged, SourceError when reading or writing fails.
+    existing ``out``. UsageError for an unknown form or a file without a launcher, FormatError for a file that verify
+    refuses, without digests of data, SourceError when reading or writing fails.
     """
     if to not in FORMS:
         raise UsageError(f"unknown form {to!r}", hint=f"forms: {', '.join(FORMS)}")
@@ -89,6 +91,7 @@ def _header(container: Container, form: Form) -> bytes:
             clause="14.2.7",
             hint=f"llamafile-format verify {container.name}",
         )
+    refuse(examine(container, level=Level.QUICK, thorough=True), "was not converted")
     return header
 
 

@@ -17,7 +17,7 @@ from llamafile_format.manifest.claims import Claims
 from llamafile_format.manifest.hashing import Piece, Proven, Sink, check_pieces, digest_range
 from llamafile_format.manifest.layout import Tile, chunk_line, tiles
 from llamafile_format.manifest.merkle import CHUNK_SIZE, chunk_root, pieces
-from llamafile_format.manifest.model import CHUNKS_PATH, Member
+from llamafile_format.manifest.model import CHUNKS_PATH, Manifest, Member
 from llamafile_format.progress import Advance
 from llamafile_format.source import ByteSource, Window
 
@@ -86,6 +86,17 @@ def check_chunks(
     yield from _check_digests_of_singles(claims, text)
     # Damage that was located explains a wrong whole digest; saying it twice would hide the place.
     yield from (finding for finding in of_wholes if finding.where.member not in wrong)
+
+
+def check_contradictions(manifest: Manifest) -> Iterator[Finding]:
+    """Digests that no data has, whatever they are: of a member of one chunk the root follows from the digest beside it,
+    and of an empty one everything is known."""
+    for member in manifest.members:
+        leaves = [bytes.fromhex(member.sha256)] if member.size else []
+        if member.size <= CHUNK_SIZE and chunk_root(leaves).hex() != member.chunk_root:
+            yield _finding("LF4007", member, path=member.path)
+        if not member.size:
+            yield from _check_empty(member)
 
 
 def _finding(rule: str, member: Member, **args: str | int) -> Finding:

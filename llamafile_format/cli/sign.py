@@ -70,8 +70,8 @@ def command(
     """Vouch for FILE with a key: for every byte in front of the signatures.
 
     A record is put behind the last member. Nothing moves, and signatures that are there stay valid. A file that verify
-    refuses is not signed; no weights are read for that, unless --verify full asks for it. A pair of keys makes two
-    records, which name each other.
+    refuses is not signed; of damage no weights are read to find it, unless --verify full asks for that. A pair of keys
+    makes two records, which name each other.
 
     \b
     llamafile-format sign model.llamafile --key KEY

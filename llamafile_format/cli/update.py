@@ -34,7 +34,8 @@ def command(
 
     Manifest, chunk list and signatures come first: a file that has lost a signer of FILE, or that nobody signed whom
     --key or --policy names, is refused before anything else is asked for. Chunks that FILE has are taken from it. The
-    new file is put together beside FILE, verified in full, and only then takes its place, bit for bit.
+    new file is put together beside FILE, verified in full, and only then takes its place, bit for bit. A FILE that is
+    the newer one already is verified in full too, and made again where it is damaged.
 
     \b
     llamafile-format update model.llamafile --from https://example.org/m.llamafile

@@ -31,7 +31,7 @@ _READ_FILE, _READ_BELOW = 1 << 2, (1 << 2) | (1 << 3)
 # How many accesses to files each version of Landlock knows; the last for all later ones.
 _FILE_ACCESSES = (0, 13, 14, 15, 15, 16)
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
-_MACHINE = ("/sys/devices/system", "/sys/fs/cgroup", "/proc/self")
+_MACHINE = ("/sys/devices/system", "/sys/fs/cgroup")  # of /proc no process, not even this one
 _KNOWLEDGE = ("/etc/ld.so.cache", "/proc/meminfo", "/proc/loadavg", "/proc/cpuinfo", "/proc/stat")
 _NODES = ("/dev/urandom", "/dev/random", "/dev/null", "/dev/zero")
 _ALLOW, _DENY, _UNKNOWN = 0x7FFF0000, 0x00050001, 0x00050026  # answers: yes, EPERM, ENOSYS
@@ -40,6 +40,7 @@ _ARCH, _NUMBER, _ARGUMENTS = 4, 0, 16  # offsets in what a filter sees
 _EXEC, _WRITE, _ANONYMOUS = 4, 2, 0x20
 _CHANGING = 0o3 | 0o100 | 0o1000 | (0o20200000 & ~0o200000)  # flags of open that could change or make a file
 _THREAD, _WORLDS = 0x10000, 0x7E020000  # flags of clone
+_NEEDED = ("LFF_CONTAINER", "LFF_CONTAINER_FD")  # all of the environment that is used here
 
 # Calls without danger whatever their arguments: they work on what the process has, or ask about it (x86-64).
 _HARMLESS = tuple(
@@ -222,6 +223,18 @@ def _drop_inherited(kept: int) -> None:
                 os.close(number)
 
 
+def forget_environment() -> None:
+    """Begin again, with what is needed alone, if this process was started with more. OSError if that is not possible.
+
+    What a process is started with stays in its memory, and in ``/proc``, whatever becomes of ``os.environ``: a token in
+    a variable would be there for the code of others to read. So it is the block itself that is looked at.
+    """
+    kept = {name: os.environ[name] for name in _NEEDED if name in os.environ}
+    block = b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in kept.items())
+    if Path("/proc/self/environ").read_bytes() != block:
+        os.execve(sys.executable, [sys.executable, "-I", "-S", "-B", __file__, *sys.argv[1:]], kept)
+
+
 def _opened() -> int:
     """The container: the descriptor that the command verified it by, and in the state that it was in; or its path."""
     named = os.environ.get("LFF_CONTAINER_FD", "")
@@ -237,6 +250,7 @@ def _opened() -> int:
 def main(site: str, program: str, sha256: str, plan: str, words: list[str]) -> int:
     """Run ``program`` shut in; its exit status, 1 if it is not run."""
     try:
+        forget_environment()
         container = _opened()
         with open(program, "rb") as file:
             text = file.read()

@@ -27,7 +27,10 @@ Replayer = Callable[[Container], Iterable[Finding]]
 
 @dataclass(slots=True)
 class Run:
-    """One verification on its way: what was asked for, and what it has come to so far."""
+    """One verification on its way: what was asked for, and what it has come to so far.
+
+    ``thorough`` has level *quick* leave out nothing but what digests prove: for whoever vouches for a file.
+    """
 
     level: Level
     callback: Progress | None
@@ -44,6 +47,12 @@ class Run:
     replayed: bool = False
     judged: Judged | None = None
     published: bool = False
+    thorough: bool = False
+
+    @property
+    def deep(self) -> bool:
+        """True if contents are looked at to their end."""
+        return self.thorough or self.level is not Level.QUICK
 
     @property
     def whole(self) -> bool:

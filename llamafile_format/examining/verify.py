@@ -72,10 +72,19 @@ def verify(
 
 
 def examine(
-    container: Container, *, level: Level | str, trust: Trust | None = None, progress: Progress | None = None
+    container: Container,
+    *,
+    level: Level | str,
+    trust: Trust | None = None,
+    thorough: bool = False,
+    progress: Progress | None = None,
 ) -> Report:
-    """:func:`verify` for a container that is open already, so that what it has parsed is not parsed again."""
-    return _examine(container, Run(Level(level), progress, trust or Trust()))
+    """:func:`verify` for a container that is open already, so that what it has parsed is not parsed again.
+
+    ``thorough`` adds to level *quick* all that needs no digests of data: every byte of a launcher, contents to their
+    end, and what the manifest says against itself (13.3.11).
+    """
+    return _examine(container, Run(Level(level), progress, trust or Trust(), thorough=thorough))
 
 
 def _examine(container: Container, run: Run) -> Report:
@@ -150,7 +159,7 @@ def _container(container: Container, run: Run) -> Iterator[Finding]:
     trailing = {item.where.offset for item in run.findings if item.rule == "LF2011"}  # said once
     structure = check_structure(container.source, container.archive, claims)
     yield from (item for item in structure if item.rule != "LF3106" or item.where.offset not in trailing)
-    yield from check_prefix_claims(container, deep=run.level is not Level.QUICK)
+    yield from check_prefix_claims(container, deep=run.deep)
     yield from check_padding(container.source, claims)
     # (5) Digests, as far as the level goes.
     if any(finding.rule in ("LF3013", "LF3016") for finding in claimed):
@@ -200,11 +209,14 @@ def _digests(container: Container, run: Run) -> Iterator[Finding]:
     claims = container.claims
     assert claims is not None
     manifest = claims.manifest
+    from llamafile_format.checks.chunks import check_chunks, check_contradictions, check_prefix_digests
+
     if run.level is Level.QUICK:
         if any(member.size for member in manifest.members) or manifest.prefix.size:
             yield Finding("LF9001", args={"what": "member data and prefix"})
+        if run.thorough:
+            yield from check_contradictions(manifest)
         return
-    from llamafile_format.checks.chunks import check_chunks, check_prefix_digests
     from llamafile_format.examining.wholes import few, wholes
 
     run.total = claims.layout.chunks.gap_offset + manifest.prefix.engine_size
@@ -282,7 +294,7 @@ def _contents(container: Container, run: Run) -> Iterator[Finding]:
     """(6) Weights, templates, arguments, licences: is the content what it claims to be?"""
     from llamafile_format.checks.contents import check_contents
 
-    yield from check_contents(container, deep=run.level is not Level.QUICK)
+    yield from check_contents(container, deep=run.deep)
     if run.level is not Level.QUICK:
         if run.watch is None:  # no pass over all bytes went before: a legacy llamafile, or a layout that lies
             run.watch = _watch(container, run)

@@ -1,7 +1,7 @@
-"""A newer file, known by its end: manifest, chunk list and records are read, and nothing of its members.
+"""A newer file, known by its end: manifest and records are read, and nothing of its members.
 
 From the manifest follows where everything lies; the chunk list says by which digest each 4 MiB may be taken from
-somewhere else.
+somewhere else. It is a stranger's, and as long as the file that it speaks of: it is read in pieces, and never held.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from llamafile_format.manifest.claims import layout_of
 from llamafile_format.manifest.layout import Layout, Tile, chunk_line, tiles
 from llamafile_format.manifest.model import MANIFEST_PATH, MAX_MANIFEST, Manifest
 from llamafile_format.manifest.reader import read_manifest
+from llamafile_format.output.transfer import write_at
 from llamafile_format.prefix.reverted import revert
 from llamafile_format.rules import Severity, rule
 from llamafile_format.signing.records.record import MAX_TAIL
@@ -25,6 +26,8 @@ from llamafile_format.zip.records import LOCAL_HEADER, LOCAL_MAGIC
 _LARGEST_END = MAX_MANIFEST + MAX_TAIL + MAX_DIRECTORY + (1 << 20)
 _LARGEST_LIST = 1 << 28
 """Bytes of a chunk list: one for 10 TB."""
+_TEXT = 1 << 20
+"""Bytes of a chunk list in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +40,52 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Newer:
-    """The file in ``source``: its manifest (``data``), its layout, and ``end``: all bytes from the chunk list's header
-    on, which begins at ``layout.chunks.gap_offset``."""
+    """The file in ``source``: its manifest (``data``), its layout, and ``rest``: all bytes from the manifest's header
+    on, which begins at ``start``."""
 
     source: ByteSource
     manifest: Manifest
     data: bytes
     layout: Layout
-    end: bytes
+    rest: bytes
 
     @property
     def sha256(self) -> str:
         """Digest of the manifest."""
         return hashlib.sha256(self.data).hexdigest()
 
-    def pieces(self) -> Iterator[Listed]:
-        """Everything in front of :attr:`end`, in order. FormatError if the chunk list is not the manifest's."""
-        chunks, start = self.layout.chunks, self.layout.chunks.gap_offset
-        text = self.end[chunks.data_offset - start : chunks.end - start]
-        if hashlib.sha256(text).hexdigest() != self.manifest.members[-1].sha256:
+    @property
+    def start(self) -> int:
+        """Where the manifest's header begins: behind the chunk list."""
+        return self.layout.chunks.end
+
+    def bring_list(self, out: int) -> None:
+        """Copy the chunk list, with its header, to its place in the file ``out``.
+
+        FormatError if it is not the manifest's.
+        """
+        chunks, digest = self.layout.chunks, hashlib.sha256()
+        write_at(out, chunks.gap_offset, self.source.read_at(chunks.gap_offset, chunks.data_offset - chunks.gap_offset))
+        for at in range(chunks.data_offset, chunks.end, _TEXT):
+            block = self.source.read_at(at, min(_TEXT, chunks.end - at))
+            digest.update(block)
+            write_at(out, at, block)
+        if digest.hexdigest() != self.manifest.members[-1].sha256:
             raise FormatError(f"the chunk list of {self.source.name} is not the one of its manifest", clause="6.2")
-        return listed(text, self.layout, self.source.name, sha512=self.manifest.profile == "archive")
+
+    def pieces(self, brought: ByteSource) -> Iterator[Listed]:
+        """Everything in front of the chunk list, in order, by the list that was ``brought`` to its place there.
+
+        FormatError where it is not that of the layout.
+        """
+        return listed(brought, self.layout, self.source.name, sha512=self.manifest.profile == "archive")
 
 
-def listed(text: bytes, layout: Layout, name: str, *, sha512: bool) -> Iterator[Listed]:
-    """The lines of the chunk list ``text``, each compared with the tiling. FormatError for any other."""
-    at = 0
+def listed(source: ByteSource, layout: Layout, name: str, *, sha512: bool) -> Iterator[Listed]:
+    """The lines of the chunk list in ``source``, each compared with the tiling. FormatError for any other."""
+    lines = _lines(source, layout.chunks.data_offset, layout.chunks.end)
     for tile in tiles(layout.prefix_size, layout.members):
-        end = text.find(b"\n", at) + 1
-        line = text[at:end]
+        line = next(lines, b"")
         digest, wide = line[:64], line.split(b" ", 4)[3] if sha512 and line.count(b" ") >= 4 else b""
         try:
             small, large = bytes.fromhex(digest.decode("ascii")), bytes.fromhex(wide.decode("ascii"))
@@ -74,9 +94,19 @@ def listed(text: bytes, layout: Layout, name: str, *, sha512: bool) -> Iterator[
         if not line or line != chunk_line(tile, small, large):
             raise FormatError(f"the chunk list of {name} is not that of its layout", offset=tile.offset, clause="6.2")
         yield Listed(tile, small)
-        at = end
-    if at != len(text):
+    if next(lines, b""):
         raise FormatError(f"the chunk list of {name} has lines too many", clause="6.2")
+
+
+def _lines(source: ByteSource, start: int, end: int) -> Iterator[bytes]:
+    """The lines in [start, end), each with its line feed; of what has none, its beginning."""
+    rest = b""
+    for at in range(start, end, _TEXT):
+        *whole, rest = (rest + source.read_at(at, min(_TEXT, end - at))).split(b"\n")
+        yield from (line + b"\n" for line in whole)
+        rest = rest[:_TEXT]  # longer than any line: no memory for what is none
+    if rest:
+        yield rest
 
 
 def read_newer(origin: ByteSource) -> Newer:
@@ -102,9 +132,7 @@ def read_newer(origin: ByteSource) -> Newer:
         raise LimitExceeded(
             f"the chunk list of {origin.name} is too large", found=layout.chunks.size, allowed=f"{_LARGEST_LIST} bytes"
         )
-    chunks = layout.chunks.gap_offset
-    front = origin.read_ranges([(chunks, start - chunks)])[0] if chunks < start else b""
-    return Newer(revert(origin), manifest, data, layout, front + rest)
+    return Newer(revert(origin), manifest, data, layout, rest)
 
 
 def _data_behind(rest: bytes, size: int, name: str) -> bytes:

@@ -97,7 +97,9 @@ def prepare(
     """
     settled = (wanted or Selection()).settled()
     begin = _prepared(Path(what), arguments, settled, demand or Demand())
-    return replace(begin, environment={**begin.environment, GPU: settled.gpu}) if settled.gpu else begin
+    if not settled.gpu or begin.before:  # what is shut in gets no variable that it has no use for (14.10.5)
+        return begin
+    return replace(begin, environment={**begin.environment, GPU: settled.gpu})
 
 
 def _prepared(

@@ -88,7 +88,7 @@ def append_records(
     """Append signature records to the container ``what``, in place or as the new file ``out``.
 
     In place it writes some kilobytes under a lock and a journal, whatever the size of the file. ``force`` replaces an
-    existing ``out``. Raises FormatError for a file that quick verify calls malformed, or that it would call malformed
+    existing ``out``. Raises FormatError for a file that is malformed as far as needs no digests of data, or would be
     with these records, and beyond the limits of 13.2.3; UsageError for what is no container; SourceError when reading
     or writing fails.
     """
@@ -136,7 +136,7 @@ def _write_new(path: Path, target: Path, make: Made | Maker, *, force: bool, pro
 
 
 def open_checked(container: Container) -> tuple[Record, ...]:
-    """The records of ``container``, once quick verify has found it well-formed.
+    """The records of ``container``, once all that needs no digests of data has been found well-formed (13.3.11).
 
     UsageError for what is no container; FormatError with the first thing that is wrong. *Why:* whoever signs a file
     vouches for it, and what readers disagree about nobody can vouch for.
@@ -154,7 +154,7 @@ def open_checked(container: Container) -> tuple[Record, ...]:
 def _refuse_malformed(container: Container, *, new: bool = False) -> None:
     from llamafile_format.examining import examine
 
-    report = examine(container, level=Level.QUICK)
+    report = examine(container, level=Level.QUICK, thorough=not new)
     for finding in report.findings:
         row = rule(finding.rule)
         if row.layer is Layer.WELL_FORMED and row.severity is Severity.ERROR and not row.undetermined:

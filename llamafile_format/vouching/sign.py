@@ -138,9 +138,9 @@ def sign(
     ``certificates`` is the chain of one of the keys (DER, leaf first). ``cosigners`` are ids of keys that are meant to
     sign too: a verifier misses them. ``revision`` is what pins against rollback compare. ``declared_time`` is a UTC
     time, ``now``, ``none``, or empty for SOURCE_DATE_EPOCH and else now. ``countersign`` signs all earlier records
-    instead of the members, ``attest`` another claim. ``level`` is how the file is verified first: quick reads no
-    weights. ``force`` replaces ``out``, and lets keys say again what they
-    have said.
+    instead of the members, ``attest`` another claim. ``level`` is how the file is verified first: quick takes no
+    digests of data, and leaves out nothing else. ``force`` replaces ``out``, and lets keys say again what they have
+    said.
 
     Raises FormatError for a file that is not well-formed or not valid, UsageError for contradictions, SourceError when
     reading or writing fails. Then no record was written.
@@ -180,8 +180,12 @@ def sign(
 
 
 def _verified(container: Container, level: Level, progress: Progress | None) -> str:
-    """Refuse what ``verify`` refuses at ``level``; what was read of ``container``, in words."""
-    refuse(examine(container, level=level, progress=progress), "was not signed")
+    """Refuse what ``verify`` refuses, at ``level`` and thoroughly; what was read of ``container``, in words.
+
+    What is wrong whatever the weights are must not be signed because they were not read: the signature would hold for
+    every copy of a file that nobody may start.
+    """
+    refuse(examine(container, level=level, thorough=True, progress=progress), "was not signed")
     if level is not Level.QUICK:
         return "every byte was read and matches the manifest"
     source = container.origin

@@ -14,6 +14,7 @@ from subprocess import CompletedProcess
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.changing import convert
 from llamafile_format.checks.signatures import read_records
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.manifest.canonical_json import decode, encode
@@ -22,8 +23,11 @@ from llamafile_format.signing.keys.key_files import write_keys
 from llamafile_format.signing.records.envelope import read_bundle
 from llamafile_format.signing.records.record import Record, RecordKind
 from llamafile_format.signing.records.statement import read_statement
+from llamafile_format.vouching.append import append_records
 from llamafile_format.vouching.sign import Attestation, sign
 from llamafile_format.vouching.signers import key_ids, read_signers
+from spec.vectors.generate import ROOT as VECTORS
+from spec.vectors.generate.load import read_vector
 from tests.signing_samples import TIME, certified, container, keys
 
 Cli = Callable[..., "CompletedProcess[str]"]
@@ -42,6 +46,40 @@ def _records(path: Path) -> tuple[Record, ...]:
 
 def _payload(record: Record) -> dict[str, object]:
     return decode(read_bundle(record.data).payload)  # type: ignore[no-any-return]
+
+
+WRONG_IN_EVERY_COPY = [
+    ("launcher/reserve-not-zero", "LF1101"),
+    ("launcher/native-program-differs", "LF1101"),
+    ("chunks/chunk-root-of-list", "LF4007"),
+    ("chunks/empty-member-sha256", "LF4004"),
+    ("runtimes/page-exchanged", "LF3320"),
+    ("loading/big-endian", "LF3311"),
+]
+
+
+@pytest.mark.parametrize(("name", "rule"), WRONG_IN_EVERY_COPY)
+def test_what_verify_refuses_whatever_the_weights_are_is_not_signed(name: str, rule: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.llamafile"
+    path.write_bytes(read_vector(VECTORS / f"{name}.vector").payload)
+    before = path.read_bytes()
+    assert rule in {finding.rule for finding in lf.verify(path).findings}
+    report = Attestation("https://example.org/report", {})
+    for options in ({}, {"detached": True}, {"out": tmp_path / "b.llamafile"}, {"attest": report}, {"force": True}):
+        with pytest.raises(FormatError) as refused:
+            sign(path, keys("p384"), **options)  # type: ignore[arg-type]
+        assert refused.value.clause == rule
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["a.llamafile"]
+
+
+def test_no_record_of_any_kind_is_added_to_what_is_not_well_formed(tmp_path: Path) -> None:
+    path = tmp_path / "a.llamafile"
+    path.write_bytes(read_vector(VECTORS / "launcher" / "reserve-not-zero.vector").payload)
+    with pytest.raises(FormatError, match="is not well-formed"):
+        append_records(path, [(RecordKind.VM, b"{}")])
+    with pytest.raises(FormatError, match="was not converted"):
+        convert(path, "elf-x86_64")
 
 
 @pytest.mark.parametrize("kind", KINDS)

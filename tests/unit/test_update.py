@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -14,10 +15,14 @@ import llamafile_format as lf
 from llamafile_format.changing import convert
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError, UsageError
 from llamafile_format.exchanging import Updated, update
+from llamafile_format.exchanging.newer import Newer, read_newer
 from llamafile_format.manifest.model import CHUNKS_PATH
+from llamafile_format.output import room
 from llamafile_format.signing.trust.policy import key_policy
+from llamafile_format.source import FileSource
 from llamafile_format.source.opening import open_remote
 from tests.fault_server import FaultServer
+from tests.laws.sparse import sparse_container
 from tests.remote_samples import remote_container
 from tests.repack_samples import engine, gguf, legacy
 from tests.signing_samples import TIME, container, keys
@@ -99,6 +104,97 @@ def test_the_same_file_costs_its_end(tmp_path: Path) -> None:
     assert not result.changed
     assert server.sent <= allowance(old)
     assert old.stat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("place", ["model", "engine", "header", "list"])
+def test_what_looks_the_same_is_made_again_where_it_is_damaged(place: str, tmp_path: Path) -> None:
+    """Its end says that it is the newer one; one byte of it is not."""
+    old, new = packed(tmp_path / "old"), tmp_path / "new"
+    new.write_bytes(old.read_bytes())
+    with lf.open(old) as found:
+        places = {
+            "model": found.entry("m.gguf").data_offset + 5 * MIB,
+            "engine": 5000,
+            "header": found.entry("m.gguf").header_offset + 12,
+            "list": found.entry(CHUNKS_PATH).data_offset + 70,
+        }
+    data = bytearray(old.read_bytes())
+    data[places[place]] ^= 1
+    old.write_bytes(data)
+    result, server = updated(old, new)
+    assert result.changed
+    assert old.read_bytes() == new.read_bytes()
+    assert server.sent <= 4 * MIB + allowance(new) + (1 << 16)
+    assert result.reused >= 5 * MIB
+    assert not updated(old, new)[0].changed
+
+
+def test_what_looks_the_same_is_judged(tmp_path: Path) -> None:
+    old, new = packed(tmp_path / "old"), tmp_path / "new"
+    alice, bob = (key_policy({name: (keys(key)[0].public,)}) for name, key in (("alice", "p384"), ("bob", "ed25519")))
+    for signed in (False, True):
+        if signed:
+            lf.sign(old, keys("p384"), declared_time=TIME)
+        new.write_bytes(old.read_bytes())
+        with pytest.raises(NotAuthentic, match="is not accepted"):
+            update(old, new, policy=bob)
+        assert not update(old, new, policy=bob, force=True).changed
+    assert not update(old, new, policy=alice).changed
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_who_attests_a_report_has_approved_of_nothing(named: bool, tmp_path: Path) -> None:
+    old, new = packed(tmp_path / "old"), packed(tmp_path / "new", model="other")
+    alice = keys("p384")
+    lf.sign(old, alice, declared_time=TIME)
+    lf.sign(new, alice, declared_time=TIME, attest=lf.Attestation("https://example.org/report", {"damaged": True}))
+    policy = key_policy({"alice": (alice[0].public,)}) if named else None
+    before = old.read_bytes()
+    with pytest.raises(NotAuthentic, match="has lost"):
+        update(old, new, policy=policy)
+    fresh = packed(tmp_path / "fresh")
+    with pytest.raises(NotAuthentic, match="nobody whom the policy trusts"):
+        update(fresh, new, policy=key_policy({"alice": (alice[0].public,)}))
+    assert old.read_bytes() == before
+
+
+def test_no_signer_is_lost_with_a_report(tmp_path: Path) -> None:
+    old, new = packed(tmp_path / "old"), packed(tmp_path / "new", note=b"two")
+    lf.sign(old, keys("p384"), declared_time=TIME, attest=lf.Attestation("https://example.org/report", {}))
+    assert update(old, new).lost == ()
+
+
+def test_room_is_asked_for_before_a_long_list_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = packed(tmp_path / "old")
+    sparse_container(tmp_path / "new", 100 * 10**9)
+    before = old.read_bytes()
+    monkeypatch.setattr(room, "_kind", lambda _folder: "ext4")
+    monkeypatch.setattr(room, "free_in", lambda _folder: 10**9)
+    monkeypatch.setattr(Newer, "bring_list", lambda *_: pytest.fail("the list was read"))
+    with pytest.raises(SourceError, match="no space left"):
+        update(old, tmp_path / "new")
+    assert old.read_bytes() == before
+
+
+def test_a_long_list_is_never_held(tmp_path: Path) -> None:
+    """2.5 MB of it: a stranger's list may be a hundred times as long."""
+    sparse_container(tmp_path / "new", 100 * 10**9)
+    with FileSource(tmp_path / "new") as source:
+        newer = read_newer(source)
+        tracemalloc.start()
+        count = sum(1 for _ in newer.pieces(source))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert count > 20_000
+    assert peak < 8 * MIB
+
+
+def test_a_smaller_file_needs_no_room_for_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = packed(tmp_path / "old"), container(tmp_path / "new")
+    monkeypatch.setattr(room, "_kind", lambda _folder: "ext4")
+    monkeypatch.setattr(room, "free_in", lambda _folder: MIB)
+    update(old, new)
+    assert old.read_bytes() == new.read_bytes()
 
 
 def test_a_new_signature_is_taken(tmp_path: Path) -> None:
