@@ -57,7 +57,7 @@ class _Handler(LoopbackHandler):
                     self.close_connection = True
                     return
 
-    do_POST = do_PUT = do_GET  # noqa: N815
+    do_POST = do_PUT = do_CONNECT = do_GET  # noqa: N815
 
 
 def raw(*pieces: bytes, then: bytes = b"") -> Callable[[int], Iterator[bytes]]:

@@ -14,6 +14,7 @@ from llamafile_format.source.address import read_address
 from llamafile_format.source.answers import Answer, Passing
 from llamafile_format.source.body import SLOWEST, read_bounded
 from llamafile_format.source.connections import Connections
+from llamafile_format.source.proxies import Proxies
 from llamafile_format.vouching.ask_authority import QUERY_TYPE, REPLY_TYPE, ask
 from tests.slow_server import HEAD, SlowServer, raw
 
@@ -117,6 +118,21 @@ def test_interim_answers_are_skipped_and_the_connection_serves_again() -> None:
 def test_one_that_takes_nothing_is_left() -> None:
     with SlowServer(raw(), reads=False) as server, connections() as there, soon(), pytest.raises(Passing):
         there.ask("PUT", read_address(server.url), {}, bytes(1 << 26))
+
+
+PROXIES = {**NO_HEADERS, "headers in a row": (raw(HEAD, then=b"X: y\r\n" * 1000), 0.0)}
+
+
+@pytest.mark.parametrize("held", PROXIES.values(), ids=PROXIES)
+def test_a_proxy_that_holds_us_up(held: Held) -> None:
+    with SlowServer(held[0], pause=held[1]) as server, soon():
+        made = Connections(
+            ca_file="", parallel=1, patience=PATIENCE, proxies=Proxies.of({"HTTPS_PROXY": f"http://{server.host}"})
+        )
+        with pytest.raises(Passing):
+            made.get(read_address("https://example.invalid/x"), {})
+        assert server.asked == 1
+        made.close()
 
 
 @pytest.mark.parametrize("held", NO_HEADERS.values(), ids=NO_HEADERS)
