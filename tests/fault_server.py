@@ -124,6 +124,12 @@ class _Handler(LoopbackHandler):
         self._say(403, page)
         return True
 
+    def _before_echo(self) -> bool:
+        """All that it was told, as what a store would say."""
+        said = f"{self.headers.get('Authorization', '').removeprefix('Bearer ')}"
+        self._say(403, f"<Code>{said}</Code><Message>{said} {self.path}</Message><Code>AccessDenied</Code>".encode())
+        return True
+
     def _before_missing(self) -> bool:
         self._say(404)
         return True

@@ -144,7 +144,8 @@ def _patiently(act: Any) -> None:
 
 @dataclass
 class Hub:
-    """A hub and the network that delivers its files: two servers. ``commits`` are revisions, ``asked`` what came in."""
+    """A hub and the network that delivers its files: two servers. ``commits`` are revisions, or files of
+    revisions; ``asked`` is what came in."""
 
     endpoint: str = ""
     delivery: str = ""
@@ -178,7 +179,7 @@ def hub() -> Iterator[Hub]:
         def _resolve(self) -> None:
             _, _, rest = self.path[1:].partition("/resolve/")
             revision, _, path = rest.partition("/")
-            commit = state.commits.get(revision, revision)
+            commit = state.commits.get(f"{revision}/{path}", state.commits.get(revision, revision))
             if f"{commit}/{path}" not in state.files:
                 self._say(404, {}, b"")
                 return

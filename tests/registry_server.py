@@ -5,6 +5,7 @@ What was asked is counted, and whoever said who they are is noted: ``asked`` has
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -37,7 +38,19 @@ class Faults:
     """Bytes for digests, in the place of the right ones."""
 
     blobs_at: str = ""
-    """Blobs are redirected to the same path there."""
+    """Blobs are redirected to the same path there; ``/moved`` is here."""
+
+    busy_moved: int = 0
+    """So many answers there are 503."""
+
+    lost_closing: int = 0
+    """So many uploads become blobs, and are not answered."""
+
+    no: bytes = b""
+    """The page that everybody gets with 403; ``PASSWORD`` in it stands for what was told."""
+
+    strict: bool = False
+    """Uploads that are over are unknown."""
 
     uploads_at: str = ""
     realm: str = ""
@@ -101,7 +114,16 @@ class _Handler(LoopbackHandler):
         if busy:
             self._say(503, Retry_After="0")
             return
-        split = urlsplit(self.path)
+        if said := faults.no and self.headers.get("Authorization", ""):
+            told = base64.b64decode(said.removeprefix("Basic ")).partition(b":")[2]
+            self._say(403, faults.no.replace(b"PASSWORD", told))
+            return
+        self.moved = self.path.startswith("/moved/")
+        if self.moved and faults.busy_moved:
+            faults.busy_moved -= 1
+            self._say(503, Retry_After="0")
+            return
+        split = urlsplit(self.path.removeprefix("/moved"))
         self.query = {key: values[0] for key, values in parse_qs(split.query).items()}
         if split.path == "/token":
             self._token()
@@ -174,7 +196,7 @@ class _Handler(LoopbackHandler):
         if data is None or (self.command == "HEAD" and digest not in server.repositories.get(self.name, ())):
             self._say(404)
             return
-        if faults.blobs_at and self.command == "GET":
+        if faults.blobs_at and self.command == "GET" and not self.moved:
             self._say(307, Location=faults.blobs_at + self.path)
             return
         start = 0
@@ -209,6 +231,9 @@ class _Handler(LoopbackHandler):
 
     def _upload(self, number: str) -> None:
         server = self.server
+        if number not in server.uploads and server.faults.strict:
+            self._say(404, b'{"errors": [{"code": "BLOB_UPLOAD_UNKNOWN"}]}')
+            return
         if number not in server.uploads:
             server.uploads[number] = b""  # another registry has sent somebody here
         if self.command == "DELETE":
@@ -240,6 +265,10 @@ class _Handler(LoopbackHandler):
             return
         server.blobs[digest] = data
         server.repositories.setdefault(self.name, set()).add(digest)
+        if server.faults.lost_closing:
+            server.faults.lost_closing -= 1
+            self.close_connection = True
+            return
         self._say(201)
 
     def _referrers(self, digest: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import urllib.error
+from http.client import HTTPException
 from pathlib import Path
 
 from llamafile_format.engines.index import Settings, local_path, open_url, pip_settings, places, without_secrets
@@ -44,7 +45,7 @@ def fetch(source: Input, folder: Path, step: Step, settings: Settings | None = N
             partial.unlink(missing_ok=True)
             failures.append(str(error))
             continue
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             failures.append(f"{without_secrets(place)}: {getattr(error, 'reason', None) or error}")
             continue
         partial.replace(path)
@@ -64,7 +65,7 @@ def _copy(place: str, source: Input, partial: Path, settings: Settings, step: St
             return
         try:
             _resume(place, source, partial, settings, step)
-        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+        except (urllib.error.URLError, ConnectionError, TimeoutError, HTTPException) as error:
             final = isinstance(error, urllib.error.HTTPError) and error.code < 500
             if final or attempt == _ATTEMPTS - 1:
                 raise
@@ -82,6 +83,6 @@ def _resume(url: str, source: Input, partial: Path, settings: Settings, step: St
         goes_on = answer.status == 206
         with open(partial, "ab" if goes_on else "wb") as file:
             done = there if goes_on else 0
-            while done < source.size and (piece := answer.read(min(_PIECE, source.size - done))):
+            while done < source.size and (piece := answer.read1(min(_PIECE, source.size - done))):
                 done += file.write(piece)
                 step(f"fetching {source.name} {source.version}", done, source.size)

@@ -16,13 +16,15 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import cast
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
 from llamafile_format.engines.pin import Input
 from llamafile_format.errors import SourceError
+from llamafile_format.source.body import read_bounded
+from llamafile_format.source.patient_web import PlainWeb, SecureWeb
 
 PYPI = "https://pypi.org/simple"
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
@@ -119,7 +121,7 @@ def _listed(place: str, source: Input, settings: Settings, asked: list[str]) -> 
                 for url, sha256 in (_of_json if "json" in kind else _of_html)(page, base)
                 if unquote(urlsplit(url).path.rpartition("/")[2]) == source.file and sha256 in ("", source.sha256)
             ]
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         asked.append(f"{without_secrets(place)}: {getattr(error, 'reason', None) or error}")
         return []
     asked.append(f"{without_secrets(place)}: {'offers it' if found else 'does not have it'}")
@@ -132,7 +134,7 @@ def _page(place: str, folder: Path | None, settings: Settings) -> tuple[str, str
         file = folder / "index.html" if folder.is_dir() else folder
         return file.as_uri(), "text/html", file.read_text(encoding="utf-8")
     with open_url(place, settings, {"Accept": _ACCEPT}) as answer:
-        data = answer.read(_PAGE_LIMIT)
+        data = read_bounded(answer, _PAGE_LIMIT)
         return answer.url, answer.headers.get_content_type(), data.decode("utf-8", "replace")
 
 
@@ -187,7 +189,7 @@ def open_url(url: str, settings: Settings, headers: Mapping[str, str]) -> HTTPRe
         word = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
         request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(word).decode()}")
     trust = ssl.create_default_context(cafile=settings.certificates or None)
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=trust)]
+    handlers: list[urllib.request.BaseHandler] = [PlainWeb(), SecureWeb(trust)]
     if settings.proxy:
         handlers.append(urllib.request.ProxyHandler({"http": settings.proxy, "https": settings.proxy}))
     return cast(HTTPResponse, urllib.request.build_opener(*handlers).open(request, timeout=settings.timeout))

@@ -45,7 +45,7 @@ class BlobStream:
             if self._answer is None or self._next != offset + done:
                 self._begin(offset + done)
             assert self._answer is not None
-            count = self._answer.fill(buffer[done:], self._dialogue.patience)
+            count = self._answer.fill(buffer[done:])
             done += count
             self._next += count
             if done < len(buffer):
@@ -73,10 +73,10 @@ class BlobStream:
             skipped = memoryview(bytearray(_SKIPPED))
             left = start if answer.status == 200 else 0
             while left:
-                count = answer.fill(skipped[: min(left, _SKIPPED)], self._dialogue.patience)
-                if not count:
+                wanted = min(left, _SKIPPED)
+                if answer.fill(skipped[:wanted]) < wanted:
                     raise Passing("its answers break off")
-                left -= count
+                left -= wanted
         except BaseException:
             answer.__exit__(None, None, None)
             raise

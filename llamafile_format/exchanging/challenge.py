@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from llamafile_format.errors import SourceError, UsageError
-from llamafile_format.source.address import Address, read_address
+from llamafile_format.source.address import Address, cut, read_address
 
 _LONGEST = 8192
 _BEARER = re.compile(r"(?:\A|[\s,])bearer\s+", re.IGNORECASE)
@@ -45,7 +45,7 @@ def read_challenge(text: str, registry: Address) -> Challenge:
     except UsageError as error:  # nobody here has typed it
         raise SourceError(f"{registry.origin[1]} names no place for tokens: {error.message}") from None
     if realm.origin[0] != "https" and not (realm.origin == registry.origin and registry.private):
-        raise SourceError(f"{registry.origin[1]} sends us for a token to {realm.name}, which is not https")
+        raise SourceError(f"{registry.origin[1]} sends us for a token to {cut(realm.name)}, which is not https")
     return Challenge(realm, fields.get("service", ""))
 
 
@@ -82,5 +82,5 @@ def read_token(value: object, realm: Address) -> str:
     """The token in the answer ``value`` of ``realm``. SourceError if there is none."""
     found = value.get("token") or value.get("access_token") if isinstance(value, dict) else None
     if not isinstance(found, str) or not _TOKEN.fullmatch(found):
-        raise SourceError(f"{realm.name} gives no token")
+        raise SourceError(f"{cut(realm.name)} gives no token")
     return found

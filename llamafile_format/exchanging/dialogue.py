@@ -21,7 +21,7 @@ from llamafile_format.exchanging.challenge import may_know, read_challenge, read
 from llamafile_format.exchanging.credentials import Login, find_login
 from llamafile_format.exchanging.descriptors import MAX_DOCUMENT
 from llamafile_format.exchanging.reference import Reference
-from llamafile_format.source.address import Address, Origin, redirected
+from llamafile_format.source.address import Address, Origin, cut, redirected
 from llamafile_format.source.allow_list import Listed, system_resolver
 from llamafile_format.source.answers import Answer, Passing
 from llamafile_format.source.connections import Connections
@@ -39,14 +39,23 @@ PAUSES = (0.0, 0.2, 0.6, 1.5, 3.0)
 
 _LONGEST_PAUSE = 10.0
 _ERROR_PAGE = 1 << 14
-_CODE = re.compile(rb'"code"\s*:\s*"([A-Z_]{1,40})"')
+_CODE = re.compile(
+    rb"""\"code\"\s*:\s*\"(
+    BLOB_UNKNOWN | BLOB_UPLOAD_INVALID | BLOB_UPLOAD_UNKNOWN | DIGEST_INVALID | MANIFEST_BLOB_UNKNOWN
+    | MANIFEST_INVALID | MANIFEST_UNKNOWN | NAME_INVALID | NAME_UNKNOWN | SIZE_INVALID | UNAUTHORIZED | DENIED
+    | UNSUPPORTED | TOOMANYREQUESTS
+    )\"""",
+    re.VERBOSE,
+)
+"""All codes of the distribution specification 1.1 (*Error Codes*). Any other could be a password that we have told."""
+
 _EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How registries are reached: over http anyway (``plain``), under which certificates, with which configuration of
-    Docker's tools. ``patience`` is seconds of silence."""
+    Docker's tools. ``patience`` is how many seconds headers may take, and a body may lag."""
 
     plain: bool = False
     ca_file: str = ""
@@ -64,7 +73,6 @@ class Dialogue:
     def __init__(self, reference: Reference, terms: Terms, *, actions: str = "pull", also: str = "") -> None:
         here = reference.is_here and not terms.ca_file
         self.home = reference.address(plain=terms.plain or here, path="")
-        self.patience = terms.patience
         self._reference, self._terms = reference, terms
         own = f"repository:{reference.repository}:{actions}"
         self._scopes = (own, f"repository:{also}:pull") if also else (own,)
@@ -93,7 +101,8 @@ class Dialogue:
     def ask(
         self, method: str, at: Address, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
-        """The answer, with its body unread; a redirect is followed where nothing is sent. Passing: later perhaps."""
+        """The answer, with its body unread; a redirect is followed where nothing is sent. Passing: later perhaps, be it
+        the registry that says so or whom it sends us to."""
         answer = self._known(method, at, dict(headers or {}), body)
         for _ in range(_MOST_REDIRECTS):
             if answer.status not in _REDIRECTS or method not in ("GET", "HEAD"):
@@ -103,7 +112,10 @@ class Dialogue:
             answer = self._room(at).ask(method, at, _headers(headers))
         if answer.status in _REDIRECTS:
             with answer:
-                raise SourceError(f"{at.name} redirects where it may not, or too often")
+                raise SourceError(f"{cut(at.name)} redirects where it may not, or too often")
+        if answer.is_passing:
+            with answer:
+                answer.settle()
         return answer
 
     def led(self, at: Address, location: str) -> Address:
@@ -113,7 +125,7 @@ class Dialogue:
         except UsageError as error:  # nobody here has typed it
             raise SourceError(error.message) from None
         if to.origin != self.home.origin and to.origin[0] != "https":
-            raise SourceError(f"{self.home.origin[1]} sends us to {to.name}, which is not https")
+            raise SourceError(f"{self.home.origin[1]} sends us to {cut(to.name)}, which is not https")
         return to
 
     def document(self, answer: Answer, most: int = MAX_DOCUMENT) -> bytes:
@@ -123,7 +135,7 @@ class Dialogue:
         if size is not None and size > most:
             raise LimitExceeded("an answer of the registry is too large", found=size, allowed=f"{most} bytes")
         buffer = memoryview(bytearray(most + 1 if size is None else size))
-        count = answer.fill(buffer, self.patience)
+        count = answer.fill(buffer)
         if count > most:
             raise LimitExceeded("an answer of the registry is too large", found=count, allowed=f"{most} bytes")
         if size is not None and count < size:
@@ -145,7 +157,7 @@ class Dialogue:
         """What is said when ``answer`` is a no to ``what``: the status and the registry's codes. Its words are not
         shown: they could be what we have told it."""
         page = memoryview(bytearray(_ERROR_PAGE))
-        count = answer.fill(page, self.patience)
+        count = answer.fill(page)
         codes = dict.fromkeys(code.decode("ascii") for code in _CODE.findall(bytes(page[:count])))
         words = ": ".join([str(answer.status), *list(codes)[:4]])
         hint = ""
@@ -165,12 +177,9 @@ class Dialogue:
                 break
             with answer:
                 said = answer.header("WWW-Authenticate")
-                answer.fill(memoryview(bytearray(_ERROR_PAGE)), self.patience)  # then the connection serves again
+                answer.fill(memoryview(bytearray(_ERROR_PAGE)))  # then the connection serves again
             if not self._introduced(said):
                 return self._room(at).ask(method, at, _headers(headers), body)
-        if answer.status >= 500 or answer.status in (408, 425, 429):
-            with answer:
-                answer.settle()
         return answer
 
     def _introduced(self, said: str) -> bool:
@@ -200,13 +209,13 @@ class Dialogue:
             with self._room(at).ask(method, at, _headers(headers), form) as answer:
                 answer.settle()
                 if answer.status != 200:
-                    raise self.refused(answer, f"no token from {realm.name}")
+                    raise self.refused(answer, f"no token from {cut(realm.name)}")
                 return parse_json(self.document(answer, 1 << 16), depth=8)
 
         try:
             return read_token(self.patiently(asked), realm)
         except FormatError as error:
-            raise SourceError(f"{realm.name} gives no token: {error.message}") from None
+            raise SourceError(f"{cut(realm.name)} gives no token: {error.message}") from None
 
     def _own_login(self) -> Login | None:
         if not self._looked_up and self._terms.config is not None and self.home.private:
@@ -219,7 +228,7 @@ class Dialogue:
         found = self._rooms.get(at.origin)
         if found is None:
             if at.origin[0] != "https":
-                raise SourceError(f"{self.home.origin[1]} sends us to {at.name}, which is not https")
+                raise SourceError(f"{self.home.origin[1]} sends us to {cut(at.name)}, which is not https")
             if len(self._rooms) > _MOST_HOSTS:
                 raise SourceError(f"{self.home.origin[1]} sends us to ever more hosts")
             private = _EVERYWHERE if self._is_private() else ()

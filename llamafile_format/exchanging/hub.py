@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from llamafile_format.caring import admit
 from llamafile_format.container import Container, Kind
-from llamafile_format.errors import FormatError, UsageError
+from llamafile_format.errors import FormatError, SourceError, UsageError
 from llamafile_format.exchanging.anew import imported_anew
 from llamafile_format.exchanging.included import Included
 from llamafile_format.manifest.hashing import digest_range
@@ -40,19 +40,22 @@ def pull_from_hub(order: ImportOrder) -> Imported:
 
     ``settings``: ``hub``, ``token`` and ``ca_file``, each empty or as :func:`open_remote` has it; ``runtime`` and
     ``default`` as ``pack`` has them; the variables of proxies by their names. Raises UsageError for files of several
-    repositories or revisions, SourceError for what cannot be read, FormatError for other bytes than the hub says.
+    repositories or revisions, SourceError for what cannot be read or is of another commit, FormatError for other bytes
+    than the hub says.
     """
     wanted = _wanted(order.place.split())
     with ExitStack() as stack:
         first = stack.enter_context(_opened(order, wanted[0]))
-        commit = first.revision.partition(" ")[0]
-        commit = commit if _COMMIT.fullmatch(commit) else ""
+        commit = _commit(first)
         mode = _mode_of_llamafile(first) if len(wanted) == 1 else 0
         if mode:
             return _whole(first, order, mode)
         files = Included()
         for number, each in enumerate(wanted):
             source = first if not number else stack.enter_context(_opened(order, each, commit))
+            if commit and _commit(source) != commit:  # the manifest would say that it is of the first one's
+                said = _commit(source) or "none"
+                raise SourceError(f"{source.name}: the hub has it from another commit, {said}", hint="try again")
             name = unquote(each.path)
             files.add(Include(Path(name), name, sha256=source.sha256, source=source))
         where = f"hf://{wanted[0].repository}" + (f"@{commit}" if commit else "")
@@ -76,6 +79,12 @@ def _opened(order: ImportOrder, file: HubFile, commit: str = "") -> RemoteSource
         hub=order.settings.get("hub") or HUB,
         proxies=Proxies.of(order.settings),
     )
+
+
+def _commit(source: RemoteSource) -> str:
+    """The commit that the hub says ``source`` is of; empty if it says none."""
+    said = source.revision.partition(" ")[0]
+    return said if _COMMIT.fullmatch(said) else ""
 
 
 def _mode_of_llamafile(source: RemoteSource) -> int:

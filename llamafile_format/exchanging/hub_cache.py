@@ -26,7 +26,9 @@ from llamafile_format.output.orders import Imported, ImportOrder
 from llamafile_format.packing import Include
 from llamafile_format.source import FileSource
 
-_NAME = re.compile(r"([\w.-]{1,96}/)?[\w.-]{1,96}", re.ASCII)
+_NAME = re.compile(r"(?!.*(?:--|\.\.))([\w.-]{1,96}/)?[\w.-]{1,96}", re.ASCII)
+"""Without ``--``, which no name at a hub has: the cache has it for ``/``, so ``o--n`` would be a name for ``o/n``."""
+
 _REVISION = re.compile(r"[\w.+-]{1,128}(/[\w.+-]{1,128}){0,7}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _BLOB = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")

@@ -15,10 +15,10 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from llamafile_format.errors import UsageError
-from llamafile_format.source.address import is_this_machine
 
 KIND = "application/vnd.ollama.image."
 CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -31,8 +31,7 @@ _NAMED = re.compile(r"(?:(?:(?P<host>[^/]+)/)?(?P<namespace>[^/]+)/)?(?P<model>[
 _ADDRESS = re.compile(
     r"(?:\w+://)?(?:\[(?P<six>[0-9a-fA-F:.]*)\]|(?P<host>[^:/\[\]]*))(?::(?P<port>[0-9]{1,5}))?(?:/.*)?"
 )
-_EVERYWHERE = ("", "0.0.0.0", "::")
-"""What a server is told to listen on, and no address to ask."""
+_DISCARD = 9  # any port does: nothing is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +80,40 @@ def models_of_ollama(settings: Mapping[str, str]) -> Path:
 
 
 def refuse_in_use(root: Path, settings: Mapping[str, str]) -> None:
-    """UsageError if a server of Ollama answers on this machine, or some program has a file of the store open."""
+    """UsageError if a server of Ollama answers on this machine, or some program has a file of the store open.
+
+    Nobody else is asked, and no name is looked up, wherever ``OLLAMA_HOST`` leads.
+    """
     hint = "stop it (`systemctl stop ollama`, or quit the application), export, and start it again"
-    for port in _ports(settings.get("OLLAMA_HOST", "")):
-        for host in ("127.0.0.1", "::1"):
-            with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-                raise UsageError(f"Ollama is running: something answers on this machine at port {port}", hint=hint)
+    for host, port in _places(settings.get("OLLAMA_HOST", "")):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+            raise UsageError(f"Ollama is running: something answers on this machine at port {port}", hint=hint)
     if pid := _who_has_open(root):
         raise UsageError(f"{WHAT} {root} is in use: process {pid} has a file of it open", hint=hint)
 
 
-def _ports(address: str) -> list[int]:
-    """Ports on this machine where a server may listen: the usual one, and what ``OLLAMA_HOST`` says."""
+def _places(address: str) -> list[tuple[str, int]]:
+    """Where a server may listen on this machine: loopback at the usual port and at that of ``OLLAMA_HOST``, whatever
+    address stands before it, and that address if it is this machine's own."""
     found = _ADDRESS.fullmatch(address.strip().strip("'\""))
-    ports = {PORT}
-    if found is not None and found["port"]:
-        host = found["six"] or found["host"] or ""
-        if host in _EVERYWHERE or is_this_machine(host):
-            ports.add(int(found["port"]))
-    return sorted(port for port in ports if 0 < port < 1 << 16)
+    host = (found["six"] or found["host"] or "") if found else ""
+    port = int(found["port"] or PORT) if found else PORT
+    ports = sorted(each for each in {PORT, port} if 0 < each < 1 << 16)
+    places = [(loopback, each) for each in ports for loopback in ("127.0.0.1", "::1")]
+    return [*places, (host, port)] if port in ports and _is_own(host) else places
+
+
+def _is_own(host: str) -> bool:
+    """True if ``host`` is an address of this machine: then the way there begins at that very address. To ask for the
+    way sends nothing. A name is none, as looking it up would tell others of it."""
+    try:
+        machine = ip_address(host)
+        family = socket.AF_INET6 if machine.version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as way:
+            way.connect((host, _DISCARD))
+            return machine.is_loopback or ip_address(way.getsockname()[0]) == machine
+    except (ValueError, OSError):
+        return False
 
 
 def _who_has_open(root: Path) -> int:

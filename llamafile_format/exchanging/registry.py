@@ -90,11 +90,15 @@ class Registry:
             data, _, following = found
             entries += read_index(data, f"the referrers in {self.name}")
             if len(entries) > MAX_DESCRIPTORS:
-                break
+                raise LimitExceeded(
+                    f"{self.name} has too many referrers", found=len(entries), allowed=f"{MAX_DESCRIPTORS}"
+                )
             if following is None:
                 return entries
             at = following
-        raise LimitExceeded(f"{self.name} has too many referrers", found=len(entries), allowed=f"{MAX_DESCRIPTORS}")
+        raise LimitExceeded(
+            f"{self.name} lists its referrers on more and more pages", found=_MOST_PAGES + 1, allowed=f"{_MOST_PAGES}"
+        )
 
     def _judged(self, data: bytes, kind: str, _: Address | None, digest: str) -> tuple[Descriptor, bytes]:
         found = f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -50,7 +50,7 @@ class Upload:
 
     def put(self, descriptor: Descriptor, source: ByteSource, progress: Advance | None = None) -> bool:
         """See :class:`~llamafile_format.exchanging.depot.Taker`."""
-        at = None if self._has(descriptor) else self._begun(descriptor)
+        at = None if _has(self._dialogue, descriptor) else self._begun(descriptor)
         if at is None:
             if progress:
                 progress(descriptor.size)
@@ -65,17 +65,6 @@ class Upload:
         if unlisted:
             self._list(descriptor, unlisted)
         self._manifest(self._reference.tag, image, descriptor)
-
-    def _has(self, descriptor: Descriptor) -> bool:
-        def asked() -> bool:
-            """One try."""
-            with self._dialogue.ask("HEAD", self._dialogue.at(f"blobs/{descriptor.digest}")) as answer:
-                answer.fill(memoryview(b""), 0)
-                if answer.status not in (200, 404):
-                    raise self._dialogue.refused(answer, "it cannot be asked what it has")
-                return answer.status == 200
-
-        return self._dialogue.patiently(asked)
 
     def _begun(self, descriptor: Descriptor) -> tuple[Address, int] | None:
         """Where the blob is to go, and how much at once; None if the registry had it elsewhere."""
@@ -120,6 +109,19 @@ class Upload:
         kind = Descriptor(INDEX_TYPE, f"sha256:{hashlib.sha256(data).hexdigest()}", len(data))
         if data != index_bytes(before):
             self._manifest(at.url.rpartition("/")[2], data, kind)
+
+
+def _has(dialogue: Dialogue, descriptor: Descriptor) -> bool:
+    """True if the registry has the blob."""
+
+    def asked() -> bool:
+        """One try."""
+        with dialogue.ask("HEAD", dialogue.at(f"blobs/{descriptor.digest}")) as answer:
+            if answer.status not in (200, 404):
+                raise dialogue.refused(answer, "it cannot be asked what it has")
+            return answer.status == 200
+
+    return dialogue.patiently(asked)
 
 
 class _Sending:
@@ -208,7 +210,8 @@ class _Sending:
         return self._dialogue.led(at, location) if location else at
 
     def _ended(self, at: Address, data: bytes) -> Address:
-        """The upload becomes the blob; the registry compares its digest as well."""
+        """The upload becomes the blob; the registry compares its digest as well. Where its answer was lost, the upload
+        is gone at the next try, and the blob is there: that is a blob that was sent."""
         url = f"{at.url}{'&' if '?' in at.url else '?'}digest={self._blob.digest}"
         to = self._dialogue.led(at, url)
 
@@ -220,4 +223,15 @@ class _Sending:
                 self._dialogue.document(answer)
                 return to
 
-        return self._dialogue.patiently(asked)
+        try:
+            return self._dialogue.patiently(asked)
+        except SourceError:
+            if not self._arrived():
+                raise
+            return to
+
+    def _arrived(self) -> bool:
+        try:
+            return _has(self._dialogue, self._blob)
+        except SourceError:
+            return False

@@ -26,10 +26,11 @@ HUB = "https://huggingface.co"
 """Where ``hf://`` leads, unless the user has a hub of their own."""
 
 _HUB = re.compile(
-    r"((?:datasets|spaces)/)?([\w.-]{1,128}/[\w.-]{1,128})(?:@(refs/(?:pr|convert)/[\w.-]{1,128}|[\w.%-]{1,256}))?/(\S+)",
+    r"((?:datasets|spaces)/)?((?!(?:[\w.-]*/)?[\w.-]*(?:--|\.\.))[\w.-]{1,128}/[\w.-]{1,128})"
+    r"(?:@(refs/(?:pr|convert)/[\w.-]{1,128}|[\w.%-]{1,256}))?/(\S+)",
     re.ASCII,
 )
-"""Kind, repository, revision and path."""
+"""Kind, repository, revision and path. No hub has names with ``..``, or ``--``: that stands for ``/`` in caches."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _LONGEST = 8192
@@ -63,6 +64,11 @@ def shown(name: str) -> str:
     rest = re.split(r"[?#]", name[found.end() :], maxsplit=1)[0]
     host, slash, path = rest.partition("/")
     return f"{found[0]}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def cut(name: str) -> str:
+    """As much of ``name`` as a message has room for: a server can send us to 8192 letters."""
+    return name[:200]
 
 
 def is_this_machine(host: str) -> bool:
@@ -109,10 +115,10 @@ def read_address(text: str, hub: str = HUB) -> Address:
     scheme = name.partition("://")[0].lower()
     if scheme not in (*SCHEMES, *STORES, "hf"):
         known = ", ".join((*SCHEMES, *STORES))
-        raise UsageError(f"cannot read {name}: no scheme that is read", hint=f"read are {known} and hf")
+        raise UsageError(f"cannot read {cut(name)}: no scheme that is read", hint=f"read are {known} and hf")
     if len(text) > _LONGEST or _ODD.search(text):
         raise UsageError(
-            f"cannot read {name[:200]}: no address has spaces, no letters beyond ASCII, {_LONGEST} characters at most",
+            f"cannot read {cut(name)}: no address has spaces, no letters beyond ASCII, {_LONGEST} characters at most",
             hint="write them as %20 and the like, and the host as xn--",
         )
     if scheme in STORES:
@@ -120,7 +126,7 @@ def read_address(text: str, hub: str = HUB) -> Address:
     if (
         scheme == "hf" and name != text
     ):  # another file than the one that was typed, and a secret that everybody has seen
-        raise UsageError(f"cannot read {name}: an address at a hub has neither user nor query nor fragment")
+        raise UsageError(f"cannot read {cut(name)}: an address at a hub has neither user nor query nor fragment")
     return at_hub(name, hub) if scheme == "hf" else _of_server(text, name)
 
 
@@ -130,7 +136,7 @@ def _of_store(scheme: str, text: str, name: str) -> Address:
     plain = name == text and "@" not in bucket and re.fullmatch(r"[\w.-]{1,255}", bucket, re.ASCII)
     if not plain or _strays([bucket, *key.split("/")]):
         raise UsageError(
-            f"cannot read {name}: an object in a store is {scheme}://BUCKET/KEY",
+            f"cannot read {cut(name)}: an object in a store is {scheme}://BUCKET/KEY",
             hint="without user, query and fragment; a key with ? or #, or with a step that is empty or dots, can be "
             "asked for by https only",
         )
@@ -144,7 +150,7 @@ def at_hub(name: str, hub: str, revision: str = "") -> Address:
         _strays(re.split(r"[/\\]", _decoded(part))) for part in (found[2], revision or found[3] or "main", found[4])
     ):
         raise UsageError(
-            f"cannot read {name}: no file at a hub", hint="hf://ORG/NAME/PATH or hf://ORG/NAME@REVISION/PATH"
+            f"cannot read {cut(name)}: no file at a hub", hint="hf://ORG/NAME/PATH or hf://ORG/NAME@REVISION/PATH"
         )
     where = (revision or found[3] or "main").replace("/", "%2F")
     return _of_server(f"{hub.rstrip('/')}/{found[1] or ''}{found[2]}/resolve/{where}/{found[4]}", name)
@@ -185,7 +191,8 @@ def hub_file(name: str) -> HubFile:
     found = _HUB.fullmatch(name.partition("://")[2])
     if found is None or not name.startswith("hf://"):
         raise UsageError(
-            f"cannot read {shown(name)}: no file at a hub", hint="hf://ORG/NAME/PATH or hf://ORG/NAME@REVISION/PATH"
+            f"cannot read {cut(shown(name))}: no file at a hub",
+            hint="hf://ORG/NAME/PATH or hf://ORG/NAME@REVISION/PATH",
         )
     return HubFile(f"{found[1] or ''}{found[2]}", found[3] or "", found[4])
 
@@ -199,19 +206,19 @@ def repository_of(name: str) -> str:
 def _of_server(text: str, name: str) -> Address:
     """``text`` asks for what is shown as ``name``."""
     if text.partition("://")[0].lower() not in SCHEMES:
-        raise UsageError(f"cannot read {name}: {shown(text)} is not https")
+        raise UsageError(f"cannot read {cut(name)}: {cut(shown(text))} is not https")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageError(f"cannot read {name}: host or port is none") from error
+        raise UsageError(f"cannot read {cut(name)}: host or port is none") from error
     if parts.username is not None or parts.password is not None:
         raise UsageError(
-            f"cannot read {name}: it has a user or a password in it, which everybody here could see",
+            f"cannot read {cut(name)}: it has a user or a password in it, which everybody here could see",
             hint="name a file with a token: --token-file FILE",
         )
     if not host or port == 0:
-        raise UsageError(f"cannot read {name}: it names no host")
+        raise UsageError(f"cannot read {cut(name)}: it names no host")
     scheme = parts.scheme.lower()
     return Address(parts._replace(fragment="").geturl(), name, (scheme, host, port or SCHEMES[scheme]))
 
@@ -221,10 +228,10 @@ def redirected(at: Address, location: str) -> Address:
     try:
         where = urljoin(at.url, location)
     except ValueError:  # half a bracket, say
-        raise UsageError(f"{at.name} redirects to what is no address") from None
+        raise UsageError(f"{cut(at.name)} redirects to what is no address") from None
     if where.partition("://")[0].lower() not in SCHEMES:
-        raise UsageError(f"{at.name} redirects to {shown(where)}, which is no server")
+        raise UsageError(f"{cut(at.name)} redirects to {cut(shown(where))}, which is no server")
     to = read_address(where)
     if at.origin[0] == "https" and to.origin[0] != "https":
-        raise UsageError(f"{at.name} redirects from https to {to.name}")
+        raise UsageError(f"{cut(at.name)} redirects from https to {cut(to.name)}")
     return to

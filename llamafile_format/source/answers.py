@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,16 +24,29 @@ if TYPE_CHECKING:
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 _NOTHING = re.compile(r"bytes \*/0{1,18}")
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
-_SLOWEST = 1 << 14
-"""Bytes a second: a body that is slower is given up and resumed."""
-
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PAGE = 1 << 13
 """Bytes that are read of a page that says no."""
 
-_SAID = re.compile(r"<(Code|Message)>([^<]{1,200})</\1>")
-"""What stores say in XML. Only that is shown: the rest of the page can hold the address and its signature."""
+_SAID = re.compile(
+    r"""<Code>\s{0,8}(
+    AccessDenied | AccountIsDisabled | AccountProblem | AllAccessDisabled | AuthenticationFailed
+    | AuthenticationRequired | AuthorizationFailure | AuthorizationHeaderMalformed | AuthorizationPermissionMismatch
+    | AuthorizationQueryParametersError | BlobArchived | BlobNotFound | BucketRegionError | ContainerNotFound
+    | ExpiredToken | InsufficientAccountPermissions | InternalError | InvalidAccessKeyId | InvalidArgument
+    | InvalidAuthenticationInfo | InvalidBucketName | InvalidObjectState | InvalidRange | InvalidRequest
+    | InvalidSecurity | InvalidToken | InvalidURI | InvalidUri | KeyTooLongError | MethodNotAllowed
+    | MissingSecurityHeader | NoAuthenticationInformation | NoSuchBucket | NoSuchKey | NoSuchUpload | NoSuchVersion
+    | NotImplemented | OperationTimedOut | OutOfRangeInput | PermanentRedirect | PreconditionFailed
+    | PublicAccessNotPermitted | RequestTimeTooSkewed | RequestTimeout | ResourceNotFound | ServerBusy
+    | ServiceUnavailable | SignatureDoesNotMatch | SlowDown | TemporaryRedirect | TokenRefreshRequired
+    | UserProjectMissing
+    )\s{0,8}</Code>""",
+    re.VERBOSE,
+)
+"""Codes of errors in the documents of S3, Google Cloud Storage and Azure. Only these are shown: whatever else is in the
+page could be the address and its signature, or the token that we have sent."""
 
 
 class Passing(Exception):
@@ -71,6 +83,11 @@ class Part:
 def is_pinned(said: Iterable[str]) -> bool:
     """True if one of these names of a state stands for its bytes: not *null*, and no weak ETag (RFC 9110, 8.8.1)."""
     return any(word and word != "null" and not word.startswith("W/") for word in said)
+
+
+def said_codes(page: str) -> list[str]:
+    """The known codes by which a store explains in ``page`` why it says no."""
+    return list(dict.fromkeys(_SAID.findall(page)))
 
 
 class Answer:
@@ -142,49 +159,48 @@ class Answer:
             raise SourceError(f"the server sends {end - start} bytes by one header, {length[:20]} by another")
         return Part(start, end, self._version(size))
 
+    @property
+    def is_passing(self) -> bool:
+        """True if the server has no answer now, and may have one later."""
+        return self.status in _PASSING
+
     def settle(self) -> None:
         """Passing if the server has no answer now, and may have one later."""
-        if self.status in _PASSING:
+        if self.is_passing:
             raise Passing(self.refusal(), self._retry_after())
 
-    def receive(self, buffer: memoryview, patience: float) -> int:
+    def receive(self, buffer: memoryview) -> int:
         """Read the body into ``buffer``, as far as it goes; SourceError if there is more of it.
 
         A body that breaks off, or drips, ends early and is for the caller to go on with.
         """
-        done = self.fill(buffer, patience)
+        done = self.fill(buffer)
         over = memoryview(bytearray(1))
-        if done == len(buffer) and not self.header("Content-Length") and self.fill(over, patience):
+        if done == len(buffer) and not self.header("Content-Length") and self.fill(over):
             raise SourceError("the server sends more bytes than it says")
         return done
 
-    def fill(self, buffer: memoryview, patience: float) -> int:
+    def fill(self, buffer: memoryview) -> int:
         """Read the next bytes of the body into ``buffer``; fewer where it ends, breaks off or drips."""
         from http.client import HTTPException  # which costs time to load, and only objects elsewhere need
 
-        done, began = 0, time.monotonic()
+        done = 0
         with contextlib.suppress(HTTPException, OSError):
             while done < len(buffer):
                 count = self._more(buffer[done:])
                 if not count:
                     break
                 done += count
-                if time.monotonic() - began > patience + done / _SLOWEST:
-                    break
         return done
 
     def _more(self, view: memoryview) -> int:
         return self._body.receive(view) if self._body is not None else 0
 
     def refusal(self) -> str:
-        """The status, and what a store says about it."""
-        from urllib3.exceptions import HTTPError
-
-        try:
-            page = self._response.read1(_PAGE, decode_content=False).decode("utf-8", "replace")
-        except (HTTPError, OSError):
-            page = ""
-        return ": ".join([str(self.status), *dict.fromkeys(found[2].strip() for found in _SAID.finditer(page))])
+        """The status, and by which code a store explains it."""
+        page = memoryview(bytearray(_PAGE))
+        count = self.fill(page)
+        return ": ".join([str(self.status), *said_codes(bytes(page[:count]).decode("utf-8", "replace"))])
 
     def _version(self, size: int) -> Version:
         """The store's own version and the ETag; the time of the last change where there is neither."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llamafile_format.errors import SourceError, UsageError
-from llamafile_format.source.address import Address
+from llamafile_format.source.address import Address, cut
 from llamafile_format.source.allow_list import Checkpoint, connected
 from llamafile_format.source.answers import Answer, Passing
 from llamafile_format.source.body import Noted
@@ -34,8 +34,8 @@ _CONNECT = 10.0  # seconds, at most, until a machine has answered that it is the
 class Connections:
     """At most ``parallel`` connections to each host. ``ca_file`` takes the place of the system's certificates.
 
-    A server that is silent for ``patience`` seconds is given up. ``checkpoint`` judges every request and every machine
-    that is connected to.
+    A server that has no headers for us after ``patience`` seconds, or lags so far behind with a body, is given up (see
+    ``body``). ``checkpoint`` judges every request and every machine that is connected to.
     """
 
     def __init__(
@@ -94,15 +94,15 @@ class Connections:
             )
         except exceptions.SSLError as error:
             raise SourceError(
-                f"{at.name}: no trustworthy connection: {_tls_reason(error)}",
+                f"{cut(at.name)}: no trustworthy connection: {_tls_reason(error)}",
                 hint="name the authority of a server of your own: --ca-file FILE",
             ) from None
         except exceptions.ProxyError as error:
             raise _of_proxy(proxy, error) from None
         except exceptions.NameResolutionError:
-            raise Passing(f"the name {at.origin[1]} cannot be resolved") from None
+            raise Passing(f"the name {cut(at.origin[1])} cannot be resolved") from None
         except exceptions.NewConnectionError:
-            raise Passing(f"no connection to {at.origin[1]}:{at.origin[2]}") from None
+            raise Passing(f"no connection to {cut(at.origin[1])}:{at.origin[2]}") from None
         except exceptions.TimeoutError:
             raise Passing("the server does not answer") from None
         except (exceptions.HTTPError, OSError):
@@ -204,6 +204,8 @@ def _connections(
     class Plain(Noted, HTTPConnection):
         """Notes its socket, and the body of its last answer."""
 
+        lag = patience  # its timeout is that of connecting while it sends
+
         def connect(self) -> None:
             """Connect, and note the socket."""
             super().connect()
@@ -216,6 +218,8 @@ def _connections(
 
     class Secure(Noted, HTTPSConnection):
         """Notes the same; connects to a machine that was judged, whose certificate must be of the name."""
+
+        lag = patience
 
         def connect(self) -> None:
             """Connect, and note the socket."""

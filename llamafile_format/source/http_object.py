@@ -36,11 +36,10 @@ _LONGEST_PAUSE = 10.0
 
 @dataclass(frozen=True, slots=True, repr=False)  # a token must not get into a traceback
 class Access:
-    """How an object is reached. ``token`` is sent to ``host`` and nowhere else; ``patience`` is seconds of silence."""
+    """How an object is reached. ``token`` is sent to ``host`` and nowhere else."""
 
     token: str
     host: Origin
-    patience: float
 
 
 class HttpObject:
@@ -182,6 +181,6 @@ class HttpObject:
                 raise SourceError("changed while it was read", hint="try again when it is at rest")
 
     def _receive(self, answer: Answer, buffer: memoryview) -> int:
-        count = answer.receive(buffer, self._access.patience)
+        count = answer.receive(buffer)
         self._traffic.received(count)
         return count

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from llamafile_format.errors import SourceError
-from llamafile_format.source.address import Address, at_hub
+from llamafile_format.source.address import Address, at_hub, hub_file
 from llamafile_format.source.answers import Answer, Version
 from llamafile_format.source.connections import Connections
 from llamafile_format.source.http_object import Access, HttpObject
 from llamafile_format.source.traffic import Traffic
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
 
 class HubObject(HttpObject):
     """The file at ``address`` of ``hub``. A branch can move between two answers: so the first names the commit, and
-    what is asked for later is asked for by that.
+    what is asked for later is asked for by that. One that was asked for is what it must be.
     """
 
     def __init__(self, address: Address, hub: str, access: Access, traffic: Traffic, connections: Connections) -> None:
         super().__init__(address, access, traffic, connections)
         self._hub = hub
+        revision = hub_file(address.name).revision
+        self._wanted = revision if _COMMIT.fullmatch(revision) else ""
         self._commit = ""
         self._sha256 = ""
 
@@ -29,6 +34,8 @@ class HubObject(HttpObject):
             self._sha256 = self._sha256 or sha256
             if sha256 not in ("", self._sha256):
                 raise SourceError("changed while it was read: its bytes have another SHA-256 now", hint="try again")
+            if self._wanted and commit not in ("", self._wanted):
+                raise SourceError(f"the hub has the file from another commit than was asked for: {commit}")
             if commit and not self._commit:
                 self._commit, self._first = commit, at_hub(self.name, self._hub, commit)
             if commit not in ("", self._commit):

@@ -34,9 +34,9 @@ def open_remote(
     ``az://BUCKET/KEY``, with ``settings`` by the names of the variables that those stores' own tools read.
 
     ``ca_file`` holds the certificates to trust instead of the system's. ``token`` goes to the host of ``url``, over TLS
-    or to this machine, and to no other, wherever that host redirects to. ``patience`` is seconds of silence after which
-    a request is made again. ``proxies`` are between us and servers (10.12.10). Nothing is taken from the environment,
-    but by obstore what settings do not say.
+    or to this machine, and to no other, wherever that host redirects to. ``patience`` is how many
+    seconds headers may take, and a body may lag behind 16 KiB a second; then a request is made again. ``proxies`` are
+    between us and servers (10.12.10). Nothing is taken from the environment, but by obstore what settings do not say.
 
     Raises UsageError for an address that is none, SourceError if it cannot be read by ranges.
     """
@@ -107,7 +107,7 @@ def _opened(
     connections = Connections(
         ca_file=ca_file, parallel=PARALLEL, patience=patience, checkpoint=checkpoint, proxies=proxies
     )
-    access = Access(token, address.origin, patience)
+    access = Access(token, address.origin)
     if address.name.startswith("hf://"):
         found: HttpObject = HubObject(address, hub, access, traffic, connections)
     else:

@@ -15,11 +15,10 @@ from typing import Any
 
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.source.address import STORES, Address, read_address, shown
-from llamafile_format.source.answers import Version, is_pinned
+from llamafile_format.source.answers import Version, is_pinned, said_codes
 from llamafile_format.source.proxies import NONE, Proxies
 from llamafile_format.source.traffic import Traffic
 
-_SAID = re.compile(r"<(Code|Message)>([^<]{1,200})</\1>")
 _STATUS = re.compile(r"status code: ([0-9]{3})")
 _RETRIES = 4
 _PIECE = 1 << 20
@@ -298,11 +297,10 @@ def _status(error: Exception) -> str:
 
 
 def _why(error: Exception) -> str:
-    """What is shown of an error: the status and what the store says. The library's words quote addresses whole."""
+    """What is shown of an error: the status and the store's code. The library's words quote addresses whole."""
     text = str(error)
-    said = dict.fromkeys(found[2].strip() for found in _SAID.finditer(text))
     if status := _status(error):
-        return f"the store says {': '.join([status, *said])}"
+        return f"the store says {': '.join([status, *said_codes(text)])}"
     kind = type(error).__name__
     return {"FileNotFoundError": "the store has no such object", "ValueError": "no key that a store can have"}.get(
         kind, "the store does not answer as it should"

@@ -11,8 +11,10 @@ from urllib.request import Request
 
 from llamafile_format.errors import SourceError, UsageError
 from llamafile_format.signing.time.timestamps import MAX_RESPONSE
+from llamafile_format.source.body import read_bounded
+from llamafile_format.source.patient_web import PlainWeb, SecureWeb
 
-TIMEOUT = 30.0  # seconds without an answer
+TIMEOUT = 30.0  # seconds until the headers of an answer are whole; its body may lag by as many
 QUERY_TYPE, REPLY_TYPE = "application/timestamp-query", "application/timestamp-reply"
 
 
@@ -41,9 +43,9 @@ def ask(url: str, query: bytes, *, timeout: float = TIMEOUT) -> bytes:
     headers = {"Content-Type": QUERY_TYPE, "Accept": REPLY_TYPE}
     request = Request(url, data=query, headers=headers, method="POST")
     try:
-        with urllib.request.build_opener(_Stay()).open(request, timeout=timeout) as answer:
+        with urllib.request.build_opener(PlainWeb(), SecureWeb(), _Stay()).open(request, timeout=timeout) as answer:
             kind = answer.headers.get_content_type()
-            data: bytes = answer.read(MAX_RESPONSE + 1)
+            data = read_bounded(answer, MAX_RESPONSE)
     except urllib.error.HTTPError as error:
         raise SourceError(f"{url} answers {error.code} {error.reason}") from error
     except SourceError:

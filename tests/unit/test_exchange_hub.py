@@ -66,7 +66,9 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
         assert cache_of_hub(settings) == Path(where)
 
 
-@pytest.mark.parametrize("place", ["", "a/b/c", "../x", "a/..", "org/name@../x", "org/name@", "org/name@a//b", "a b"])
+@pytest.mark.parametrize(
+    "place", ["", "a/b/c", "../x", "a/..", "org/name@../x", "org/name@", "org/name@a//b", "a b", "org--name"]
+)
 def test_names_that_are_none(place: str, there: Path, tmp_path: Path) -> None:
     if place == "org/name@":
         took(there.parent, tmp_path / "out", place)  # as if there were no @
@@ -239,6 +241,34 @@ def test_files_of_a_hub_are_packed_at_one_commit(running: Hub, tmp_path: Path) -
     assert any(f"/resolve/{COMMIT}/deep" in path for _, path, _ in running.asked)  # not by the name of the branch
 
 
+@pytest.mark.parametrize("said", ["d" * 40, ""], ids=["another", "none"])
+def test_a_file_of_another_commit_is_refused(said: str, running: Hub, tmp_path: Path) -> None:
+    """The manifest would have named the first one's commit as the source of both."""
+    running.commits[f"{COMMIT}/README.md"] = said
+    running.files |= dict.fromkeys((f"{said}/README.md", "README.md"), b"# x\n")
+    with pytest.raises(SourceError, match="another commit"):
+        pulled(running, tmp_path / "out", "m.gguf", "README.md")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_commit_that_was_asked_for_is_what_comes(running: Hub, tmp_path: Path) -> None:
+    running.commits[COMMIT] = "d" * 40
+    running.files[f"{'d' * 40}/m.gguf"] = model()
+    with pytest.raises(SourceError, match=r"another commit than was asked for: d{40}"):
+        pull_from_hub(_order(running, tmp_path, f"hf://org/name@{COMMIT}/m.gguf"))
+    pull_from_hub(_order(running, tmp_path, f"hf://org/name@{'d' * 40}/m.gguf"))
+
+
+def _order(running: Hub, folder: Path, place: str) -> ImportOrder:
+    return ImportOrder(place, folder / "out", settings={"hub": running.endpoint, "runtime": "none"})
+
+
+def test_names_of_files_may_have_what_names_of_repositories_may_not(running: Hub, tmp_path: Path) -> None:
+    running.files[f"{COMMIT}/a--b..c.txt"] = b"x"
+    pulled(running, tmp_path / "out", "m.gguf", "a--b..c.txt")
+    assert set(digests(tmp_path / "out")) == {"m.gguf", "a--b..c.txt"}
+
+
 def test_the_hubs_own_digest_is_compared(running: Hub, tmp_path: Path) -> None:
     running.linked = {f"{COMMIT}/m.gguf": "0" * 64}
     with pytest.raises(FormatError, match="another SHA-256"):
@@ -305,6 +335,9 @@ def test_an_ended_pull_is_gone_on_with(
         ("hf://org/name/m.gguf hf://org/other/LICENSE", "several repositories"),
         ("hf://org/name/m.gguf hf://org/name@v1/LICENSE", "several repositories"),
         ("hf://org/name", "no file at a hub"),
+        ("hf://org/na--me/m.gguf", "no file at a hub"),
+        ("hf://o--rg/name@main/m.gguf", "no file at a hub"),
+        ("hf://org/na..me/m.gguf", "no file at a hub"),
         ("hf://org/name/m.gguf README.md", "no file at a hub"),
         ("hf://org/name/a%2f..%2fm.gguf", "no file at a hub"),
         ("hf://org/name/con.txt", "Windows"),

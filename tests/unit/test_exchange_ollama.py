@@ -442,7 +442,9 @@ def test_a_store_in_use_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monkey
             with pytest.raises(UsageError, match=f"Ollama is running.* {port}") as caught:
                 gave(file, store, "other", OLLAMA_HOST=said)
             assert "stop it" in caught.value.hint
-        gave(file, store, "elsewhere", OLLAMA_HOST=f"203.0.113.7:{port}")  # another machine's is not asked
+        for said in (f"203.0.113.7:{port}", f"ollama.example:{port}"):  # whose address it is need not be known here
+            with pytest.raises(UsageError, match=f"Ollama is running.* {port}"):
+                gave(file, store, "other", OLLAMA_HOST=said)
         monkeypatch.setattr(ollama, "PORT", port)
         with pytest.raises(UsageError, match="Ollama is running"):
             gave(file, store, "other")
@@ -456,8 +458,33 @@ def test_a_store_in_use_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monkey
         with pytest.raises(UsageError, match=f"process {other.pid} has a file of it open"):
             gave(file, store, "other")
         other.communicate("\n")
-    assert set(before) < set(all_below(store))
+    assert set(before) == set(all_below(store))
     gave(file, store, "other")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["203.0.113.7:{}", "ollama.example:{}", "https://ollama.example:{}/x", "[2001:db8::7]:{}", "{}", "0.0.0.0:{}"],
+)
+def test_nobody_but_this_machine_is_asked(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refused(place: tuple[str, int], timeout: float) -> None:
+        asked.append(place)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", refused)
+    monkeypatch.setattr(socket, "getaddrinfo", None)  # no name is looked up
+    ollama.refuse_in_use(Path("/nowhere"), {"OLLAMA_HOST": said.format(11500)})
+    ports = {ollama.PORT} if said == "{}" else {ollama.PORT, 11500}
+    assert set(asked) == {(host, port) for host in ("127.0.0.1", "::1") for port in ports}
+
+
+def test_an_address_of_this_machine_is_asked_too() -> None:
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(UsageError, match=f"Ollama is running.* {port}"):
+            ollama.refuse_in_use(Path("/nowhere"), {"OLLAMA_HOST": f"127.0.0.2:{port}"})
 
 
 def test_a_server_that_starts_meanwhile_gets_no_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,6 +223,13 @@ def test_a_token_goes_to_its_host_only(sample: Path) -> None:
         assert not second.tokens
 
 
+def test_nothing_that_a_server_was_told_is_repeated(server: FaultServer) -> None:
+    """A token came back as a code of an error, and a signature in its message."""
+    why = outcome(server.url("echo") + "?sig=s3cret", token=TOKEN)
+    assert why.endswith("the server says 403: AccessDenied")
+    assert server.tokens == [f"Bearer {TOKEN}"] * len(server.tokens) != []
+
+
 def test_tls_by_an_authority_that_is_named(sample: Path, tmp_path: Path) -> None:
     authority, served = server_certificate(tmp_path)
     data = sample.read_bytes()
