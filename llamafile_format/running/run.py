@@ -97,9 +97,8 @@ def prepare(
     """
     settled = (wanted or Selection()).settled()
     begin = _prepared(Path(what), arguments, settled, demand or Demand())
-    if not settled.gpu or begin.before:  # what is shut in gets no variable that it has no use for (14.10.5)
-        return begin
-    return replace(begin, environment={**begin.environment, GPU: settled.gpu})
+    gpu = "" if begin.before else settled.gpu  # what is shut in gets no variable that it has no use for (14.10.5)
+    return replace(begin, environment={**begin.environment, GPU: gpu}) if gpu else begin
 
 
 def _prepared(
