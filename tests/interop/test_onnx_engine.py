@@ -63,9 +63,20 @@ def test_what_cannot_be_done_is_one_line(guide: Path) -> None:
         (("-c", "3", "-p", "a long prompt"), "make it larger with -c"),
         (("--host", "0.0.0.0"), "127.0.0.1 alone"),
         (("-p", "x", "--temp", "warm"), "wants a number"),
+        (("--list-devices",), "--list-devices is nothing that this engine knows"),
+        (("--nonsense", "x", "-p", "x"), "--nonsense is nothing that this engine knows"),
+        (("--port", "99999"), "from 0 to 65535, not '99999'"),
+        (("--port", "http"), "from 0 to 65535, not 'http'"),
+        (("-p", "x", "-t", "many"), "-t wants a whole number from 1 to 1024"),
+        (("-p", "x", "-n", "-5"), "-n wants a whole number"),
+        (("-p", "x", "--seed", "1.5"), "--seed wants a whole number"),
+        (("-p", "x", "--port", "8080"), "--port is of no use in this mode"),
+        (("--temp", "1"), "--temp is of no use in this mode"),
+        (("--server", "-c"), "wants a value"),
     ):
         done = run(guide, *arguments)
         assert done.returncode in (1, 2)
+        assert done.stdout == ""
         assert done.stderr.count("\n") == 1
         assert words in done.stderr
 
@@ -159,7 +170,7 @@ def test_the_library_sends_no_reports(guide: Path, tool: ToolFinder, tmp_path: P
         "-e",
         "signal=none",
         "-e",
-        "trace=socket,connect",
+        "trace=socket,bind,connect",
         "-o",
         str(calls),
     ]
@@ -168,8 +179,10 @@ def test_the_library_sends_no_reports(guide: Path, tool: ToolFinder, tmp_path: P
     places = {"HOME": str(tmp_path), "ORT_DISABLE_TELEMETRY": "0"}
     with served(guide, "--no-sandbox", wrapper=wrapper, env=places):
         time.sleep(13)
-    (own,) = calls.read_text().splitlines()  # the one that it listens on
-    assert "socket(AF_INET, SOCK_STREAM" in own
+    lines = calls.read_text().splitlines()  # one to listen on, and one for each port in front of it that is taken
+    own = [line for line in lines if "socket(AF_INET, SOCK_STREAM" in line]
+    bound = [line for line in lines if "bind(" in line and 'inet_addr("127.0.0.1")' in line]
+    assert len(own) == len(bound) == len(lines) // 2 > 0
 
 
 def test_openais_client_gets_answers(guide: Path) -> None:
@@ -203,6 +216,8 @@ def test_the_server_keeps_its_bounds(guide: Path) -> None:
         message = {"role": "user", "content": "engine"}
         assert server.request("GET", "/health", headers={"Host": "evil.example"}).status == 403
         assert server.request("GET", "/health", headers={"Origin": "http://evil.example"}).status == 403
+        nowhere = server.request("POST", "/v1/embeddings", {"input": "x"})
+        assert (nowhere.status, nowhere.json()["error"]["message"]) == (404, "there is nothing at this address")
         for body in (
             [],
             {},

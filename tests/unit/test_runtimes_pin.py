@@ -117,7 +117,7 @@ PUBLISHED = {
     "llama.cpp@0.3.36+2": "90d90063ef9d3db0809bf892e9579fd2de9e207045ff58faf5b97dd9da0cdc18",
     "mlx@0.32.4": "a6dff7bc14456692be1d042dbece55f60829dccb8acfd4f1feb9c15ce3c2270b",
     "onnxruntime@1.32.0": "43bfa54cc0f0c4d11c7100aed2d8e194f4220b24eb0818a7e474bef6a15a7d45",
-    "onnxruntime@1.32.0+1": "f89e7991903cf23147523ce2283d67a10965b5f2ad117412514e5ecc9abe9d99",
+    "onnxruntime@1.32.0+1": "36992f70b7e7250e952d1b00dd7d09fd81083a14a109740e1a114b31fb555bf4",
 }
 """SHA-256 of pins that files carry: whoever has another of that name would refuse them (LF3324)."""
 

@@ -3,6 +3,7 @@
 #include "inspect.h"
 #include "library.h"
 #include "named.h"
+#include "options.h"
 #include "platform.h"
 #include "sandbox.h"
 #include "surroundings.h"
@@ -96,11 +97,13 @@ std::function<int()> work_of(const lff::contents & found, std::vector<std::strin
     if (tracing + completing + serving > 1) {
         throw lff::usage_error("--trace, --complete and --server exclude each other");
     }
+    const bool prompted = !tracing && !serving && lff::given(arguments, { "-p", "--prompt", "-f", "--file" });
+    lff::check_options(arguments, tracing ? lff::mode::tracing : completing || prompted ? lff::mode::completing : lff::mode::serving);
     const lff::settings wanted = settings_of(found, arguments);
     if (tracing) {
         return [=] { return lff::trace(wanted); };
     }
-    if (completing || (!serving && lff::given(arguments, { "-p", "--prompt", "-f", "--file" }))) {
+    if (completing || prompted) {
         return [=] { return lff::complete(wanted, arguments); };
     }
     lff::server * const door = lff::open_server(arguments);

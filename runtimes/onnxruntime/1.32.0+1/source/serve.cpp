@@ -324,6 +324,11 @@ int serve(server * opened, const settings & wanted, const std::string & name) {
         refuse(response, 403, why);
         return httplib::Server::HandlerResponse::Handled;
     });
+    http.set_error_handler([](const httplib::Request &, httplib::Response & response) {
+        if (response.body.empty()) {
+            refuse(response, response.status, response.status == 404 ? "there is nothing at this address" : "the request cannot be answered");
+        }
+    });
     http.set_exception_handler([](const httplib::Request &, httplib::Response & response, std::exception_ptr) { refuse(response, 500, "the engine gave up"); });
     http.Get("/health", [](const httplib::Request &, httplib::Response & response) { response.set_content("{\"status\":\"ok\"}", "application/json"); });
     http.Get("/v1/models", [&](const httplib::Request &, httplib::Response & response) { response.set_content(here.models(), "application/json"); });
