@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from llamafile_format.caring import repair
+from llamafile_format.caring import repair, sidecar_of
+from llamafile_format.caring.proof import Proof
 from llamafile_format.container import Container
 from llamafile_format.errors import LlamafileError, SourceError
 from llamafile_format.keeping.compare import records_of
@@ -42,11 +43,13 @@ def mended(file: Tracked, day: str, keep: Callable[[str], None], progress: Progr
         _refuse_other(repaired, file)
         aside = _aside(real, day)
         keep(str(aside))
-        _like(repaired, real)
+        _like(repaired, real, sidecar_of(real) if result.slices else None)
         _swap(real, repaired, aside)
     finally:
         with contextlib.suppress(OSError):
             repaired.unlink()
+    if result.proof is Proof.DIGEST:  # it was given by the state
+        return aside, "the digest that was recorded"
     return aside, result.proof.value if result.proof else ""
 
 
@@ -73,16 +76,17 @@ def _aside(real: Path, day: str) -> Path:
     raise LlamafileError(f"{_MOST} damaged copies of {real} are there already")
 
 
-def _like(repaired: Path, real: Path) -> None:
+def _like(repaired: Path, real: Path, by: Path | None) -> None:
     """Owner and time of ``real`` for ``repaired``, as far as that is allowed: it is the same file again, and no newer
-    than the recovery data beside it."""
+    than the recovery data ``by`` which it was made, whenever the damage was done."""
     info = real.stat()
+    changed = min(info.st_mtime_ns, by.stat().st_mtime_ns) if by else info.st_mtime_ns
     with contextlib.suppress(OSError, AttributeError):
         if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
             os.chown(repaired, info.st_uid, info.st_gid)
             repaired.chmod(info.st_mode & 0o7777)
     with contextlib.suppress(OSError):
-        os.utime(repaired, ns=(info.st_atime_ns, info.st_mtime_ns))
+        os.utime(repaired, ns=(info.st_atime_ns, changed))
 
 
 def _swap(real: Path, repaired: Path, aside: Path) -> None:

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llamafile_format as lf
-from llamafile_format.caring import log_of, protect, read_log
+from llamafile_format.caring import log_of, outdated_set, protect, read_log, sidecar_of
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.keeping import Budget, Everything, Part, Scrubbed, schedule, scrub
 from llamafile_format.keeping import scrub as scrub_function
@@ -99,6 +99,20 @@ def test_damage_is_changed_and_told_where(kept: Path) -> None:
     assert result.value()["failures"] == {"files": {"changed": [found.path], "missing": [], "untracked": []}}
     later = run(kept, Part(1, 1000))
     assert words(later)["c.llamafile"] == "changed", "what is known to be damaged stays so until it is proven again"
+
+
+def test_recovery_data_are_not_out_of_date_for_what_they_have_made(kept: Path) -> None:
+    """Damage that a program does gives the file a new time."""
+    run(kept)
+    path = kept / "a.llamafile"
+    rot(path, 100_000)
+    later = path.stat().st_mtime_ns + 10**12
+    os.utime(path, ns=(later, later))
+    result = run(kept, repair=True)
+    assert words(result) == {path.name: "repaired"}
+    assert result.of("repaired")[0].proof == "the digest that was recorded"
+    assert sidecar_of(path) is not None
+    assert outdated_set(path) is None
 
 
 @pytest.mark.parametrize("name", ["a", "b"])
