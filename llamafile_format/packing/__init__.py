@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llamafile_format.packing.created import created_text, declared_text
     from llamafile_format.packing.fitting import misfits, refuse
     from llamafile_format.packing.inputs import (
+        ANOTHER_NAME,
         Include,
         check_alignment,
         check_name,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         expand_splits,
         include_of,
         media_of,
+        paths_of,
         recognise_role,
         split_sets,
         text_content,
@@ -65,6 +67,7 @@ open_door(
         "created": ("created_text", "declared_text"),
         "fitting": ("misfits", "refuse"),
         "inputs": (
+            "ANOTHER_NAME",
             "Include",
             "check_alignment",
             "check_name",
@@ -74,6 +77,7 @@ open_door(
             "expand_splits",
             "include_of",
             "media_of",
+            "paths_of",
             "recognise_role",
             "split_sets",
             "text_content",

@@ -18,17 +18,20 @@ from llamafile_format.errors import UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import README_PATH, EngineAsset, EngineDirectory
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
+from llamafile_format.output.publish import spare_inputs
 from llamafile_format.output.resumable import resumable
 from llamafile_format.output.room import require_room
 from llamafile_format.packing.admitting import admit, require_model
 from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble
 from llamafile_format.packing.created import created_text
 from llamafile_format.packing.inputs import (
+    ANOTHER_NAME,
     Include,
     check_alignment,
     choose_default,
     content_of,
     expand_splits,
+    paths_of,
     read_recipe,
     text_content,
     viewer_content,
@@ -88,6 +91,7 @@ class _Order:
     """Everything that was asked for, recipe and options together."""
 
     includes: tuple[Include, ...]
+    recipe: str = ""
     prefix: str = ""
     runtime: str = ""
     flavour: str = ""
@@ -145,6 +149,7 @@ def pack(
     given = Labels(profile, created_text(created), name, license, source, default)
     order = _Order(
         includes=(*(Include(path) for path in expand_splits([Path(f) for f in files])), *include),
+        recipe=os.fspath(recipe),
         prefix=os.fspath(prefix),
         runtime=runtime,
         flavour=flavour,
@@ -184,6 +189,7 @@ def _packed(
     if not order.includes and not engine.size and not (order.engine_only and order.runtime):
         raise UsageError("there is nothing to pack", hint="name a GGUF file")
     target = _target(order, out)
+    spare_inputs(target, (*paths_of(order.includes, order.prefix), *filter(None, [order.recipe])), ANOTHER_NAME)
     weights = [content.path for content in contents if content.role == "weights"]
     labels = replace(order.labels, default=choose_default(weights, order.labels.default))
     notes = license_notes(labels.license)
