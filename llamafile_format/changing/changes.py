@@ -126,7 +126,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     if engine.launcher and not carried.engine.launcher:  # what lay there starts from now on
         notes += strange_builds(contents.values())
     created = labels.created if order.created else ""
-    found = new_misfits(carried, contents, labels.default) if changes else ()
+    found = new_misfits(carried, contents, labels.default, force=order.force) if changes else ()
     fresh = _fresh(carried, contents)
     return Plan(prefix, tuple(contents.values()), labels, tuple(changes), created, tuple(notes), found, fresh, recovery)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble, finish
     from llamafile_format.packing.carry import Carried, CarriedEngine, carry, without_second_digest
     from llamafile_format.packing.created import created_text, declared_text
-    from llamafile_format.packing.fitting import misfits, refuse
+    from llamafile_format.packing.fitting import misfits, refuse, refuse_lacking
     from llamafile_format.packing.inputs import (
         ANOTHER_NAME,
         Include,
@@ -65,7 +65,7 @@ open_door(
         "assemble": ("Assembled", "Content", "Labels", "PrefixContent", "assemble", "finish"),
         "carry": ("Carried", "CarriedEngine", "carry", "without_second_digest"),
         "created": ("created_text", "declared_text"),
-        "fitting": ("misfits", "refuse"),
+        "fitting": ("misfits", "refuse", "refuse_lacking"),
         "inputs": (
             "ANOTHER_NAME",
             "Include",

@@ -256,11 +256,13 @@ def implied(order: _Order) -> _Order:
 
 def _fitting(chosen: Choice, contents: Sequence[Content], default: str, *, force: bool) -> list[Finding]:
     """Refuse, before anything is written, models that the runtime will not start; what ``force`` overrides."""
-    from llamafile_format.packing.fitting import misfits, refuse
+    from llamafile_format.packing.fitting import misfits, refuse, refuse_lacking
 
     found = misfits([chosen.pin], contents, default)
     if found and not force:
         refuse(found, chosen.pin.key)
+    if not force:
+        refuse_lacking([chosen.pin], contents, default)
     return found
 
 
