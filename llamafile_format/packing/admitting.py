@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from llamafile_format.checks.subject import Subject
 from llamafile_format.checks.weights_member import check_weights_member
+from llamafile_format.engines.members import is_of_runtime
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.roles import MODEL_ROLES
@@ -71,6 +72,7 @@ def require_model(contents: Sequence[Content], *, engine: bool, engine_only: boo
     """
     if any(content.role in MODEL_ROLES for content in contents):
         return
+    contents = [content for content in contents if not is_of_runtime(content.path)]
     for content in contents:
         if content.role == "asset" and (impostor := recognise_instead(content.source)) is not None:
             raise FormatError(f"{content.path}: {impostor.message}", clause=impostor.rule, hint=impostor.hint)
