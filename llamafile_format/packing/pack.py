@@ -53,7 +53,9 @@ from llamafile_format.packing.runtime_members import (
 )
 from llamafile_format.packing.telling import license_notes, weight_notes
 from llamafile_format.packing.windows import Companion
+from llamafile_format.prefix.facts import PrefixKind
 from llamafile_format.progress import Progress, counted
+from llamafile_format.rules import rule
 from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
 
 if TYPE_CHECKING:
@@ -300,7 +302,10 @@ def write_container(
 
 
 def notes_about(prefix: PrefixContent) -> tuple[str, ...]:
-    """What of the engine's own ZIP its directory in the container does not show (clause 4.10)."""
+    """That the engine is none that is known (3.2.1), or what of its own ZIP its directory in the container does not
+    show (clause 4.10)."""
+    if prefix.kind == PrefixKind.OTHER.value and prefix.engine.size:
+        return (f"{prefix.engine.name} is packed as the program in front, and {rule('LF1028').message}",)
     if prefix.opaque:
         return (f"the ZIP inside the engine was not carried over: {prefix.opaque}",)
     dropped = prefix.directory.dropped if prefix.directory else ()

@@ -51,3 +51,10 @@ def test_repack_spares_what_it_puts_in(folder: Path) -> None:
     with pytest.raises(lf.UsageError, match="is the input itself"):
         lf.repack(folder / "a", folder / "engine", prefix=folder / "engine", force=True)
     assert (folder / "card.md").read_bytes() == b"# card"
+
+
+def test_a_text_in_front_is_told(folder: Path, run_cli: CliRunner) -> None:
+    done = run_cli("pack", "model.gguf", "--prefix", "card.md", "-o", "a")
+    assert done.returncode == 0
+    assert "note: card.md is packed as the program in front, and the prefix is of no known kind" in done.stderr
+    assert lf.pack([folder / "model.gguf"], folder / "b", prefix=folder / "engine").notes == ()
