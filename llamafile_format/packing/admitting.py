@@ -24,6 +24,8 @@ from llamafile_format.weights.gguf import read_gguf
 NEVER = frozenset({"LF5001", "LF5085", "LF3034", "LF3036"})
 """Rules that not even ``--force`` overrides for a file that is named: it is not what it is packed as."""
 
+_ARCHIVE = "an archive with an end of its own, such as a llamafile, and no model"
+_UNPACK = "a llamafile is changed with `llamafile-format repack`; its model comes out with `llamafile-format extract`"
 _NAMED = 3  # files that a message names, where none of them is a model
 
 
@@ -56,6 +58,8 @@ def refuse(content: Content, finding: Finding) -> None:
     """Raise FormatError with the rule that ``finding`` names, or the one of what stands in its place."""
     row = rule(finding.rule)
     instead = str(finding.args.get("rule", finding.rule))
+    if instead == "LF5001" and has_end_record(content.source):
+        raise FormatError(f"{content.path} is {_ARCHIVE}", clause=instead, hint=_UNPACK)
     if instead == finding.rule:
         message, remedy = row.render(finding), row.remedy.rstrip(".")
         insist = "" if finding.rule in NEVER else INSIST
@@ -97,8 +101,7 @@ def _refuse_containers(contents: Sequence[Content]) -> None:
             raise FormatError(f"{content.path}: {cut.message}", clause=cut.rule, hint=cut.hint)
         if cut is None and has_end_record(content.source):
             raise UsageError(
-                f"{content.path} is an archive with an end of its own, and no model",
-                hint="a llamafile is changed with `llamafile-format repack`; "
-                "its model comes out with `llamafile-format extract`",
+                f"{content.path} is {_ARCHIVE}",
+                hint=_UNPACK,
             )
         put_down(content.source)

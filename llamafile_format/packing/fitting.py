@@ -18,7 +18,7 @@ from llamafile_format.packing.assemble import Content
 from llamafile_format.packing.judging import INSIST
 from llamafile_format.rules import Severity, rule
 from llamafile_format.source import FileSource
-from llamafile_format.weights.formats import GGUF, recognise_format
+from llamafile_format.weights.formats import GGUF, MEDIA_TYPES, recognise_format
 
 
 def misfits(pins: Sequence[Pin], contents: Sequence[Content], default: str) -> list[Finding]:
@@ -73,6 +73,14 @@ def refuse_lacking(pins: Sequence[Pin], contents: Sequence[Content], default: st
         )
 
 
+def _readers(found: Finding) -> str:
+    """The engines of this installation that read the format which ``found`` (LF3303) says is unknown."""
+    from llamafile_format.engines.store import pins
+
+    media = MEDIA_TYPES.get(str(found.args["format"])) if found.rule == "LF3303" else None
+    return " or ".join(sorted({f"--runtime {pin.name}" for pin in pins() if media in pin.formats}))
+
+
 def refuse(found: Sequence[Finding], runtime: str) -> NoReturn:
     """Raise FormatError with the first finding, its rule, and what can be done."""
     first = found[0]
@@ -80,5 +88,5 @@ def refuse(found: Sequence[Finding], runtime: str) -> NoReturn:
     raise FormatError(
         f"{runtime} could not run this: {rule(first.rule).render(first)}{more}",
         clause=first.rule,
-        hint="choose a runtime that knows it, or pack without one (--runtime none)" + INSIST,
+        hint=f"choose {_readers(first) or 'a runtime that knows it'}, or pack without one (--runtime none)" + INSIST,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import llamafile_format as lf
-from tests.conftest import CliRunner
+from tests.conftest import ROOT, CliRunner
 from tests.repack_samples import engine, gguf, write
 
 
@@ -58,3 +58,20 @@ def test_a_text_in_front_is_told(folder: Path, run_cli: CliRunner) -> None:
     assert done.returncode == 0
     assert "note: card.md is packed as the program in front, and the prefix is of no known kind" in done.stderr
     assert lf.pack([folder / "model.gguf"], folder / "b", prefix=folder / "engine").notes == ()
+
+
+def test_hints_lead_on(folder: Path, run_cli: CliRunner) -> None:
+    lf.pack([folder / "model.gguf"], folder / "whole.gguf", prefix="none")
+    (folder / "sub").mkdir()
+    write(folder / "w.safetensors", len(b'{"a":{}}').to_bytes(8, "little") + b'{"a":{}}')
+    onnx = ROOT / "examples" / "onnx" / "guide.onnx"
+    for words, error, hint in (
+        (("pack", "whole.gguf"), "such as a llamafile", "llamafile-format repack"),
+        (("pack", "sub"), "sub is a directory", "name a file in it"),
+        (("pack", onnx, "--include", f"{onnx}.data"), "does not read", "choose --runtime onnxruntime, or"),
+        (("complete", "w.safetensors", "-p", "x"), "safetensors", "llamafile-format pack --runtime mlx"),
+    ):
+        done = run_cli(*words, *(("-o", "out") if words[0] == "pack" else ()))
+        assert done.returncode in (1, 3, 4)
+        assert error in done.stderr
+        assert hint in done.stderr
