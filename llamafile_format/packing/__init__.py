@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble, finish
     from llamafile_format.packing.carry import Carried, CarriedEngine, carry, without_second_digest
     from llamafile_format.packing.created import created_text, declared_text
-    from llamafile_format.packing.fitting import misfits, refuse
+    from llamafile_format.packing.fitting import misfits, refuse, refuse_lacking
     from llamafile_format.packing.inputs import (
+        ANOTHER_NAME,
         Include,
         check_alignment,
         check_name,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         expand_splits,
         include_of,
         media_of,
+        paths_of,
         recognise_role,
         split_sets,
         text_content,
@@ -63,8 +65,9 @@ open_door(
         "assemble": ("Assembled", "Content", "Labels", "PrefixContent", "assemble", "finish"),
         "carry": ("Carried", "CarriedEngine", "carry", "without_second_digest"),
         "created": ("created_text", "declared_text"),
-        "fitting": ("misfits", "refuse"),
+        "fitting": ("misfits", "refuse", "refuse_lacking"),
         "inputs": (
+            "ANOTHER_NAME",
             "Include",
             "check_alignment",
             "check_name",
@@ -74,6 +77,7 @@ open_door(
             "expand_splits",
             "include_of",
             "media_of",
+            "paths_of",
             "recognise_role",
             "split_sets",
             "text_content",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from llamafile_format.checks.subject import Subject
 from llamafile_format.checks.weights_member import check_weights_member
+from llamafile_format.engines.members import is_of_runtime
 from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.roles import MODEL_ROLES
@@ -23,6 +24,8 @@ from llamafile_format.weights.gguf import read_gguf
 NEVER = frozenset({"LF5001", "LF5085", "LF3034", "LF3036"})
 """Rules that not even ``--force`` overrides for a file that is named: it is not what it is packed as."""
 
+_ARCHIVE = "an archive with an end of its own, such as a llamafile, and no model"
+_UNPACK = "a llamafile is changed with `llamafile-format repack`; its model comes out with `llamafile-format extract`"
 _NAMED = 3  # files that a message names, where none of them is a model
 
 
@@ -55,6 +58,8 @@ def refuse(content: Content, finding: Finding) -> None:
     """Raise FormatError with the rule that ``finding`` names, or the one of what stands in its place."""
     row = rule(finding.rule)
     instead = str(finding.args.get("rule", finding.rule))
+    if instead == "LF5001" and has_end_record(content.source):
+        raise FormatError(f"{content.path} is {_ARCHIVE}", clause=instead, hint=_UNPACK)
     if instead == finding.rule:
         message, remedy = row.render(finding), row.remedy.rstrip(".")
         insist = "" if finding.rule in NEVER else INSIST
@@ -71,6 +76,7 @@ def require_model(contents: Sequence[Content], *, engine: bool, engine_only: boo
     """
     if any(content.role in MODEL_ROLES for content in contents):
         return
+    contents = [content for content in contents if not is_of_runtime(content.path)]
     for content in contents:
         if content.role == "asset" and (impostor := recognise_instead(content.source)) is not None:
             raise FormatError(f"{content.path}: {impostor.message}", clause=impostor.rule, hint=impostor.hint)
@@ -95,8 +101,7 @@ def _refuse_containers(contents: Sequence[Content]) -> None:
             raise FormatError(f"{content.path}: {cut.message}", clause=cut.rule, hint=cut.hint)
         if cut is None and has_end_record(content.source):
             raise UsageError(
-                f"{content.path} is an archive with an end of its own, and no model",
-                hint="a llamafile is changed with `llamafile-format repack`; "
-                "its model comes out with `llamafile-format extract`",
+                f"{content.path} is {_ARCHIVE}",
+                hint=_UNPACK,
             )
         put_down(content.source)

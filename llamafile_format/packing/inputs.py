@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from llamafile_format.manifest.media import media_type, role_of_name
 from llamafile_format.manifest.model import ARGUMENTS_PATH
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT, FIXED_PATHS, MAX_ALIGNMENT, alignment_of, known
 from llamafile_format.packing.assemble import Content
+from llamafile_format.packing.runtime_members import LAUNCHER, NONE
 from llamafile_format.source import ByteSource, BytesSource, FileSource, RestingFile, put_down
 from llamafile_format.strict_yaml import nearest, parse, place_of
 from llamafile_format.viewers import newest_page
@@ -68,6 +70,16 @@ def data_of(text: str) -> Include:
                 hint="name it without --data",
             )
     return include
+
+
+ANOTHER_NAME = "choose another name with -o OUT"
+"""What to do where an output would take the place of something that goes into it."""
+
+
+def paths_of(includes: Iterable[Include], prefix: str = "") -> tuple[str, ...]:
+    """Paths of the files that ``includes`` and ``prefix`` name, but for what others have opened for them."""
+    paths = tuple(os.fspath(include.path) for include in includes if include.source is None)
+    return paths if prefix in ("", NONE, LAUNCHER) else (*paths, prefix)
 
 
 def check_alignment(alignment: int) -> int:

@@ -18,17 +18,20 @@ from llamafile_format.errors import UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import README_PATH, EngineAsset, EngineDirectory
 from llamafile_format.manifest.roles import DEFAULT_ALIGNMENT
+from llamafile_format.output.publish import spare_inputs
 from llamafile_format.output.resumable import resumable
 from llamafile_format.output.room import require_room
 from llamafile_format.packing.admitting import admit, require_model
 from llamafile_format.packing.assemble import Assembled, Content, Labels, PrefixContent, assemble
 from llamafile_format.packing.created import created_text
 from llamafile_format.packing.inputs import (
+    ANOTHER_NAME,
     Include,
     check_alignment,
     choose_default,
     content_of,
     expand_splits,
+    paths_of,
     read_recipe,
     text_content,
     viewer_content,
@@ -50,7 +53,9 @@ from llamafile_format.packing.runtime_members import (
 )
 from llamafile_format.packing.telling import license_notes, weight_notes
 from llamafile_format.packing.windows import Companion
+from llamafile_format.prefix.facts import PrefixKind
 from llamafile_format.progress import Progress, counted
+from llamafile_format.rules import rule
 from llamafile_format.source import ByteSource, BytesSource, FileSource, Window
 
 if TYPE_CHECKING:
@@ -88,6 +93,7 @@ class _Order:
     """Everything that was asked for, recipe and options together."""
 
     includes: tuple[Include, ...]
+    recipe: str = ""
     prefix: str = ""
     runtime: str = ""
     flavour: str = ""
@@ -145,6 +151,7 @@ def pack(
     given = Labels(profile, created_text(created), name, license, source, default)
     order = _Order(
         includes=(*(Include(path) for path in expand_splits([Path(f) for f in files])), *include),
+        recipe=os.fspath(recipe),
         prefix=os.fspath(prefix),
         runtime=runtime,
         flavour=flavour,
@@ -184,6 +191,7 @@ def _packed(
     if not order.includes and not engine.size and not (order.engine_only and order.runtime):
         raise UsageError("there is nothing to pack", hint="name a GGUF file")
     target = _target(order, out)
+    spare_inputs(target, (*paths_of(order.includes, order.prefix), *filter(None, [order.recipe])), ANOTHER_NAME)
     weights = [content.path for content in contents if content.role == "weights"]
     labels = replace(order.labels, default=choose_default(weights, order.labels.default))
     notes = license_notes(labels.license)
@@ -250,11 +258,13 @@ def implied(order: _Order) -> _Order:
 
 def _fitting(chosen: Choice, contents: Sequence[Content], default: str, *, force: bool) -> list[Finding]:
     """Refuse, before anything is written, models that the runtime will not start; what ``force`` overrides."""
-    from llamafile_format.packing.fitting import misfits, refuse
+    from llamafile_format.packing.fitting import misfits, refuse, refuse_lacking
 
     found = misfits([chosen.pin], contents, default)
     if found and not force:
         refuse(found, chosen.pin.key)
+    if not force:
+        refuse_lacking([chosen.pin], contents, default)
     return found
 
 
@@ -292,7 +302,10 @@ def write_container(
 
 
 def notes_about(prefix: PrefixContent) -> tuple[str, ...]:
-    """What of the engine's own ZIP its directory in the container does not show (clause 4.10)."""
+    """That the engine is none that is known (3.2.1), or what of its own ZIP its directory in the container does not
+    show (clause 4.10)."""
+    if prefix.kind == PrefixKind.OTHER.value and prefix.engine.size:
+        return (f"{prefix.engine.name} is packed as the program in front, and {rule('LF1028').message}",)
     if prefix.opaque:
         return (f"the ZIP inside the engine was not carried over: {prefix.opaque}",)
     dropped = prefix.directory.dropped if prefix.directory else ()

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from llamafile_format.engines.host import host_target
+from llamafile_format.engines.members import parse_runtime_path
 from llamafile_format.packing.assemble import Content
 from llamafile_format.packing.runtime_members import Choice
 
@@ -22,12 +23,20 @@ def weight_notes(contents: Sequence[Content], added: Sequence[Content], chosen: 
         return ()
     here = host_target() or chosen.builds[0].target
     one = [build for build in chosen.builds if build.target == here] or [chosen.builds[0]]
-    less = extra - sum(build.size for build in chosen.builds) + sum(build.size for build in one)
+    less = sum(content.source.size for content in added if _target_of(content.path) in ("", one[0].target))
     text = (
         f"{len(builds)} builds of {chosen.pin.key} add {_mib(extra)} to {_mib(own)}; fewer with --runtime "
         f"{chosen.pin.name}:{one[0].target} ({_mib(less)}) or several targets, none with --prefix none"
     )
     return (text,)
+
+
+def _target_of(path: str) -> str:
+    """The target that the member ``path`` of a runtime is for, build or library; empty if it goes with all of them."""
+    if (name := parse_runtime_path(path)) is not None:
+        return name.target
+    parts = path.split("/")
+    return parts[4] if len(parts) == 6 and parts[3] == "lib" else ""
 
 
 def license_notes(expression: str) -> tuple[str, ...]:

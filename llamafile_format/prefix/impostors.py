@@ -222,7 +222,8 @@ def _weights(source: ByteSource, head: bytes) -> Impostor | None:
             return Impostor(
                 "LF1006",
                 "this is a bare safetensors file",
-                "convert it to GGUF first, then `llamafile-format pack` the result",
+                "convert it to GGUF first, then `llamafile-format pack` the result; "
+                "or `llamafile-format pack --runtime mlx`, which runs it as it is",
             )
     return None
 

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 from llamafile_format.container import Container, Kind, MemberFacts
 from llamafile_format.engines.handover import VARIABLE, hand_over, takes_descriptor
-from llamafile_format.engines.members import RuntimeName
+from llamafile_format.engines.members import RuntimeName, companion_path
 from llamafile_format.engines.pin import Flavour
+from llamafile_format.engines.pin import Kind as EngineKind
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError
-from llamafile_format.findings import Where
+from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.model import MAX_MANIFEST
 from llamafile_format.rules import Severity, rule
 from llamafile_format.running.accepted_arguments import refuse_unaccepted
@@ -275,7 +276,7 @@ def _sibling(container: Container, path: Path) -> Path:
 
 def _on_container(container: Container, program: Program, arguments: Sequence[str]) -> Start:
     """A start on a container or legacy llamafile, but for the file that it opens."""
-    environment, notes = _environment(program), []
+    environment, notes = _environment(program), list[str]()
     model = default_model(container)
     before = shut_in(container, model, program.sha256, program.path)
     if before:
@@ -297,6 +298,7 @@ def _on_container(container: Container, program: Program, arguments: Sequence[st
             )
         if program.pin is not None:
             notes += _fit(container, model, program.pin)
+    _refuse_without_libraries(container, program)
     begin = Start(program.path, tuple(arguments), environment, program.build, program.embedded)
     return replace(begin, notes=tuple(notes), checked=program.descriptor)
 
@@ -332,15 +334,42 @@ def _fit(container: Container, model: MemberFacts, pin: Pin) -> list[str]:
     form = recognise_format(Window(container.source, model.offset, model.size))
     if form is not None and form is not GGUF:
         for finding in other_format(form, model, model.path, [pin], Where(model.offset, None, model.path)):
-            raise FormatError(
-                f"{container.name} was not started: {rule(finding.rule).render(finding)}",
-                clause=finding.rule,
-                hint="name a runtime that reads it with --runtime, or take the model out: llamafile-format extract",
-            )
+            raise _unread(container.name, finding)
         return []
+    _refuse_gguf(container.name, model.path, pin)
     gguf = container.gguf(model, budget=64 << 20)
     found = check_fit(gguf, [pin], path=model.path, role="weights", base=model.offset)
     return [rule(finding.rule).render(finding) for finding in found]
+
+
+def _refuse_gguf(name: str, path: str, pin: Pin) -> None:
+    """FormatError if the engine of ``pin``, which is to open the GGUF ``path``, is one for other formats."""
+    if not pin.reads_gguf:
+        facts = {"path": path, "format": "GGUF", "runtimes": pin.key}
+        raise _unread(name, Finding("LF3303", Where(None, None, path), facts))
+
+
+def _unread(name: str, finding: Finding) -> FormatError:
+    """Why the file ``name`` is not started: no engine that was chosen reads its model."""
+    return FormatError(
+        f"{name} was not started: {rule(finding.rule).render(finding)}",
+        clause=finding.rule,
+        hint="name a runtime that reads it with --runtime, or take the model out: llamafile-format extract",
+    )
+
+
+def _refuse_without_libraries(container: Container, program: Program) -> None:
+    """FormatError if a build of this installation would look in the file for libraries that are not there (14.9.3)."""
+    pin, there = program.pin, {member.path for member in container.members}
+    if pin is None or pin.kind is not EngineKind.NATIVE_LIBRARY:
+        return
+    paths = (companion_path(pin, library.path) for library in pin.libraries_for(program.build.target))
+    if missing := [path for path in paths if path not in there]:
+        raise FormatError(
+            f"{container.name} was not started: {missing[0]} is not in the file, and {pin.key} is nothing without it",
+            clause="14.9.3",
+            hint=f"put the engine in: llamafile-format repack {container.name} --runtime {pin.name} -o NEW",
+        )
 
 
 def _plain(path: Path, arguments: Sequence[str], wanted: Selection, demand: Demand) -> Start:
@@ -356,6 +385,7 @@ def _plain(path: Path, arguments: Sequence[str], wanted: Selection, demand: Dema
     shards = expand_splits([path])
     program = installed(wanted)
     assert program.pin is not None
+    _refuse_gguf(path.name, path.name, program.pin)
     notes = ["a plain GGUF names no digests: its header and tensor table were checked, its weights cannot be"]
     for number, shard in enumerate(shards):
         with FileSource(shard) as source:

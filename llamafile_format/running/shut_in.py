@@ -16,12 +16,12 @@ from llamafile_format.engines.host import host_target
 from llamafile_format.engines.libraries import library_file
 from llamafile_format.engines.members import companion_path
 from llamafile_format.engines.pin import Library, Pin
-from llamafile_format.engines.wheels import CONFINE, runner_pin, unpacked_wheels
+from llamafile_format.engines.wheels import BESIDE, CONFINE, runner_pin, unpacked_wheels
 from llamafile_format.errors import RuntimeFailure
 from llamafile_format.source import ByteSource, FileSource, Window
 from llamafile_format.weights.formats import SAFETENSORS, recognise_format
 
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+CONFIG, TOKENIZER = BESIDE
 MOST_TEXT = 128 << 20  # bytes of either
 
 

@@ -90,8 +90,10 @@ class FileSource:
         info = os.fstat(self.fd)
         if not stat.S_ISREG(info.st_mode):
             self.close()
-            kind = "a directory" if stat.S_ISDIR(info.st_mode) else "not a regular file"
-            raise SourceError(f"{self.name} is {kind}", hint="name a file; pipes cannot be read at random offsets")
+            if stat.S_ISDIR(info.st_mode):
+                raise SourceError(f"{self.name} is a directory", hint="name a file in it")
+            hint = "name a file; pipes cannot be read at random offsets"
+            raise SourceError(f"{self.name} is not a regular file", hint=hint)
         self.identity, self.opened = Identity.of(info), time.time_ns()
         return info.st_size
 

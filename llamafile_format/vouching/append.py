@@ -22,7 +22,7 @@ from llamafile_format.errors import FormatError, LlamafileError, UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.model import SIGNATURES_FOLDER
 from llamafile_format.manifest.roles import unix_mode
-from llamafile_format.output.publish import output
+from llamafile_format.output.publish import output, spare_inputs
 from llamafile_format.output.room import require_room
 from llamafile_format.output.transfer import copy, refuse_changed, write_at
 from llamafile_format.prefix.bootstrap import HEADER_SIZE
@@ -118,8 +118,7 @@ def append_to(file: int, name: str, made: Made) -> None:
 
 
 def _write_new(path: Path, target: Path, make: Made | Maker, *, force: bool, progress: Progress | None) -> AppendResult:
-    if target.exists() and path.exists() and target.samefile(path):
-        raise UsageError(f"{target} is the input itself", hint="without -o it is changed in place")
+    spare_inputs(target, [path], "without -o it is changed in place")
     refuse_pending(target)
     with open_container(path) as container:
         source = container.origin  # as it is: a converted launcher stays converted

@@ -39,6 +39,9 @@ EXECUTORCH: Final = Format("ExecuTorch", "application/x-executorch")
 PYTORCH: Final = Format("a PyTorch checkpoint (ZIP with a pickle)", "application/x-pytorch")
 PICKLE: Final = Format("a Python pickle", "application/x-pickle")
 
+MEDIA_TYPES: Final = {form.name: form.media_type for form in (GGUF, SAFETENSORS, ONNX, LITERTLM, TFLITE, EXECUTORCH)}
+"""Media types of formats that engines read, by name in reports."""
+
 _SUFFIXES: Final = {
     ".gguf": GGUF,
     ".safetensors": SAFETENSORS,

@@ -91,3 +91,18 @@ def test_what_cannot_be_done_is_said(exhibit: Path, run_cli: CliRunner) -> None:
         done = run_cli(*words)
         assert (done.returncode, done.stdout) == (1, "")
         assert reason in done.stderr
+
+
+def test_a_model_without_its_texts_is_not_packed(exhibit: Path, run_cli: CliRunner, tmp_path: Path) -> None:
+    model = exhibit.parent / "model.safetensors"
+    refused = run_cli("pack", model, "--runtime", "mlx", "-o", tmp_path / "a")
+    assert refused.returncode == 1
+    assert not (tmp_path / "a").exists()
+    words = [f"--include {model.parent / name}" for name in ("config.json", "tokenizer.json")]
+    assert " ".join(words) in refused.stderr
+    assert run_cli("pack", model, *" ".join(words).split(), "--runtime", "mlx", "-o", tmp_path / "a").returncode == 0
+    assert run_cli("pack", model, "--runtime", "mlx", "-o", tmp_path / "b", "--force").returncode == 0
+    again = run_cli("repack", tmp_path / "b", "-o", tmp_path / "c", "--runtime", "mlx", "--name", "x")
+    assert again.returncode == 0, again.stderr  # it brought in nothing new
+    assert run_cli("pack", model, "--runtime", "none", "-o", tmp_path / "d").returncode == 0
+    assert run_cli("repack", tmp_path / "d", "-o", tmp_path / "e", "--runtime", "mlx").returncode == 1

@@ -175,8 +175,9 @@ def test_an_engine_without_a_model_is_meant_or_a_mistake(folder: Path, run_cli: 
     assert verdict(folder / "b") is Verdict.YES
     assert run_cli("pack", *options[1:-1], folder / "c", "--engine-only").returncode == 0
     lf.pack([folder / "good.gguf"], folder / "d")
-    with pytest.raises(lf.UsageError, match="no model"):
+    with pytest.raises(lf.UsageError, match=r"no model: good\.gguf was the last") as last:
         lf.repack(folder / "d", folder / "e", remove=["good.gguf"])
+    assert "--engine-only" in last.value.hint
     lf.repack(folder / "d", folder / "e", remove=["good.gguf"], engine_only=True)
     lf.repack(folder / "e", folder / "f", name="it has none, and is changed all the same")
 

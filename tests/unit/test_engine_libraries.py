@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from llamafile_format.engines.host import host_target
 from llamafile_format.engines.libraries import library_file, list_of, listed
 from llamafile_format.engines.pin import Input, Kind, Library, Pin
 from llamafile_format.engines.pin_reader import load_pin, read_pin
@@ -141,3 +142,24 @@ def test_the_example_is_what_its_script_makes(tmp_path: Path) -> None:
     assert (ROOT / "examples" / "onnx" / "guide.onnx").read_bytes() == graph
     assert (ROOT / "examples" / "onnx" / "guide.onnx.data").read_bytes() == data
     assert len(graph) + len(data) < 1_000_000
+
+
+@pytest.mark.skipif(host_target() != "linux-x86_64", reason="looks for the build of linux-x86_64")
+def test_an_engine_of_the_installation_is_not_started_on_what_it_cannot_use(run_cli: CliRunner, tmp_path: Path) -> None:
+    """Its library would have to be in the file; and GGUF is nothing that it reads, in a container or by itself."""
+    guide, exhibit = ROOT / "examples" / "onnx", ROOT / "examples" / "exhibit" / "exhibit-f32.gguf"
+    parts = ("--include", guide / "guide.onnx.data", "--runtime", "none")
+    for words in (
+        ("pack", guide / "guide.onnx", *parts, "-o", "a"),
+        ("pack", exhibit, "--prefix", "none", "-o", "b"),
+    ):
+        assert run_cli(*words).returncode == 0
+    for file, rule, hint in (
+        ("a", "14.9.3", "llamafile-format repack a --runtime onnxruntime -o NEW"),
+        ("b", "LF3303", "name a runtime that reads it"),
+        (exhibit, "LF3303", "name a runtime that reads it"),
+    ):
+        done = run_cli("complete", file, "--runtime", "onnxruntime", "-p", "x")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert rule in done.stderr
+        assert hint in done.stderr

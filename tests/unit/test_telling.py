@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 
 import llamafile_format as lf
+from llamafile_format.engines.members import companion_path, runtime_path
+from llamafile_format.engines.pin_reader import load_pin
+from llamafile_format.packing import telling
+from llamafile_format.packing.assemble import Content
+from llamafile_format.packing.runtime_members import Choice
 from llamafile_format.packing.telling import license_notes
-from tests.conftest import CliRunner
+from llamafile_format.source import BytesSource
+from tests.conftest import ROOT, CliRunner
 from tests.laws.containers import tiny_gguf
 from tests.repack_samples import gguf
 
@@ -84,3 +90,19 @@ def test_a_change_in_place_is_shown_under_the_name_that_was_given(tmp_path: Path
     (tmp_path / "link").symlink_to("m.llamafile")
     assert run_cli("repack", "link", "--name", "x", "--in-place").stdout.startswith("link  ")
     assert (tmp_path / "link").is_symlink()
+
+
+def test_fewer_builds_come_with_fewer_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    pin = load_pin(ROOT / "runtimes" / "onnxruntime" / "1.32.0+1")
+    monkeypatch.setattr(telling, "host_target", lambda: pin.builds[0].target)
+
+    def member(path: str, role: str, mib: int) -> Content:
+        return Content(path, role, "application/octet-stream", BytesSource(bytes(mib << 20)), 1)
+
+    added = [member(companion_path(pin, "runtime.yaml"), "document", 1)]
+    for build, (program, library) in zip(pin.builds[:2], ((2, 4), (8, 16)), strict=True):
+        added.append(member(runtime_path(pin, build.flavour, build.target), "runtime", program))
+        added.append(member(companion_path(pin, f"lib/{build.target}/x.so"), "asset", library))
+    (note,) = telling.weight_notes(added, added, Choice(pin, pin.builds[:2]))
+    assert "add 31.0 MiB" in note
+    assert f"--runtime onnxruntime:{pin.builds[0].target} (7.0 MiB)" in note

@@ -6,8 +6,9 @@ import pytest
 
 from llamafile_format.checks.together import Piece, check_taken, check_together, models_of
 from llamafile_format.engines.store import find_pin
+from llamafile_format.errors import FormatError
 from llamafile_format.packing.assemble import Content
-from llamafile_format.packing.fitting import misfits
+from llamafile_format.packing.fitting import misfits, refuse_lacking
 from llamafile_format.source import BytesSource
 from llamafile_format.weights.gguf import read_gguf
 from spec.vectors.generate import fit
@@ -110,3 +111,21 @@ def test_packing_asks_whether_the_engine_parses_the_template() -> None:
     for template, rules in (("{% do x %}", ["LF3309"]), ("{% generation %}x", [])):
         content = Content("m.gguf", "weights", "application/x-gguf", BytesSource(fit.spoken(template)), 65536)
         assert [found.rule for found in misfits([find_pin("llama.cpp")], [content], "m.gguf")] == rules
+
+
+@pytest.mark.parametrize(("folder", "named"), [("", ""), ("m/", "=m/config.json")])
+def test_packing_asks_for_the_texts_that_a_runner_opens(folder: str, named: str) -> None:
+    def beside(*names: str) -> list[Content]:
+        return [Content(folder + name, "document", "text/plain", BytesSource(b"{}"), 1) for name in names]
+
+    path = f"{folder}model.safetensors"
+    model = Content(path, "weights", "application/x-safetensors", BytesSource(b"w"), 65536)
+    pins = [find_pin("mlx")]
+    refuse_lacking(pins, [model, *beside("config.json", "tokenizer.json")], path)
+    refuse_lacking([find_pin("onnxruntime")], [model], path)
+    with pytest.raises(FormatError, match=r"config\.json is not in the file") as both:
+        refuse_lacking(pins, [model], path)
+    assert f"--include DIR/config.json{named} --include DIR/tokenizer.json" in both.value.hint
+    with pytest.raises(FormatError, match=r"tokenizer\.json is not in the file") as one:
+        refuse_lacking(pins, [model, *beside("config.json")], path)
+    assert "config.json" not in one.value.hint
