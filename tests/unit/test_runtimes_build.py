@@ -255,6 +255,16 @@ def test_a_vault_builds_again(pin: Pin, tmp_path: Path) -> None:
     assert check_vault(folder, lambda *_: None) == ["README.md"]
 
 
+def test_what_python_leaves_beside_sources_is_no_source(pin: Pin, tmp_path: Path) -> None:
+    """Sources that were run are the same sources: to a build, and in a vault."""
+    for home in (pin.folder, pin.folder.parent / "source"):
+        (home / "__pycache__").mkdir()
+        (home / "__pycache__" / "text.cpython-311.pyc").write_bytes(b"of this machine")
+    assert build(pin, TARGET, Flavour.NATIVE, shop(tmp_path)).as_pinned
+    fill_vault(pin, tmp_path / "cold", shop(tmp_path))
+    assert "pyc" not in (tmp_path / "cold" / "SHA256SUMS").read_text()
+
+
 @pytest.mark.parametrize(("target", "flavour"), [("linux-x86_64", Flavour.GPU), ("windows-x86_64", Flavour.NATIVE)])
 def test_a_vault_says_where_shaders_go(target: str, flavour: Flavour, tmp_path: Path) -> None:
     newest = pin_of(RUNTIMES)
