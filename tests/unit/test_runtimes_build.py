@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from llamafile_format.cli.main import cli
 from llamafile_format.cli.runtimes import _named
+from llamafile_format.cli.runtimes_here import verify_here
 from llamafile_format.cli.terminal import steps
 from llamafile_format.engines import build as driver
 from llamafile_format.engines import work
@@ -19,6 +20,7 @@ from llamafile_format.engines.build import build
 from llamafile_format.engines.host import host_target
 from llamafile_format.engines.pin import Flavour, Pin
 from llamafile_format.engines.pin_reader import load_pin
+from llamafile_format.engines.recording import record_build
 from llamafile_format.engines.vault import _readme, _write_by_hand, check_vault, fill_vault
 from llamafile_format.engines.work import BuildFailed, Workshop
 from llamafile_format.errors import FormatError, LlamafileError, UsageError
@@ -227,6 +229,15 @@ def test_a_build_is_verified_only_if_the_pin_names_it(pin: Pin, monkeypatch: pyt
         call(pin, monkeypatch, "verify", "engine")
     with pytest.raises(UsageError, match="names no native build"):
         call(pin, monkeypatch, "verify", "engine", "--target", "all")
+
+
+def test_where_nothing_is_here_nothing_was_verified(
+    pin: Pin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pin = record_build(pin, build(pin, TARGET, Flavour.NATIVE, shop(tmp_path)))
+    monkeypatch.setattr("llamafile_format.cli.runtimes_here.is_here", lambda *_: False)
+    assert verify_here(pin, (), list(Flavour)) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "nothing was compared: nothing of it is here"
 
 
 def test_of_all_targets_those_are_built_again_that_the_pin_names(capsys: pytest.CaptureFixture[str]) -> None:
