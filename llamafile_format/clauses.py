@@ -54,6 +54,11 @@ def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
     return found.start() if found else len(text)
 
 
+def chapters() -> int:
+    """How many chapters there are; they are numbered from 1 on."""
+    return len(list((spec_dir() / "1").glob("[0-9][0-9]-*.md")))
+
+
 @cache
 def _chapter(number: str) -> str:
     paths = list((spec_dir() / "1").glob(f"{int(number):02}-*.md"))

@@ -37,16 +37,20 @@ def fetched(name: str, target: str = TARGET) -> Pin:
 
 
 def typed_section(title: str, folder: Path) -> str:
-    """What the section of docs/exchange.md prints that begins with ``title``, typed in ``folder``."""
+    """What the section of docs/exchange.md prints that begins with ``title``, typed in ``folder`` after the page's
+    beginning, which goes into ``folder/exchange``."""
     page = (ROOT / "docs" / "exchange.md").read_text("utf-8")
-    (section,) = (part for part in page.split("\n## ") if part.startswith(title))
+    beginning, *parts = page.split("\n## ")
+    (section,) = (part for part in parts if part.startswith(title))
     (folder / "examples").symlink_to(ROOT / "examples")
+    (folder / "llamafile").symlink_to(sys.prefix)  # the environment that README makes
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(folder),
         "PYTHONPATH": str(ROOT),
         "XDG_CACHE_HOME": str(work_folder().parent),
     }
-    words = ["bash", "-c", script_of(section).replace("linux-x86_64", TARGET)]
+    words = ["bash", "-c", script_of(f"{beginning}\n{section}").replace("linux-x86_64", TARGET)]
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -16,7 +16,7 @@ from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
 from llamafile_format.output.orders import Exported, Exporter, ExportOrder
 from llamafile_format.packing import created_text
-from llamafile_format.reports import printable
+from llamafile_format.reports import plural, printable
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -118,4 +118,4 @@ def _tell(result: Exported, as_json: bool) -> None:
         return
     for note in result.notes:
         click.echo(f"note: {printable(note)}", err=True)
-    click.echo(f"{result.sha256}  {printable(str(result.path))}  {result.files} files, {result.size} bytes")
+    click.echo(f"{result.sha256}  {printable(str(result.path))}  {plural(result.files, 'file')}, {result.size} bytes")

@@ -9,7 +9,7 @@ from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.repack import result_value, warn_unsigned
 from llamafile_format.cli.terminal import progress
 from llamafile_format.errors import UsageError
-from llamafile_format.reports import printable
+from llamafile_format.reports import plural, printable
 
 
 @click.command("protect")
@@ -51,8 +51,8 @@ def command(
     for path in result.files:
         click.echo(f"{printable(str(path))}  {path.stat().st_size} bytes")
     click.echo(
-        f"{result.recovery} recovery slices of {result.slice_size} bytes: any {result.recovery} of {result.slices} "
-        "slices may be lost"
+        f"{plural(result.recovery, 'recovery slice')} of {result.slice_size} bytes: "
+        f"any {result.recovery} of {result.slices} slices may be lost"
     )
 
 

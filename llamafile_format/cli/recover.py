@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llamafile_format.changing import recover
+from llamafile_format.changing import RecoverResult, recover
 from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.terminal import progress
 from llamafile_format.container import open_container
-from llamafile_format.errors import FormatError, NotALlamafile, SourceError, UsageError
+from llamafile_format.errors import FormatError, LlamafileError, NotALlamafile, SourceError, UsageError
 from llamafile_format.reports import printable
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def command(
 
     A change in place writes FILE.journal first and removes it last. If a crash left it, this command makes the file
     exactly what it should have become, or with --back what it was before. A journal is believed only if it was made for
-    this very file by somebody who may change it.
+    this very file by somebody who may change it. Exit code 3 if there is none, and FILE is no llamafile.
 
     With --salvage, FILE was cut off or has lost its end: members are found by the headers in front of them, and those
     that are complete, and have the checksum that was recorded, are saved. FILE stays as it is. Exit code 1 if something
@@ -59,6 +59,14 @@ def command(
     if members or folder is not None or force:
         raise UsageError("MEMBER, --directory and --force go with --salvage")
     result = recover(file, back=back, moved=moved)
+    damage = _damage(file) if result.outcome == "nothing to do" else None
+    if damage is not None and not as_json:
+        _tell(damage)
+    _show(result, as_json=as_json)
+    click.get_current_context().exit(damage.exit_code if isinstance(damage, NotALlamafile) else 0)
+
+
+def _show(result: RecoverResult, *, as_json: bool) -> None:
     if as_json:
         _print(
             {
@@ -69,20 +77,24 @@ def command(
             }
         )
         return
-    if result.outcome == "nothing to do":
-        _tell_damage(file)
     manifest = f"  manifest sha256:{result.manifest_sha256}" if result.manifest_sha256 else ""
     click.echo(f"{printable(str(result.path))}  {result.outcome}  {result.size} bytes{manifest}")
 
 
-def _tell_damage(file: str) -> None:
-    """Say on standard error that a file of which no change is pending is none that can be read all the same."""
+def _damage(file: str) -> LlamafileError | None:
+    """Why a file of which no change is pending is none that can be read all the same."""
     try:
         open_container(file).close()
     except (FormatError, NotALlamafile, SourceError) as error:
-        text = f"note: no change in place was interrupted here, and yet {error}"
-        hint = error.hint or "`llamafile-format recover FILE --salvage -C DIR` saves the members that are complete"
-        sys.stderr.write(f"{printable(text)}\nhint: {printable(hint)}\n")
+        return error
+    return None
+
+
+def _tell(damage: LlamafileError) -> None:
+    """Say ``damage`` on standard error, and what may help."""
+    text = f"note: no change in place was interrupted here, and yet {damage}"
+    hint = damage.hint or "`llamafile-format recover FILE --salvage -C DIR` saves the members that are complete"
+    sys.stderr.write(f"{printable(text)}\nhint: {printable(hint)}\n")
 
 
 def _salvage(file: str, members: tuple[str, ...], folder: str | None, *, force: bool, as_json: bool) -> None:

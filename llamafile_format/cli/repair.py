@@ -11,7 +11,7 @@ from llamafile_format.cli.arguments import PATH
 from llamafile_format.cli.reaching import Reach, reaching
 from llamafile_format.cli.terminal import progress
 from llamafile_format.cli.trusting import chosen_policy, trusting
-from llamafile_format.reports import printable
+from llamafile_format.reports import plural, printable
 
 
 @click.command("repair")
@@ -84,7 +84,8 @@ def _show(file: str, result: Repaired) -> None:
         return
     if result.outcome == "beyond repair":
         click.echo(
-            f"{printable(file)}  beyond repair: {result.slices} slices lost, {result.recovery} recovery slices left"
+            f"{printable(file)}  beyond repair: {plural(result.slices, 'slice')} lost, "
+            f"{plural(result.recovery, 'recovery slice')} left"
         )
         for lost in result.lost:
             click.echo(f"  lost      {_line(lost)}")

@@ -84,13 +84,14 @@ def _clause(number: str, as_json: bool) -> None:
 
 
 def _found(number: str) -> Any:
-    from llamafile_format.clauses import clause
+    from llamafile_format.clauses import chapters, clause
 
     try:
         return clause(number)
     except KeyError:
         raise UsageError(
-            f"there is no clause {number} in the specification", hint="chapters are 1 to 16: llamafile-format rule 1"
+            f"there is no clause {number} in the specification",
+            hint=f"chapters are 1 to {chapters()}: llamafile-format rule 1",
         ) from None
 
 

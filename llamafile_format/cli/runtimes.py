@@ -283,7 +283,8 @@ def verify_command(
     """Build an engine again and compare with the digests of its pin.
 
     Exit code 0 if they are equal, 1 if not. With --static nothing is built: the builds that are here are compared with
-    their digests, and what they need from the system with what the pin allows (default: all of them).
+    their digests, and what they need from the system with what the pin allows (default: all of them); code 1 too if
+    none is here.
     """
     from llamafile_format.engines.store import find_pin
 

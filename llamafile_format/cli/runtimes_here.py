@@ -8,7 +8,7 @@ import click
 
 from llamafile_format.engines.libraries import library_file, list_of, listed, package_here
 from llamafile_format.engines.needs import against
-from llamafile_format.engines.pin import Flavour, Pin
+from llamafile_format.engines.pin import Flavour, Library, Pin
 from llamafile_format.engines.store import is_here, read_build
 from llamafile_format.errors import FormatError, LlamafileError
 
@@ -16,14 +16,15 @@ from llamafile_format.errors import FormatError, LlamafileError
 def verify_here(pin: Pin, targets: tuple[str, ...], flavours: Sequence[Flavour]) -> int:
     """Say of each build of ``flavours`` for ``targets`` (none, or all: of every one) whether it is as the pin names it.
 
-    1 if anything is not; what is not here is no fault.
+    1 if anything is not, or if nothing at all is here; of several, what is not here is no fault.
     """
-    failed = False
+    failed = compared = False
     for build in pin.builds:
         elsewhere = targets and "all" not in targets and build.target not in targets
         if elsewhere or build.flavour not in flavours:
             continue
         label = f"{build.flavour} {build.target}"
+        compared |= is_here(pin, build)
         if not is_here(pin, build):
             click.echo(f"{label:<26} not here")
             continue
@@ -33,13 +34,17 @@ def verify_here(pin: Pin, targets: tuple[str, ...], flavours: Sequence[Flavour])
             wrong = [str(error)]
         click.echo(f"{label:<26} {'; '.join(wrong) or 'fine'}")
         failed |= bool(wrong)
-    return int(failed) | _verify_libraries(pin, targets)
+    chosen = [one for one in pin.libraries if not targets or "all" in targets or one.target in targets]
+    failed |= _libraries_differ(pin, chosen)
+    if not compared and not any(package_here(pin, one) for one in chosen):
+        click.echo("nothing was compared: nothing of it is here")
+        return 1
+    return int(failed)
 
 
-def _verify_libraries(pin: Pin, targets: tuple[str, ...]) -> int:
+def _libraries_differ(pin: Pin, chosen: Sequence[Library]) -> bool:
     """Compare the libraries that are here with their digests, and the lists in programs with the pin (14.9.4)."""
     failed = False
-    chosen = [one for one in pin.libraries if not targets or "all" in targets or one.target in targets]
     for library in chosen:
         state = "not here"
         if package_here(pin, library):
@@ -58,4 +63,4 @@ def _verify_libraries(pin: Pin, targets: tuple[str, ...]) -> int:
             ):
                 click.echo(f"{build.flavour} {target}: it loads other libraries than the pin names")
                 failed = True
-    return int(failed)
+    return failed

@@ -55,7 +55,7 @@ def command(
     damaged copy stays as FILE.damaged-DATE. A file with another valid manifest is never repaired.
 
     Exit codes: 0 all is as recorded, or is so again; 1 something is changed, missing or untracked; 2 usage, or another
-    run writes to DIR; 4 something could not be read.
+    run writes to DIR; 3 nothing is there to watch; 4 something could not be read.
 
     \b
     llamafile-format scrub /archive --state /var/lib/scrub --percent 5
@@ -117,6 +117,9 @@ def _show(result: Scrubbed) -> None:
             click.echo(f"  the damaged copy: {printable(each.kept)}; proved by {each.proof}")
     for note in result.notes:
         click.echo(f"note: {printable(note)}", err=True)
+    if result.empty:
+        click.echo(f"run {result.run}: nothing here is a container, or was recorded as one")
+        return
     counts = ", ".join(
         f"{len(found)} {word}"
         for word in ("changed", "missing", "untracked", "unreadable", "repaired", "added", "accepted", "forgotten")

@@ -36,7 +36,8 @@ def command(
     which stamps must be renewed before certificates and algorithms age, and the NDSA level for integrity, with what
     keeps it from the next one. No weights are read.
 
-    Exit codes: 0; 1 a file is known to be damaged, changed or missing; 2 usage; 4 something could not be read.
+    Exit codes: 0; 1 a file is known to be damaged, changed or missing; 2 usage; 3 there is none; 4 something could not
+    be read.
 
     \b
     llamafile-format status /archive --state /var/lib/scrub

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from llamafile_format.engines.pin import Input
+from llamafile_format.engines.swhid import LEFT_BY_PYTHON
 from llamafile_format.errors import FormatError, SourceError, UsageError
 
 Step = Callable[[str, int, int], None]
@@ -139,10 +140,13 @@ def _inside(name: str, archive: Path) -> str:
 
 
 def stage(path: Path, copy: Path) -> None:
-    """Make ``copy`` equal to the file or folder ``path``; what is equal already keeps its time, for ninja's sake."""
+    """Make ``copy`` equal to the file or folder ``path``; what is equal already keeps its time, for ninja's sake.
+
+    What Python leaves beside sources is not copied, and goes if it is there.
+    """
     if path.is_dir():
         copy.mkdir(parents=True, exist_ok=True)
-        names = {entry.name for entry in path.iterdir()}
+        names = {entry.name for entry in path.iterdir()} - LEFT_BY_PYTHON
         for leftover in [entry for entry in copy.iterdir() if entry.name not in names]:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         for name in sorted(names):

@@ -11,6 +11,8 @@ import os
 import stat
 from pathlib import Path
 
+LEFT_BY_PYTHON = frozenset({"__pycache__"})
+"""What Python puts beside sources that it has run: no source, and other bytes on every machine."""
 _PIECE = 1 << 20
 
 
@@ -35,8 +37,8 @@ def of_folder(path: Path, leave_out: frozenset[str] = frozenset()) -> str:
 
 
 def of_path(path: Path) -> str:
-    """The identifier of a file or a folder."""
-    return of_folder(path) if path.is_dir() else of_content(path)
+    """The identifier of a file or a folder of ours, without what Python leaves there."""
+    return f"swh:1:dir:{_tree(path, everywhere=LEFT_BY_PYTHON).hex()}" if path.is_dir() else of_content(path)
 
 
 def _blob(path: Path) -> bytes:
@@ -47,17 +49,17 @@ def _blob(path: Path) -> bytes:
     return digest.digest()
 
 
-def _tree(path: Path, leave_out: frozenset[str] = frozenset()) -> bytes:
+def _tree(path: Path, leave_out: frozenset[str] = frozenset(), everywhere: frozenset[str] = frozenset()) -> bytes:
     rows = []
     for entry in os.scandir(path):
-        if entry.name in leave_out:
+        if entry.name in leave_out | everywhere:
             continue
         name = os.fsencode(entry.name)
         if entry.is_symlink():
             link = os.fsencode(Path(entry.path).readlink())
             rows.append((name, b"120000", _whole("blob", link)))
         elif entry.is_dir():
-            rows.append((name + b"/", b"40000", _tree(Path(entry.path))))
+            rows.append((name + b"/", b"40000", _tree(Path(entry.path), everywhere=everywhere)))
         else:
             mode = b"100755" if entry.stat().st_mode & stat.S_IXUSR else b"100644"
             rows.append((name, mode, _blob(Path(entry.path))))

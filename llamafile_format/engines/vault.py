@@ -17,12 +17,14 @@ from llamafile_format.engines.build import configure_command
 from llamafile_format.engines.page import LOCK, cached, fill_cache, packages
 from llamafile_format.engines.pin import Flavour, Kind, Pin, Target
 from llamafile_format.engines.sources import Step, file_digest
+from llamafile_format.engines.swhid import LEFT_BY_PYTHON
 from llamafile_format.engines.toolchain import fill, toolchain_files
 from llamafile_format.engines.work import SHADERS, Workshop
 from llamafile_format.errors import UsageError
 
 SUMS = "SHA256SUMS"
 _WORK = "/work"
+_LEFT = shutil.ignore_patterns("*.pyc", *LEFT_BY_PYTHON)
 
 
 def fill_vault(pin: Pin, folder: Path, shop: Workshop) -> int:
@@ -81,11 +83,12 @@ def _keep_packages(pin: Pin, folder: Path, shop: Workshop) -> None:
 def _keep_pin(pin: Pin, folder: Path) -> None:
     """The pin, its builds and licences, and what is ours, lying to each other as they do here."""
     home = folder / "runtimes" / pin.name / pin.version
-    shutil.copytree(pin.folder, home, dirs_exist_ok=True)
+    shutil.copytree(pin.folder, home, ignore=_LEFT, dirs_exist_ok=True)
     for own in pin.own:
         path = pin.folder / own.path
         if path.is_dir():
-            shutil.copytree(path, normpath((home / own.path).as_posix()), dirs_exist_ok=True)
+            copy = normpath((home / own.path).as_posix())
+            shutil.copytree(path, copy, ignore=_LEFT, dirs_exist_ok=True)
 
 
 def _write_by_hand(pin: Pin, target: Target, flavour: Flavour, folder: Path) -> None:

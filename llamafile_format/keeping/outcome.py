@@ -49,15 +49,23 @@ class Scrubbed:
         return tuple(each for each in self.outcomes if each.word == word)
 
     @property
+    def empty(self) -> bool:
+        """True if there is nothing that is watched, was recorded, or could not be reached: the path may be mistyped."""
+        return not self.files and not self.outcomes
+
+    @property
     def success(self) -> bool:
-        """True if all that was read is as it was recorded, or is so again."""
-        return not any(each.word in (*FAILURES, "unreadable") for each in self.outcomes)
+        """True if there is something, and all that was read is as it was recorded, or is so again."""
+        return not self.empty and not any(each.word in (*FAILURES, "unreadable") for each in self.outcomes)
 
     @property
     def exit_code(self) -> int:
-        """4 if something could not be read, 1 if something is changed, missing or cannot be watched, else 0."""
+        """4 if something could not be read, 1 if something is changed, missing or cannot be watched, 3 if there is
+        nothing, else 0."""
         if self.of("unreadable"):
             return 4
+        if self.empty:
+            return 3
         return 0 if self.success else 1
 
     def value(self) -> dict[str, object]:

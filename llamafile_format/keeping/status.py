@@ -74,7 +74,9 @@ class Status:
 
     @property
     def exit_code(self) -> int:
-        """1 if a file is damaged, changed or missing, 4 if one cannot be read, else 0."""
+        """1 if a file is damaged, changed or missing, 4 if one cannot be read, 3 if there is none, else 0."""
+        if not self.files and not self.notes:
+            return 3
         words = {file.word for file in self.files}
         return 4 if "unreadable" in words or self.notes else 1 if words & {"damaged", "changed", "missing"} else 0
 

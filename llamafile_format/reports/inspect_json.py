@@ -10,6 +10,7 @@ from llamafile_format import __version__
 from llamafile_format.errors import UsageError
 from llamafile_format.examining import Inspection
 from llamafile_format.reports.escape import printable
+from llamafile_format.reports.numbers import plural
 from llamafile_format.reports.verify_json import finding_value
 
 SCHEMA = "urn:llamafile-format:schema:1.0:inspect"
@@ -56,12 +57,12 @@ def _step(value: Any, path: str, name: str | None, index: str | None) -> Any:
     if index is not None:
         if isinstance(value, list) and int(index) < len(value):
             return value[int(index)]
-        there = f"it has {len(value)} items" if isinstance(value, list) else "it is no list"
+        there = f"it has {plural(len(value), 'item')}" if isinstance(value, list) else "it is no list"
         raise UsageError(f"there is no field {path}", hint=there)
     if isinstance(value, dict) and name in value:
         return value[name]
     keys = ", ".join(sorted(map(str, value)))[:400] if isinstance(value, dict) else ""
-    there = f"there are: {keys}" if keys else f"it has {len(value)} items" if isinstance(value, list) else ""
+    there = f"there are: {keys}" if keys else f"it has {plural(len(value), 'item')}" if isinstance(value, list) else ""
     raise UsageError(f"there is no field {path}", hint=there)
 
 

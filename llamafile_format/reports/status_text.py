@@ -21,6 +21,8 @@ def status_text(status: Status) -> str:
     """A block of lines for each file, and what it comes to."""
     lines = [line for file in status.files for line in _file(file, status)]
     lines += [f"note: {printable(note)}" for note in status.notes]
+    if not status.files and not status.notes:
+        return "nothing here is a container, or was recorded as one"
     lines.append(
         f"{plural(len(status.files), 'file')}, {sum(file.protected for file in status.files)} protected; "
         f"NDSA level for integrity: {status.level} of 4"

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 Passphrase = Callable[[], bytes]
 """Called when a key turns out to be encrypted, and only then."""
+_FORGOTTEN = "not remembered"
+_FRESH = 60 * 10**9
+"""ns since a file was written: whoever verified it meanwhile may have done so before it could be remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +192,16 @@ def _verified(container: Container, level: Level, progress: Progress | None) -> 
     if level is not Level.QUICK:
         return "every byte was read and matches the manifest"
     source = container.origin
-    memory = last_verified(source) if isinstance(source, FileSource) else None
-    return f"weights not read (last verified full: {memory.day if memory is not None else 'never'})"
+    return f"weights not read (last verified full: {_when(source) if isinstance(source, FileSource) else _FORGOTTEN})"
+
+
+def _when(source: FileSource) -> str:
+    """The day of the last full verification, as far as it is remembered; of a fresh file hardly any can be (14.3.8)."""
+    memory = last_verified(source)
+    if memory is not None:
+        return memory.day
+    fresh = source.opened - source.identity.ctime < _FRESH
+    return f"{_FORGOTTEN}; the file was written moments before" if fresh else _FORGOTTEN
 
 
 def _refuse_contradictions(

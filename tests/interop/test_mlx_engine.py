@@ -77,7 +77,7 @@ def test_a_repack_tells_how_it_is_run_now(exhibit: Path, run_cli: CliRunner, tmp
 def test_the_page_works(pin: Pin, tmp_path: Path) -> None:
     """The section of docs/exchange.md, typed; what it records is within tolerance, and replayed so."""
     assert "was made in Upper Wend" in typed_section("An MLX model that answers", tmp_path)
-    record = record_in(tmp_path / "exhibit.llamafile")
+    record = record_in(tmp_path / "exchange" / "exhibit-mlx.llamafile")
     assert (record.subject.runtime.engine, record.agreement) == ("mlx", Agreement.NEAR)
 
 

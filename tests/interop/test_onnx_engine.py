@@ -284,13 +284,11 @@ def test_what_the_exporter_does_not_know_it_refuses(tmp_path: Path) -> None:
 @pytest.mark.parametrize("title", ["An ONNX model that answers", "One model, two engines"])
 def test_the_page_works(pin: Pin, tmp_path: Path, title: str) -> None:
     """The sections of docs/exchange.md, typed; what is recorded is within tolerance, and replayed so."""
-    for path in (GUIDE / "guide.onnx", GUIDE / "guide.onnx.data", EXHIBIT):
-        shutil.copy(path, tmp_path)
     printed = typed_section(title, tmp_path)
     if title != "An ONNX model that answers":
         return
     assert LLAMAFILE in printed
     assert ENGINE in printed
-    record = record_in(tmp_path / "guide.llamafile")
+    record = record_in(tmp_path / "exchange" / "guide.llamafile")
     assert (record.subject.runtime.engine, record.agreement) == ("onnxruntime", Agreement.NEAR)
     assert [part.path for part in record.subject.weights] == ["guide.onnx", "guide.onnx.data"]

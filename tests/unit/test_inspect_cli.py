@@ -69,6 +69,7 @@ def test_field(run_cli: CliRunner, packed: Path) -> None:
     assert done.returncode == 2
     assert "there is no field models[0].nothing" in done.stderr
     assert done.stdout == ""
+    assert "it has 1 item\n" in run_cli("inspect", packed, "--field", "models[1]").stderr
 
 
 def test_raw_manifest(packed: Path) -> None:

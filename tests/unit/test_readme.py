@@ -35,7 +35,9 @@ def steady(shown: str) -> str:
     for key in set(re.findall(r"^key id +([0-9a-f]{64})", shown, re.MULTILINE)):
         shown = shown.replace(key, "KEY").replace(key[:12], "KEY")
     shown = re.sub(r"^(\S+ +)\d+(?= bytes .*\nsigned )", r"\1SIZE", shown, flags=re.MULTILINE)
-    shown = re.sub(r"(?<=last verified full: )(never|\d{4}-\d\d-\d\d)", "WHEN", shown)  # fresh files are not remembered
+    shown = re.sub(
+        r"(?<=last verified full: )(not remembered[^)]*|\d{4}-\d\d-\d\d)", "WHEN", shown
+    )  # fresh files are not remembered
     shown = re.sub(r"^exhibit-page\.llamafile  .*$", "exhibit-page.llamafile  NEW", shown, flags=re.MULTILINE)
     shown = re.sub(r"^[0-9a-f]{64}(?=  out/llamafile-viewer\.html$)", "NEW", shown, flags=re.MULTILINE)
     return re.sub(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", shown)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from llamafile_format.cli.main import cli
 from llamafile_format.cli.runtimes import _named
+from llamafile_format.cli.runtimes_here import verify_here
 from llamafile_format.cli.terminal import steps
 from llamafile_format.engines import build as driver
 from llamafile_format.engines import work
@@ -19,6 +20,7 @@ from llamafile_format.engines.build import build
 from llamafile_format.engines.host import host_target
 from llamafile_format.engines.pin import Flavour, Pin
 from llamafile_format.engines.pin_reader import load_pin
+from llamafile_format.engines.recording import record_build
 from llamafile_format.engines.vault import _readme, _write_by_hand, check_vault, fill_vault
 from llamafile_format.engines.work import BuildFailed, Workshop
 from llamafile_format.errors import FormatError, LlamafileError, UsageError
@@ -229,6 +231,15 @@ def test_a_build_is_verified_only_if_the_pin_names_it(pin: Pin, monkeypatch: pyt
         call(pin, monkeypatch, "verify", "engine", "--target", "all")
 
 
+def test_where_nothing_is_here_nothing_was_verified(
+    pin: Pin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pin = record_build(pin, build(pin, TARGET, Flavour.NATIVE, shop(tmp_path)))
+    monkeypatch.setattr("llamafile_format.cli.runtimes_here.is_here", lambda *_: False)
+    assert verify_here(pin, (), list(Flavour)) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "nothing was compared: nothing of it is here"
+
+
 def test_of_all_targets_those_are_built_again_that_the_pin_names(capsys: pytest.CaptureFixture[str]) -> None:
     pin = load_pin(RUNTIMES / "onnxruntime/1.32.0")
     wanted = [("linux-x86_64", Flavour.NATIVE), ("linux-riscv64", Flavour.NATIVE)]
@@ -253,6 +264,16 @@ def test_a_vault_builds_again(pin: Pin, tmp_path: Path) -> None:
     assert "/work/project" in (folder / "README.md").read_text()
     (folder / "README.md").write_text("x")
     assert check_vault(folder, lambda *_: None) == ["README.md"]
+
+
+def test_what_python_leaves_beside_sources_is_no_source(pin: Pin, tmp_path: Path) -> None:
+    """Sources that were run are the same sources: to a build, and in a vault."""
+    for home in (pin.folder, pin.folder.parent / "source"):
+        (home / "__pycache__").mkdir()
+        (home / "__pycache__" / "text.cpython-311.pyc").write_bytes(b"of this machine")
+    assert build(pin, TARGET, Flavour.NATIVE, shop(tmp_path)).as_pinned
+    fill_vault(pin, tmp_path / "cold", shop(tmp_path))
+    assert "pyc" not in (tmp_path / "cold" / "SHA256SUMS").read_text()
 
 
 @pytest.mark.parametrize(("target", "flavour"), [("linux-x86_64", Flavour.GPU), ("windows-x86_64", Flavour.NATIVE)])

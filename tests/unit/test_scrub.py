@@ -457,6 +457,16 @@ def test_systemd_reads_the_units(tmp_path: Path) -> None:
     assert "llamafile-scrub" not in done.stderr, done.stderr
 
 
+def test_where_nothing_is_watched_nothing_is_well(tmp_path: Path, run_cli: CliRunner) -> None:
+    """A path that was mistyped is told by both, not called healthy."""
+    (tmp_path / "notes.txt").write_text("no container")
+    for command in ("scrub", "status"):
+        (tmp_path / "state").mkdir(exist_ok=True)
+        done = run_cli(command, tmp_path, "--state", tmp_path / "state")
+        assert (done.returncode, done.stderr) == (3, "")
+        assert "nothing here is a container, or was recorded as one" in done.stdout
+
+
 def test_refusals(kept: Path, run_cli: CliRunner) -> None:
     base = ("scrub", kept, "--state", kept.parent / "state")
     for more, word in (

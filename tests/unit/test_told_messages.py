@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,15 @@ def test_recover_says_what_is_wrong_with_a_file_that_was_cut_off(packed: Path) -
     assert "nothing to do" in done.stdout
     assert "cut off" in done.stderr
     assert "--salvage" in done.stderr
+
+
+@pytest.mark.parametrize("data", [b"", b"only some text\n" * 40])
+def test_recover_of_what_is_no_llamafile(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "file").write_bytes(data)
+    done = run("recover", tmp_path / "file", code=3)
+    assert "nothing to do" in done.stdout
+    assert "and yet" in done.stderr
+    assert json.loads(run("recover", tmp_path / "file", "--json", code=3).stdout)["outcome"] == "nothing to do"
 
 
 def test_a_cut_off_file_is_told_once(packed: Path) -> None:
