@@ -71,7 +71,7 @@ function ofVersion(builds) {
   const bare = group.filter(({ known }) => known.lacks.length);
   const { key } = group[0].known;
   const values = {
-    build: bare.length === group.length ? key : `${key} for ${bare.map(({ build }) => build.target).join(", ")}`,
+    build: bare.length === group.length ? key : `${key} for ${[...new Set(bare.map(({ build }) => build.target))].join(", ")}`,
     lacks: lacking.map(guard => GUARDS[guard]).join(" and no "),
   };
   const newer = group.map(({ build }) => better(build)).find(Boolean);

@@ -49,7 +49,8 @@ def _of_version(group: Sequence[tuple[RuntimeName, KnownBuild]]) -> Iterator[Fin
     lacking = [guard for guard in Guard if any(guard in each.lacks for _, each in group)]
     if lacking:
         bare = [each for each, build in group if build.lacks]
-        build = known.key if len(bare) == len(group) else f"{known.key} for {', '.join(each.target for each in bare)}"
+        named = ", ".join(dict.fromkeys(each.target for each in bare))
+        build = known.key if len(bare) == len(group) else f"{known.key} for {named}"
         args = {"build": build, "lacks": " and no ".join(_WORDS[guard] for guard in lacking)}
         here = installed_builds()
         found = (better(each, build.sha256, here) for each, build in group)
