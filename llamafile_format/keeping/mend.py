@@ -11,8 +11,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from llamafile_format.caring import repair, sidecar_of
-from llamafile_format.caring.proof import Proof
+from llamafile_format.caring import Proof, repair, sidecar_of
 from llamafile_format.container import Container
 from llamafile_format.errors import LlamafileError, SourceError
 from llamafile_format.keeping.compare import records_of
