@@ -41,7 +41,7 @@ def pack_anew(
             progress=order.progress,
         )
     except FormatError as error:
-        error.hint = error.hint.removesuffix(INSIST)
+        error.hint = error.hint.partition(INSIST)[0]
         raise
 
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from llamafile_format.caring import admit
+from llamafile_format.checks.signatures import read_records
 from llamafile_format.container import Container, Kind
 from llamafile_format.errors import UsageError
 from llamafile_format.exchanging.depot import Taker
@@ -13,7 +14,6 @@ from llamafile_format.exchanging.descriptors import EMPTY, EMPTY_TYPE, Descripto
 from llamafile_format.exchanging.modelpack import packed, record_type, referrer
 from llamafile_format.progress import Progress, counted
 from llamafile_format.source import BytesSource, FileSource
-from llamafile_format.vouching import open_checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def send(container: Container, taker: Taker, *, progress: Progress | None = None
     refuse_legacy(container, "sent")
     assert isinstance(container.origin, FileSource)  # it was opened by its path
     admit(container.origin, "was not sent", progress)
-    records = open_checked(container)
+    records = read_records(container.source, container.archive)
     pack = packed(container)
     total = len(pack.config) + sum(part.layer.size for part in pack.parts) + sum(len(each.data) for each in records)
     advance, sent = counted(progress, total), 0

@@ -79,12 +79,12 @@ def _like(repaired: Path, real: Path, by: Path | None) -> None:
     """Owner and time of ``real`` for ``repaired``, as far as that is allowed: it is the same file again, and no newer
     than the recovery data ``by`` which it was made, whenever the damage was done."""
     info = real.stat()
-    changed = min(info.st_mtime_ns, by.stat().st_mtime_ns) if by else info.st_mtime_ns
     with contextlib.suppress(OSError, AttributeError):
         if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
             os.chown(repaired, info.st_uid, info.st_gid)
             repaired.chmod(info.st_mode & 0o7777)
     with contextlib.suppress(OSError):
+        changed = min(each.st_mtime_ns for each in (info, *([by.stat()] if by else [])))
         os.utime(repaired, ns=(info.st_atime_ns, changed))
 
 

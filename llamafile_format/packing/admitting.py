@@ -15,7 +15,7 @@ from llamafile_format.errors import FormatError, UsageError
 from llamafile_format.findings import Finding
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.packing.assemble import Content
-from llamafile_format.packing.judging import INSIST
+from llamafile_format.packing.judging import TOLD
 from llamafile_format.prefix.impostors import has_end_record, recognise, recognise_instead
 from llamafile_format.rules import Severity, rule
 from llamafile_format.source import put_down
@@ -62,7 +62,7 @@ def refuse(content: Content, finding: Finding) -> None:
         raise FormatError(f"{content.path} is {_ARCHIVE}", clause=instead, hint=_UNPACK)
     if instead == finding.rule:
         message, remedy = row.render(finding), row.remedy.rstrip(".")
-        insist = "" if finding.rule in NEVER else INSIST
+        insist = "" if finding.rule in NEVER else TOLD
         named = message if content.path in message else f"{content.path}: {message}"
         raise FormatError(named, offset=finding.where.offset or None, clause=finding.rule, hint=remedy + insist)
     what, remedy = str(finding.args["what"]), rule(instead).remedy

@@ -15,7 +15,7 @@ from llamafile_format.errors import FormatError
 from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.roles import MODEL_ROLES
 from llamafile_format.packing.assemble import Content
-from llamafile_format.packing.judging import INSIST
+from llamafile_format.packing.judging import INSIST, TOLD
 from llamafile_format.rules import Severity, rule
 from llamafile_format.source import FileSource
 from llamafile_format.weights.formats import GGUF, MEDIA_TYPES, recognise_format
@@ -65,11 +65,11 @@ def refuse_lacking(pins: Sequence[Pin], contents: Sequence[Content], default: st
     wanted = {name: f"{folder}/{name}" if folder else name for name in BESIDE}
     if missing := [path for path in wanted.values() if path not in there]:
         beside = Path(model.source.name).parent if isinstance(model.source, FileSource) else "DIR"
-        words = [f"--include {beside}/{name}" + (f"={path}" if folder else "") for name, path in wanted.items()]
+        options = {path: f"--include {beside}/{name}" + (f"={path}" if folder else "") for name, path in wanted.items()}
         raise FormatError(
             f"{taking[0].key} could not run this: {missing[0]} is not in the file",
             clause="14.10",
-            hint=" ".join(word for word, path in zip(words, wanted.values(), strict=True) if path in missing) + INSIST,
+            hint=f"put it in: {' '.join(options[path] for path in missing)}{INSIST}",
         )
 
 
@@ -88,5 +88,5 @@ def refuse(found: Sequence[Finding], runtime: str) -> NoReturn:
     raise FormatError(
         f"{runtime} could not run this: {rule(first.rule).render(first)}{more}",
         clause=first.rule,
-        hint=f"choose {_readers(first) or 'a runtime that knows it'}, or pack without one (--runtime none)" + INSIST,
+        hint=f"choose {_readers(first) or 'a runtime that knows it'}, or pack without one (--runtime none)" + TOLD,
     )

@@ -46,8 +46,10 @@ def _is_error(finding: Finding) -> bool:
     return row.severity is Severity.ERROR and not row.undetermined and row.layer in (Layer.WELL_FORMED, Layer.VALID)
 
 
-INSIST = "; or insist with --force: verify will say what is wrong"
-"""Ends the hint of each refusal that ``force`` overrides."""
+INSIST = "; or insist with --force"
+"""In the hint of each refusal that ``force`` overrides, behind what else can be done."""
+
+TOLD = f"{INSIST}: verify will say what is wrong"
 
 
 def refuse_errors(found: Sequence[Finding], *, force: bool) -> None:
@@ -59,7 +61,7 @@ def refuse_errors(found: Sequence[Finding], *, force: bool) -> None:
     row, more = rule(first.rule), f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     place = f"{first.where.member}: " if first.where.member and first.where.member not in row.render(first) else ""
     remedy = row.remedy.rstrip(".")
-    hint = remedy if malformed else remedy + INSIST
+    hint = remedy if malformed else remedy + TOLD
     raise FormatError(f"{place}{row.render(first)}{more}", clause=first.rule, hint=hint)
 
 

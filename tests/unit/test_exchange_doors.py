@@ -63,7 +63,6 @@ def _sent_unjudged(file: Path, layout: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The file in a layout, as somebody else's tool would put it there; False if it can be in no image."""
     with monkeypatch.context() as patch:
         patch.setattr(SENDING, "admit", lambda *_: None)
-        patch.setattr(SENDING, "open_checked", lambda found: signatures.read_records(found.source, found.archive))
         try:
             sent(file, layout)
         except (LlamafileError, AssertionError):  # of what never comes so far
