@@ -18,26 +18,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llamafile_format.container import Container, Kind, MemberFacts
+from llamafile_format.container import Container, Kind
 from llamafile_format.engines.handover import VARIABLE, hand_over, takes_descriptor
-from llamafile_format.engines.members import RuntimeName, companion_path
+from llamafile_format.engines.members import RuntimeName
 from llamafile_format.engines.pin import Flavour
-from llamafile_format.engines.pin import Kind as EngineKind
 from llamafile_format.errors import FormatError, NotAuthentic, SourceError
-from llamafile_format.findings import Finding, Where
 from llamafile_format.manifest.model import MAX_MANIFEST
 from llamafile_format.rules import Severity, rule
 from llamafile_format.running.accepted_arguments import refuse_unaccepted
 from llamafile_format.running.builds import Program, Selection, installed, program_for
 from llamafile_format.running.default_model import default_model
 from llamafile_format.running.guard import Demand, verified
+from llamafile_format.running.matching import refuse_gguf, refuse_without_libraries, strange_to
 from llamafile_format.running.shut_in import shut_in
-from llamafile_format.source import FileSource, Identity, Window
+from llamafile_format.source import FileSource, Identity
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from llamafile_format.engines.pin import Pin
     from llamafile_format.weights.gguf_model import Gguf
 
 BUNDLE = "/zip/"
@@ -297,8 +295,8 @@ def _on_container(container: Container, program: Program, arguments: Sequence[st
                 "its default arguments were written for another engine; what this one does not know, it refuses"
             )
         if program.pin is not None:
-            notes += _fit(container, model, program.pin)
-    _refuse_without_libraries(container, program)
+            notes += strange_to(container, model, program.pin)
+    refuse_without_libraries(container, program)
     begin = Start(program.path, tuple(arguments), environment, program.build, program.embedded)
     return replace(begin, notes=tuple(notes), checked=program.descriptor)
 
@@ -326,52 +324,6 @@ def _speaks_ours(container: Container) -> bool:
     return container.manifest is not None and container.manifest.prefix.kind in ("none", "launcher")
 
 
-def _fit(container: Container, model: MemberFacts, pin: Pin) -> list[str]:
-    """What of ``model`` the engine of ``pin`` does not know, to be told. FormatError if it reads no such format."""
-    from llamafile_format.checks.fitting import check_fit, other_format
-    from llamafile_format.weights.formats import GGUF, recognise_format
-
-    form = recognise_format(Window(container.source, model.offset, model.size))
-    if form is not None and form is not GGUF:
-        for finding in other_format(form, model, model.path, [pin], Where(model.offset, None, model.path)):
-            raise _unread(container.name, finding)
-        return []
-    _refuse_gguf(container.name, model.path, pin)
-    gguf = container.gguf(model, budget=64 << 20)
-    found = check_fit(gguf, [pin], path=model.path, role="weights", base=model.offset)
-    return [rule(finding.rule).render(finding) for finding in found]
-
-
-def _refuse_gguf(name: str, path: str, pin: Pin) -> None:
-    """FormatError if the engine of ``pin``, which is to open the GGUF ``path``, is one for other formats."""
-    if not pin.reads_gguf:
-        facts = {"path": path, "format": "GGUF", "runtimes": pin.key}
-        raise _unread(name, Finding("LF3303", Where(None, None, path), facts))
-
-
-def _unread(name: str, finding: Finding) -> FormatError:
-    """Why the file ``name`` is not started: no engine that was chosen reads its model."""
-    return FormatError(
-        f"{name} was not started: {rule(finding.rule).render(finding)}",
-        clause=finding.rule,
-        hint="name a runtime that reads it with --runtime, or take the model out: llamafile-format extract",
-    )
-
-
-def _refuse_without_libraries(container: Container, program: Program) -> None:
-    """FormatError if a build of this installation would look in the file for libraries that are not there (14.9.3)."""
-    pin, there = program.pin, {member.path for member in container.members}
-    if pin is None or pin.kind is not EngineKind.NATIVE_LIBRARY:
-        return
-    paths = (companion_path(pin, library.path) for library in pin.libraries_for(program.build.target))
-    if missing := [path for path in paths if path not in there]:
-        raise FormatError(
-            f"{container.name} was not started: {missing[0]} is not in the file, and {pin.key} is nothing without it",
-            clause="14.9.3",
-            hint=f"put the engine in: llamafile-format repack {container.name} --runtime {pin.name} -o NEW",
-        )
-
-
 def _plain(path: Path, arguments: Sequence[str], wanted: Selection, demand: Demand) -> Start:
     """A start on a GGUF that lies by itself; of a split one, on its first shard."""
     from llamafile_format.checks.fitting import check_fit
@@ -385,7 +337,7 @@ def _plain(path: Path, arguments: Sequence[str], wanted: Selection, demand: Dema
     shards = expand_splits([path])
     program = installed(wanted)
     assert program.pin is not None
-    _refuse_gguf(path.name, path.name, program.pin)
+    refuse_gguf(path.name, path.name, program.pin)
     notes = ["a plain GGUF names no digests: its header and tensor table were checked, its weights cannot be"]
     for number, shard in enumerate(shards):
         with FileSource(shard) as source:
