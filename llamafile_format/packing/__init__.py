@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from llamafile_format.packing.carry import Carried, CarriedEngine, carry, without_second_digest
     from llamafile_format.packing.created import created_text, declared_text
     from llamafile_format.packing.fitting import misfits, refuse, refuse_lacking
+    from llamafile_format.packing.in_front import (
+        Args,
+        arguments_content,
+        asset_of,
+        notes_about,
+        prefix_content_of,
+        prefix_of,
+    )
     from llamafile_format.packing.inputs import (
         ANOTHER_NAME,
         Include,
@@ -30,17 +38,7 @@ if TYPE_CHECKING:
         viewer_content,
     )
     from llamafile_format.packing.judging import INSIST, Judgement, judge, refuse_errors, with_forced
-    from llamafile_format.packing.pack import (
-        PROFILES,
-        Args,
-        PackResult,
-        arguments_content,
-        asset_of,
-        notes_about,
-        pack,
-        prefix_content_of,
-        prefix_of,
-    )
+    from llamafile_format.packing.pack import PROFILES, PackResult, pack
     from llamafile_format.packing.planned import lowest_version
     from llamafile_format.packing.readme import how_to_run, readme_text
     from llamafile_format.packing.refuse_arguments import drop_options, refuse_arguments
@@ -66,6 +64,7 @@ open_door(
         "carry": ("Carried", "CarriedEngine", "carry", "without_second_digest"),
         "created": ("created_text", "declared_text"),
         "fitting": ("misfits", "refuse", "refuse_lacking"),
+        "in_front": ("Args", "arguments_content", "asset_of", "notes_about", "prefix_content_of", "prefix_of"),
         "inputs": (
             "ANOTHER_NAME",
             "Include",
@@ -84,17 +83,7 @@ open_door(
             "viewer_content",
         ),
         "judging": ("INSIST", "Judgement", "judge", "refuse_errors", "with_forced"),
-        "pack": (
-            "Args",
-            "PROFILES",
-            "PackResult",
-            "arguments_content",
-            "asset_of",
-            "notes_about",
-            "pack",
-            "prefix_content_of",
-            "prefix_of",
-        ),
+        "pack": ("PROFILES", "PackResult", "pack"),
         "planned": ("lowest_version",),
         "readme": ("how_to_run", "readme_text"),
         "refuse_arguments": ("drop_options", "refuse_arguments"),

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from llamafile_format.container import open_container
 from llamafile_format.errors import LimitExceeded, SourceError
-from llamafile_format.exchanging import Registry, Terms, Upload, dialogue, read_reference, send, take, upload
+from llamafile_format.exchanging import Registry, Terms, dialogue, read_reference, upload
 from llamafile_format.exchanging.challenge import read_challenge
 from llamafile_format.source.address import read_address
 from tests.exchange_samples import model, plain
+from tests.registry_client import pulled, pushed
 from tests.registry_server import RegistryServer
 
 
@@ -33,25 +33,13 @@ def server() -> Iterator[RegistryServer]:
         yield running
 
 
-def pushed(path: Path, server: RegistryServer, **terms: object) -> None:
-    reference = read_reference(f"{server.host}/models/tiny:v1")
-    with open_container(path) as container, Upload(reference, Terms(**terms)) as taker:  # type: ignore[arg-type]
-        send(container, taker)
-
-
-def pulled(server: RegistryServer, out: Path, **terms: object) -> bytes:
-    with Registry(read_reference(f"{server.host}/models/tiny:v1"), Terms(**terms)) as giver:  # type: ignore[arg-type]
-        take(giver, out)
-    return out.read_bytes()
-
-
 @pytest.mark.parametrize("lost", [1, 3, 5, 7], ids="{} lost".format)
 def test_a_blob_whose_last_answer_is_lost_was_sent(lost: int, server: RegistryServer, tmp_path: Path) -> None:
     file = plain(tmp_path / "a")
     server.faults.lost_closing = lost
     pushed(file, server)
     assert server.faults.lost_closing == 0
-    assert pulled(server, tmp_path / "out") == file.read_bytes()
+    assert pulled(server, tmp_path / "out").path.read_bytes() == file.read_bytes()
 
 
 def test_so_was_one_that_went_in_pieces(
@@ -82,7 +70,7 @@ def test_a_passing_failure_where_we_are_sent_to_passes(busy: int, server: Regist
     file = plain(tmp_path / "a")
     pushed(file, server)
     server.faults.blobs_at, server.faults.busy_moved = "/moved", busy
-    assert pulled(server, tmp_path / "out") == file.read_bytes()
+    assert pulled(server, tmp_path / "out").path.read_bytes() == file.read_bytes()
     assert server.count("GET", "/moved/") > busy
 
 

@@ -15,18 +15,13 @@ import pytest
 
 import llamafile_format as lf
 from llamafile_format.cli.main import cli
-from llamafile_format.container import open_container
 from llamafile_format.errors import FormatError, LimitExceeded, LlamafileError, SourceError, UsageError
 from llamafile_format.exchanging import (
-    Registry,
-    Sent,
-    Taken,
     Terms,
     Upload,
     dialogue,
     read_reference,
     send,
-    take,
     upload,
 )
 from llamafile_format.exchanging.challenge import may_know, read_challenge
@@ -35,6 +30,7 @@ from llamafile_format.manifest.model import CHUNKS_PATH
 from llamafile_format.output import resumable
 from llamafile_format.source.address import read_address
 from tests.exchange_samples import KINDS, PACK, model, odd_members, plain, signed_by_three
+from tests.registry_client import pulled, pushed
 from tests.registry_server import PASSWORD, TOKEN, USER, RegistryServer
 from tests.remote_samples import server_certificate
 from tests.repack_samples import legacy
@@ -54,19 +50,6 @@ def server() -> Iterator[RegistryServer]:
     """A registry that lets everybody in."""
     with RegistryServer() as running:
         yield running
-
-
-def pushed(path: Path, server: RegistryServer, name: str = "models/tiny:v1", also: str = "", **terms: object) -> Sent:
-    with (
-        open_container(path) as container,
-        Upload(read_reference(f"{server.host}/{name}"), Terms(**terms), also=also) as taker,  # type: ignore[arg-type]
-    ):
-        return send(container, taker)
-
-
-def pulled(server: RegistryServer, out: Path, name: str = "models/tiny:v1", **terms: object) -> Taken:
-    with Registry(read_reference(f"{server.host}/{name}"), Terms(**terms)) as giver:  # type: ignore[arg-type]
-        return take(giver, out, runtime="none" if name == "foreign" else "")
 
 
 def docker_config(path: Path, host: str, **more: object) -> Path:
